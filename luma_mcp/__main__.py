@@ -1,0 +1,38 @@
+"""`dream-machine-mcp`: no argument serves MCP over stdin and stdout; the rest is for people."""
+
+import gc
+import sys
+from collections.abc import Sequence
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what the arguments say; the exit code."""
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    if words:
+        from luma_mcp.cli import run  # noqa: PLC0415 - serving shall not pay for it
+
+        return run(words)
+    return serve()
+
+
+def serve() -> int:
+    """Serve MCP over stdio until the end of input or a signal."""
+    # Imports make no garbage worth collecting, and looking for some costs a tenth of the start.
+    gc.disable()
+    from luma_mcp.settings import Settings, SettingsError  # noqa: PLC0415
+    from luma_mcp.server import build_server  # noqa: PLC0415
+    from luma_mcp.stdio import run  # noqa: PLC0415
+
+    try:
+        server = build_server(Settings.from_environment())
+    except SettingsError as error:
+        print(f"dream-machine-mcp cannot start: {error}", file=sys.stderr)
+        return 2
+    gc.freeze()
+    gc.enable()
+    run(server)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

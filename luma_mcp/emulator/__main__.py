@@ -1,0 +1,57 @@
+"""`python -m luma_mcp.emulator`: the emulator alone, without the rest of the package."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from luma_mcp.emulator.app import Emulator
+from luma_mcp.emulator.faults import parse
+from luma_mcp.emulator.serving import base_url, listen, run
+
+DEFAULT_PORT = 8765
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The emulator's options; `dream-machine-mcp emulator` has the same."""
+    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0 takes a free one (default: %(default)s)")
+    parser.add_argument("--speed", type=float, default=10, help="times faster than Luma (default: %(default)g)")
+    parser.add_argument("--credits", type=float, default=100, metavar="USD", help="to begin with (default: %(default)g)")
+    parser.add_argument("--token", help="the only key accepted (default: any)")
+    parser.add_argument("--no-limits", action="store_true", help="without Luma's rate limits")
+    parser.add_argument(
+        "--fault",
+        action="append",
+        default=[],
+        metavar="KIND[,name=value...]",
+        help="something that shall go wrong, such as drop,path=*/video,after=yes; may be given again",
+    )
+
+
+def run_from(options: argparse.Namespace) -> int:
+    """Serve with those options until a signal; the exit code."""
+    try:
+        faults = [parse(text) for text in options.fault]
+        listener = listen(options.port)
+    except (ValueError, OSError) as error:
+        print(f"The emulator cannot start: {error}", file=sys.stderr)
+        return 2
+    emulator = Emulator(
+        token=options.token,
+        credit_usd=options.credits,
+        speed=options.speed,
+        limits={} if options.no_limits else None,
+        faults=faults,
+    )
+    print(f"Dream Machine emulator at {base_url(listener)} ({options.speed:g}x speed). Ctrl-C stops it.", flush=True)
+    run(emulator, listener)
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m luma_mcp.emulator", description=__doc__)
+    add_arguments(parser)
+    return run_from(parser.parse_args(arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,302 @@
+"""The HTTP face of the emulator: every endpoint of the Dream Machine API, and the files it makes."""
+
+import hmac
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import httpx
+from anyio.abc import TaskGroup
+from pydantic import ValidationError
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from luma_mcp.emulator.callbacks import deliver
+from luma_mcp.emulator.faults import App, Fault, FaultyApp
+from luma_mcp.emulator.machine import (
+    BUILD_TIER,
+    DreamMachine,
+    Fetch,
+    Generation,
+    Limits,
+    TooManyRequestsError,
+    UnknownGenerationError,
+    UnreadableInputError,
+)
+from luma_mcp.emulator.render.pictures import UnreadableMediaError
+from luma_mcp.emulator.render.works import NoSuchAssetError, Works, main_name
+from luma_mcp.emulator.requests import (
+    AddAudioBody,
+    Body,
+    ImageBody,
+    ModifyVideoBody,
+    OldVideoBody,
+    ReframeImageBody,
+    ReframeVideoBody,
+    RuleBrokenError,
+    UpscaleBody,
+    VideoBody,
+)
+from luma_mcp.emulator.vocabulary import CAMERA_MOTIONS, CONCEPTS
+
+PREFIX = "/dream-machine/v1"
+_MOST_INPUT_BYTES = 100 * 1024 * 1024
+
+
+async def fetch_input(url: str) -> bytes:
+    """Read a picture or clip that a request names, as Luma's servers would. Raises: UnreadableInputError."""
+    try:
+        async with httpx.AsyncClient(timeout=10, follow_redirects=True) as client, client.stream("GET", url) as answer:
+            answer.raise_for_status()
+            data = bytearray()
+            async for block in answer.aiter_bytes():
+                data += block
+                if len(data) > _MOST_INPUT_BYTES:
+                    raise UnreadableInputError("over 100 MB")
+            return bytes(data)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise UnreadableInputError(type(error).__name__) from error
+
+
+class Emulator:
+    """One emulated account behind an ASGI `app`.
+
+    Args:
+        token: the only key that is accepted; None accepts any.
+        credit_usd: what the account begins with.
+        speed: how many times faster than Luma generations live.
+        limits: rate limits by model family (`video`, `image`); Luma's Build tier unless said otherwise.
+        faults: what shall go wrong.
+        clock: seconds that only rise; a test hands in its own.
+        fetch: how somebody else's URLs are read.
+    """
+
+    def __init__(
+        self,
+        *,
+        token: str | None = None,
+        credit_usd: float = 100,
+        speed: float = 1,
+        limits: dict[str, Limits] | None = None,
+        faults: list[Fault] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        fetch: Fetch = fetch_input,
+    ) -> None:
+        self.machine = DreamMachine(
+            fetch=fetch,
+            clock=clock,
+            speed=speed,
+            credit_usd=credit_usd,
+            limits=BUILD_TIER if limits is None else limits,
+        )
+        self.works = Works()
+        self.requests: list[tuple[str, str]] = []
+        """Method and path of every API request that was let in, in order."""
+        self._token = token
+        self._errands: TaskGroup | None = None
+        routes = Starlette(
+            routes=self._routes(),
+            middleware=[Middleware(BaseHTTPMiddleware, dispatch=self._at_the_door)],
+            exception_handlers={
+                HTTPException: _http_error,
+                RuleBrokenError: _rule_broken,
+                UnknownGenerationError: _unknown,
+                TooManyRequestsError: _too_many,
+                ValidationError: _invalid,
+            },
+            lifespan=self._lifespan,
+        )
+        self._faulty = FaultyApp(routes, faults if faults is not None else [])
+        self.app: App = self._faulty
+
+    @property
+    def faults(self) -> list[Fault]:
+        """What shall still go wrong; a test appends to it."""
+        return self._faulty.faults
+
+    def _routes(self) -> list[Route]:
+        get, post = ["GET"], ["POST"]
+        one = f"{PREFIX}/generations/{{id}}"
+        return [
+            Route(f"{PREFIX}/ping", self._ping, methods=get),
+            Route(f"{PREFIX}/credits", self._credits, methods=get),
+            Route(f"{PREFIX}/generations", self._create(OldVideoBody), methods=post),
+            Route(f"{PREFIX}/generations", self._list, methods=get),
+            Route(f"{PREFIX}/generations/video", self._create(VideoBody), methods=post),
+            Route(f"{PREFIX}/generations/image", self._create(ImageBody), methods=post),
+            Route(f"{PREFIX}/generations/image/reframe", self._create(ReframeImageBody), methods=post),
+            Route(f"{PREFIX}/generations/video/reframe", self._create(ReframeVideoBody), methods=post),
+            Route(f"{PREFIX}/generations/video/modify", self._create(ModifyVideoBody), methods=post),
+            Route(f"{PREFIX}/generations/concepts/list", self._concepts, methods=get),
+            Route(f"{PREFIX}/generations/camera_motion/list", self._camera_motions, methods=get),
+            Route(f"{one}/upscale", self._create(UpscaleBody, status=200), methods=post),
+            Route(f"{one}/audio", self._create(AddAudioBody, status=200), methods=post),
+            Route(one, self._get, methods=get),
+            Route(one, self._delete, methods=["DELETE"]),
+            Route("/assets/{id}/{name}", self._asset, methods=get),
+        ]
+
+    @asynccontextmanager
+    async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
+        async with anyio.create_task_group() as errands:
+            self._errands = errands
+            try:
+                yield
+            finally:
+                self._errands = None
+                errands.cancel_scope.cancel()
+                self.works.close()
+
+    async def _at_the_door(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
+        if not request.url.path.startswith(PREFIX):
+            return await call_next(request)
+        scheme, _, key = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not key:
+            return _detail(403, "Not authenticated")
+        if self._token is not None and not hmac.compare_digest(key.encode(), self._token.encode()):
+            return _detail(401, "Invalid API key is provided")
+        self.requests.append((request.method, request.url.path.removeprefix(PREFIX)))
+        await self.machine.settle()
+        return await call_next(request)
+
+    async def _ping(self, _request: Request) -> Response:
+        return JSONResponse({"message": "pong"})
+
+    async def _credits(self, _request: Request) -> Response:
+        return JSONResponse({"credit_balance": self.machine.account.balance_cents})
+
+    async def _concepts(self, _request: Request) -> Response:
+        return JSONResponse(CONCEPTS)
+
+    async def _camera_motions(self, _request: Request) -> Response:
+        return JSONResponse(CAMERA_MOTIONS)
+
+    def _create(self, kind: type[Body], status: int = 201) -> Callable[[Request], Awaitable[Response]]:
+        async def create(request: Request) -> Response:
+            body = kind.model_validate_json(await request.body() or b"{}")
+            reason = self._faulty.moderation_due(request.method, request.url.path)
+            if reason is not None:
+                self.machine.doomed_next.append(reason)
+            generation = self.machine.accept(body, request.path_params.get("id"))
+            if isinstance(body, ImageBody) and body.sync:
+                await anyio.sleep(min(self.machine.seconds_left(generation), body.sync_timeout))
+                await self.machine.finish_now(generation)
+            origin = str(request.base_url).rstrip("/")
+            if body.callback_url and self._errands is not None:
+                self._errands.start_soon(self._call_back, body.callback_url, generation, origin)
+            return JSONResponse(self._wire(generation, origin), status)
+
+        return create
+
+    async def _call_back(self, url: str, generation: Generation, origin: str) -> None:
+        told = None
+        while told not in ("completed", "failed"):
+            await self.machine.settle()
+            state = self.machine.state(generation)
+            if state not in (told, "queued"):
+                await deliver(url, self._wire(generation, origin))
+                told = state
+            await anyio.sleep(min(0.5, max(0.02, self.machine.seconds_left(generation) / 10)))
+
+    async def _list(self, request: Request) -> Response:
+        limit, offset = _whole(request, "limit", 100), _whole(request, "offset", 0)
+        everything = self.machine.newest_first()
+        page = everything[offset : offset + limit]
+        return JSONResponse(
+            {
+                "has_more": offset + limit < len(everything),
+                "count": len(page),
+                "limit": limit,
+                "offset": offset,
+                "generations": [self._wire(generation, str(request.base_url).rstrip("/")) for generation in page],
+            }
+        )
+
+    async def _get(self, request: Request) -> Response:
+        generation = self.machine.get(request.path_params["id"])
+        return JSONResponse(self._wire(generation, str(request.base_url).rstrip("/")))
+
+    async def _delete(self, request: Request) -> Response:
+        self.machine.delete(request.path_params["id"])
+        return Response(status_code=204)
+
+    async def _asset(self, request: Request) -> Response:
+        generation = self.machine.with_asset(request.path_params["id"])
+        if generation.ended != "completed" and not self.machine.shows_preview(generation):
+            return _detail(404, "Not found")
+        try:
+            path = await self.works.asset(generation, request.path_params["name"])
+        except NoSuchAssetError:
+            return _detail(404, "Not found")
+        except UnreadableMediaError as error:
+            return _detail(404, f"Nothing was made of this input: {error}")
+        return FileResponse(path)
+
+    def _wire(self, generation: Generation, origin: str) -> dict[str, Any]:
+        """A generation as the API says it."""
+        links = f"{origin}/assets/{generation.id}"
+        state = self.machine.state(generation)
+        assets: dict[str, str | None] | None = None
+        if state == "completed":
+            picture = f"{links}/{main_name(generation) if generation.makes_picture else 'image.jpg'}"
+            video = None if generation.makes_picture else f"{links}/video.mp4"
+            assets = {"video": video, "image": picture, "progress_video": None}
+        elif self.machine.shows_preview(generation):
+            assets = {"video": None, "image": None, "progress_video": f"{links}/preview.mp4"}
+        return {
+            "id": generation.id,
+            "generation_type": "image" if generation.makes_picture else "video",
+            "state": state,
+            "failure_reason": generation.failure_reason,
+            "created_at": generation.created_at.isoformat(timespec="microseconds").replace("+00:00", "Z"),
+            "assets": assets,
+            "model": generation.model,
+            "request": generation.body.model_dump(mode="json"),
+        }
+
+
+def _whole(request: Request, name: str, default: int) -> int:
+    try:
+        value = int(request.query_params.get(name, default))
+    except ValueError:
+        value = -1
+    if value < 0:
+        raise HTTPException(422, f"{name} must be a whole number of 0 or more")
+    return value
+
+
+def _detail(status: int, detail: object, headers: dict[str, str] | None = None) -> Response:
+    return JSONResponse({"detail": detail}, status, headers)
+
+
+async def _http_error(_request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    return _detail(status, error.detail if isinstance(error, HTTPException) else "Internal Server Error")
+
+
+async def _rule_broken(_request: Request, error: Exception) -> Response:
+    return _detail(400, str(error))
+
+
+async def _unknown(_request: Request, _error: Exception) -> Response:
+    return _detail(404, "Generation not found")
+
+
+async def _too_many(_request: Request, error: Exception) -> Response:
+    wait = error.retry_after if isinstance(error, TooManyRequestsError) else 1
+    return _detail(429, "Rate limit exceeded", {"Retry-After": str(max(1, round(wait + 0.5)))})
+
+
+async def _invalid(_request: Request, error: Exception) -> Response:
+    """422, shaped as FastAPI shapes it: a list of what is wrong and where."""
+    assert isinstance(error, ValidationError)
+    problems = error.errors(include_url=False, include_context=True)
+    shown = [{**problem, "loc": ["body", *problem["loc"]], "input": repr(problem["input"])[:200]} for problem in problems]
+    return JSONResponse({"detail": shown}, 422)

@@ -1,0 +1,55 @@
+"""Running the emulator as a real server on loopback."""
+
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+import uvicorn
+
+from luma_mcp.emulator.app import PREFIX, Emulator
+
+# Answers in flight may finish; then the server goes.
+_GRACE_SECONDS = 1
+
+
+def listen(port: int) -> socket.socket:
+    """A socket on loopback; port 0 takes a free one. Raises: OSError when the port is taken."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("127.0.0.1", port))
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def base_url(listener: socket.socket) -> str:
+    """What a client takes for the API's address."""
+    return f"http://127.0.0.1:{listener.getsockname()[1]}{PREFIX}"
+
+
+def server(emulator: Emulator) -> uvicorn.Server:
+    config = uvicorn.Config(
+        emulator.app, log_level="warning", timeout_graceful_shutdown=_GRACE_SECONDS, lifespan="on", access_log=False
+    )
+    return uvicorn.Server(config)
+
+
+def run(emulator: Emulator, listener: socket.socket) -> None:
+    """Serve until a signal says stop."""
+    server(emulator).run(sockets=[listener])
+
+
+@asynccontextmanager
+async def serving(emulator: Emulator, port: int = 0) -> AsyncIterator[str]:
+    """Serve inside a running event loop; yields the base URL and stops on leaving."""
+    listener = listen(port)
+    running = server(emulator)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(running.serve, [listener])
+        try:
+            yield base_url(listener)
+        finally:
+            running.should_exit = True

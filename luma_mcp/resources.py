@@ -1,0 +1,125 @@
+"""What a client may read without calling a tool: the camera's words, the models and their prices, any generation."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from mcp.server.mcpserver import MCPServer
+from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
+from mcp.types import Completion, CompletionArgument, CompletionContext, PromptReference, ResourceTemplateReference
+from pydantic_core import to_json
+
+from luma_mcp.luma.errors import InvalidRequestError, LumaError, NotFoundError
+from luma_mcp.luma.prices import CANVASES, HEIGHTS, MODIFY_RATES, SIZES_AT_720P, VIDEO_RATES, price_of
+from luma_mcp.luma.models import Generation, ImageRequest, VideoRequest
+from luma_mcp.luma.rules import LONGEST_PROMPT, MOST_REFERENCES, SHORTEST_PROMPT
+from luma_mcp.studio import Studio
+from luma_mcp.tools._answers import of_generation
+
+GENERATION = "luma://generations/{generation_id}"
+_JSON = "application/json"
+_MOST_COMPLETIONS = 25
+
+
+def attach(server: MCPServer[Any], studio: Studio) -> None:
+    """Offer them on a server."""
+
+    @server.resource(
+        "luma://camera-motions",
+        title="Camera motions",
+        description="Camera motions that a video's prompt may name.",
+        mime_type=_JSON,
+    )
+    async def camera_motions() -> str:
+        heard = await studio.vocabulary.camera_motions()
+        return _json({"camera_motions": heard.words, "from_luma": heard.from_luma})
+
+    @server.resource(
+        "luma://concepts",
+        title="Camera concepts",
+        description="Camera concepts that a video's `concepts` takes.",
+        mime_type=_JSON,
+    )
+    async def concepts() -> str:
+        heard = await studio.vocabulary.concepts()
+        return _json({"concepts": heard.words, "from_luma": heard.from_luma})
+
+    @server.resource(
+        "luma://models",
+        title="Models",
+        description="What each model takes and what it costs in US dollars.",
+        mime_type=_JSON,
+    )
+    async def models() -> str:
+        return _json(describe_models())
+
+    @server.resource(
+        GENERATION, title="Generation", description="How a generation stands, with its links.", mime_type=_JSON
+    )
+    async def generation(generation_id: str) -> str:
+        found = await _translated(lambda: studio.luma.get_generation(generation_id))
+        return _json(of_generation(found).model_dump(mode="json", exclude_none=True))
+
+    @server.completion()
+    async def complete(
+        ref: PromptReference | ResourceTemplateReference,
+        argument: CompletionArgument,
+        context: CompletionContext | None,
+    ) -> Completion | None:
+        if not isinstance(ref, ResourceTemplateReference) or ref.uri != GENERATION:
+            return None
+        try:
+            page = await studio.luma.list_generations(limit=_MOST_COMPLETIONS)
+        except LumaError:
+            return None
+        ids = [one.id for one in page.generations if one.id.startswith(argument.value)]
+        return Completion(values=ids, total=None, has_more=page.has_more)
+
+
+def describe_models() -> dict[str, Any]:
+    """The models, from the same tables that prices are computed by."""
+    clips = {
+        model: {
+            "makes": "video",
+            "aspect_ratios": list(SIZES_AT_720P),
+            "resolutions": list(HEIGHTS),
+            "durations": ["5s", "9s"],
+            "usd_for_16:9": {
+                f"{resolution} {duration}": price_of(
+                    VideoRequest(model=model, prompt="...", resolution=resolution, duration=duration)
+                ).usd
+                for resolution in HEIGHTS
+                for duration in ("5s", "9s")
+            },
+            "usd_per_megapixel_modified": MODIFY_RATES[model],
+        }
+        for model in VIDEO_RATES
+    }
+    stills = {
+        model: {
+            "makes": "image",
+            "aspect_ratios": list(CANVASES),
+            "formats": ["jpg", "png"],
+            "most_references": MOST_REFERENCES,
+            "usd": price_of(ImageRequest(model=model, prompt="...")).usd,
+        }
+        for model in ("photon-1", "photon-flash-1")
+    }
+    return {
+        "models": {**clips, **stills},
+        "prompt_characters": [SHORTEST_PROMPT, LONGEST_PROMPT],
+        "note": "Prices are computed from Luma's list of 2025-2026. Upscaling and audio have no published price.",
+    }
+
+
+async def _translated(read: Callable[[], Awaitable[Generation]]) -> Generation:
+    """What was read; our errors become the protocol's."""
+    try:
+        return await read()
+    except (NotFoundError, InvalidRequestError) as error:
+        raise ResourceNotFoundError(f"{error} {error.hint}".strip()) from error
+    except LumaError as error:
+        raise ResourceError(f"{error} {error.hint}".strip()) from error
+
+
+def _json(value: Any) -> str:
+    return to_json(value).decode()

@@ -1,0 +1,162 @@
+"""What the person decides, from the environment. The only reader of the environment in this package.
+
+There is no settings file: a host hands its servers an environment, and a `.env` found by chance could belong to another
+project. The table in the README is made from `Settings`.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+
+LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
+Toolset = Literal["video", "image", "generations", "assets", "account"]
+TOOLSETS: tuple[Toolset, ...] = ("video", "image", "generations", "assets", "account")
+
+TOKEN_NAMES = ("LUMA_TOKEN", "LUMAAI_API_KEY", "LUMA_API_KEY")
+_KEYS_PAGE = "https://lumalabs.ai/dream-machine/api/keys"
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+# What a host leaves behind when it does not know the variable: ${LUMA_TOKEN}, $LUMA_TOKEN, ${env:LUMA_TOKEN}, {env:X}.
+_UNEXPANDED = re.compile(r"\$?\{[A-Za-z_:. ]+\}|\$[A-Za-z_]+|\$\{\{.*\}\}")
+_AGENTS_KEY_PREFIX = "luma-api-"
+
+
+class SettingsError(Exception):
+    """A setting cannot be used. The text says which one and what it should be."""
+
+
+class Settings(BaseModel):
+    """Each field's description says what it is; its variable is the field's name, in capitals, after LUMA_."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    token: SecretStr | None = Field(
+        None,
+        description="Your Dream Machine API key. LUMAAI_API_KEY and LUMA_API_KEY are read too.",
+    )
+    token_hint: str = Field("", exclude=True)
+    """What to tell a person whose token is missing or refused."""
+    base_url: str = Field(
+        "https://api.lumalabs.ai/dream-machine/v1",
+        description="Where the API is; the emulator's address, for one. The token is sent there. https, or loopback.",
+    )
+    output_dir: Path | None = Field(
+        None,
+        description="The folder that files are downloaded to, and never outside it. Default: dream-machine in your "
+        "folder for videos.",
+    )
+    read_only: bool = Field(False, description="1 offers only the tools that read: nothing is bought, deleted, saved.")
+    toolsets: tuple[Toolset, ...] = Field(
+        TOOLSETS, description="Which tools are offered, separated by commas: " + ", ".join(TOOLSETS) + "."
+    )
+    callback_url: str | None = Field(None, description="An https URL that Luma shall POST every change of state to.")
+    log_level: LogLevel = Field("WARNING", description="How much is logged to stderr.")
+
+    @field_validator("base_url")
+    @classmethod
+    def _https_or_loopback(cls, value: str) -> str:
+        url = urlsplit(value)
+        if url.username or url.password or url.query or url.fragment or not url.hostname:
+            raise ValueError("it must be a plain URL such as https://api.lumalabs.ai/dream-machine/v1")
+        if url.scheme != "https" and not (url.scheme == "http" and url.hostname in _LOOPBACK):
+            raise ValueError("it must begin with https://, for the token is sent there (http:// only on loopback)")
+        return value.rstrip("/")
+
+    @field_validator("callback_url")
+    @classmethod
+    def _https(cls, value: str | None) -> str | None:
+        if value is not None and urlsplit(value).scheme not in ("https", "http"):
+            raise ValueError("it must be an https URL")
+        return value
+
+    @field_validator("output_dir")
+    @classmethod
+    def _absolute(cls, value: Path | None) -> Path | None:
+        if value is None:
+            return None
+        if not value.expanduser().is_absolute():
+            raise ValueError("it must be an absolute path, for a host may start this server in any folder")
+        return value.expanduser()
+
+    @field_validator("toolsets", mode="before")
+    @classmethod
+    def _separated_by_commas(cls, value: object) -> object:
+        return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _in_capitals(cls, value: object) -> object:
+        return value.upper() if isinstance(value, str) else value
+
+    @property
+    def is_emulated(self) -> bool:
+        """Whether the API is on this machine, which Luma's is not."""
+        return urlsplit(self.base_url).hostname in _LOOPBACK
+
+    @property
+    def downloads(self) -> Path:
+        """The folder for files. It is not made before there is a file for it."""
+        if self.output_dir is not None:
+            return self.output_dir
+        import platformdirs  # noqa: PLC0415 - only a download needs it
+
+        return platformdirs.user_videos_path() / "dream-machine"
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Settings":
+        """Read them.
+
+        Raises:
+            SettingsError: one is set to what it cannot be. A missing or unusable token is no error: the first call
+                that needs it says what to do.
+        """
+        given = os.environ if environment is None else environment
+        values: dict[str, object] = {}
+        for field in ("base_url", "output_dir", "read_only", "toolsets", "callback_url", "log_level"):
+            text = _meant(given.get(f"LUMA_{field.upper()}", ""))
+            if text:
+                values[field] = text
+        if "base_url" not in values and _meant(given.get("LUMAAI_BASE_URL", "")):
+            values["base_url"] = _meant(given["LUMAAI_BASE_URL"])
+        token, hint = _token(given)
+        try:
+            return cls.model_validate({**values, "token": token, "token_hint": hint})
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            reason = first["msg"].removeprefix("Value error, ")
+            raise SettingsError(f"LUMA_{str(first['loc'][0]).upper()} cannot be used: {reason}.") from None
+
+
+def _meant(text: str) -> str:
+    """The value that was meant: without the spaces and quotes that copying brings, nothing if left unexpanded."""
+    text = text.strip().strip("\"'").strip()
+    return "" if _UNEXPANDED.fullmatch(text) else text
+
+
+def _token(given: Mapping[str, str]) -> tuple[str | None, str]:
+    """The token, and what to tell a person if there is none or it is refused."""
+    get_one = f"get a Dream Machine API key at {_KEYS_PAGE}, set LUMA_TOKEN to it in this server's environment"
+    problem = "LUMA_TOKEN is not set"
+    for name in TOKEN_NAMES:
+        text = given.get(name, "").strip().strip("\"'").strip()
+        if not text:
+            continue
+        if _UNEXPANDED.fullmatch(text):
+            problem = f"{name} holds the text {text}, which the host did not replace by its value"
+        elif not text.isascii() or not text.isprintable() or " " in text:
+            problem = f"{name} holds characters that cannot be in a key"
+        else:
+            return text, f"The token came from {name}. Check that it is a valid Dream Machine API key." + _agents(text)
+    if given.get("LUMA_AGENTS_API_KEY"):
+        problem += "; LUMA_AGENTS_API_KEY is for the Luma Agents API, another product"
+    return None, f"{problem}: {get_one} and restart it."
+
+
+def _agents(token: str) -> str:
+    if not token.startswith(_AGENTS_KEY_PREFIX):
+        return ""
+    return " It looks like a key of the Luma Agents API, another product, which Dream Machine may refuse."

@@ -1,0 +1,151 @@
+"""Files: written whole or not at all, under names that every operating system takes, and never over another.
+
+The only module that writes files.
+"""
+
+import hashlib
+import os
+import re
+import secrets
+import unicodedata
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+import anyio.to_thread
+
+from luma_mcp.luma.errors import FileError
+
+MOST_BYTES = 2 * 1024**3
+LONGEST_NAME = 80
+_HEAD_BYTES = 16
+# Names that Windows keeps for devices, with any extension.
+_DEVICES = frozenset({"CON", "PRN", "AUX", "NUL", *(f"{port}{n}" for port in ("COM", "LPT") for n in range(10))})
+
+# Media types by file ending.
+MEDIA_TYPES = {
+    "mp4": "video/mp4",
+    "jpg": "image/jpeg",
+    "png": "image/png",
+    "webp": "image/webp",
+    "gif": "image/gif",
+}
+
+
+def sniff(head: bytes) -> str | None:
+    """The file ending that the first bytes call for; None if they begin neither a picture nor a clip."""
+    if head[4:8] == b"ftyp":
+        return "mp4"
+    if head.startswith(b"\xff\xd8\xff"):
+        return "jpg"
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "png"
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        return "webp"
+    return "gif" if head.startswith((b"GIF87a", b"GIF89a")) else None
+
+
+class PartFile:
+    """A file that is not whole yet. Unless it is finished it is gone on leaving."""
+
+    def __init__(self, path: Path, file: BinaryIO) -> None:
+        self._path = path
+        self._file = file
+        self._sha256 = hashlib.sha256()
+        self._head = b""
+        self.size = 0
+
+    @classmethod
+    async def begin(cls, folder: Path) -> Self:
+        """Begin a file in a folder, which is made if it is not there."""
+
+        def create() -> tuple[Path, BinaryIO]:
+            folder.mkdir(parents=True, exist_ok=True)
+            path = folder / f".{secrets.token_hex(8)}.part"
+            return path, path.open("xb")
+
+        return cls(*await anyio.to_thread.run_sync(create))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+        self._path.unlink(missing_ok=True)
+
+    @property
+    def sha256(self) -> str:
+        return self._sha256.hexdigest()
+
+    @property
+    def media_type(self) -> str:
+        return MEDIA_TYPES[self._kind()]
+
+    async def write(self, block: bytes) -> None:
+        """Raises: FileError, if it is too large or the beginning is not that of a picture or clip."""
+        if len(self._head) < _HEAD_BYTES:
+            self._head = (self._head + block)[:_HEAD_BYTES]
+            if len(self._head) == _HEAD_BYTES:
+                self._kind()
+        self.size += len(block)
+        if self.size > MOST_BYTES:
+            raise FileError(f"The asset is larger than {MOST_BYTES // 1024**3} GB.")
+        await anyio.to_thread.run_sync(self._append, block)
+
+    def _append(self, block: bytes) -> None:
+        self._sha256.update(block)
+        self._file.write(block)
+
+    def _kind(self) -> str:
+        kind = sniff(self._head)
+        if kind is None:
+            raise FileError("What came is neither a picture nor a clip.", "Ask again with get_generation.")
+        return kind
+
+    async def finish(self, name: str) -> Path:
+        """Give it its name, with the right ending, on disk for good; another if that is taken by something else."""
+        return await anyio.to_thread.run_sync(self._finish, f"{name}.{self._kind()}")
+
+    def _finish(self, name: str) -> Path:
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        stem, ending = name.rsplit(".", 1)
+        number = 1
+        while True:
+            target = self._path.with_name(name if number == 1 else f"{stem}-{number}.{ending}")
+            if _put(self._path, target) or self._is(target):
+                return target
+            number += 1
+
+    def _is(self, other: Path) -> bool:
+        """Whether the file that has the name already is this very one."""
+        if other.is_symlink() or not other.is_file() or other.stat().st_size != self.size:
+            return False
+        with other.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == self.sha256
+
+
+def _put(source: Path, target: Path) -> bool:
+    """Give a file its final name without overwriting; False if the name is taken."""
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        return False
+    except OSError:
+        # A file system without links: take the name first, then move over our own empty file.
+        try:
+            target.open("xb").close()
+        except FileExistsError:
+            return False
+        source.replace(target)
+    return True
+
+
+def safe_name(text: str) -> str:
+    """Words as a file name that every operating system takes; empty if nothing of them can be used."""
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    name = re.sub(r"[^a-z0-9]+", "-", plain.lower()).strip("-")[:LONGEST_NAME].rstrip("-")
+    return f"{name}-" if name.upper() in _DEVICES else name

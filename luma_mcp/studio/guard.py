@@ -1,0 +1,77 @@
+"""Where an asset may be fetched from.
+
+A link comes from an API's answer, so it is not trusted: it must be https and lead to public addresses only, each
+redirect anew, and the connection goes to the address that was checked, so that a name cannot change its meaning
+between the check and the use. The emulator's own address is the one exception, and only while it is the API in use.
+"""
+
+import ipaddress
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import anyio
+
+from luma_mcp.luma.errors import FileError
+from luma_mcp.luma.wire import quoted
+
+Resolve = Callable[[str, int], Awaitable[list[str]]]
+
+# Addresses that reach inside a cloud though they look public.
+_METADATA = frozenset({"168.63.129.16", "100.100.100.200"})
+_NAT64 = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
+_REFUSED = "The link comes from Luma's answer; nothing was fetched from it."
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """A link that may be fetched. No addresses means that the name need not be pinned: it is the API's own host."""
+
+    url: str
+    host: str
+    addresses: tuple[str, ...] = ()
+
+
+async def resolve(host: str, port: int) -> list[str]:
+    """The addresses of a name, by the operating system. Raises: OSError."""
+    found = await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+async def checked(url: str, *, api_url: str, look_up: Resolve = resolve) -> Destination:
+    """The destination that a link leads to.
+
+    Raises:
+        FileError: it is not https, holds a password, names no host, or leads to an address that is not public.
+    """
+    try:
+        parts = urlsplit(url)
+        host, port = (parts.hostname or "").rstrip("."), parts.port or 443
+    except ValueError:
+        raise FileError(f"The link {quoted(url, 80)!r} is not a URL.", _REFUSED) from None
+    api = urlsplit(api_url)
+    if (parts.scheme, parts.netloc) == (api.scheme, api.netloc):
+        return Destination(url, host)
+    if parts.scheme != "https" or not host or parts.username is not None or parts.password is not None:
+        raise FileError(f"The link {quoted(url, 80)!r} is not a plain https URL.", _REFUSED)
+    try:
+        addresses = await look_up(host, port)
+    except (OSError, UnicodeError) as error:
+        raise FileError(f"The host {quoted(host, 80)} of the link cannot be found.", "Check the network.") from error
+    if not addresses or not all(is_public(address) for address in addresses):
+        raise FileError(f"The link leads to {quoted(host, 80)}, which is not a public address.", _REFUSED)
+    return Destination(url, host, tuple(addresses))
+
+
+def is_public(address: str) -> bool:
+    """Whether an address is one of the public internet, also when it is wrapped in another."""
+    one = ipaddress.ip_address(address.split("%")[0])
+    if isinstance(one, ipaddress.IPv6Address):
+        if any(one in network for network in _NAT64) or int(one) >> 32 == 0:
+            return False
+        inner = (one.ipv4_mapped, one.sixtofour, one.teredo[1] if one.teredo else None)
+        for wrapped in inner:
+            if wrapped is not None:
+                return is_public(str(wrapped))
+    return one.is_global and not one.is_multicast and str(one) not in _METADATA

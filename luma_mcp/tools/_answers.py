@@ -1,0 +1,122 @@
+"""What tools say of generations and purchases: the API's facts under our names, and the tool that goes on from there."""
+
+from typing import Literal
+
+from luma_mcp.luma import wire
+from luma_mcp.luma.models import Generation
+from luma_mcp.luma.prices import Price, price_of_echo
+from luma_mcp.studio.purchases import Purchase, Quote
+from luma_mcp.tools._toolset import Answer
+
+_LONGEST_PROMPT_SHOWN = 200
+
+
+class GenerationAnswer(Answer):
+    """One generation."""
+
+    generation_id: str
+    state: str
+    kind: str
+    model: str | None = None
+    video_url: str | None = None
+    image_url: str | None = None
+    preview_url: str | None = None
+    failure_reason: str | None = None
+    prompt: str | None = None
+    price_usd: float | None = None
+    created_at: str | None = None
+    next: str | None = None
+
+    def say(self) -> str:
+        price = f", {Price(self.price_usd, 'published')}" if self.price_usd is not None else ""
+        lines = [f"{self.generation_id} is {self.state} ({self.kind}, {self.model or 'model unknown'}{price})."]
+        if self.failure_reason:
+            lines.append(f"Luma's reason: {self.failure_reason!r}. Luma refunds failed generations.")
+        links = {"Video": self.video_url, "Image": self.image_url, "Preview": self.preview_url}
+        lines += [f"{name}: {url}" for name, url in links.items() if url]
+        if self.next:
+            lines.append(f"Next: {self.next}")
+        return "\n".join(lines)
+
+
+class PurchaseAnswer(Answer):
+    """Something bought, or in a dry run, what would be."""
+
+    dry_run: bool
+    kind: str
+    model: str | None = None
+    price_usd: float
+    price_basis: Literal["published", "assumed"]
+    generation_id: str | None = None
+    state: str | None = None
+    request: str | None = None
+    next: str
+
+    def say(self) -> str:
+        price = f"{Price(self.price_usd, self.price_basis)} ({self.price_basis})"
+        if self.dry_run:
+            return f"Dry run, nothing was bought. Price: {price}.\nRequest: {self.request}\nNext: {self.next}"
+        return f"Bought {self.generation_id} ({self.kind}), now {self.state}. Price: {price}.\nNext: {self.next}"
+
+
+def of_generation(generation: Generation, *, brief: bool = False) -> GenerationAnswer:
+    """What is known of a generation. `brief` leaves out what goes on next, for lists."""
+    assets = generation.assets
+    price = price_of_echo(generation)
+    prompt = generation.request.get("prompt")
+    return GenerationAnswer(
+        generation_id=generation.id,
+        state=wire.quoted(generation.state, 40),
+        kind=wire.quoted(generation.kind, 40),
+        model=_quoted(generation.model, 60),
+        video_url=_quoted(assets and assets.video, 2000),
+        image_url=_quoted(assets and assets.image, 2000),
+        preview_url=_quoted(assets and assets.progress_video, 2000),
+        failure_reason=_quoted(generation.failure_reason, 500),
+        prompt=_quoted(prompt, _LONGEST_PROMPT_SHOWN) if isinstance(prompt, str) else None,
+        price_usd=price.usd if price else None,
+        created_at=generation.created_at.isoformat() if generation.created_at else None,
+        next=None if brief else _next(generation),
+    )
+
+
+def of_quote(quote: Quote) -> PurchaseAnswer:
+    """The answer of a dry run."""
+    said = wire.body(quote.request)
+    return PurchaseAnswer(
+        dry_run=True,
+        kind=said["generation_type"],
+        model=said.get("model"),
+        price_usd=quote.price.usd,
+        price_basis=quote.price.basis,
+        request=f"POST {wire.endpoint(quote.request)} {wire.as_json(said)}",
+        next="call again without dry_run to buy it.",
+    )
+
+
+def of_purchase(purchase: Purchase) -> PurchaseAnswer:
+    """The answer after buying."""
+    generation = purchase.generation
+    return PurchaseAnswer(
+        dry_run=False,
+        kind=wire.quoted(generation.kind, 40),
+        model=_quoted(generation.model, 60),
+        price_usd=purchase.price.usd,
+        price_basis=purchase.price.basis,
+        generation_id=generation.id,
+        state=wire.quoted(generation.state, 40),
+        next=_next(generation),
+    )
+
+
+def _next(generation: Generation) -> str:
+    ids = f'generation_ids=["{generation.id}"]'
+    if generation.state == "completed":
+        return f"download_generation({ids}) saves the file."
+    if generation.state == "failed":
+        return "change the request before trying again; the same one may fail again."
+    return f"wait_for_generation({ids})."
+
+
+def _quoted(text: str | None, longest: int) -> str | None:
+    return wire.quoted(text, longest) if text else None

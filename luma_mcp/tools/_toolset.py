@@ -1,0 +1,182 @@
+"""How a function becomes a tool.
+
+A tool is a typed `async` function that takes the studio first and returns an `Answer`. Here it gets its name, title,
+effect and schemas; its arguments are made strict; what it returns becomes structured content and a short text; and
+`LumaError`s become the errors that a model reads. Nothing else in this package knows how MCP wants a tool.
+"""
+
+import difflib
+import functools
+import inspect
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Protocol, cast, get_args, get_origin, get_type_hints
+
+from mcp.server.mcpserver import Context
+from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
+from mcp.server.mcpserver.tools import Tool
+from mcp.server.mcpserver.utilities.func_metadata import FuncMetadata
+from mcp.types import CallToolResult, TextContent, ToolAnnotations
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from luma_mcp.luma.errors import LumaError
+from luma_mcp.studio import Studio
+from luma_mcp.tools._schema import simplified
+
+
+class Report(Protocol):
+    """Tells the client how a long call is getting on."""
+
+    async def __call__(self, progress: float, message: str) -> None:
+        """`progress` only rises; what it counts is up to the tool."""
+        ...
+
+
+class Answer(BaseModel):
+    """What a tool returns. Its fields are the structured content, absent ones left out; `say` is the text."""
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+    def say(self) -> str:
+        """The same for clients that show only text."""
+        raise NotImplementedError
+
+
+ToolFunction = Callable[..., Awaitable[Answer]]
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """A function that is to be a tool. Its docstring is the description, its name the name."""
+
+    function: ToolFunction
+    title: str
+    effect: ToolAnnotations
+
+
+def build(declared: Declared, studio: Studio) -> "StudioTool":
+    """The tool, working with that studio."""
+    function = declared.function
+    tool = StudioTool.from_function(
+        _bound(function, studio),
+        name=function.__name__,
+        title=declared.title,
+        description=inspect.cleandoc(function.__doc__ or ""),
+        annotations=declared.effect,
+    )
+    metadata = tool.fn_metadata
+    arguments = metadata.arg_model
+    arguments.model_config["extra"] = "forbid"
+    arguments.model_rebuild(force=True)
+    tool.parameters = simplified(arguments.model_json_schema(by_alias=True))
+    tool.fn_metadata = _StrictMetadata(
+        arg_model=arguments,
+        output_model=metadata.output_model,
+        output_schema=simplified(metadata.output_schema or {}),
+        wrap_output=metadata.wrap_output,
+    )
+    return tool
+
+
+def _bound(function: ToolFunction, studio: Studio) -> Callable[..., Awaitable[CallToolResult]]:
+    """The function as the SDK wants it: the studio is given, the context is asked for, the result is MCP's."""
+    signature = inspect.signature(function)
+    hints = get_type_hints(function, include_extras=True)
+    answer_type = hints.pop("return")
+    reports = "report" in hints
+    own = ("studio", "report")
+
+    @functools.wraps(function)
+    async def call(ctx: Context[Any, Any], **arguments: Any) -> CallToolResult:
+        if reports:
+            arguments["report"] = _reporter(ctx)
+        try:
+            answer = await function(studio, **arguments)
+        except LumaError as error:
+            raise ToolError(" ".join(part for part in (str(error), error.hint) if part)) from error
+        return CallToolResult(
+            content=[TextContent(type="text", text=answer.say())],
+            structured_content=answer.model_dump(mode="json", exclude_none=True),
+        )
+
+    given = [
+        parameter.replace(annotation=hints[name]) for name, parameter in signature.parameters.items() if name not in own
+    ]
+    context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=Context[Any, Any])
+    result = Annotated[CallToolResult, answer_type]
+    del call.__wrapped__
+    call.__signature__ = inspect.Signature(  # type: ignore[attr-defined] # pyright: ignore[reportFunctionMemberAccess]
+        [*(one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in given), context], return_annotation=result
+    )
+    call.__annotations__ = {one.name: one.annotation for one in (*given, context)} | {"return": result}
+    return call
+
+
+def _reporter(ctx: Context[Any, Any]) -> Report:
+    """Progress to the client that asked for it; the protocol wants its numbers to rise."""
+    last = -1.0
+
+    async def report(progress: float, message: str) -> None:
+        nonlocal last
+        last = max(progress, last + 0.001)
+        await ctx.report_progress(last, message=message)
+
+    return report
+
+
+class StudioTool(Tool):
+    """A tool whose errors are sentences: the SDK puts a prefix before ours and pydantic's are for programmers."""
+
+    async def run(self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False) -> Any:
+        """Raises: ToolError, with text for the model to read."""
+        try:
+            return await super().run(arguments, context, convert_result)
+        except UnexpectedToolError:
+            raise
+        except ToolError as error:
+            cause = error.__cause__
+            if isinstance(cause, ValidationError):
+                raise ToolError(_explained(cause, self)) from None
+            raise ToolError(str(cause)) from None
+
+
+class _StrictMetadata(FuncMetadata):
+    """Leaves strings alone where a string is wanted.
+
+    The SDK parses any string as JSON unless its parameter is annotated as exactly `str`, so that `"null"` for an
+    optional prompt becomes None. Lists that come as JSON in a string, as Claude Desktop sends them, are still parsed.
+    """
+
+    def pre_parse_json(self, data: dict[str, Any]) -> dict[str, Any]:
+        parsed = super().pre_parse_json(data)
+        strings = {name for name, field in self.arg_model.model_fields.items() if _takes_strings(field.annotation)}
+        return {name: data[name] if name in strings else value for name, value in parsed.items()}
+
+
+def _takes_strings(annotation: Any) -> bool:
+    if annotation is str:
+        return True
+    if get_origin(annotation) is Literal:
+        return all(isinstance(word, str) for word in get_args(annotation))
+    return get_origin(annotation) is not list and any(_takes_strings(arm) for arm in get_args(annotation))
+
+
+def _explained(error: ValidationError, tool: Tool) -> str:
+    """What is wrong with the arguments, one sentence for each."""
+    known = cast("dict[str, Any]", tool.parameters.get("properties", {}))
+    return " ".join(_sentence(one, tool.name, known) for one in error.errors(include_url=False)[:5])
+
+
+def _sentence(problem: Any, tool: str, known: dict[str, Any]) -> str:
+    where = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        if where not in known and len(problem["loc"]) > 1:
+            return f"{tool}: {where} is not an argument."
+        near = difflib.get_close_matches(where, known, n=1)
+        instead = f"Did you mean {near[0]}?" if near else f"It takes {', '.join(known) or 'no arguments'}."
+        return f"{tool} has no argument {where[:60]!r}. {instead} Nothing was done."
+    if problem["type"] == "missing":
+        return f"{tool} needs the argument {where}."
+    given = repr(problem["input"])
+    shown = given if len(given) <= 60 else given[:57] + "..."  # noqa: PLR2004
+    return f"{tool}: {where} cannot be {shown}: {problem['msg']}."

@@ -1,0 +1,157 @@
+"""Tools for what was made already: look, wait, list, delete."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from luma_mcp.luma.models import Generation
+from luma_mcp.studio import Studio
+from luma_mcp.studio.watch import Look, Until
+from luma_mcp.tools._answers import GenerationAnswer, of_generation
+from luma_mcp.tools._arguments import GenerationId, GenerationIds
+from luma_mcp.tools._effects import DELETES, READS
+from luma_mcp.tools._toolset import Answer, Declared, Report
+
+# Luma's list is known to answer 500 for a limit of 100, and it has no filters.
+_PAGE = 25
+_MOST_LOOKED_THROUGH = 200
+
+
+class WaitAnswer(Answer):
+    """How the generations stand after waiting."""
+
+    done: Annotated[bool, Field(description="false: call again.")]
+    waited_seconds: float
+    generations: list[GenerationAnswer]
+    next: str
+
+    def say(self) -> str:
+        heading = "Done" if self.done else "Not done yet"
+        lines = [f"{heading} after {self.waited_seconds:.0f} s."]
+        lines += [one.model_copy(update={"next": None}).say() for one in self.generations]
+        return "\n".join([*lines, f"Next: {self.next}"])
+
+
+class ListAnswer(Answer):
+    """Part of the list of generations, newest first."""
+
+    generations: list[GenerationAnswer]
+    next_offset: Annotated[int | None, Field(description="There is more.")] = None
+
+    def say(self) -> str:
+        if not self.generations:
+            return "No generations." + (f" Older ones: offset={self.next_offset}." if self.next_offset else "")
+        lines = [f"{one.created_at or 'time unknown'} {one.say()}" for one in self.generations]
+        more = [f"There are more: offset={self.next_offset}."] if self.next_offset is not None else []
+        return "\n".join([*lines, *more])
+
+
+class DeletedAnswer(Answer):
+    """A generation that is gone."""
+
+    generation_id: str
+    deleted: bool
+
+    def say(self) -> str:
+        return f"{self.generation_id} is deleted at Luma. Files that were downloaded stay."
+
+
+async def get_generation(studio: Studio, generation_id: GenerationId) -> GenerationAnswer:
+    """How a generation stands, with links to what was made."""
+    return of_generation(await studio.luma.get_generation(generation_id))
+
+
+async def wait_for_generation(
+    studio: Studio,
+    report: Report,
+    generation_ids: GenerationIds,
+    until: Annotated[Until, Field(description="For all, or the first.")] = "all",
+    patience_seconds: Annotated[
+        float, Field(ge=0, le=1800, description="Longest wait; the default suits every client.")
+    ] = 45,
+) -> WaitAnswer:
+    """Wait until generations are completed or failed. If patience runs out it says so: call again, nothing is lost.
+
+    A picture takes about 10 s, a clip one to two minutes. Costs nothing.
+    """
+
+    async def tell(look: Look) -> None:
+        states = ", ".join(f"{one.id[:8]} {one.state}" for one in look.generations)
+        trouble = f" ({look.trouble})" if look.trouble else ""
+        await report(look.elapsed_seconds, f"{look.elapsed_seconds:.0f} s: {states or 'no answer yet'}{trouble}")
+
+    look = await studio.watch.wait(generation_ids, until=until, patience_seconds=patience_seconds, on_look=tell)
+    return _waited(look, until)
+
+
+def _waited(look: Look, until: Until) -> WaitAnswer:
+    final = [one.is_final for one in look.generations]
+    done = any(final) if until == "any" else all(final)
+    running = [one.id for one in look.generations if not one.is_final]
+    completed = [one.id for one in look.generations if one.state == "completed"]
+    if not done:
+        then = f"call wait_for_generation(generation_ids={_listed(running)}) again."
+    elif completed:
+        then = f"download_generation(generation_ids={_listed(completed)}) saves the files."
+    else:
+        then = "change the request before trying again."
+    return WaitAnswer(
+        done=done,
+        waited_seconds=round(look.elapsed_seconds, 1),
+        generations=[of_generation(one, brief=True) for one in look.generations],
+        next=then,
+    )
+
+
+def _listed(ids: list[str]) -> str:
+    return "[" + ", ".join(f'"{one}"' for one in ids) + "]"
+
+
+async def list_generations(
+    studio: Studio,
+    limit: Annotated[int, Field(ge=1, le=100, description="At most.")] = 10,
+    offset: Annotated[int, Field(ge=0, description="Newest ones to skip.")] = 0,
+    state: Annotated[
+        Literal["queued", "dreaming", "completed", "failed"] | None, Field(description="Only these.")
+    ] = None,
+    kind: Annotated[
+        Literal["video", "image", "modify_video", "reframe_video", "reframe_image", "upscale_video", "add_audio"]
+        | None,
+        Field(description="Only these."),
+    ] = None,
+) -> ListAnswer:
+    """Your generations at Luma, newest first: also those that other programs made. Finds an id that got lost."""
+    found: list[Generation] = []
+    position = offset
+    async for generation in _newest_first(studio, offset):
+        if len(found) == limit or position - offset == _MOST_LOOKED_THROUGH:
+            return ListAnswer(generations=[of_generation(one, brief=True) for one in found], next_offset=position)
+        position += 1
+        if state in (None, generation.state) and kind in (None, generation.kind):
+            found.append(generation)
+    return ListAnswer(generations=[of_generation(one, brief=True) for one in found])
+
+
+async def _newest_first(studio: Studio, offset: int) -> AsyncIterator[Generation]:
+    while True:
+        page = await studio.luma.list_generations(limit=_PAGE, offset=offset)
+        for generation in page.generations:
+            yield generation
+        offset += _PAGE
+        if not page.has_more:
+            return
+
+
+async def delete_generation(studio: Studio, generation_id: GenerationId) -> DeletedAnswer:
+    """Delete a generation at Luma for good. It does not refund, and a running one may still be charged."""
+    await studio.luma.delete_generation(generation_id)
+    return DeletedAnswer(generation_id=generation_id, deleted=True)
+
+
+TOOLS = (
+    Declared(get_generation, "Get a generation", READS),
+    Declared(wait_for_generation, "Wait for generations", READS),
+    Declared(list_generations, "List generations", READS),
+    Declared(delete_generation, "Delete a generation", DELETES),
+)

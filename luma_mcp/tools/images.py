@@ -1,0 +1,96 @@
+"""Tools that make and change pictures. Each spends, unless `dry_run`."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from luma_mcp.luma.models import AspectRatio, ImageFormat, ImageReference, ImageRequest, Placement, ReframeImageRequest
+from luma_mcp.studio import Studio
+from luma_mcp.tools._answers import PurchaseAnswer
+from luma_mcp.tools._arguments import DryRun, ImageModelName, Pixels, Prompt, Ratio
+from luma_mcp.tools._effects import SPENDS
+from luma_mcp.tools._buying import buy
+from luma_mcp.tools._toolset import Declared
+
+
+class Reference(BaseModel):
+    """A picture to go by, and how much."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    source: Annotated[str, Field(description="https URL or image generation id.")]
+    weight: Annotated[float | None, Field(ge=0, le=1, description="How much it counts.")] = None
+
+
+Format = Annotated[ImageFormat | None, Field(description="Default jpg.")]
+
+
+async def create_image(
+    studio: Studio,
+    prompt: Prompt = None,
+    model: ImageModelName = "photon-1",
+    aspect_ratio: Ratio = None,
+    format: Format = None,  # noqa: A002 - the API's word
+    image_refs: Annotated[list[Reference] | None, Field(max_length=4, description="Pictures to go by.")] = None,
+    style_refs: Annotated[list[Reference] | None, Field(max_length=4, description="Pictures for the style.")] = None,
+    character_images: Annotated[
+        list[str] | None, Field(max_length=4, description="Pictures of one person.")
+    ] = None,
+    modify_image: Annotated[
+        Reference | None, Field(description="Picture to change; weight 1 stays close, 0-0.1 for new colours.")
+    ] = None,
+    dry_run: DryRun = False,
+) -> PurchaseAnswer:
+    """Make a picture from words, from reference pictures, or by changing one. Costs money."""
+    request = ImageRequest(
+        model=model,
+        prompt=prompt,
+        aspect_ratio=aspect_ratio or "16:9",
+        format=format,
+        image_ref=await _references(studio, image_refs),
+        style_ref=await _references(studio, style_refs),
+        character_images=tuple([await studio.sources.picture(one) for one in character_images or []]),
+        modify_image_ref=(await _references(studio, [modify_image]))[0] if modify_image else None,
+    )
+    return await buy(studio, request, dry_run=dry_run)
+
+
+async def reframe_image(
+    studio: Studio,
+    source: Annotated[str, Field(description="Picture, at most 10 MB: https URL or image generation id.")],
+    aspect_ratio: Annotated[AspectRatio, Field(description="New ratio.")],
+    prompt: Prompt = None,
+    format: Format = None,  # noqa: A002 - the API's word
+    model: ImageModelName = "photon-1",
+    grid_position_x: Pixels = None,
+    grid_position_y: Pixels = None,
+    x_start: Pixels = None,
+    x_end: Pixels = None,
+    y_start: Pixels = None,
+    y_end: Pixels = None,
+    resized_width: Pixels = None,
+    resized_height: Pixels = None,
+    dry_run: DryRun = False,
+) -> PurchaseAnswer:
+    """Give a picture another ratio by painting around it; without pixels it is fitted in, centred. Costs money."""
+    request = ReframeImageRequest(
+        model=model,
+        media=await studio.sources.picture(source),
+        aspect_ratio=aspect_ratio,
+        prompt=prompt,
+        format=format,
+        placement=Placement(
+            grid_position_x, grid_position_y, x_start, x_end, y_start, y_end, resized_width, resized_height
+        ),
+    )
+    return await buy(studio, request, dry_run=dry_run)
+
+
+async def _references(studio: Studio, given: list[Reference] | None) -> tuple[ImageReference, ...]:
+    return tuple([ImageReference(await studio.sources.picture(one.source), one.weight) for one in given or []])
+
+
+TOOLS = (
+    Declared(create_image, "Create an image", SPENDS),
+    Declared(reframe_image, "Reframe an image", SPENDS),
+)
