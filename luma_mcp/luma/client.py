@@ -8,6 +8,7 @@ import random
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
@@ -245,8 +246,9 @@ class LumaClient:
 
 async def _limited(answer: "httpx.Response") -> bytes:
     data = bytearray()
-    async for block in answer.aiter_bytes():
-        data += block
-        if len(data) > _MOST_BYTES:
-            raise UnexpectedResponseError(f"Luma answered more than {_MOST_BYTES // 1024 // 1024} MB.")
+    async with aclosing(answer.aiter_bytes()) as blocks:
+        async for block in blocks:
+            data += block
+            if len(data) > _MOST_BYTES:
+                raise UnexpectedResponseError(f"Luma answered more than {_MOST_BYTES // 1024 // 1024} MB.")
     return bytes(data)

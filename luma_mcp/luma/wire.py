@@ -11,7 +11,6 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote
 
-from pydantic import ValidationError
 from pydantic_core import from_json, to_json
 
 from luma_mcp.luma.errors import (
@@ -174,7 +173,7 @@ def read_page(data: bytes) -> Page:
     entries = said.get("generations")
     if not isinstance(entries, list):
         raise UnexpectedResponseError("Luma answered a list without generations in it.")
-    known = [entry for entry in entries if isinstance(entry, dict) and _ID.fullmatch(str(entry.get("id")))]
+    known = [entry for entry in entries if isinstance(entry, dict) and _has_id(entry)]
     return Page(generations=tuple(_generation(entry) for entry in known), has_more=said.get("has_more") is True)
 
 
@@ -194,13 +193,15 @@ def read_words(data: bytes) -> tuple[str, ...]:
     return tuple(quoted(word, 60) for word in said)
 
 
+def _has_id(said: dict[str, Any]) -> bool:
+    generation_id = said.get("id")
+    return isinstance(generation_id, str) and _ID.fullmatch(generation_id) is not None
+
+
 def _generation(said: dict[str, Any]) -> Generation:
-    if not _ID.fullmatch(str(said.get("id"))):
+    if not _has_id(said):
         raise UnexpectedResponseError("Luma answered a generation without an id.")
-    try:
-        return Generation.model_validate(said)
-    except ValidationError as error:
-        raise UnexpectedResponseError("Luma answered a generation that cannot be read.") from error
+    return Generation.model_validate(said)
 
 
 def _object(data: bytes) -> dict[str, Any]:

@@ -132,8 +132,8 @@ class Downloads:
                         continue
                     length = _length(answer)
                     _check_space(target, length)
-                    async with await PartFile.begin(target) as part:
-                        async for block in answer.aiter_raw(_BLOCK_BYTES):
+                    async with await PartFile.begin(target) as part, aclosing(answer.aiter_raw(_BLOCK_BYTES)) as blocks:
+                        async for block in blocks:
                             await part.write(block)
                             await on_bytes(part.size, length)
                         if length is not None and part.size != length:

@@ -17,7 +17,7 @@ import anyio.to_thread
 from luma_mcp.luma.errors import FileError
 
 MOST_BYTES = 2 * 1024**3
-LONGEST_NAME = 80
+LONGEST_NAME = 60
 _HEAD_BYTES = 16
 # Names that Windows keeps for devices, with any extension.
 _DEVICES = frozenset({"CON", "PRN", "AUX", "NUL", *(f"{port}{n}" for port in ("COM", "LPT") for n in range(10))})

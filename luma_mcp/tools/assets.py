@@ -26,24 +26,14 @@ class SavedFile(Answer):
         return f"{self.path} ({self.media_type}, {self.size_bytes:,} bytes, sha256 {self.sha256[:16]}…)"
 
 
-class Unsaved(Answer):
-    """A generation of which nothing was saved, and why."""
-
-    generation_id: str
-    problem: str
-
-    def say(self) -> str:
-        return f"{self.generation_id}: not saved. {self.problem}"
-
-
 class DownloadAnswer(Answer):
     """What was saved and what was not."""
 
     files: list[SavedFile]
-    problems: list[Unsaved] | None = None
+    problems: list[str] | None = None
 
     def say(self) -> str:
-        return "\n".join(one.say() for one in (*self.files, *(self.problems or [])))
+        return "\n".join([*(one.say() for one in self.files), *(self.problems or [])])
 
 
 async def download_generation(
@@ -57,7 +47,7 @@ async def download_generation(
 ) -> DownloadAnswer:
     """Save what generations made to disk. Nothing is overwritten; a file that is there already is answered as it is."""
     files: list[SavedFile] = []
-    problems: list[Unsaved] = []
+    problems: dict[str, str] = {}
     before = 0
 
     async def tell(size: int, length: int | None) -> None:
@@ -69,13 +59,14 @@ async def download_generation(
             generation = await studio.luma.get_generation(generation_id)
             kept = await studio.downloads.keep(generation, asset=asset, directory=directory, on_bytes=tell)
         except LumaError as error:
-            problems.append(Unsaved(generation_id=generation_id, problem=f"{error} {error.hint}".strip()))
+            problems[generation_id] = f"{error} {error.hint}".strip()
         else:
             files.append(_saved(kept))
             before += kept.size_bytes
     if not files:
-        raise FileError(" ".join(dict.fromkeys(one.problem for one in problems)))
-    return DownloadAnswer(files=files, problems=problems or None)
+        raise FileError(" ".join(dict.fromkeys(problems.values())))
+    unsaved = [f"{generation_id} was not saved. {problem}" for generation_id, problem in problems.items()]
+    return DownloadAnswer(files=files, problems=unsaved or None)
 
 
 def _saved(kept: Kept) -> SavedFile:

@@ -1,11 +1,9 @@
 """Tools for what was made already: look, wait, list, delete."""
 
-from collections.abc import AsyncIterator
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from luma_mcp.luma.models import Generation
 from luma_mcp.studio import Studio
 from luma_mcp.studio.watch import Look, Until
 from luma_mcp.tools._answers import GenerationAnswer, of_generation
@@ -122,25 +120,18 @@ async def list_generations(
     ] = None,
 ) -> ListAnswer:
     """Your generations at Luma, newest first: also those that other programs made. Finds an id that got lost."""
-    found: list[Generation] = []
+    found: list[GenerationAnswer] = []
     position = offset
-    async for generation in _newest_first(studio, offset):
-        if len(found) == limit or position - offset == _MOST_LOOKED_THROUGH:
-            return ListAnswer(generations=[of_generation(one, brief=True) for one in found], next_offset=position)
-        position += 1
-        if state in (None, generation.state) and kind in (None, generation.kind):
-            found.append(generation)
-    return ListAnswer(generations=[of_generation(one, brief=True) for one in found])
-
-
-async def _newest_first(studio: Studio, offset: int) -> AsyncIterator[Generation]:
     while True:
-        page = await studio.luma.list_generations(limit=_PAGE, offset=offset)
+        page = await studio.luma.list_generations(limit=_PAGE, offset=position)
         for generation in page.generations:
-            yield generation
-        offset += _PAGE
-        if not page.has_more:
-            return
+            if len(found) == limit or position - offset == _MOST_LOOKED_THROUGH:
+                return ListAnswer(generations=found, next_offset=position)
+            position += 1
+            if state in (None, generation.state) and kind in (None, generation.kind):
+                found.append(of_generation(generation, brief=True))
+        if not page.has_more or not page.generations:
+            return ListAnswer(generations=found)
 
 
 async def delete_generation(studio: Studio, generation_id: GenerationId) -> DeletedAnswer:

@@ -14,12 +14,12 @@ from luma_mcp.tools._toolset import Declared
 
 
 class Reference(BaseModel):
-    """A picture to go by, and how much."""
+    """A picture to go by (https URL or image generation id), and how much, 0 to 1."""
 
     model_config = ConfigDict(extra="forbid")
 
-    source: Annotated[str, Field(description="https URL or image generation id.")]
-    weight: Annotated[float | None, Field(ge=0, le=1, description="How much it counts.")] = None
+    source: str
+    weight: Annotated[float | None, Field(ge=0, le=1)] = None
 
 
 Format = Annotated[ImageFormat | None, Field(description="Default jpg.")]
@@ -31,7 +31,7 @@ async def create_image(
     model: ImageModelName = "photon-1",
     aspect_ratio: Ratio = None,
     format: Format = None,  # noqa: A002 - the API's word
-    image_refs: Annotated[list[Reference] | None, Field(max_length=4, description="Pictures to go by.")] = None,
+    image_refs: Annotated[list[Reference] | None, Field(max_length=4, description="Pictures to go by: https URLs or image generation ids.")] = None,
     style_refs: Annotated[list[Reference] | None, Field(max_length=4, description="Pictures for the style.")] = None,
     character_images: Annotated[
         list[str] | None, Field(max_length=4, description="Pictures of one person.")

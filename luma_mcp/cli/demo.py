@@ -1,0 +1,163 @@
+"""`dream-machine-mcp demo`: the whole way from a prompt to files, with no token and no network.
+
+It starts the emulator, starts the server as a process of its own, and is a real MCP client to it over stdio.
+"""
+
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import anyio
+from mcp import Client, StdioServerParameters
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from luma_mcp.emulator.app import Emulator
+from luma_mcp.emulator.serving import serving
+
+_CREDIT_USD = 25.0
+_PATIENCE_SECONDS = 600
+
+
+class DemoError(Exception):
+    """A tool answered an error, which in the demo none should."""
+
+
+def run(keep: Path | None, speed: float) -> int:
+    """Run it; the exit code."""
+    console = Console()
+    folder = (keep or Path(tempfile.mkdtemp(prefix="dream-machine-demo-"))).absolute()
+    exit_code = 0
+    try:
+        anyio.run(_Demo(console, folder, speed).play)
+    except* DemoError as errors:
+        for error in errors.exceptions:
+            console.print(f"[red]The demo failed:[/] {error}", highlight=False)
+        exit_code = 1
+    return exit_code
+
+
+class _Demo:
+    """One showing."""
+
+    def __init__(self, console: Console, folder: Path, speed: float) -> None:
+        self._console = console
+        self._folder = folder
+        self._speed = speed
+
+    async def play(self) -> None:
+        began = time.monotonic()
+        emulator = Emulator(credit_usd=_CREDIT_USD, speed=self._speed)
+        async with serving(emulator) as base_url:
+            self._console.rule("Dream Machine, emulated: nothing leaves this machine and nothing is charged")
+            server = StdioServerParameters(
+                command=sys.executable,
+                args=["-m", "luma_mcp"],
+                env={"LUMA_TOKEN": "demo", "LUMA_BASE_URL": base_url, "LUMA_OUTPUT_DIR": str(self._folder)},
+            )
+            async with Client(server) as client:
+                await self._look_around(client)
+                made = await self._make(client)
+                files = await self._call(client, "download_generation", generation_ids=list(made.values()))
+                await self._tidy_up(client, made)
+                left = await self._call(client, "get_credits")
+        self._show(made, files["files"], _CREDIT_USD - left["credit_usd"], time.monotonic() - began)
+
+    async def _look_around(self, client: Client) -> None:
+        tools = (await client.list_tools()).tools
+        self._console.print(f"{len(tools)} tools: {', '.join(tool.name for tool in tools)}", highlight=False)
+        for resource in (await client.list_resources()).resources:
+            await client.read_resource(resource.uri)
+            self._console.print(f"Read {resource.uri}", highlight=False)
+        quote = await self._call(client, "create_video", prompt=_LIGHTHOUSE, resolution="540p", dry_run=True)
+        self._console.print(f"Dry run of a 540p video with ray-2: ${quote['price_usd']:.2f}", highlight=False)
+
+    async def _make(self, client: Client) -> dict[str, str]:
+        """Everything the demo makes, by what it is called in the table at the end."""
+        video = await self._buy(client, "create_video", prompt=_LIGHTHOUSE, resolution="540p", concepts=["orbit_left"])
+        image = await self._buy(client, "create_image", prompt="a paper boat on a quiet lake, dawn, soft mist")
+        await self._wait(client, {"video": video, "image": image})
+        animated = await self._buy(
+            client, "create_video", prompt="the boat drifts off, camera push in", start_frame=image, resolution="540p",
+            model="ray-flash-2",
+        )  # fmt: skip
+        extension = await self._buy(client, "extend_video", generation_id=video, prompt="the storm breaks over the sea")
+        larger = await self._buy(client, "upscale_video", generation_id=video, resolution="720p")
+        await self._wait(client, {"image to video": animated, "extension": extension, "upscaled": larger})
+        sounding = await self._buy(client, "add_audio", generation_id=larger, prompt="waves and a distant horn")
+        await self._wait(client, {"with sound": sounding})
+        return {
+            "text to video, orbit left": video,
+            "image": image,
+            "image to video": animated,
+            "extension of the first": extension,
+            "upscaled, with sound": sounding,
+        }
+
+    async def _tidy_up(self, client: Client, made: dict[str, str]) -> None:
+        listed = await self._call(client, "list_generations", state="completed")
+        await self._call(client, "delete_generation", generation_id=made["image"])
+        left = await self._call(client, "list_generations", state="completed")
+        counts = f"{len(listed['generations'])} generations listed, 1 deleted, {len(left['generations'])} left"
+        self._console.print(counts, highlight=False)
+
+    async def _buy(self, client: Client, tool: str, **arguments: Any) -> str:
+        bought = await self._call(client, tool, **arguments)
+        price = f"${bought['price_usd']:.2f} {bought['price_basis']}"
+        self._console.print(f"{tool}: {bought['generation_id']} ({price})", highlight=False)
+        return bought["generation_id"]
+
+    async def _wait(self, client: Client, generations: dict[str, str]) -> None:
+        """Wait for some generations, a line for each, as the server's progress notifications tell."""
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(pulse_style="magenta"), TimeElapsedColumn())
+        with Progress(*columns, console=self._console) as progress:
+            lines = {short(one): progress.add_task(f"{name}: queued", total=None) for name, one in generations.items()}
+            names = {short(one): name for name, one in generations.items()}
+
+            async def tell(_progress: float, _total: float | None, message: str | None) -> None:
+                for id_begin, state in states(message or ""):
+                    over = {"total": 1, "completed": 1} if state in ("completed", "failed") else {}
+                    if id_begin in lines:
+                        progress.update(lines[id_begin], description=f"{names[id_begin]}: {state}", **over)
+
+            await self._call(
+                client, "wait_for_generation", tell,
+                generation_ids=list(generations.values()), patience_seconds=_PATIENCE_SECONDS,
+            )  # fmt: skip
+
+    async def _call(self, client: Client, tool: str, tell: Any = None, **arguments: Any) -> dict[str, Any]:
+        result = await client.call_tool(tool, arguments, progress_callback=tell)
+        if result.is_error or result.structured_content is None:
+            raise DemoError(" ".join(getattr(part, "text", "") for part in result.content))
+        return result.structured_content
+
+    def _show(self, made: dict[str, str], files: Sequence[dict[str, Any]], usd: float, seconds: float) -> None:
+        table = Table(title=f"Saved in {self._folder}", title_justify="left")
+        table.add_column("What", no_wrap=True)
+        table.add_column("File", overflow="fold")
+        table.add_column("Size", justify="right", no_wrap=True)
+        paths = {one["generation_id"]: one for one in files}
+        for name, generation_id in made.items():
+            one = paths[generation_id]
+            table.add_row(name, Path(one["path"]).name, f"{one['size_bytes'] / 1000:,.0f} kB")
+        self._console.print(table)
+        self._console.print(f"At Luma this would have cost about ${usd:.2f}. It took {seconds:.0f} s.", highlight=False)
+
+
+def short(generation_id: str) -> str:
+    """An id as progress messages show it."""
+    return generation_id[:8]
+
+
+def states(message: str) -> list[tuple[str, str]]:
+    """The ids and states in a progress message such as "4 s: 15b7abb1 dreaming, 3ce343aa queued"."""
+    _, _, listed = message.partition(": ")
+    words = [part.split() for part in listed.split(", ")]
+    return [(pair[0], pair[1]) for pair in words if len(pair) > 1]
+
+
+_LIGHTHOUSE = "a lighthouse on a cliff at dusk, waves below, warm light"

@@ -1,0 +1,101 @@
+"""A real MCP client, our real server and the emulator, all in memory; time passes only when somebody waits."""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
+from mcp import Client
+from support import BASE_URL, TOKEN, Agent, HeldClock, InMemory, fetch
+
+from luma_mcp.emulator.app import Emulator
+from luma_mcp.luma.client import LumaClient
+from luma_mcp.server import build_server, build_studio
+from luma_mcp.settings import Settings
+from luma_mcp.studio import Studio
+
+# The machine's speed is no part of what a property says.
+hypothesis_settings.register_profile(
+    "house", deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+hypothesis_settings.load_profile("house")
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture(params=["auto", "legacy"])
+def era(request: pytest.FixtureRequest) -> str:
+    """Both eras of the protocol: 2026-07-28, and the handshake of those before."""
+    return request.param
+
+
+@pytest.fixture
+def clock() -> HeldClock:
+    return HeldClock()
+
+
+@pytest.fixture
+def emulator(clock: HeldClock) -> Iterator[Emulator]:
+    made = Emulator(token=TOKEN, credit_usd=1000, limits={}, clock=clock.now, fetch=fetch)
+    yield made
+    made.works.close()
+
+
+@pytest.fixture
+def transport(emulator: Emulator) -> InMemory:
+    return InMemory(emulator)
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    return tmp_path / "output"
+
+
+@pytest.fixture
+def settings(output: Path) -> Settings:
+    return Settings.from_environment(
+        {"LUMA_TOKEN": TOKEN, "LUMA_BASE_URL": BASE_URL, "LUMA_OUTPUT_DIR": str(output)}
+    )
+
+
+@pytest.fixture
+async def luma(transport: InMemory, clock: HeldClock) -> AsyncIterator[LumaClient]:
+    client = LumaClient(TOKEN, base_url=BASE_URL, transport=transport, sleep=clock.sleep)
+    yield client
+    await client.close()
+
+
+@pytest.fixture
+async def studio(settings: Settings, transport: InMemory, clock: HeldClock) -> AsyncIterator[Studio]:
+    made = build_studio(settings, transport, clock)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def agent(settings: Settings, transport: InMemory, clock: HeldClock, era: str) -> AsyncIterator[Agent]:
+    async with Client(build_server(settings, transport=transport, clock=clock), mode=era) as client:
+        yield Agent(client)
+
+
+ServerFactory = Callable[..., Any]
+
+
+@pytest.fixture
+def serve(transport: InMemory, clock: HeldClock, output: Path) -> ServerFactory:
+    """A server for an environment of the test's own."""
+
+    def build(**environment: str) -> Any:
+        given = {"LUMA_TOKEN": TOKEN, "LUMA_BASE_URL": BASE_URL, "LUMA_OUTPUT_DIR": str(output), **environment}
+        return build_server(Settings.from_environment(given), transport=transport, clock=clock)
+
+    return build
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-snapshots", action="store_true", help="write the snapshots instead of comparing")

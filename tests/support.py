@@ -1,0 +1,92 @@
+"""What the tests stand on: an agent, a clock that is held, and a network without sockets."""
+
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import httpx
+from mcp import Client
+from mcp.types import CallToolResult
+
+from luma_mcp.emulator.app import Emulator
+from luma_mcp.emulator.faults import ConnectionDroppedError
+from luma_mcp.emulator.machine import UnreadableInputError
+
+TOKEN = "luma-test-token-that-must-never-show"
+BASE_URL = "http://127.0.0.1:9/dream-machine/v1"
+
+
+class HeldClock:
+    """A clock that moves only when somebody sleeps by it, and then at once."""
+
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+        self.sleeps: list[float] = []
+
+    def now(self) -> float:
+        return self.seconds
+
+    async def sleep(self, seconds: float) -> None:
+        self.sleeps.append(seconds)
+        self.seconds += seconds
+        await anyio.lowlevel.checkpoint()
+
+
+class InMemory(httpx.AsyncBaseTransport):
+    """Leads to the emulator's app without a socket; a dropped connection looks as httpx makes it look."""
+
+    def __init__(self, emulator: Emulator) -> None:
+        self._asgi = httpx.ASGITransport(emulator.app)
+        self.requests: list[httpx.Request] = []
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        try:
+            return await self._asgi.handle_async_request(request)
+        except ConnectionDroppedError as error:
+            raise httpx.ReadError(str(error)) from error
+
+
+INTERNET: dict[str, bytes] = {}
+"""What the emulator finds when it fetches a link."""
+
+
+async def fetch(url: str) -> bytes:
+    """The internet, as far as the emulator sees it in tests."""
+    if url in INTERNET:
+        return INTERNET[url]
+    raise UnreadableInputError(url)
+
+
+class Agent:
+    """What a model does: call tools by name, read what comes back."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+
+    async def result(self, tool: str, **arguments: Any) -> CallToolResult:
+        return await self.client.call_tool(tool, arguments)
+
+    async def call(self, tool: str, **arguments: Any) -> dict[str, Any]:
+        """The structured answer of a call that succeeds."""
+        result = await self.result(tool, **arguments)
+        assert not result.is_error, text(result)
+        assert result.structured_content is not None
+        return result.structured_content
+
+    async def refusal(self, tool: str, **arguments: Any) -> str:
+        """The sentence of a call that is refused."""
+        result = await self.result(tool, **arguments)
+        assert result.is_error, result
+        return text(result)
+
+    async def make(self, tool: str, **arguments: Any) -> str:
+        """Buy and wait; the id of the completed generation."""
+        generation_id = (await self.call(tool, **arguments))["generation_id"]
+        waited = await self.call("wait_for_generation", generation_ids=[generation_id], patience_seconds=1800)
+        assert [one["state"] for one in waited["generations"]] == ["completed"], waited
+        return generation_id
+
+
+def text(result: CallToolResult) -> str:
+    return "\n".join(getattr(part, "text", "") for part in result.content)

@@ -1,0 +1,125 @@
+"""What the environment means."""
+
+from pathlib import Path
+
+import pytest
+
+from luma_mcp.settings import Settings, SettingsError
+
+
+def token(**environment: str) -> str | None:
+    secret = Settings.from_environment(environment).token
+    return secret.get_secret_value() if secret else None
+
+
+def hint(**environment: str) -> str:
+    return Settings.from_environment(environment).token_hint
+
+
+@pytest.mark.parametrize("name", ["LUMA_TOKEN", "LUMAAI_API_KEY", "LUMA_API_KEY"])
+def test_the_token_is_read_under_each_of_its_names(name: str) -> None:
+    assert token(**{name: "luma-1"}) == "luma-1"
+
+
+def test_the_first_name_wins() -> None:
+    assert token(LUMA_API_KEY="third", LUMAAI_API_KEY="second", LUMA_TOKEN="first") == "first"
+
+
+@pytest.mark.parametrize("text", [" luma-1\n", '"luma-1"', "'luma-1'", ' " luma-1 " '])
+def test_spaces_and_quotes_that_came_with_copying_are_dropped(text: str) -> None:
+    assert token(LUMA_TOKEN=text) == "luma-1"
+
+
+@pytest.mark.parametrize(
+    "text", ["${LUMA_TOKEN}", "$LUMA_TOKEN", "${env:LUMA_TOKEN}", "{env:LUMA_TOKEN}", "${{ secrets.LUMA_TOKEN }}"]
+)
+def test_a_variable_that_the_host_left_unexpanded_is_no_token(text: str) -> None:
+    assert token(LUMA_TOKEN=text) is None
+    assert text in hint(LUMA_TOKEN=text)
+
+
+def test_an_unexpanded_name_gives_way_to_one_that_is_set() -> None:
+    assert token(LUMA_TOKEN="${LUMA_TOKEN}", LUMA_API_KEY="luma-1") == "luma-1"
+
+
+@pytest.mark.parametrize("text", ["luma 1", "luma\n1", "lumä-1", "luma\x001"])
+def test_what_cannot_be_in_a_header_is_no_token(text: str) -> None:
+    assert token(LUMA_TOKEN=text) is None
+
+
+def test_the_token_shows_in_no_repr() -> None:
+    settings = Settings.from_environment({"LUMA_TOKEN": "luma-secret"})
+
+    assert "luma-secret" not in repr(settings) + str(settings) + settings.token_hint + settings.model_dump_json()
+
+
+def test_defaults_need_nothing() -> None:
+    settings = Settings.from_environment({})
+
+    assert settings.base_url == "https://api.lumalabs.ai/dream-machine/v1"
+    assert settings.token is None
+    assert settings.read_only is False
+    assert settings.log_level == "WARNING"
+    assert settings.is_emulated is False
+
+
+def test_the_default_folder_is_the_persons_own_and_never_the_working_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    monkeypatch.delenv("XDG_VIDEOS_DIR", raising=False)
+    folder = Settings.from_environment({}).downloads
+
+    assert folder.is_absolute()
+    assert folder.name == "dream-machine"
+    assert not folder.is_relative_to(Path.cwd())
+    assert not folder.exists()
+
+
+def test_a_folder_may_begin_at_home() -> None:
+    assert Settings.from_environment({"LUMA_OUTPUT_DIR": "~/films"}).downloads == Path.home() / "films"
+
+
+def test_the_sdks_name_for_the_base_url_is_read_too() -> None:
+    url = "http://127.0.0.1:8765/dream-machine/v1"
+
+    assert Settings.from_environment({"LUMAAI_BASE_URL": url + "/"}).base_url == url
+    assert Settings.from_environment({"LUMAAI_BASE_URL": url}).is_emulated is True
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "reason"),
+    [
+        ("LUMA_BASE_URL", "http://example.com", "must begin with https://"),
+        ("LUMA_BASE_URL", "ftp://127.0.0.1", "must begin with https://"),
+        ("LUMA_BASE_URL", "https://me:secret@example.com", "must be a plain URL"),
+        ("LUMA_BASE_URL", "example.com", "must be a plain URL"),
+        ("LUMA_OUTPUT_DIR", "out", "must be an absolute path"),
+        ("LUMA_READ_ONLY", "perhaps", "valid boolean"),
+        ("LUMA_TOOLSETS", "video,sound", "'video', 'image'"),
+        ("LUMA_LOG_LEVEL", "loud", "'DEBUG'"),
+        ("LUMA_CALLBACK_URL", "javascript:alert(1)", "must be an https URL"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_named_with_the_reason(name: str, text: str, reason: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{name} cannot be used: ") as caught:
+        Settings.from_environment({name: text})
+
+    assert reason in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_words_are_read_as_they_are_meant() -> None:
+    settings = Settings.from_environment(
+        {"LUMA_LOG_LEVEL": "debug", "LUMA_READ_ONLY": "true", "LUMA_TOOLSETS": "account , video"}
+    )
+
+    assert settings.log_level == "DEBUG"
+    assert settings.read_only is True
+    assert settings.toolsets == ("account", "video")
+
+
+def test_the_process_environment_is_read_when_none_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LUMA_TOKEN", "luma-1")
+    secret = Settings.from_environment().token
+
+    assert secret is not None
+    assert secret.get_secret_value() == "luma-1"

@@ -1,0 +1,237 @@
+"""The real process over stdin and stdout: what only a process can show."""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from anyio.abc import Process
+from anyio.streams.buffered import BufferedByteReceiveStream
+from mcp import Client, StdioServerParameters
+from support import Agent
+
+from luma_mcp.emulator.app import Emulator
+from luma_mcp.emulator.serving import serving
+
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.skipif(sys.platform == "win32", reason="signals and pipes of POSIX"),
+]
+
+SECONDS_TO_STOP = 5
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """The runner is asyncio's: it polls pipes."""
+    return "asyncio"
+
+
+@pytest.fixture
+async def base_url() -> AsyncIterator[str]:
+    async with serving(Emulator(speed=1)) as url:
+        yield url
+
+
+class Wire:
+    """A server process, spoken to line by line."""
+
+    def __init__(self, process: Process) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self.process = process
+        self.stdin = process.stdin
+        self.stdout = BufferedByteReceiveStream(process.stdout)
+
+    async def say(self, **message: Any) -> None:
+        await self.stdin.send(json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n")
+
+    async def hear(self) -> dict[str, Any]:
+        """The next answer; notifications are passed over."""
+        with anyio.fail_after(30):
+            while True:
+                heard = json.loads(await self.stdout.receive_until(b"\n", 1_000_000))
+                if "id" in heard:
+                    return heard
+
+    async def shake_hands(self) -> dict[str, Any]:
+        client = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
+        await self.say(id=0, method="initialize", params=client)
+        answer = await self.hear()
+        await self.say(method="notifications/initialized")
+        return answer
+
+    async def call(self, number: int, tool: str, **arguments: Any) -> None:
+        await self.say(id=number, method="tools/call", params={"name": tool, "arguments": arguments})
+
+    async def exit_code(self) -> int:
+        with anyio.fail_after(SECONDS_TO_STOP):
+            return await self.process.wait()
+
+
+@asynccontextmanager
+async def started(base_url: str, output: Path, *command: str) -> AsyncIterator[Wire]:
+    environment = {
+        **{name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
+        "LUMA_TOKEN": "test",
+        "LUMA_BASE_URL": base_url,
+        "LUMA_OUTPUT_DIR": str(output),
+    }
+    arguments = command or (sys.executable, "-m", "luma_mcp")
+    process = await anyio.open_process(arguments, env=environment, stderr=None)
+    try:
+        yield Wire(process)
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.aclose()
+
+
+async def dreaming(wire: Wire) -> str:
+    """Buy a video that takes a minute, and begin to wait for it."""
+    await wire.shake_hands()
+    await wire.call(1, "create_video", prompt="a boat")
+    generation_id = (await wire.hear())["result"]["structuredContent"]["generation_id"]
+    await wire.call(2, "wait_for_generation", generation_ids=[generation_id], patience_seconds=600)
+    await wire.call(3, "ping")
+    assert (await wire.hear())["id"] == 3
+    return generation_id
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+async def test_a_client_works_with_the_process(base_url: str, output: Path, mode: str) -> None:
+    server = StdioServerParameters(
+        command=sys.executable,
+        args=["-m", "luma_mcp"],
+        env={"LUMA_TOKEN": "test", "LUMA_BASE_URL": base_url, "LUMA_OUTPUT_DIR": str(output)},
+    )
+    with anyio.fail_after(60):
+        async with Client(server, mode=mode) as client:
+            bought = await Agent(client).call("create_image", prompt="a boat")
+            waited = await Agent(client).call("wait_for_generation", generation_ids=[bought["generation_id"]])
+            saved = await Agent(client).call("download_generation", generation_ids=[bought["generation_id"]])
+
+    assert waited["done"] is True
+    assert Path(saved["files"][0]["path"]).is_file()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_in_mid_wait_ends_it_cleanly(base_url: str, output: Path, number: signal.Signals) -> None:
+    async with started(base_url, output) as wire:
+        await dreaming(wire)
+        wire.process.send_signal(number)
+
+        assert await wire.exit_code() == 0
+
+
+async def test_the_end_of_input_in_mid_wait_ends_it_cleanly(base_url: str, output: Path) -> None:
+    async with started(base_url, output) as wire:
+        await dreaming(wire)
+        await wire.stdin.aclose()
+
+        assert await wire.exit_code() == 0
+
+
+async def test_what_was_bought_before_the_end_is_found_after_it(base_url: str, output: Path) -> None:
+    async with started(base_url, output) as wire:
+        generation_id = await dreaming(wire)
+        wire.process.send_signal(signal.SIGTERM)
+        await wire.exit_code()
+    async with started(base_url, output) as wire:
+        await wire.shake_hands()
+        await wire.call(1, "get_generation", generation_id=generation_id)
+
+        assert (await wire.hear())["result"]["structuredContent"]["generation_id"] == generation_id
+
+
+async def test_a_piped_script_gets_every_answer(base_url: str, output: Path) -> None:
+    """`cat requests | dream-machine-mcp`: the input ends before the last request is answered."""
+    async with started(base_url, output) as wire:
+        client = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
+        lines = [
+            {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": client},
+            {"jsonrpc": "2.0", "method": "notifications/initialized"},
+            {"jsonrpc": "2.0", "id": 2, "method": "tools/list"},
+            {"jsonrpc": "2.0", "id": 3, "method": "tools/call", "params": {"name": "get_credits", "arguments": {}}},
+        ]
+        await wire.stdin.send("".join(json.dumps(line) + "\n" for line in lines).encode())
+        await wire.stdin.aclose()
+        heard = [await wire.hear() for _ in range(3)]
+
+        assert [one["id"] for one in heard] == [1, 2, 3]
+        assert heard[2]["result"]["structuredContent"] == {"credit_usd": 100.0}
+        assert await wire.exit_code() == 0
+
+
+async def test_a_stray_print_does_not_reach_the_protocol(base_url: str, output: Path) -> None:
+    program = (
+        "import os, sys, luma_mcp.stdio as s; from luma_mcp.server import build_server as b; "
+        "from luma_mcp.settings import Settings as S; server = b(S.from_environment()); f = server.call_tool\n"
+        "async def noisy(*a, **k):\n"
+        "    print('stray', flush=True); os.system('echo stray'); return await f(*a, **k)\n"
+        "server.call_tool = noisy; s.run(server)"
+    )
+    async with started(base_url, output, sys.executable, "-c", program) as wire:
+        await wire.shake_hands()
+        await wire.call(1, "ping")
+
+        assert (await wire.hear())["result"]["structuredContent"]["ok"] is True
+
+
+async def test_what_is_not_json_is_passed_over(base_url: str, output: Path) -> None:
+    async with started(base_url, output) as wire:
+        await wire.shake_hands()
+        await wire.stdin.send(b"not json\n\xff\xfe\n[]\n" + b'{"jsonrpc":"2.0"}\n' + b"x" * 300_000 + b"\n")
+        await wire.call(1, "ping")
+
+        assert (await wire.hear())["id"] == 1
+
+
+async def test_a_long_message_comes_through(base_url: str, output: Path) -> None:
+    async with started(base_url, output) as wire:
+        await wire.shake_hands()
+        await wire.call(1, "create_video", prompt="a boat " * 60_000)
+
+        assert "Prompt is too long" in (await wire.hear())["result"]["content"][0]["text"]
+
+
+async def test_a_cancelled_call_is_not_answered(base_url: str, output: Path) -> None:
+    async with started(base_url, output) as wire:
+        await dreaming(wire)
+        await wire.say(method="notifications/cancelled", params={"requestId": 2, "reason": "enough"})
+        await wire.call(4, "ping")
+
+        assert (await wire.hear())["id"] == 4
+
+
+async def test_files_instead_of_pipes_work_too(base_url: str, output: Path, tmp_path: Path) -> None:
+    """Where nothing can be polled the SDK's own transport serves."""
+    script = tmp_path / "requests"
+    answers = tmp_path / "answers"
+    client = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
+    script.write_text(json.dumps({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": client}) + "\n")
+    environment = {**os.environ, "LUMA_TOKEN": "test", "LUMA_BASE_URL": base_url, "LUMA_OUTPUT_DIR": str(output)}
+    with script.open("rb") as given, answers.open("wb") as taken, anyio.fail_after(30):
+        process = await anyio.open_process(
+            [sys.executable, "-m", "luma_mcp"], stdin=given, stdout=taken, env=environment, stderr=None
+        )
+        assert await process.wait() == 0
+
+    assert json.loads(answers.read_text().splitlines()[0])["id"] == 1
+
+
+async def test_a_setting_that_cannot_be_used_is_said_and_nothing_starts(output: Path) -> None:
+    environment = {**os.environ, "LUMA_BASE_URL": "http://example.com/v1"}
+    with anyio.fail_after(30):
+        done = await anyio.run_process([sys.executable, "-m", "luma_mcp"], env=environment, check=False)
+
+    assert done.returncode == 2
+    assert done.stdout == b""
+    assert done.stderr.decode().startswith("dream-machine-mcp cannot start: LUMA_BASE_URL cannot be used: it must begin")
+    assert done.stderr.count(b"\n") == 1
