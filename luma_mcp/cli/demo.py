@@ -31,14 +31,7 @@ def run(keep: Path | None, speed: float) -> int:
     """Run it; the exit code."""
     console = Console()
     folder = (keep or Path(tempfile.mkdtemp(prefix="dream-machine-demo-"))).absolute()
-    exit_code = 0
-    try:
-        anyio.run(_Demo(console, folder, speed).play)
-    except* DemoError as errors:
-        for error in errors.exceptions:
-            console.print(f"[red]The demo failed:[/] {error}", highlight=False)
-        exit_code = 1
-    return exit_code
+    return 0 if anyio.run(_Demo(console, folder, speed).play) else 1
 
 
 class _Demo:
@@ -49,7 +42,8 @@ class _Demo:
         self._folder = folder
         self._speed = speed
 
-    async def play(self) -> None:
+    async def play(self) -> bool:
+        """Whether it went well."""
         began = time.monotonic()
         emulator = Emulator(credit_usd=_CREDIT_USD, speed=self._speed)
         async with serving(emulator) as base_url:
@@ -60,12 +54,17 @@ class _Demo:
                 env={"LUMA_TOKEN": "demo", "LUMA_BASE_URL": base_url, "LUMA_OUTPUT_DIR": str(self._folder)},
             )
             async with Client(server) as client:
-                await self._look_around(client)
-                made = await self._make(client)
-                files = await self._call(client, "download_generation", generation_ids=list(made.values()))
-                await self._tidy_up(client, made)
-                left = await self._call(client, "get_credits")
+                try:
+                    await self._look_around(client)
+                    made = await self._make(client)
+                    files = await self._call(client, "download_generation", generation_ids=list(made.values()))
+                    await self._tidy_up(client, made)
+                    left = await self._call(client, "get_credits")
+                except DemoError as error:
+                    self._console.print(f"[red]The demo failed:[/] {error}", highlight=False)
+                    return False
         self._show(made, files["files"], _CREDIT_USD - left["credit_usd"], time.monotonic() - began)
+        return True
 
     async def _look_around(self, client: Client) -> None:
         tools = (await client.list_tools()).tools

@@ -47,9 +47,18 @@ async def serving(emulator: Emulator, port: int = 0) -> AsyncIterator[str]:
     """Serve inside a running event loop; yields the base URL and stops on leaving."""
     listener = listen(port)
     running = server(emulator)
+    stopped = anyio.Event()
+
+    async def serve() -> None:
+        await running.serve([listener])
+        stopped.set()
+
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(running.serve, [listener])
+        tasks.start_soon(serve)
         try:
             yield base_url(listener)
         finally:
             running.should_exit = True
+            with anyio.CancelScope(shield=True):
+                await stopped.wait()
+            listener.close()

@@ -49,12 +49,13 @@ async def checked(url: str, *, api_url: str, look_up: Resolve = resolve) -> Dest
         parts = urlsplit(url)
         host, port = (parts.hostname or "").rstrip("."), parts.port or 443
     except ValueError:
-        raise FileError(f"The link {quoted(url, 80)!r} is not a URL.", _REFUSED) from None
+        raise FileError("The link is not a URL.", _REFUSED) from None
     api = urlsplit(api_url)
     if (parts.scheme, parts.netloc) == (api.scheme, api.netloc):
         return Destination(url, host)
     if parts.scheme != "https" or not host or parts.username is not None or parts.password is not None:
-        raise FileError(f"The link {quoted(url, 80)!r} is not a plain https URL.", _REFUSED)
+        # The host alone is shown: the rest may hold a password or a signature.
+        raise FileError(f"The link to {quoted(host or 'nowhere', 80)} is not a plain https URL.", _REFUSED)
     try:
         addresses = await look_up(host, port)
     except (OSError, UnicodeError) as error:

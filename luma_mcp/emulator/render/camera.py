@@ -34,6 +34,8 @@ class Pose:
 
 
 WHOLE = Pose()
+# What is drawn for a scene is so much larger than the frame, that the camera has somewhere to go.
+ROOM = Pose(zoom=1.35)
 Move = tuple[Pose, Pose]
 Path = Callable[[float], Pose]
 
@@ -103,10 +105,11 @@ def path(moves: Sequence[str], *, from_whole: bool, to_whole: bool, loop: bool) 
     shaking = "handheld" in moves
     there_and_back = loop or (from_whole and to_whole)
     if from_whole:
-        start = WHOLE
-        end = end if end.zoom > 1 or end == WHOLE else end + Pose(zoom=1.3)
+        start, end = WHOLE, end if end == WHOLE else end + ROOM
     elif to_whole:
-        start, end = (start if start.zoom > 1 or start == WHOLE else start + Pose(zoom=1.3)), WHOLE
+        start, end = start if start == WHOLE else start + ROOM, WHOLE
+    else:
+        start, end = start + ROOM, end + ROOM
 
     def pose(moment: float) -> Pose:
         part = math.sin(math.pi * moment) ** 2 if there_and_back else _eased(moment)
@@ -127,14 +130,17 @@ def shoot(picture: Image.Image, pose: Pose, size: tuple[int, int]) -> Image.Imag
     width, height = picture.size
     zoom = max(pose.zoom, _zoom_that_hides_corners(pose.angle, width / height))
     seen_width, seen_height = width / zoom, height / zoom
-    left = _within(width / 2 + pose.x * width - seen_width / 2, width - seen_width)
-    top = _within(height / 2 + pose.y * height - seen_height / 2, height - seen_height)
-    if abs(pose.angle) < 0.01:
-        box = (left, top, left + seen_width, top + seen_height)
-        return picture.resize(size, Image.Resampling.BILINEAR, box=box)
     turn = math.radians(pose.angle)
+    # Half of the upright box around what is seen, which lies askew when the camera rolls.
+    reach_x = (seen_width * math.cos(turn) + seen_height * abs(math.sin(turn))) / 2
+    reach_y = (seen_width * abs(math.sin(turn)) + seen_height * math.cos(turn)) / 2
+    centre_x = _between(reach_x, width / 2 + pose.x * width, width - reach_x)
+    centre_y = _between(reach_y, height / 2 + pose.y * height, height - reach_y)
+    if abs(pose.angle) < 0.01:
+        left, top = max(centre_x - seen_width / 2, 0), max(centre_y - seen_height / 2, 0)
+        box = (left, top, min(left + seen_width, width), min(top + seen_height, height))
+        return picture.resize(size, Image.Resampling.BILINEAR, box=box)
     across, down = seen_width / size[0], seen_height / size[1]
-    centre_x, centre_y = left + seen_width / 2, top + seen_height / 2
     half_x, half_y = size[0] / 2, size[1] / 2
     a, b = math.cos(turn) * across, -math.sin(turn) * down
     d, e = math.sin(turn) * across, math.cos(turn) * down
@@ -142,8 +148,8 @@ def shoot(picture: Image.Image, pose: Pose, size: tuple[int, int]) -> Image.Imag
     return picture.transform(size, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
 
 
-def _within(value: float, most: float) -> float:
-    return min(max(value, 0.0), most)
+def _between(least: float, value: float, most: float) -> float:
+    return min(max(value, least), max(least, most))
 
 
 def _zoom_that_hides_corners(angle: float, ratio: float) -> float:

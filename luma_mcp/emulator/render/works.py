@@ -23,8 +23,6 @@ from luma_mcp.emulator.requests import (
 )
 from luma_mcp.emulator.vocabulary import FRAMES_PER_SECOND, IMAGE_SIZES
 
-# A scene is drawn larger than the frame, so that the camera has somewhere to go.
-_ROOM_FOR_THE_CAMERA = 1.35
 _PREVIEW_SCALE = 4
 _PREVIEW_SECONDS = 1.0
 
@@ -203,7 +201,7 @@ def _filmed(
     end = _keyframe(body, "frame1", sources, marker)
     moves = camera.moves_of([concept.key for concept in body.concepts or []], body.prompt)
     path = camera.path(moves, from_whole=start is not None, to_whole=end is not None, loop=body.loop)
-    room = tuple(round(side * _ROOM_FOR_THE_CAMERA) for side in marker.picture_size)
+    room = tuple(round(side * camera.ROOM.zoom) for side in marker.picture_size)
     ground = start or end or pictures.scene(body.prompt or "", (room[0], room[1]))
     count = round(form.seconds * FRAMES_PER_SECOND)
     for number in range(count):

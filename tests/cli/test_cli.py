@@ -1,0 +1,92 @@
+"""What a person types, in a process of its own."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import httpx
+import pytest
+from PIL import Image
+
+import luma_mcp
+from luma_mcp.cli import demo
+
+COMMAND = [sys.executable, "-m", "luma_mcp"]
+
+
+def run(*arguments: str, timeout: int = 300) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=timeout, check=False)
+
+
+def test_the_demo_makes_files_that_a_person_can_open(tmp_path: Path) -> None:
+    done = run("demo", "--keep", str(tmp_path), "--speed", "500")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr == ""
+    files = sorted(tmp_path.iterdir())
+    assert [file.suffix for file in files].count(".mp4") == 4
+    for file in files:
+        assert file.name in done.stdout.replace("\n", "").replace("│", "").replace(" ", "") or file.stem[:20] in done.stdout
+        if file.suffix == ".mp4":
+            with av.open(str(file)) as container:
+                assert container.streams.video[0].frames == 120
+        else:
+            with Image.open(file) as picture:
+                assert picture.size == (2048, 1152)
+    assert "At Luma this would have cost about $" in done.stdout
+
+
+def test_a_demo_that_fails_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    monkeypatch.setattr(demo, "_CREDIT_USD", 0.0)
+
+    assert demo.run(tmp_path, 500) == 1
+    assert "insufficient credits" in capsys.readouterr().out.replace("\n", " ")
+
+
+def test_states_are_read_from_a_progress_message() -> None:
+    assert demo.states("4 s: 15b7abb1 dreaming, 3ce343aa queued") == [("15b7abb1", "dreaming"), ("3ce343aa", "queued")]
+    assert demo.states("") == []
+
+
+def test_the_version_and_the_help() -> None:
+    assert run("--version").stdout.strip() == f"dream-machine-mcp {luma_mcp.__version__}"
+    helped = run("--help").stdout
+    assert "demo" in helped
+    assert "emulator" in helped
+
+
+def test_an_unknown_command_is_said() -> None:
+    done = run("explode")
+
+    assert done.returncode == 2
+    assert "invalid choice: 'explode'" in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("module", ["luma_mcp", "luma_mcp.emulator"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_emulator_answers_at_once_and_stops_on_a_signal(module: str, number: signal.Signals) -> None:
+    words = ["emulator"] if module == "luma_mcp" else []
+    process = subprocess.Popen(
+        [sys.executable, "-m", module, *words, "--port", "0", "--credits", "12", "--no-limits"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    try:
+        assert process.stdout is not None
+        found = re.search(r"http://\S+/dream-machine/v1", process.stdout.readline())
+        assert found is not None
+        transport = httpx.HTTPTransport(retries=3)
+        with httpx.Client(transport=transport, headers={"Authorization": "Bearer x"}) as http:
+            assert http.get(f"{found[0]}/credits").json() == {"credit_balance": 1200}
+        process.send_signal(number)
+        assert process.wait(10) in (0, -number, 128 + number)
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()

@@ -1,0 +1,250 @@
+"""Fetching assets over a network that may do anything."""
+
+import hashlib
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import anyio
+import httpx
+import pytest
+from support import BASE_URL
+
+from luma_mcp.luma.errors import FileError
+from luma_mcp.luma.models import Assets, Generation
+from luma_mcp.studio import downloads
+from luma_mcp.studio.downloads import Downloads, Kept
+
+pytestmark = pytest.mark.anyio
+
+MP4 = b"\x00\x00\x00\x18ftypmp42" + b"clip" * 5000
+HOST = "cdn.example"
+ADDRESS = "93.184.216.34"
+Handler = Callable[[httpx.Request], httpx.Response]
+
+
+def generation(url: str = f"https://{HOST}/v.mp4", prompt: str = "a boat") -> Generation:
+    return Generation(
+        id="15b7abb1-3741-4b7e-9615-1f9a16c7442d",
+        state="completed",
+        assets=Assets(video=url),
+        request={"generation_type": "video", "prompt": prompt},
+    )
+
+
+async def look_up(host: str, _port: int) -> list[str]:
+    return {HOST: [ADDRESS], "two.example": ["93.184.216.35", ADDRESS], "inside.example": ["10.0.0.1"]}[host]
+
+
+async def silent(_size: int, _length: int | None) -> None:
+    """Nobody listens."""
+
+
+async def keep(folder: Path, handler: Handler, wanted: Generation | None = None) -> Kept:
+    made = Downloads(lambda: folder, api_url=BASE_URL, transport=httpx.MockTransport(handler), look_up=look_up)
+    try:
+        return await made.keep(wanted or generation(), on_bytes=silent)
+    finally:
+        await made.close()
+
+
+def iter_of(*blocks: bytes) -> AsyncIterator[bytes]:
+    async def stream() -> AsyncIterator[bytes]:
+        for block in blocks:
+            yield block
+
+    return stream()
+
+
+def sent(content: bytes, **headers: str) -> httpx.Response:
+    """An answer that comes as a stream, as a real one does."""
+    return httpx.Response(200, headers=headers, content=iter_of(content))
+
+
+def always(*answers: httpx.Response | Exception) -> Handler:
+    """Give those answers, the last one for ever."""
+    queue = list(answers)
+
+    def handle(_request: httpx.Request) -> httpx.Response:
+        answer = queue.pop(0) if len(queue) > 1 else queue[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    return handle
+
+
+async def test_the_connection_goes_to_the_address_that_was_checked(tmp_path: Path) -> None:
+    asked: list[httpx.Request] = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        return sent(MP4)
+
+    kept = await keep(tmp_path, handle)
+
+    (request,) = asked
+    assert request.url.host == ADDRESS
+    assert request.headers["host"] == HOST
+    assert request.extensions["sni_hostname"] == HOST
+    assert "authorization" not in request.headers
+    assert kept.path.read_bytes() == MP4
+    assert kept.sha256 == hashlib.sha256(MP4).hexdigest()
+    assert kept.size_bytes == len(MP4)
+
+
+async def test_the_next_address_is_tried_when_one_is_dead(tmp_path: Path) -> None:
+    def handle(request: httpx.Request) -> httpx.Response:
+        if request.url.host != ADDRESS:
+            raise httpx.ConnectError("dead")
+        return sent(MP4)
+
+    kept = await keep(tmp_path, handle, generation("https://two.example:8443/v.mp4"))
+    assert kept.size_bytes == len(MP4)
+
+
+async def test_a_redirect_is_checked_anew(tmp_path: Path) -> None:
+    def handle(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/v.mp4":
+            return httpx.Response(302, headers={"location": "/other.mp4"})
+        return sent(MP4)
+
+    assert (await keep(tmp_path, handle)).size_bytes == len(MP4)
+
+
+@pytest.mark.parametrize(
+    "location",
+    ["https://inside.example/v.mp4", "http://cdn.example/v.mp4", "file:///etc/passwd", "https://127.0.0.1/v.mp4"],
+)
+async def test_a_redirect_that_leads_inside_is_refused(tmp_path: Path, location: str) -> None:
+    def handle(request: httpx.Request) -> httpx.Response:
+        assert request.url.path == "/v.mp4"
+        return httpx.Response(302, headers={"location": location})
+
+    with pytest.raises((FileError, KeyError)):
+        await keep(tmp_path, handle)
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_redirects_without_end_are_cut(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match="without end"):
+        await keep(tmp_path, always(httpx.Response(302, headers={"location": "/v.mp4"})))
+
+
+async def test_a_download_that_breaks_off_is_begun_again(tmp_path: Path) -> None:
+    short = httpx.Response(200, headers={"content-length": str(len(MP4))}, content=iter_of(MP4[:100]))
+    kept = await keep(tmp_path, always(short, httpx.ReadError("cut"), sent(MP4)))
+
+    assert kept.size_bytes == len(MP4)
+    assert [one.name for one in tmp_path.iterdir()] == [kept.path.name]
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        (lambda: httpx.ReadError("cut"), "The download broke off"),
+        (lambda: httpx.ConnectError("dead"), "The download broke off"),
+        (lambda: httpx.Response(503), "server failed (503)"),
+        (lambda: httpx.Response(403), "its link has expired (403)"),
+        (lambda: httpx.Response(404), "its link has expired (404)"),
+        (lambda: httpx.Response(204), "server answered 204"),
+        (lambda: sent(b"<html>please log in to continue</html>"), "neither a picture nor a clip"),
+        (lambda: sent(b"#EXTM3U\n#EXT-X-VERSION:3\nhttp://x/"), "neither a picture nor a clip"),
+        (lambda: sent(b""), "neither a picture nor a clip"),
+        (lambda: sent(MP4, **{"content-encoding": "br"}), "came compressed"),
+        (lambda: httpx.Response(200, headers={"content-length": str(3 * 1024**3)}, content=iter_of(MP4)), "larger than 2 GB"),
+    ],
+)
+async def test_what_cannot_be_fetched_leaves_nothing_behind(
+    tmp_path: Path, answer: Callable[[], httpx.Response | Exception], sentence: str
+) -> None:
+    with pytest.raises(FileError) as caught:
+        await keep(tmp_path, always(answer()))
+
+    assert sentence in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_an_endless_asset_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("luma_mcp.studio.files.MOST_BYTES", 10_000)
+    with pytest.raises(FileError, match="larger than"):
+        await keep(tmp_path, always(httpx.Response(200, content=iter_of(*[MP4] * 3))))
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_too_little_space_is_said_before_it_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(downloads, "_SPARE_BYTES", 10**18)
+    with pytest.raises(FileError, match="not enough free space"):
+        await keep(tmp_path, always(sent(MP4)))
+
+
+async def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file where the folder should be")
+    with pytest.raises(FileError, match="The file cannot be saved in") as caught:
+        await keep(tmp_path / "taken", always(sent(MP4)))
+
+    assert "LUMA_OUTPUT_DIR" in caught.value.hint
+
+
+async def test_a_download_that_takes_for_ever_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(downloads, "_WHOLE_SECONDS", 0.05)
+
+    async def drip() -> AsyncIterator[bytes]:
+        yield MP4
+        await anyio.sleep_forever()
+
+    with pytest.raises(FileError, match="took too long"):
+        await keep(tmp_path, always(httpx.Response(200, content=drip())))
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_cancelled_download_leaves_nothing_behind(tmp_path: Path) -> None:
+    reached = anyio.Event()
+
+    async def hang() -> AsyncIterator[bytes]:
+        yield MP4
+        reached.set()
+        await anyio.sleep_forever()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(keep, tmp_path, always(httpx.Response(200, content=hang())))
+        await reached.wait()
+        tasks.cancel_scope.cancel()
+
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_another_file_of_that_name_is_not_touched(tmp_path: Path) -> None:
+    first = await keep(tmp_path, always(sent(MP4)))
+    second = await keep(tmp_path, always(sent(MP4 + b"more")))
+    third = await keep(tmp_path, always(sent(MP4 + b"even more")))
+
+    assert first.path.read_bytes() == MP4
+    assert second.path.name == first.path.stem + "-2.mp4"
+    assert third.path.name == first.path.stem + "-3.mp4"
+
+
+async def test_many_downloads_of_one_name_at_once_all_keep_theirs(tmp_path: Path) -> None:
+    contents = [MP4 + bytes([number]) for number in range(10)]
+    kept: list[Kept] = []
+
+    async def one(content: bytes) -> None:
+        kept.append(await keep(tmp_path, always(sent(content))))
+
+    async with anyio.create_task_group() as tasks:
+        for content in contents:
+            tasks.start_soon(one, content)
+
+    assert sorted(file.path.read_bytes() for file in kept) == sorted(contents)
+    assert len(list(tmp_path.iterdir())) == 10
+
+
+async def test_a_link_by_the_files_name_is_not_followed(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.write_bytes(b"precious")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "a-boat-15b7abb1.mp4").symlink_to(outside)
+    kept = await keep(folder, always(sent(MP4)))
+
+    assert outside.read_bytes() == b"precious"
+    assert kept.path.name == "a-boat-15b7abb1-2.mp4"

@@ -1,0 +1,49 @@
+"""Sources, where the answer depends on what Luma holds."""
+
+import pytest
+from support import InMemory
+
+from luma_mcp.emulator.app import Emulator
+from luma_mcp.luma.client import LumaClient
+from luma_mcp.luma.errors import InvalidRequestError
+from luma_mcp.luma.models import ImageKeyframe
+from luma_mcp.studio.media import Sources
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_url_is_taken_as_it_is_without_asking_luma(luma: LumaClient, transport: InMemory) -> None:
+    url = " https://example.com/a%20b.png?x=1#y "
+
+    assert await Sources(luma).keyframe(url) == ImageKeyframe(url.strip())
+    assert (await Sources(luma).clip("https://example.com/a.mp4")).footage is None
+    assert transport.requests == []
+
+
+async def test_a_plain_link_to_the_emulator_is_taken(luma: LumaClient) -> None:
+    assert await Sources(luma).picture("http://127.0.0.1:9/assets/x/image.jpg") == "http://127.0.0.1:9/assets/x/image.jpg"
+
+
+@pytest.mark.parametrize(
+    "source", ["http://127.0.0.1:10/x", "https://me@example.com/a.png", "https://", "http://example.com"]
+)
+async def test_a_link_that_luma_should_not_read_is_refused(luma: LumaClient, source: str) -> None:
+    with pytest.raises(InvalidRequestError):
+        await Sources(luma).picture(source)
+
+
+async def test_a_generation_whose_picture_is_gone_is_said(luma: LumaClient, emulator: Emulator, clock) -> None:
+    from luma_mcp.emulator.requests import ImageBody
+
+    made = emulator.machine.accept(ImageBody(model="photon-1", prompt="a boat"))
+    clock.seconds += 60
+    await emulator.machine.settle()
+    generation = await luma.get_generation(made.id)
+    bare = generation.model_copy(update={"assets": None})
+
+    class Forgetful(LumaClient):
+        async def get_generation(self, generation_id: str):
+            return bare
+
+    with pytest.raises(InvalidRequestError, match="has no image any more"):
+        await Sources(Forgetful("t")).picture(made.id)
