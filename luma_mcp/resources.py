@@ -9,8 +9,8 @@ from mcp.types import Completion, CompletionArgument, CompletionContext, PromptR
 from pydantic_core import to_json
 
 from luma_mcp.luma.errors import InvalidRequestError, LumaError, NotFoundError
-from luma_mcp.luma.prices import CANVASES, HEIGHTS, MODIFY_RATES, SIZES_AT_720P, VIDEO_RATES, price_of
 from luma_mcp.luma.models import Generation, ImageRequest, VideoRequest
+from luma_mcp.luma.prices import CANVASES, HEIGHTS, IMAGE_RATES, MODIFY_RATES, SIZES_AT_720P, VIDEO_RATES, price_of
 from luma_mcp.luma.rules import LONGEST_PROMPT, MOST_REFERENCES, SHORTEST_PROMPT
 from luma_mcp.studio import Studio
 from luma_mcp.tools._answers import of_generation
@@ -63,7 +63,7 @@ def attach(server: MCPServer[Any], studio: Studio) -> None:
     async def complete(
         ref: PromptReference | ResourceTemplateReference,
         argument: CompletionArgument,
-        context: CompletionContext | None,
+        _context: CompletionContext | None,
     ) -> Completion | None:
         if not isinstance(ref, ResourceTemplateReference) or ref.uri != GENERATION:
             return None
@@ -102,7 +102,7 @@ def describe_models() -> dict[str, Any]:
             "most_references": MOST_REFERENCES,
             "usd": price_of(ImageRequest(model=model, prompt="...")).usd,
         }
-        for model in ("photon-1", "photon-flash-1")
+        for model in IMAGE_RATES
     }
     return {
         "models": {**clips, **stills},

@@ -1,8 +1,8 @@
 """Where the parts are put together. The only module that knows all the others."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mcp.server.caching import CacheHint
 from mcp.server.mcpserver import MCPServer
@@ -38,9 +38,9 @@ generation_id at once; wait_for_generation waits (a picture about 10 s, a clip o
 saves the file and returns its path. If a wait ends with done=false, call it again with the same ids. Every new
 generation, an upscaled one too, has an id of its own.
 
-Money: those calls cost real money. A price_basis of "assumed" is an upper estimate. dry_run=true shows the exact request and its price; use it before anything over a
-dollar, and tell the person the price. Never repeat a buying call because it was slow or its answer was lost: look with
-list_generations first. Failed generations are refunded by Luma.
+Money: those calls cost real money. dry_run=true shows the exact request and its price (price_basis "assumed" means an
+upper estimate); use it before anything over a dollar, and tell the person the price. Never repeat a buying call because
+it was slow or its answer was lost: look with list_generations first. Luma refunds failed generations.
 
 Sources: wherever a picture or clip is named, give an https URL or the id of an earlier generation; local files cannot
 be sent yet. An image generation as start_frame animates it; a video generation as start_frame is continued.
@@ -74,7 +74,7 @@ def build_server(
     studio = build_studio(settings, transport, clock or MonotonicClock())
 
     @asynccontextmanager
-    async def lifespan(_server: MCPServer[Studio]) -> AsyncIterator[Studio]:
+    async def lifespan(_server: MCPServer[Studio]) -> AsyncGenerator[Studio]:
         try:
             yield studio
         finally:

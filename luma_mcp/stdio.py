@@ -1,8 +1,8 @@
 """Serving over stdin and stdout.
 
 The SDK's own stdio transport takes two trips through worker threads for each message, dies on SIGTERM without cleaning
-up, hangs on SIGINT until stdin closes, and may lose the last request of a piped script. This one reads and writes on the
-event loop: signals and the end of input stop it in order, and stdout carries the protocol and nothing else.
+up, hangs on SIGINT until stdin closes, and may lose the last request of a piped script. This one reads and writes on
+the event loop: signals and the end of input stop it in order, and stdout carries the protocol and nothing else.
 
 Where stdin or stdout cannot be polled (Windows, a plain file) the SDK's transport is used.
 """
@@ -12,7 +12,7 @@ import os
 import signal
 import stat
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
@@ -63,7 +63,7 @@ async def _serve(server: MCPServer[Any]) -> None:
 
 
 @asynccontextmanager
-async def _streams() -> AsyncIterator[tuple[Any, ...]]:
+async def _streams() -> AsyncGenerator[tuple[Any, ...]]:
     """Line streams over the process's own stdin and stdout, or nothing where they cannot be polled.
 
     Meanwhile descriptor 1 leads to stderr, so that a stray print, or a child's, does not land in the protocol.
@@ -81,7 +81,10 @@ async def _streams() -> AsyncIterator[tuple[Any, ...]]:
         sink = os.fdopen(wire, "wb", buffering=0)
         transport, protocol = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, sink)
         open_requests = _OpenRequests()
-        yield _Lines(reader, open_requests), _Writer(asyncio.StreamWriter(transport, protocol, None, loop), open_requests)
+        yield (
+            _Lines(reader, open_requests),
+            _Writer(asyncio.StreamWriter(transport, protocol, None, loop), open_requests),
+        )
     finally:
         os.dup2(wire, 1)
 

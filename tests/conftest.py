@@ -58,9 +58,7 @@ def output(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def settings(output: Path) -> Settings:
-    return Settings.from_environment(
-        {"LUMA_TOKEN": TOKEN, "LUMA_BASE_URL": BASE_URL, "LUMA_OUTPUT_DIR": str(output)}
-    )
+    return Settings.from_environment({"LUMA_TOKEN": TOKEN, "LUMA_BASE_URL": BASE_URL, "LUMA_OUTPUT_DIR": str(output)})
 
 
 @pytest.fixture

@@ -44,7 +44,8 @@ async def test_toolsets_offer_a_part(serve, era: str) -> None:
         names = {tool.name for tool in (await client.list_tools()).tools}
 
     assert names == {
-        "create_image", "reframe_image", "get_generation", "wait_for_generation", "list_generations", "delete_generation",
+        "create_image", "reframe_image", "get_generation", "wait_for_generation", "list_generations",
+        "delete_generation",
     }  # fmt: skip
 
 
@@ -127,8 +128,14 @@ async def read(agent: Agent, uri: str) -> str:
 @pytest.mark.parametrize(
     ("environment", "sentence"),
     [
-        ({"LUMA_TOKEN": ""}, r"No Luma token is set\. LUMA_TOKEN is not set: get a Dream Machine API key at https://\S+,"),
-        ({"LUMA_TOKEN": "${LUMA_TOKEN}"}, r"LUMA_TOKEN holds the text \$\{LUMA_TOKEN\}, which the host did not replace"),
+        (
+            {"LUMA_TOKEN": ""},
+            r"No Luma token is set\. LUMA_TOKEN is not set: get a Dream Machine API key at https://\S+,",
+        ),
+        (
+            {"LUMA_TOKEN": "${LUMA_TOKEN}"},
+            r"LUMA_TOKEN holds the text \$\{LUMA_TOKEN\}, which the host did not replace",
+        ),
         ({"LUMA_TOKEN": "wrong"}, r"Luma refused the token \(401\).*The token came from LUMA_TOKEN\. Check that"),
         ({"LUMA_TOKEN": "luma-api-12345"}, r"looks like a key of the Luma Agents API, another product"),
         ({"LUMA_TOKEN": "", "LUMA_AGENTS_API_KEY": "x"}, r"LUMA_AGENTS_API_KEY is for the Luma Agents API"),

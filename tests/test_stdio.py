@@ -233,5 +233,7 @@ async def test_a_setting_that_cannot_be_used_is_said_and_nothing_starts(output: 
 
     assert done.returncode == 2
     assert done.stdout == b""
-    assert done.stderr.decode().startswith("dream-machine-mcp cannot start: LUMA_BASE_URL cannot be used: it must begin")
+    assert done.stderr.decode().startswith(
+        "dream-machine-mcp cannot start: LUMA_BASE_URL cannot be used: it must begin"
+    )
     assert done.stderr.count(b"\n") == 1

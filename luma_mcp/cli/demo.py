@@ -112,16 +112,22 @@ class _Demo:
 
     async def _wait(self, client: Client, generations: dict[str, str]) -> None:
         """Wait for some generations, a line for each, as the server's progress notifications tell."""
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(pulse_style="magenta"), TimeElapsedColumn())
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(pulse_style="magenta"),
+            TimeElapsedColumn(),
+        )
         with Progress(*columns, console=self._console) as progress:
             lines = {short(one): progress.add_task(f"{name}: queued", total=None) for name, one in generations.items()}
             names = {short(one): name for name, one in generations.items()}
 
             async def tell(_progress: float, _total: float | None, message: str | None) -> None:
                 for id_begin, state in states(message or ""):
-                    over = {"total": 1, "completed": 1} if state in ("completed", "failed") else {}
-                    if id_begin in lines:
-                        progress.update(lines[id_begin], description=f"{names[id_begin]}: {state}", **over)
+                    over = 1 if state in ("completed", "failed") else None
+                    progress.update(
+                        lines[id_begin], description=f"{names[id_begin]}: {state}", total=over, completed=over
+                    )
 
             await self._call(
                 client, "wait_for_generation", tell,

@@ -15,7 +15,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The emulator's options; `dream-machine-mcp emulator` has the same."""
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0 takes a free one (default: %(default)s)")
     parser.add_argument("--speed", type=float, default=10, help="times faster than Luma (default: %(default)g)")
-    parser.add_argument("--credits", type=float, default=100, metavar="USD", help="to begin with (default: %(default)g)")
+    parser.add_argument(
+        "--credits", type=float, default=100, metavar="USD", help="to begin with (default: %(default)g)"
+    )
     parser.add_argument("--token", help="the only key accepted (default: any)")
     parser.add_argument("--no-limits", action="store_true", help="without Luma's rate limits")
     parser.add_argument(

@@ -2,7 +2,7 @@
 
 import hmac
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -144,7 +144,7 @@ class Emulator:
         ]
 
     @asynccontextmanager
-    async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
+    async def _lifespan(self, _app: Starlette) -> AsyncGenerator[None]:
         async with anyio.create_task_group() as errands:
             self._errands = errands
             try:
@@ -296,7 +296,8 @@ async def _too_many(_request: Request, error: Exception) -> Response:
 
 async def _invalid(_request: Request, error: Exception) -> Response:
     """422, shaped as FastAPI shapes it: a list of what is wrong and where."""
-    assert isinstance(error, ValidationError)
-    problems = error.errors(include_url=False, include_context=True)
-    shown = [{**problem, "loc": ["body", *problem["loc"]], "input": repr(problem["input"])[:200]} for problem in problems]
+    problems = error.errors(include_url=False) if isinstance(error, ValidationError) else []
+    shown = [
+        {**problem, "loc": ["body", *problem["loc"]], "input": repr(problem["input"])[:200]} for problem in problems
+    ]
     return JSONResponse({"detail": shown}, 422)

@@ -26,6 +26,6 @@ async def deliver(url: str, generation: dict[str, Any], sleep: Sleep = anyio.sle
                 answer = await client.post(url, json=generation)
             except (httpx.HTTPError, httpx.InvalidURL):
                 continue
-            if answer.status_code == httpx.codes.OK:
+            if answer.status_code == 200:
                 return True
     return False

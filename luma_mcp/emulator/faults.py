@@ -17,7 +17,7 @@ A fault has a kind, says which requests it strikes, and how often. Kinds:
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import anyio
 
@@ -58,7 +58,7 @@ def parse(text: str) -> Fault:
     kind, *settings = text.split(",")
     if kind not in get_args(Kind):
         raise ValueError(f"{kind!r} is no fault; there are {', '.join(get_args(Kind))}")
-    fault = Fault(kind)
+    fault = Fault(cast("Kind", kind))
     for setting in settings:
         name, _, value = setting.partition("=")
         match name:

@@ -91,7 +91,7 @@ class Generation:
     @property
     def kind(self) -> str:
         """`video`, `image`, `reframe_image`, `reframe_video`, `modify_video`, `upscale_video` or `add_audio`."""
-        return self.body.generation_type  # type: ignore[attr-defined, no-any-return] # pyright: ignore
+        return str(getattr(self.body, "generation_type", ""))
 
     @property
     def makes_picture(self) -> bool:
@@ -257,7 +257,9 @@ class DreamMachine:
             return {}
         named = {"frame0": body.keyframes.frame0, "frame1": body.keyframes.frame1}
         found = {role: self.generations.get(f.id) for role, f in named.items() if isinstance(f, GenerationKeyframe)}
-        usable = {role: one for role, one in found.items() if one and not one.makes_picture and one.ended == "completed"}
+        usable = {
+            role: one for role, one in found.items() if one and not one.makes_picture and one.ended == "completed"
+        }
         if len(usable) < len(found):
             raise RuleBrokenError(
                 "400: Extend is currently supported only for generated videos. "

@@ -183,7 +183,7 @@ def _check_video(body: VideoBody) -> None:
 
 
 # What `loop` excludes, by the kinds of the first and the last frame.
-_NO_LOOP = {
+_NO_LOOP: dict[tuple[str | None, str | None], str] = {
     ("ImageKeyframe", "ImageKeyframe"): "Loop is not supported for keyframes",
     (None, "ImageKeyframe"): "Loop is not supported for end frame",
     (None, "GenerationKeyframe"): "Loop is not supported for extend reverse",
@@ -194,7 +194,7 @@ _NO_LOOP = {
 
 
 def _check_loop(frames: Keyframes) -> None:
-    kinds = tuple(frame and type(frame).__name__ for frame in (frames.frame0, frames.frame1))
+    kinds = (frames.frame0 and type(frames.frame0).__name__, frames.frame1 and type(frames.frame1).__name__)
     if kinds in _NO_LOOP:
         raise RuleBrokenError(_NO_LOOP[kinds])
 

@@ -1,7 +1,7 @@
 """Running the emulator as a real server on loopback."""
 
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import anyio
@@ -43,7 +43,7 @@ def run(emulator: Emulator, listener: socket.socket) -> None:
 
 
 @asynccontextmanager
-async def serving(emulator: Emulator, port: int = 0) -> AsyncIterator[str]:
+async def serving(emulator: Emulator, port: int = 0) -> AsyncGenerator[str]:
     """Serve inside a running event loop; yields the base URL and stops on leaving."""
     listener = listen(port)
     running = server(emulator)

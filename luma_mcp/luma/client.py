@@ -7,9 +7,9 @@ POST is a second purchase.
 import random
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import anyio
 
@@ -182,7 +182,9 @@ class LumaClient:
         try:
             return wire.read_generation(await self._exchange("POST", path, json=wire.body(request)))
         except (NoAnswerError, ServerError, UnexpectedResponseError) as error:
-            raise AmbiguousPurchaseError(f"{error} What became of the purchase is not known.", _HINT_AMBIGUOUS) from error
+            raise AmbiguousPurchaseError(
+                f"{error} What became of the purchase is not known.", _HINT_AMBIGUOUS
+            ) from error
 
     async def _read(self, method: str, path: str, query: dict[str, int] | None = None) -> bytes:
         """GET or DELETE, repeated while it fails in passing. A DELETE that was done already counts as done."""
@@ -246,7 +248,7 @@ class LumaClient:
 
 async def _limited(answer: "httpx.Response") -> bytes:
     data = bytearray()
-    async with aclosing(answer.aiter_bytes()) as blocks:
+    async with aclosing(cast("AsyncGenerator[bytes]", answer.aiter_bytes())) as blocks:
         async for block in blocks:
             data += block
             if len(data) > _MOST_BYTES:

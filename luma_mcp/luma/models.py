@@ -7,7 +7,7 @@ Source: the API reference and the official SDK `lumaai` 1.21.0.
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, field_validator
 
@@ -24,14 +24,14 @@ ModifyMode = Literal[
 FINAL_STATES = frozenset({"completed", "failed"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ImageKeyframe:
     """A picture that a clip begins or ends with."""
 
     url: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class GenerationKeyframe:
     """An earlier clip that a clip goes on from, or leads up to."""
 
@@ -41,7 +41,7 @@ class GenerationKeyframe:
 Keyframe = ImageKeyframe | GenerationKeyframe
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ImageReference:
     """A picture to go by. Weight 0 to 1: how much; None leaves it to Luma."""
 
@@ -49,7 +49,7 @@ class ImageReference:
     weight: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class VideoRequest:
     """POST /generations/video: from words, from pictures, or from earlier clips."""
 
@@ -65,7 +65,7 @@ class VideoRequest:
     callback_url: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ImageRequest:
     """POST /generations/image."""
 
@@ -80,7 +80,7 @@ class ImageRequest:
     callback_url: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Placement:
     """Where a source sits when it is reframed, in pixels of the target canvas. None leaves it to Luma."""
 
@@ -94,7 +94,7 @@ class Placement:
     resized_height: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ReframeVideoRequest:
     """POST /generations/video/reframe. The source is at most 10 s (ray-2) or 30 s (ray-flash-2), 100 MB."""
 
@@ -107,7 +107,7 @@ class ReframeVideoRequest:
     callback_url: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ReframeImageRequest:
     """POST /generations/image/reframe. The source is at most 10 MB."""
 
@@ -120,7 +120,7 @@ class ReframeImageRequest:
     callback_url: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ModifyVideoRequest:
     """POST /generations/video/modify. The source is at most 10 s (ray-2) or 15 s (ray-flash-2), 100 MB."""
 
@@ -132,7 +132,7 @@ class ModifyVideoRequest:
     callback_url: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class UpscaleRequest:
     """POST /generations/{id}/upscale: a new generation, larger than the one it is made from."""
 
@@ -141,7 +141,7 @@ class UpscaleRequest:
     callback_url: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class AddAudioRequest:
     """POST /generations/{id}/audio: a new generation, the same clip with sound."""
 
@@ -165,7 +165,7 @@ Request = (
 class _Heard(BaseModel):
     """Something Luma said. A field that cannot be read is as good as absent."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(extra="ignore", frozen=True, protected_namespaces=(), defer_build=True)
 
     @field_validator("*", mode="wrap")
     @classmethod
@@ -204,7 +204,7 @@ class Generation(_Heard):
     @field_validator("request", mode="before")
     @classmethod
     def _no_request_is_empty(cls, value: Any) -> Any:
-        return value if isinstance(value, dict) else {}
+        return cast("object", value) if isinstance(value, dict) else {}
 
     @property
     def is_final(self) -> bool:
@@ -223,7 +223,8 @@ class Generation(_Heard):
         return self.kind in ("image", "reframe_image") or self.generation_type == "image"
 
 
-class Page(BaseModel):
+@dataclass(frozen=True)
+class Page:
     """Part of the list of generations, newest first."""
 
     generations: tuple[Generation, ...]

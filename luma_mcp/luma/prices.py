@@ -14,20 +14,22 @@ from typing import Literal
 from luma_mcp.luma.models import (
     AddAudioRequest,
     Generation,
+    ImageModel,
     ImageRequest,
     ModifyVideoRequest,
     ReframeImageRequest,
     ReframeVideoRequest,
     Request,
     UpscaleRequest,
+    VideoModel,
     VideoRequest,
 )
 
 FRAMES_PER_SECOND = 24
 # Dollars per million pixels.
-VIDEO_RATES = {"ray-2": 0.0064, "ray-flash-2": 0.0022}
+VIDEO_RATES: dict[VideoModel, float] = {"ray-2": 0.0064, "ray-flash-2": 0.0022}
 MODIFY_RATES = {"ray-2": 0.01582, "ray-flash-2": 0.00544}
-IMAGE_RATES = {"photon-1": 0.0073, "photon-flash-1": 0.0019}
+IMAGE_RATES: dict[ImageModel, float] = {"photon-1": 0.0073, "photon-flash-1": 0.0019}
 
 HEIGHTS = {"540p": 540, "720p": 720, "1080p": 1080, "4k": 2160}
 # Widths and heights at 720p. 16:9 follows from the price list; the others keep 720 on the short side, but 4:3 (seen).
@@ -69,7 +71,7 @@ class Price:
     basis: Basis
 
     def __str__(self) -> str:
-        return f"${self.usd:.3f}" if self.usd < 0.1 else f"${self.usd:.2f}"  # noqa: PLR2004 - half a cent matters there
+        return f"${self.usd:.3f}" if self.usd < 0.1 else f"${self.usd:.2f}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +165,6 @@ def _rounded(usd: float, basis: Basis) -> Price:
     return Price(round(usd, 2), basis)
 
 
-def _of_picture(model: str, aspect_ratio: str) -> Price:
+def _of_picture(model: ImageModel, aspect_ratio: str) -> Price:
     width, height = CANVASES.get(aspect_ratio, CANVASES[DEFAULT_RATIO])
     return Price(round(width * height / 1e6 * IMAGE_RATES[model], 4), "published")

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 from pydantic_core import from_json, to_json
@@ -39,6 +39,8 @@ from luma_mcp.luma.models import (
     UpscaleRequest,
     VideoRequest,
 )
+
+Json = dict[str, Any]
 
 # Luma's ids are UUIDs. Any short word that is safe in a path is let through, lest a change of form lose a paid job.
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
@@ -133,9 +135,7 @@ def body(request: Request) -> dict[str, Any]:
         case UpscaleRequest():
             said = _said(generation_type="upscale_video", resolution=request.resolution)
         case AddAudioRequest():
-            said = _said(
-                generation_type="add_audio", prompt=request.prompt, negative_prompt=request.negative_prompt
-            )
+            said = _said(generation_type="add_audio", prompt=request.prompt, negative_prompt=request.negative_prompt)
     return said | _said(callback_url=request.callback_url)
 
 
@@ -173,8 +173,8 @@ def read_page(data: bytes) -> Page:
     entries = said.get("generations")
     if not isinstance(entries, list):
         raise UnexpectedResponseError("Luma answered a list without generations in it.")
-    known = [entry for entry in entries if isinstance(entry, dict) and _has_id(entry)]
-    return Page(generations=tuple(_generation(entry) for entry in known), has_more=said.get("has_more") is True)
+    read = tuple(Generation.model_validate(entry) for entry in cast("list[Any]", entries) if _has_id(entry))
+    return Page(generations=read, has_more=said.get("has_more") is True)
 
 
 def read_credit_usd(data: bytes) -> float:
@@ -188,13 +188,14 @@ def read_credit_usd(data: bytes) -> float:
 def read_words(data: bytes) -> tuple[str, ...]:
     """A plain list of words, as concepts and camera motions come. Raises: UnexpectedResponseError."""
     said = _json(data)
-    if not isinstance(said, list) or not all(isinstance(word, str) for word in said):
+    words = cast("list[Any]", said) if isinstance(said, list) else [None]
+    if not all(isinstance(word, str) for word in words):
         raise UnexpectedResponseError("Luma answered something other than a list of words.")
-    return tuple(quoted(word, 60) for word in said)
+    return tuple(quoted(str(word), 60) for word in words)
 
 
-def _has_id(said: dict[str, Any]) -> bool:
-    generation_id = said.get("id")
+def _has_id(said: Any) -> bool:
+    generation_id = cast("Json", said).get("id") if isinstance(said, dict) else None
     return isinstance(generation_id, str) and _ID.fullmatch(generation_id) is not None
 
 
@@ -208,7 +209,7 @@ def _object(data: bytes) -> dict[str, Any]:
     said = _json(data)
     if not isinstance(said, dict):
         raise UnexpectedResponseError("Luma answered JSON, but not an object.")
-    return said
+    return cast("Json", said)
 
 
 def _json(data: bytes) -> Any:
@@ -258,9 +259,9 @@ def detail_of(data: bytes) -> str:
         said = from_json(data, allow_inf_nan=False)
     except (ValueError, RecursionError):
         return ""
-    detail: Any = said.get("detail") if isinstance(said, dict) else None
+    detail: Any = cast("Json", said).get("detail") if isinstance(said, dict) else None
     if isinstance(detail, list):
-        detail = "; ".join(_violation(one) for one in detail[:5])
+        detail = "; ".join(_violation(one) for one in cast("list[Any]", detail)[:5])
     return quoted(re.sub(r"^\d{3}: ", "", detail)) if isinstance(detail, str) else ""
 
 
@@ -268,9 +269,11 @@ def _violation(one: Any) -> str:
     """One entry of a 422: where, and what is wrong."""
     if not isinstance(one, dict):
         return str(one)
-    where = one.get("loc")
-    place = ".".join(str(part) for part in where if part != "body") if isinstance(where, list) else ""
-    return f"{place}: {one.get('msg', '')}" if place else str(one.get("msg", ""))
+    violation = cast("Json", one)
+    where = violation.get("loc")
+    parts = cast("list[Any]", where) if isinstance(where, list) else []
+    place = ".".join(str(part) for part in parts if part != "body")
+    return f"{place}: {violation.get('msg', '')}" if place else str(violation.get("msg", ""))
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:

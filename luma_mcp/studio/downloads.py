@@ -1,11 +1,11 @@
 """Assets -> files, inside one folder. The token is not here: assets are fetched by a client that has none."""
 
 import shutil
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import anyio
 
@@ -132,7 +132,8 @@ class Downloads:
                         continue
                     length = _length(answer)
                     _check_space(target, length)
-                    async with await PartFile.begin(target) as part, aclosing(answer.aiter_raw(_BLOCK_BYTES)) as blocks:
+                    stream = cast("AsyncGenerator[bytes]", answer.aiter_raw(_BLOCK_BYTES))
+                    async with await PartFile.begin(target) as part, aclosing(stream) as blocks:
                         async for block in blocks:
                             await part.write(block)
                             await on_bytes(part.size, length)
@@ -182,9 +183,9 @@ def _length(answer: "httpx.Response") -> int | None:
             f"The asset is gone or its link has expired ({answer.status_code}).",
             "get_generation may give a new link.",
         )
-    if answer.status_code >= 500:  # noqa: PLR2004
+    if answer.status_code >= 500:
         raise _CutShortError(f"The asset's server failed ({answer.status_code}).")
-    if answer.status_code != 200:  # noqa: PLR2004
+    if answer.status_code != 200:
         raise FileError(f"The asset's server answered {answer.status_code}.")
     if answer.headers.get("content-encoding", "identity") != "identity":
         raise FileError("The asset came compressed, which was not asked for.")

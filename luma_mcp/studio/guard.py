@@ -67,7 +67,7 @@ async def checked(url: str, *, api_url: str, look_up: Resolve = resolve) -> Dest
 
 def is_public(address: str) -> bool:
     """Whether an address is one of the public internet, also when it is wrapped in another."""
-    one = ipaddress.ip_address(address.split("%")[0])
+    one = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(one, ipaddress.IPv6Address):
         if any(one in network for network in _NAT64) or int(one) >> 32 == 0:
             return False

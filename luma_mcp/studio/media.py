@@ -27,7 +27,7 @@ class Clip:
 
 
 class Sources:
-    """Finds what a source names. A plain http URL is taken only from where the API itself is, the emulator's address."""
+    """Finds what a source names. A plain http URL is taken only from where the API is: the emulator's address."""
 
     def __init__(self, luma: LumaClient) -> None:
         self._luma = luma

@@ -1,4 +1,4 @@
-"""The words a prompt or a request may use for the camera, asked of Luma once, with a list of our own to fall back on."""
+"""The words for the camera that prompts and requests may use: asked of Luma once, with our own to fall back on."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What tools say of generations and purchases: the API's facts under our names, and the tool that goes on from there."""
+"""What tools say of generations and purchases: the API's facts, our names, and the tool that goes on from there."""
 
 from typing import Literal
 

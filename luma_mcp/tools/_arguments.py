@@ -13,9 +13,7 @@ Prompt = Annotated[str | None, Field(description="What to show, 3-5000 character
 Ratio = Annotated[AspectRatio | None, Field(description="Default 16:9.")]
 VideoModelName = Annotated[VideoModel, Field(description="ray-flash-2 is faster, a third of the price.")]
 ImageModelName = Annotated[ImageModel, Field(description="photon-flash-1 is faster and cheaper.")]
-Concepts = Annotated[
-    list[str] | None, Field(description="Camera concepts, see list_concepts.")
-]
+Concepts = Annotated[list[str] | None, Field(description="Camera concepts, see list_concepts.")]
 Loop = Annotated[bool, Field(description="End as it begins; not with end_frame.")]
 PictureSource = Annotated[str | None, Field(description="Picture: https URL or image generation id.")]
 ClipSource = Annotated[str, Field(description="Clip: https URL or video generation id.")]

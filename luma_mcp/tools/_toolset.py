@@ -5,12 +5,11 @@ effect and schemas; its arguments are made strict; what it returns becomes struc
 `LumaError`s become the errors that a model reads. Nothing else in this package knows how MCP wants a tool.
 """
 
-import difflib
 import functools
 import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Protocol, cast, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Protocol, get_args, get_origin, get_type_hints
 
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
@@ -18,6 +17,7 @@ from mcp.server.mcpserver.tools import Tool
 from mcp.server.mcpserver.utilities.func_metadata import FuncMetadata
 from mcp.types import CallToolResult, TextContent, ToolAnnotations
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
 
 from luma_mcp.luma.errors import LumaError
 from luma_mcp.studio import Studio
@@ -35,7 +35,7 @@ class Report(Protocol):
 class Answer(BaseModel):
     """What a tool returns. Its fields are the structured content, absent ones left out; `say` is the text."""
 
-    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", protected_namespaces=(), defer_build=True)
 
     def say(self) -> str:
         """The same for clients that show only text."""
@@ -54,7 +54,7 @@ class Declared:
     effect: ToolAnnotations
 
 
-def build(declared: Declared, studio: Studio) -> "StudioTool":
+def build(declared: Declared, studio: Studio) -> Tool:
     """The tool, working with that studio."""
     function = declared.function
     tool = StudioTool.from_function(
@@ -63,26 +63,23 @@ def build(declared: Declared, studio: Studio) -> "StudioTool":
         title=declared.title,
         description=inspect.cleandoc(function.__doc__ or ""),
         annotations=declared.effect,
+        structured_output=False,
     )
-    metadata = tool.fn_metadata
-    arguments = metadata.arg_model
-    arguments.model_config["extra"] = "forbid"
-    arguments.model_rebuild(force=True)
-    tool.parameters = simplified(arguments.model_json_schema(by_alias=True))
-    tool.fn_metadata = _StrictMetadata(
-        arg_model=arguments,
-        output_model=metadata.output_model,
-        output_schema=simplified(metadata.output_schema or {}),
-        wrap_output=metadata.wrap_output,
-    )
+    tool.parameters = simplified(tool.parameters)
+    tool.fn_metadata = _StrictMetadata(arg_model=tool.fn_metadata.arg_model)
     return tool
+
+
+@functools.cache
+def _schema_of(answer: type[Answer]) -> dict[str, Any]:
+    """Worked out once, and not before a client asks: several tools return the same kind of answer."""
+    return simplified(answer.model_json_schema())
 
 
 def _bound(function: ToolFunction, studio: Studio) -> Callable[..., Awaitable[CallToolResult]]:
     """The function as the SDK wants it: the studio is given, the context is asked for, the result is MCP's."""
     signature = inspect.signature(function)
     hints = get_type_hints(function, include_extras=True)
-    answer_type = hints.pop("return")
     reports = "report" in hints
     own = ("studio", "report")
 
@@ -103,12 +100,11 @@ def _bound(function: ToolFunction, studio: Studio) -> Callable[..., Awaitable[Ca
         parameter.replace(annotation=hints[name]) for name, parameter in signature.parameters.items() if name not in own
     ]
     context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=Context[Any, Any])
-    result = Annotated[CallToolResult, answer_type]
     del call.__wrapped__
-    call.__signature__ = inspect.Signature(  # type: ignore[attr-defined] # pyright: ignore[reportFunctionMemberAccess]
-        [*(one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in given), context], return_annotation=result
+    call.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [*(one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in given), context], return_annotation=CallToolResult
     )
-    call.__annotations__ = {one.name: one.annotation for one in (*given, context)} | {"return": result}
+    call.__annotations__ = {one.name: one.annotation for one in (*given, context)} | {"return": hints["return"]}
     return call
 
 
@@ -127,8 +123,17 @@ def _reporter(ctx: Context[Any, Any]) -> Report:
 class StudioTool(Tool):
     """A tool whose errors are sentences: the SDK puts a prefix before ours and pydantic's are for programmers."""
 
+    @functools.cached_property
+    def output_schema(self) -> dict[str, Any]:
+        """The schema of what its function answers. What is answered is built by that model, so it always fits."""
+        return _schema_of(get_type_hints(self.fn)["return"])
+
     async def run(self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False) -> Any:
         """Raises: ToolError, with text for the model to read."""
+        known = self.fn_metadata.arg_model.model_fields
+        for name in arguments:
+            if name not in known:
+                raise ToolError(_unknown(name, self.name, list(known)))
         try:
             return await super().run(arguments, context, convert_result)
         except UnexpectedToolError:
@@ -136,7 +141,7 @@ class StudioTool(Tool):
         except ToolError as error:
             cause = error.__cause__
             if isinstance(cause, ValidationError):
-                raise ToolError(_explained(cause, self)) from None
+                raise ToolError(_explained(cause, self.name)) from None
             raise ToolError(str(cause)) from None
 
 
@@ -161,22 +166,26 @@ def _takes_strings(annotation: Any) -> bool:
     return get_origin(annotation) is not list and any(_takes_strings(arm) for arm in get_args(annotation))
 
 
-def _explained(error: ValidationError, tool: Tool) -> str:
+def _unknown(name: str, tool: str, known: list[str]) -> str:
+    """A typo in a call that costs money must not vanish."""
+    import difflib  # noqa: PLC0415 - rarely needed, and the start of the process shall not pay for it
+
+    near = difflib.get_close_matches(name, known, n=1)
+    instead = f"Did you mean {near[0]}?" if near else f"It takes {', '.join(known) or 'no arguments'}."
+    return f"{tool} has no argument {name[:60]!r}. {instead} Nothing was done."
+
+
+def _explained(error: ValidationError, tool: str) -> str:
     """What is wrong with the arguments, one sentence for each."""
-    known = cast("dict[str, Any]", tool.parameters.get("properties", {}))
-    return " ".join(_sentence(one, tool.name, known) for one in error.errors(include_url=False)[:5])
+    return " ".join(_sentence(one, tool) for one in error.errors(include_url=False)[:5])
 
 
-def _sentence(problem: Any, tool: str, known: dict[str, Any]) -> str:
+def _sentence(problem: ErrorDetails, tool: str) -> str:
     where = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
-        if where not in known and len(problem["loc"]) > 1:
-            return f"{tool}: {where} is not an argument."
-        near = difflib.get_close_matches(where, known, n=1)
-        instead = f"Did you mean {near[0]}?" if near else f"It takes {', '.join(known) or 'no arguments'}."
-        return f"{tool} has no argument {where[:60]!r}. {instead} Nothing was done."
+        return f"{tool}: {where} is not an argument."
     if problem["type"] == "missing":
         return f"{tool} needs the argument {where}."
     given = repr(problem["input"])
-    shown = given if len(given) <= 60 else given[:57] + "..."  # noqa: PLR2004
+    shown = given if len(given) <= 60 else given[:57] + "..."
     return f"{tool}: {where} cannot be {shown}: {problem['msg']}."

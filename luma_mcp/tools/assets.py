@@ -40,7 +40,9 @@ async def download_generation(
     studio: Studio,
     report: Report,
     generation_ids: GenerationIds,
-    directory: Annotated[str | None, Field(description="Folder inside the output folder. Default: that folder.")] = None,
+    directory: Annotated[
+        str | None, Field(description="Folder inside the output folder. Default: that folder.")
+    ] = None,
     asset: Annotated[
         Asset | None, Field(description="Default: what it was made for. image of a video is its thumbnail.")
     ] = None,

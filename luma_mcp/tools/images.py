@@ -8,8 +8,8 @@ from luma_mcp.luma.models import AspectRatio, ImageFormat, ImageReference, Image
 from luma_mcp.studio import Studio
 from luma_mcp.tools._answers import PurchaseAnswer
 from luma_mcp.tools._arguments import DryRun, ImageModelName, Pixels, Prompt, Ratio
-from luma_mcp.tools._effects import SPENDS
 from luma_mcp.tools._buying import buy
+from luma_mcp.tools._effects import SPENDS
 from luma_mcp.tools._toolset import Declared
 
 
@@ -31,11 +31,12 @@ async def create_image(
     model: ImageModelName = "photon-1",
     aspect_ratio: Ratio = None,
     format: Format = None,  # noqa: A002 - the API's word
-    image_refs: Annotated[list[Reference] | None, Field(max_length=4, description="Pictures to go by: https URLs or image generation ids.")] = None,
-    style_refs: Annotated[list[Reference] | None, Field(max_length=4, description="Pictures for the style.")] = None,
-    character_images: Annotated[
-        list[str] | None, Field(max_length=4, description="Pictures of one person.")
+    image_refs: Annotated[
+        list[Reference] | None,
+        Field(max_length=4, description="Pictures to go by: https URLs or image generation ids."),
     ] = None,
+    style_refs: Annotated[list[Reference] | None, Field(max_length=4, description="Pictures for the style.")] = None,
+    character_images: Annotated[list[str] | None, Field(max_length=4, description="Pictures of one person.")] = None,
     modify_image: Annotated[
         Reference | None, Field(description="Picture to change; weight 1 stays close, 0-0.1 for new colours.")
     ] = None,

@@ -105,9 +105,7 @@ async def extend_video(
 async def modify_video(
     studio: Studio,
     source: ClipSource,
-    mode: Annotated[
-        ModifyMode, Field(description="adhere keeps most, reimagine least; 3 is strongest.")
-    ],
+    mode: Annotated[ModifyMode, Field(description="adhere keeps most, reimagine least; 3 is strongest.")],
     prompt: Prompt = None,
     first_frame: PictureSource = None,
     model: VideoModelName = "ray-2",
@@ -189,7 +187,7 @@ def _model_of(*said: object) -> VideoModel:
     """The model of the clip that is extended; one that is not sold any more gives way to ray-2."""
     for model in said:
         if model in VIDEO_RATES:
-            return model  # type: ignore[return-value] # pyright: ignore[reportReturnType]
+            return model
     return "ray-2"
 
 

@@ -30,7 +30,10 @@ def test_the_demo_makes_files_that_a_person_can_open(tmp_path: Path) -> None:
     files = sorted(tmp_path.iterdir())
     assert [file.suffix for file in files].count(".mp4") == 4
     for file in files:
-        assert file.name in done.stdout.replace("\n", "").replace("│", "").replace(" ", "") or file.stem[:20] in done.stdout
+        assert (
+            file.name in done.stdout.replace("\n", "").replace("│", "").replace(" ", "")
+            or file.stem[:20] in done.stdout
+        )
         if file.suffix == ".mp4":
             with av.open(str(file)) as container:
                 assert container.streams.video[0].frames == 120

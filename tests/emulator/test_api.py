@@ -71,7 +71,11 @@ async def test_unknown_fields_are_ignored(http: httpx.AsyncClient) -> None:
     ("path", "body", "detail"),
     [
         ("/generations/video", {**VIDEO, "prompt": "no"}, "Prompt is too short, minimum length is 3 characters"),
-        ("/generations/video", {**VIDEO, "prompt": "x" * 5001}, "Prompt is too long, maximum length is 5000 characters"),
+        (
+            "/generations/video",
+            {**VIDEO, "prompt": "x" * 5001},
+            "Prompt is too long, maximum length is 5000 characters",
+        ),
         ("/generations/video", {"model": "ray-2"}, "Prompt is required"),
         ("/generations/video", {**VIDEO, "keyframes": {}}, "No keyframes provided"),
         ("/generations/video", {**VIDEO, "duration": "7s"}, "400: Duration is not supported in Ray 2 API"),
@@ -91,8 +95,10 @@ async def test_unknown_fields_are_ignored(http: httpx.AsyncClient) -> None:
         (
             "/generations/video",
             {**VIDEO, "keyframes": {"frame0": {"type": "generation", "id": "x"}}},
-            "400: Extend is currently supported only for generated videos. Please make sure the generation is in "
-            "completed state",
+            (
+                "400: Extend is currently supported only for generated videos. "
+                "Please make sure the generation is in completed state"
+            ),
         ),
     ],
 )
@@ -108,10 +114,18 @@ async def test_a_broken_rule_is_one_sentence(http: httpx.AsyncClient, path: str,
         ("/generations/video", {**VIDEO, "model": "ray-9"}, ["body", "model"]),
         ("/generations/video", {"prompt": "a boat"}, ["body", "model"]),
         ("/generations/video", {**VIDEO, "aspect_ratio": "2:1"}, ["body", "aspect_ratio"]),
-        ("/generations/video", {**VIDEO, "keyframes": {"frame0": {"type": "image"}}}, ["body", "keyframes", "frame0", "image", "url"]),
-        ("/generations/video/modify", {"model": "ray-2", "media": {"url": "u"}, "mode": "x"}, ["body", "generation_type"]),
+        (
+            "/generations/video",
+            {**VIDEO, "keyframes": {"frame0": {"type": "image"}}},
+            ["body", "keyframes", "frame0", "image", "url"],
+        ),
+        (
+            "/generations/video/modify",
+            {"model": "ray-2", "media": {"url": "u"}, "mode": "x"},
+            ["body", "generation_type"],
+        ),
     ],
-)  # fmt: skip
+)
 async def test_a_wrong_shape_is_a_list_of_what_is_wrong(
     http: httpx.AsyncClient, path: str, body: Any, where: list[str]
 ) -> None:

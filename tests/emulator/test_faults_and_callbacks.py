@@ -132,10 +132,13 @@ class Listener:
     def __init__(self, *statuses: int) -> None:
         self.statuses = list(statuses)
         self.heard: list[dict[str, Any]] = []
+        self.heard_two = anyio.Event()
         self.app = Starlette(routes=[Route("/luma", self.hear, methods=["POST"])])
 
     async def hear(self, request: Request) -> Response:
         self.heard.append(json.loads(await request.body()))
+        if len(self.heard) == 2:
+            self.heard_two.set()
         return Response(status_code=self.statuses.pop(0) if self.statuses else 200)
 
 
@@ -158,8 +161,7 @@ async def test_every_change_of_state_is_called_back(http: httpx.AsyncClient, fau
     faulty.machine._speed = 200  # slow enough for both states to be seen
     made = (await http.post("/generations/video", json={**VIDEO, "callback_url": url})).json()
     with anyio.fail_after(20):
-        while len(listener.heard) < 2:
-            await anyio.sleep(0.02)
+        await listener.heard_two.wait()
 
     assert [(one["id"], one["state"]) for one in listener.heard] == [
         (made["id"], "dreaming"), (made["id"], "completed"),

@@ -1,5 +1,6 @@
 """What answers mean, however odd they are."""
 
+import contextlib
 import json
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -83,8 +84,8 @@ def test_a_state_nobody_knows_survives_and_is_not_final() -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        b"", b"   ", b"<html></html>", b"\xff\xfe", b"[]", b"null", b"NaN", b'{"id": NaN}', b'{"id": "a"', b'{"id": null}',
-        b'{"id": "../x"}', b'{"id": 5.5}', b"[" * 200_000, b'{"id": ""}',
+        b"", b"   ", b"<html></html>", b"\xff\xfe", b"[]", b"null", b"NaN", b'{"id": NaN}', b'{"id": "a"',
+        b'{"id": null}', b'{"id": "../x"}', b'{"id": 5.5}', b"[" * 200_000, b'{"id": ""}',
     ],
 )  # fmt: skip
 def test_what_is_no_generation_is_said_to_be_none(data: bytes) -> None:
@@ -97,10 +98,8 @@ def test_what_is_no_generation_is_said_to_be_none(data: bytes) -> None:
 @given(st.binary(max_size=300))
 def test_no_bytes_raise_anything_but_our_errors(data: bytes) -> None:
     for read in (wire.read_generation, wire.read_page, wire.read_credit_usd, wire.read_words):
-        try:
+        with contextlib.suppress(LumaError):
             read(data)
-        except LumaError as error:
-            assert str(error)
     assert isinstance(wire.error_of(500, data, {}, 0), ServerError)
 
 

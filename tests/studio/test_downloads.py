@@ -151,7 +151,10 @@ async def test_a_download_that_breaks_off_is_begun_again(tmp_path: Path) -> None
         (lambda: sent(b"#EXTM3U\n#EXT-X-VERSION:3\nhttp://x/"), "neither a picture nor a clip"),
         (lambda: sent(b""), "neither a picture nor a clip"),
         (lambda: sent(MP4, **{"content-encoding": "br"}), "came compressed"),
-        (lambda: httpx.Response(200, headers={"content-length": str(3 * 1024**3)}, content=iter_of(MP4)), "larger than 2 GB"),
+        (
+            lambda: httpx.Response(200, headers={"content-length": str(3 * 1024**3)}, content=iter_of(MP4)),
+            "larger than 2 GB",
+        ),
     ],
 )
 async def test_what_cannot_be_fetched_leaves_nothing_behind(

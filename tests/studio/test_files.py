@@ -74,7 +74,9 @@ def test_the_ending_follows_the_content(head: bytes, ending: str | None) -> None
     assert sniff(head) == ending
 
 
-@pytest.mark.parametrize("blocks", [[b"\x89PNG\r\n\x1a\n" + b"x" * 100], [bytes([b]) for b in b"\x89PNG\r\n\x1a\n" + b"x" * 20]])
+@pytest.mark.parametrize(
+    "blocks", [[b"\x89PNG\r\n\x1a\n" + b"x" * 100], [bytes([b]) for b in b"\x89PNG\r\n\x1a\n" + b"x" * 20]]
+)
 async def test_content_is_judged_however_it_comes_in(tmp_path: Path, blocks: list[bytes]) -> None:
     async with await PartFile.begin(tmp_path) as part:
         for block in blocks:

@@ -21,7 +21,9 @@ async def test_a_url_is_taken_as_it_is_without_asking_luma(luma: LumaClient, tra
 
 
 async def test_a_plain_link_to_the_emulator_is_taken(luma: LumaClient) -> None:
-    assert await Sources(luma).picture("http://127.0.0.1:9/assets/x/image.jpg") == "http://127.0.0.1:9/assets/x/image.jpg"
+    assert (
+        await Sources(luma).picture("http://127.0.0.1:9/assets/x/image.jpg") == "http://127.0.0.1:9/assets/x/image.jpg"
+    )
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,10 @@ async def test_a_list_may_come_as_json_in_a_string(agent: Agent, emulator: Emula
     ("arguments", "sentence"),
     [
         ({}, "Prompt is required."),
-        ({"prompt": "a boat", "image_refs": [{"source": "https://e.example/a.png", "weight": 2}]}, "image_refs.0.weight"),
+        (
+            {"prompt": "a boat", "image_refs": [{"source": "https://e.example/a.png", "weight": 2}]},
+            "image_refs.0.weight",
+        ),
         ({"prompt": "a boat", "image_refs": [{"sauce": "https://e.example/a.png"}]}, "image_refs.0.source"),
         (
             {"prompt": "a boat", "image_refs": [{"source": "https://e.example/a.png", "wait": 1}]},

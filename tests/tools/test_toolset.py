@@ -74,7 +74,17 @@ async def test_every_tool_has_a_title_and_every_argument_a_description(agent: Ag
 
 
 async def test_schemas_hold_nothing_that_a_client_chokes_on(agent: Agent) -> None:
-    forbidden = {"$ref", "$defs", "anyOf", "oneOf", "allOf", "const", "title", "exclusiveMinimum", "additionalProperties"}
+    forbidden = {
+        "$ref",
+        "$defs",
+        "anyOf",
+        "oneOf",
+        "allOf",
+        "const",
+        "title",
+        "exclusiveMinimum",
+        "additionalProperties",
+    }
     for tool in await definitions(agent):
         for schema in (tool["inputSchema"], tool["outputSchema"]):
             assert schema["type"] == "object"

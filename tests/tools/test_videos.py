@@ -154,7 +154,10 @@ async def test_upscale_and_audio_make_new_generations(agent: Agent, emulator: Em
             {"prompt": "a boat", "loop": True, "start_frame": "https://a.example/1.png", "end_frame": "https://a.example/2.png"},
             "Loop is not supported for keyframes.",
         ),
-        ({"prompt": "a boat", "loop": True, "end_frame": "https://a.example/2.png"}, "Loop is not supported for end frame."),
+        (
+            {"prompt": "a boat", "loop": True, "end_frame": "https://a.example/2.png"},
+            "Loop is not supported for end frame.",
+        ),
         ({"prompt": "a boat", "start_frame": "./hero.png"}, "local files cannot be sent to Luma yet"),
         ({"prompt": "a boat", "start_frame": "/home/me/hero.png"}, "local files cannot be sent to Luma yet"),
         ({"prompt": "a boat", "start_frame": "C:\\Users\\me\\hero.png"}, "local files cannot be sent to Luma yet"),

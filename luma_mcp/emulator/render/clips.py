@@ -5,16 +5,17 @@ A clip is always opened as a file object and as MP4, never by a URL: libav would
 
 import math
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
-from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import av
+from av import AudioFrame, VideoFrame
 from av.container import InputContainer
 from av.error import FFmpegError
+from av.filter import Graph
 from PIL import Image
 
 from luma_mcp.emulator.render.pictures import Size, UnreadableMediaError
@@ -33,7 +34,7 @@ def write_clip(target: Path, frames: Iterable[Image.Image], size: Size) -> None:
         stream.pix_fmt = "yuv420p"
         stream.options = {"preset": "veryfast", "crf": "24"}
         for number, picture in enumerate(frames):
-            frame = av.VideoFrame.from_image(picture)
+            frame = cast("VideoFrame", VideoFrame.from_image(picture))
             frame.pts = number
             frame.time_base = Fraction(1, FRAMES_PER_SECOND)
             container.mux(stream.encode(frame))
@@ -42,9 +43,9 @@ def write_clip(target: Path, frames: Iterable[Image.Image], size: Size) -> None:
 
 
 @contextmanager
-def _opened(source: BinaryIO) -> Iterator[InputContainer]:
+def _opened(source: BinaryIO) -> Generator[InputContainer]:
     try:
-        with av.open(source, format="mp4") as container:
+        with cast("InputContainer", av.open(source, format="mp4")) as container:
             if not container.streams.video:
                 raise UnreadableMediaError("no picture track")
             yield container
@@ -106,7 +107,7 @@ def add_sound(source: BinaryIO, target: Path, prompt: str) -> None:
     unfinished.replace(target)
 
 
-def _melody(prompt: str, seconds: float) -> Iterator[av.AudioFrame]:
+def _melody(prompt: str, seconds: float) -> Iterator[AudioFrame]:
     """Notes of a pentatonic scale, two a second, chosen by the prompt; libav's own generator makes the samples."""
     chance = random.Random(prompt)  # noqa: S311 - a tune, not a secret
     scale = [220.0 * 2 ** (step / 12) for step in (0, 3, 5, 7, 10, 12)]
@@ -114,7 +115,7 @@ def _melody(prompt: str, seconds: float) -> Iterator[av.AudioFrame]:
     pitch = "+".join(f"{note:.2f}*between(t,{at / 2},{at / 2 + 0.4999})" for at, note in enumerate(notes))
     fading = "exp(-3*mod(t,0.5))"
     tone = f"0.35*{fading}*sin(2*PI*({pitch})*t)"
-    graph = av.filter.Graph()
+    graph = Graph()
     graph.link_nodes(
         graph.add("aevalsrc", f"exprs='{tone}|{tone}':s={_SAMPLE_RATE}:d={seconds}:nb_samples={_AUDIO_BLOCK}"),
         graph.add("aformat", "sample_fmts=fltp:channel_layouts=stereo"),
@@ -125,10 +126,5 @@ def _melody(prompt: str, seconds: float) -> Iterator[av.AudioFrame]:
             block = graph.pull()
         except (EOFError, BlockingIOError):
             return
-        if isinstance(block, av.AudioFrame):
+        if isinstance(block, AudioFrame):
             yield block
-
-
-def opened_bytes(data: bytes) -> BinaryIO:
-    """Bytes as the file object that the functions here take."""
-    return BytesIO(data)

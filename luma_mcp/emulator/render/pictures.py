@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont, ImageOps
 
 Size = tuple[int, int]
 Colour = tuple[int, int, int]
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 # A picture from outside may be a decompression bomb; beyond this it is refused.
 MOST_PIXELS = 50_000_000
@@ -60,7 +61,7 @@ def strip(size: Size, caption: str) -> Image.Image:
     return band
 
 
-def _fitting(draw: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont, room: float) -> str:
+def _fitting(draw: ImageDraw.ImageDraw, text: str, font: Font, room: float) -> str:
     text = " ".join(text.split())
     if draw.textlength(text, font=font) <= room:
         return text

@@ -95,7 +95,8 @@ def caption(generation: Generation) -> str:
     """What the strip says after EMULATED."""
     body = generation.body
     facts = [generation.model, generation.kind, "x".join(map(str, generation.form.size))]
-    facts += [concept.key for concept in getattr(body, "concepts", None) or []]
+    if isinstance(body, VideoBody):
+        facts += [concept.key for concept in body.concepts or []]
     facts += [getattr(body, "mode", "") or "", getattr(body, "prompt", "") or ""]
     return " · ".join(fact for fact in facts if fact)
 
@@ -224,4 +225,3 @@ def _keyframe(
             frame = clips.last_frame(clip) if role == "frame0" else clips.first_frame(clip)
         return pictures.covering(pictures.without_strip(frame), marker.picture_size)
     return pictures.covering(_picture(sources[role]), marker.picture_size)
-
