@@ -89,7 +89,9 @@ def size_of_tools() -> Row:
     done = subprocess.run([sys.executable, str(console_script())], input=lines, capture_output=True, check=True)
     tools = json.loads(done.stdout.splitlines()[1])["result"]["tools"]
     size = len(json.dumps(tools, separators=(",", ":")))
-    return Row(f"size of tools/list, {len(tools)} tools with typed outputs", f"{size:,} characters", "-", "-", "<= 20,000")
+    return Row(
+        f"size of tools/list, {len(tools)} tools with typed outputs", f"{size:,} characters", "-", "-", "<= 20,000"
+    )
 
 
 def spread(seconds: list[float]) -> str:

@@ -39,6 +39,14 @@ async def base_url() -> AsyncIterator[str]:
         yield url
 
 
+# What a process needs of ours, and what lets its coverage be measured.
+INHERITED = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME") or name.startswith("COV")}
+
+
+def environment_for(base_url: str, output: Path) -> dict[str, str]:
+    return {"LUMA_TOKEN": "test", "LUMA_BASE_URL": base_url, "LUMA_OUTPUT_DIR": str(output)}
+
+
 class Wire:
     """A server process, spoken to line by line."""
 
@@ -77,12 +85,7 @@ class Wire:
 
 @asynccontextmanager
 async def started(base_url: str, output: Path, *command: str) -> AsyncIterator[Wire]:
-    environment = {
-        **{name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
-        "LUMA_TOKEN": "test",
-        "LUMA_BASE_URL": base_url,
-        "LUMA_OUTPUT_DIR": str(output),
-    }
+    environment = {**INHERITED, **environment_for(base_url, output)}
     arguments = command or (sys.executable, "-m", "luma_mcp")
     process = await anyio.open_process(arguments, env=environment, stderr=None)
     try:
@@ -109,7 +112,7 @@ async def test_a_client_works_with_the_process(base_url: str, output: Path, mode
     server = StdioServerParameters(
         command=sys.executable,
         args=["-m", "luma_mcp"],
-        env={"LUMA_TOKEN": "test", "LUMA_BASE_URL": base_url, "LUMA_OUTPUT_DIR": str(output)},
+        env={**INHERITED, **environment_for(base_url, output)},
     )
     with anyio.fail_after(60):
         async with Client(server, mode=mode) as client:

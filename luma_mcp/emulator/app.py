@@ -13,10 +13,10 @@ from pydantic import ValidationError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from luma_mcp.emulator.callbacks import deliver
 from luma_mcp.emulator.faults import App, Fault, FaultyApp
@@ -103,7 +103,7 @@ class Emulator:
         self._errands: TaskGroup | None = None
         routes = Starlette(
             routes=self._routes(),
-            middleware=[Middleware(BaseHTTPMiddleware, dispatch=self._at_the_door)],
+            middleware=[Middleware(_Door, refusal_of=self._refusal_of)],
             exception_handlers={
                 HTTPException: _http_error,
                 RuleBrokenError: _rule_broken,
@@ -154,9 +154,10 @@ class Emulator:
                 errands.cancel_scope.cancel()
                 self.works.close()
 
-    async def _at_the_door(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
+    async def _refusal_of(self, request: Request) -> Response | None:
+        """The answer to a request without the key; None lets it in."""
         if not request.url.path.startswith(PREFIX):
-            return await call_next(request)
+            return None
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not key:
             return _detail(403, "Not authenticated")
@@ -164,7 +165,7 @@ class Emulator:
             return _detail(401, "Invalid API key is provided")
         self.requests.append((request.method, request.url.path.removeprefix(PREFIX)))
         await self.machine.settle()
-        return await call_next(request)
+        return None
 
     async def _ping(self, _request: Request) -> Response:
         return JSONResponse({"message": "pong"})
@@ -260,6 +261,18 @@ class Emulator:
             "model": generation.model,
             "request": generation.body.model_dump(mode="json"),
         }
+
+
+class _Door:
+    """Stands before the routes and lets in who has the key."""
+
+    def __init__(self, app: ASGIApp, refusal_of: Callable[[Request], Awaitable[Response | None]]) -> None:
+        self._app = app
+        self._refusal_of = refusal_of
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refusal = await self._refusal_of(Request(scope)) if scope["type"] == "http" else None
+        await (refusal or self._app)(scope, receive, send)
 
 
 def _whole(request: Request, name: str, default: int) -> int:

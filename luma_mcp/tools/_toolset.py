@@ -102,7 +102,8 @@ def _bound(function: ToolFunction, studio: Studio) -> Callable[..., Awaitable[Ca
     context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=Context[Any, Any])
     del call.__wrapped__
     call.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [*(one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in given), context], return_annotation=CallToolResult
+        [*(one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in given), context],
+        return_annotation=CallToolResult,
     )
     call.__annotations__ = {one.name: one.annotation for one in (*given, context)} | {"return": hints["return"]}
     return call

@@ -1,0 +1,41 @@
+# `just` lists these. Each is one line that can be typed by hand.
+bin := ".venv/bin"
+
+default:
+    @just --list
+
+# Everything installed into .venv
+install:
+    python3 -m venv .venv && {{bin}}/pip install -q -e '.[dev]'
+
+# The tests
+test *arguments:
+    {{bin}}/pytest {{arguments}}
+
+# What CI runs
+check:
+    .ci/run
+
+# Mend what a machine can mend
+format:
+    {{bin}}/ruff check --fix . && {{bin}}/ruff format .
+
+# Take the tool definitions as they are now
+snapshots:
+    {{bin}}/pytest -n 0 tests/tools/test_toolset.py --update-snapshots
+
+# Write the tables of the README anew from the code
+readme:
+    {{bin}}/python docs/tables.py
+
+# Make the README's picture from the demo's own files
+picture:
+    {{bin}}/python docs/picture.py
+
+# How fast it is, as ratios
+benchmark:
+    {{bin}}/python -m benchmarks
+
+# The main job, for nothing
+demo:
+    {{bin}}/dream-machine-mcp demo --keep out
