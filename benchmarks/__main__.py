@@ -4,6 +4,7 @@ A shared machine is noisy, so nothing here is a number of seconds to be compared
 row are run in turns, and the row is the ratio of their medians.
 """
 
+import compileall
 import json
 import os
 import statistics
@@ -61,8 +62,6 @@ def console_script() -> Path:
 
 def compile_everything() -> None:
     """Both sides start from compiled modules, as an installed package does."""
-    import compileall
-
     for place in {Path(module.__path__[0]) for module in (__import__("luma_mcp"), __import__("mcp"))}:
         compileall.compile_dir(place, quiet=1)
     compileall.compile_dir(Path(os.__file__).parent, quiet=1, maxlevels=1)
