@@ -1,7 +1,9 @@
 """What a client may read without calling a tool: the camera's words, the models and their prices, any generation."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any, TypeVar
 
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
@@ -9,7 +11,7 @@ from mcp.types import Completion, CompletionArgument, CompletionContext, PromptR
 from pydantic_core import to_json
 
 from luma_mcp.luma.errors import InvalidRequestError, LumaError, NotFoundError
-from luma_mcp.luma.models import Generation, ImageRequest, VideoRequest
+from luma_mcp.luma.models import ImageRequest, VideoRequest
 from luma_mcp.luma.prices import CANVASES, HEIGHTS, IMAGE_RATES, MODIFY_RATES, SIZES_AT_720P, VIDEO_RATES, price_of
 from luma_mcp.luma.rules import LONGEST_PROMPT, MOST_REFERENCES, SHORTEST_PROMPT
 from luma_mcp.studio import Studio
@@ -18,6 +20,7 @@ from luma_mcp.tools._answers import of_generation
 GENERATION = "luma://generations/{generation_id}"
 _JSON = "application/json"
 _MOST_COMPLETIONS = 25
+_T = TypeVar("_T")
 
 
 def attach(server: MCPServer[Any], studio: Studio) -> None:
@@ -53,6 +56,15 @@ def attach(server: MCPServer[Any], studio: Studio) -> None:
         return _json(describe_models())
 
     @server.resource(
+        "luma://spending",
+        title="Spending",
+        description="What was bought today through this server and its siblings, and the caps.",
+        mime_type=_JSON,
+    )
+    async def spending() -> str:
+        return _json(await _translated(lambda: describe_spending(studio)))
+
+    @server.resource(
         GENERATION, title="Generation", description="How a generation stands, with its links.", mime_type=_JSON
     )
     async def generation(generation_id: str) -> str:
@@ -73,6 +85,28 @@ def attach(server: MCPServer[Any], studio: Studio) -> None:
             return None
         ids = [one.id for one in page.generations if one.id.startswith(argument.value)]
         return Completion(values=ids, total=None, has_more=page.has_more)
+
+
+async def describe_spending(studio: Studio) -> dict[str, Any]:
+    """The day's book."""
+    today, rows = await studio.purchases.spending()
+    purchases = [
+        {
+            "at": datetime.fromtimestamp(row.sent_at, UTC).isoformat(timespec="seconds"),
+            "kind": row.kind,
+            "usd": row.usd,
+            "basis": row.basis,
+            "state": row.state,
+            "generation_id": row.generation_id,
+        }
+        for row in rows
+    ]
+    return {
+        "spent_today_usd": round(today.spent_usd, 4),
+        "reserved_usd": round(today.reserved_usd, 4),
+        "caps_usd": asdict(studio.purchases.budget),
+        "purchases": purchases,
+    }
 
 
 def describe_models() -> dict[str, Any]:
@@ -111,7 +145,7 @@ def describe_models() -> dict[str, Any]:
     }
 
 
-async def _translated(read: Callable[[], Awaitable[Generation]]) -> Generation:
+async def _translated(read: Callable[[], Awaitable[_T]]) -> _T:
     """What was read; our errors become the protocol's."""
     try:
         return await read()

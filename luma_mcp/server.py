@@ -1,6 +1,7 @@
 """Where the parts are put together. The only module that knows all the others."""
 
-from collections.abc import AsyncGenerator
+import time
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -14,8 +15,10 @@ from luma_mcp.settings import Settings, Toolset
 from luma_mcp.studio import Studio
 from luma_mcp.studio.clock import Clock, MonotonicClock
 from luma_mcp.studio.downloads import Downloads
+from luma_mcp.studio.ledger import Ledger
 from luma_mcp.studio.media import Sources
-from luma_mcp.studio.purchases import Purchases
+from luma_mcp.studio.purchases import Budget, Purchases
+from luma_mcp.studio.recovery import PROCESS, Recovery
 from luma_mcp.studio.vocabulary import Vocabulary
 from luma_mcp.studio.watch import Watch
 from luma_mcp.tools import account, assets, generations, images, videos
@@ -62,7 +65,11 @@ _AN_HOUR = CacheHint(ttl_ms=3_600_000, scope="public")
 
 
 def build_server(
-    settings: Settings, *, transport: "httpx.AsyncBaseTransport | None" = None, clock: Clock | None = None
+    settings: Settings,
+    *,
+    transport: "httpx.AsyncBaseTransport | None" = None,
+    clock: Clock | None = None,
+    wall: Callable[[], float] = time.time,
 ) -> MCPServer[Studio]:
     """The server, ready to be run over any transport.
 
@@ -70,8 +77,9 @@ def build_server(
         settings: what the person decided.
         transport: how bytes travel to Luma and to asset hosts; the network unless said otherwise.
         clock: how time passes; the real one unless said otherwise.
+        wall: what time it is, in Unix time.
     """
-    studio = build_studio(settings, transport, clock or MonotonicClock())
+    studio = build_studio(settings, transport, clock or MonotonicClock(), wall)
 
     @asynccontextmanager
     async def lifespan(_server: MCPServer[Studio]) -> AsyncGenerator[Studio]:
@@ -97,7 +105,12 @@ def build_server(
     return server
 
 
-def build_studio(settings: Settings, transport: "httpx.AsyncBaseTransport | None", clock: Clock) -> Studio:
+def build_studio(
+    settings: Settings,
+    transport: "httpx.AsyncBaseTransport | None",
+    clock: Clock,
+    wall: Callable[[], float] = time.time,
+) -> Studio:
     """The studio that the settings describe. Touches neither network nor disk."""
     luma = LumaClient(
         settings.token.get_secret_value() if settings.token else None,
@@ -106,9 +119,22 @@ def build_studio(settings: Settings, transport: "httpx.AsyncBaseTransport | None
         transport=transport,
         sleep=clock.sleep,
     )
+    ledger = Ledger(lambda: settings.book, account=settings.account, process=PROCESS, now=wall)
     return Studio(
         luma=luma,
-        purchases=Purchases(luma, callback_url=settings.callback_url),
+        purchases=Purchases(
+            luma,
+            ledger,
+            clock,
+            Recovery(luma, ledger, clock),
+            budget=Budget(
+                max_usd_per_call=settings.max_usd_per_call,
+                max_usd_per_day=settings.max_usd_per_day,
+                min_credit_usd=settings.min_credit_usd,
+                confirm_above_usd=settings.confirm_above_usd,
+            ),
+            callback_url=settings.callback_url,
+        ),
         watch=Watch(luma, clock),
         sources=Sources(luma),
         downloads=Downloads(lambda: settings.downloads, api_url=settings.base_url, transport=transport),

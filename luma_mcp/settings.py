@@ -4,6 +4,7 @@ There is no settings file: a host hands its servers an environment, and a `.env`
 project. The table in the README is made from `Settings`.
 """
 
+import hashlib
 import os
 import re
 from collections.abc import Mapping
@@ -49,6 +50,21 @@ class Settings(BaseModel):
         description="The folder that files are downloaded to, and never outside it. Default: dream-machine in your "
         "folder for videos.",
     )
+    ledger: Path | None = Field(
+        None,
+        description="The file of the book of purchases. Servers that share one share the caps. Default: "
+        "purchases.sqlite3 in your folder for application data.",
+    )
+    max_usd_per_call: float | None = Field(None, ge=0, description="The most that one call may cost, in dollars.")
+    max_usd_per_day: float | None = Field(
+        None, ge=0, description="The most that may be spent in a day, in dollars, by all servers of one book."
+    )
+    min_credit_usd: float | None = Field(
+        None, ge=0, description="What must stay in the Luma account after a purchase, in dollars."
+    )
+    confirm_above_usd: float | None = Field(
+        None, ge=0, description="Ask the person before anything that costs more, in dollars; refuse where none can ask."
+    )
     read_only: bool = Field(False, description="1 offers only the tools that read: nothing is bought, deleted, saved.")
     toolsets: tuple[Toolset, ...] = Field(
         TOOLSETS, description="Which tools are offered, separated by commas: " + ", ".join(TOOLSETS) + "."
@@ -73,7 +89,7 @@ class Settings(BaseModel):
             raise ValueError("it must be an https URL")
         return value
 
-    @field_validator("output_dir")
+    @field_validator("output_dir", "ledger")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         if value is None:
@@ -106,6 +122,21 @@ class Settings(BaseModel):
 
         return platformdirs.user_videos_path() / "dream-machine"
 
+    @property
+    def book(self) -> Path:
+        """The file of the book of purchases. It is not made before there is a purchase."""
+        if self.ledger is not None:
+            return self.ledger
+        import platformdirs  # noqa: PLC0415 - only a purchase needs it
+
+        return platformdirs.user_data_path("dream-machine-mcp", appauthor=False) / "purchases.sqlite3"
+
+    @property
+    def account(self) -> str:
+        """Whose money it is: the same for the same key at the same address, and no way back to the key."""
+        key = self.token.get_secret_value() if self.token else ""
+        return hashlib.sha256(f"{self.base_url} {key}".encode()).hexdigest()[:16]
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Settings":
         """Read them.
@@ -116,7 +147,9 @@ class Settings(BaseModel):
         """
         given = os.environ if environment is None else environment
         values: dict[str, object] = {}
-        for field in ("base_url", "output_dir", "read_only", "toolsets", "callback_url", "log_level"):
+        for field in cls.model_fields:
+            if field in ("token", "token_hint"):
+                continue
             text = _meant(given.get(f"LUMA_{field.upper()}", ""))
             if text:
                 values[field] = text
@@ -139,21 +172,21 @@ def _meant(text: str) -> str:
 
 def _token(given: Mapping[str, str]) -> tuple[str | None, str]:
     """The token, and what to tell a person if there is none or it is refused."""
-    get_one = f"get a Dream Machine API key at {_KEYS_PAGE}, set LUMA_TOKEN to it in this server's environment"
-    problem = "LUMA_TOKEN is not set"
+    get_one = f"Get a Dream Machine API key at {_KEYS_PAGE}, set LUMA_TOKEN to it in this server's environment"
+    problems: list[str] = []
     for name in TOKEN_NAMES:
         text = given.get(name, "").strip().strip("\"'").strip()
         if not text:
             continue
         if _UNEXPANDED.fullmatch(text):
-            problem = f"{name} holds the text {text}, which the host did not replace by its value"
+            problems.append(f"{name} holds the text {text}, which the host did not replace by its value.")
         elif not text.isascii() or not text.isprintable() or " " in text:
-            problem = f"{name} holds characters that cannot be in a key"
+            problems.append(f"{name} holds characters that cannot be in a key.")
         else:
             return text, f"The token came from {name}. Check that it is a valid Dream Machine API key." + _agents(text)
     if given.get("LUMA_AGENTS_API_KEY"):
-        problem += "; LUMA_AGENTS_API_KEY is for the Luma Agents API, another product"
-    return None, f"{problem}: {get_one} and restart it."
+        problems.append("LUMA_AGENTS_API_KEY is for the Luma Agents API, another product.")
+    return None, " ".join([*problems, f"{get_one} and restart it."])
 
 
 def _agents(token: str) -> str:

@@ -57,8 +57,21 @@ def output(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def settings(output: Path) -> Settings:
-    return Settings.from_environment({"LUMA_TOKEN": TOKEN, "LUMA_BASE_URL": BASE_URL, "LUMA_OUTPUT_DIR": str(output)})
+def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The book of purchases; never the person's own."""
+    return tmp_path_factory.mktemp("book") / "purchases.sqlite3"
+
+
+@pytest.fixture
+def settings(output: Path, book: Path) -> Settings:
+    return Settings.from_environment(
+        {
+            "LUMA_TOKEN": TOKEN,
+            "LUMA_BASE_URL": BASE_URL,
+            "LUMA_OUTPUT_DIR": str(output),
+            "LUMA_LEDGER": str(book),
+        }
+    )
 
 
 @pytest.fixture
@@ -85,12 +98,17 @@ ServerFactory = Callable[..., Any]
 
 
 @pytest.fixture
-def serve(transport: InMemory, clock: HeldClock, output: Path) -> ServerFactory:
+def serve(transport: InMemory, clock: HeldClock, output: Path, book: Path) -> ServerFactory:
     """A server for an environment of the test's own."""
 
     def build(**environment: str) -> Any:
-        given = {"LUMA_TOKEN": TOKEN, "LUMA_BASE_URL": BASE_URL, "LUMA_OUTPUT_DIR": str(output), **environment}
-        return build_server(Settings.from_environment(given), transport=transport, clock=clock)
+        given = {
+            "LUMA_TOKEN": TOKEN,
+            "LUMA_BASE_URL": BASE_URL,
+            "LUMA_OUTPUT_DIR": str(output),
+            "LUMA_LEDGER": str(book),
+        }
+        return build_server(Settings.from_environment({**given, **environment}), transport=transport, clock=clock)
 
     return build
 

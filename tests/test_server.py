@@ -60,7 +60,8 @@ async def test_resources_are_listed_and_can_be_read(agent: Agent) -> None:
     listed = (await agent.client.list_resources()).resources
     templates = (await agent.client.list_resource_templates()).resource_templates
 
-    assert [str(one.uri) for one in listed] == ["luma://camera-motions", "luma://concepts", "luma://models"]
+    uris = [str(one.uri) for one in listed]
+    assert uris == ["luma://camera-motions", "luma://concepts", "luma://models", "luma://spending"]
     assert [one.uri_template for one in templates] == ["luma://generations/{generation_id}"]
     assert '"orbit_left"' in await read(agent, "luma://concepts")
     assert '"Orbit Left"' in await read(agent, "luma://camera-motions")
@@ -130,7 +131,7 @@ async def read(agent: Agent, uri: str) -> str:
     [
         (
             {"LUMA_TOKEN": ""},
-            r"No Luma token is set\. LUMA_TOKEN is not set: get a Dream Machine API key at https://\S+,",
+            r"No Luma token is set\. Get a Dream Machine API key at https://\S+,",
         ),
         (
             {"LUMA_TOKEN": "${LUMA_TOKEN}"},

@@ -44,7 +44,8 @@ INHERITED = {name: value for name, value in os.environ.items() if name in ("PATH
 
 
 def environment_for(base_url: str, output: Path) -> dict[str, str]:
-    return {"LUMA_TOKEN": "test", "LUMA_BASE_URL": base_url, "LUMA_OUTPUT_DIR": str(output)}
+    book = output.parent / "purchases.sqlite3"
+    return {"LUMA_TOKEN": "test", "LUMA_BASE_URL": base_url, "LUMA_OUTPUT_DIR": str(output), "LUMA_LEDGER": str(book)}
 
 
 class Wire:
@@ -219,7 +220,7 @@ async def test_files_instead_of_pipes_work_too(base_url: str, output: Path, tmp_
     answers = tmp_path / "answers"
     client = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
     script.write_text(json.dumps({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": client}) + "\n")
-    environment = {**os.environ, "LUMA_TOKEN": "test", "LUMA_BASE_URL": base_url, "LUMA_OUTPUT_DIR": str(output)}
+    environment = {**os.environ, **environment_for(base_url, output)}
     with script.open("rb") as given, answers.open("wb") as taken, anyio.fail_after(30):
         process = await anyio.open_process(
             [sys.executable, "-m", "luma_mcp"], stdin=given, stdout=taken, env=environment, stderr=None

@@ -46,12 +46,21 @@ class _Demo:
         """Whether it went well."""
         began = time.monotonic()
         emulator = Emulator(credit_usd=_CREDIT_USD, speed=self._speed)
+        with tempfile.TemporaryDirectory() as book:
+            return await self._play(emulator, Path(book), began)
+
+    async def _play(self, emulator: Emulator, book: Path, began: float) -> bool:
         async with serving(emulator) as base_url:
             self._console.rule("Dream Machine, emulated: nothing leaves this machine and nothing is charged")
             server = StdioServerParameters(
                 command=sys.executable,
                 args=["-m", "luma_mcp"],
-                env={"LUMA_TOKEN": "demo", "LUMA_BASE_URL": base_url, "LUMA_OUTPUT_DIR": str(self._folder)},
+                env={
+                    "LUMA_TOKEN": "demo",
+                    "LUMA_BASE_URL": base_url,
+                    "LUMA_OUTPUT_DIR": str(self._folder),
+                    "LUMA_LEDGER": str(book / "purchases.sqlite3"),
+                },
             )
             async with Client(server) as client:
                 try:

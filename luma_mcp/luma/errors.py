@@ -13,6 +13,8 @@
       ServerError               Luma failed on a read (5xx), and went on failing
       UnexpectedResponseError   a success that cannot be read
       AmbiguousPurchaseError    a purchase was sent and what became of it is not known
+      BudgetError               a cap of the person's forbids it
+      LedgerError               the book of purchases cannot be used, so nothing is bought
       FileError                 a file cannot be fetched or kept
 
 `str()` says what happened and `hint` says what the caller can do. Both are safe to show: they hold no token, and what
@@ -71,6 +73,14 @@ class UnexpectedResponseError(LumaError):
 
 class AmbiguousPurchaseError(LumaError):
     """It may have been bought. It must not be sent again before somebody has looked."""
+
+
+class BudgetError(LumaError):
+    """The person's caps forbid it. Nothing was sent."""
+
+
+class LedgerError(LumaError):
+    """The book of purchases cannot be read or written. Without it nothing is bought."""
 
 
 class FileError(LumaError):

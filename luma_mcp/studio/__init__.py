@@ -25,3 +25,4 @@ class Studio:
         """Give back every connection. A later call opens new ones."""
         await self.luma.close()
         await self.downloads.close()
+        await self.purchases.close()

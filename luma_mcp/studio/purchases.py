@@ -1,9 +1,22 @@
-"""The only way to spend: a request is priced, checked, and sent once."""
+"""The only way to spend. A request is priced, allowed, written down, and sent once.
 
+1. It is priced, and the caps that the person set are asked.
+2. What was bought by the same request lately and never reached its caller is handed over instead.
+3. A row in the book is on disk before the one POST.
+4. If the answer is lost the generation is looked for in Luma's own list and adopted. It is never bought again unseen.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from luma_mcp.luma import rules
+import anyio
+import anyio.lowlevel
+
+from luma_mcp.luma import rules, wire
 from luma_mcp.luma.client import LumaClient
+from luma_mcp.luma.errors import AmbiguousPurchaseError, BudgetError, LedgerError, LumaError, RateLimitError
 from luma_mcp.luma.models import (
     AddAudioRequest,
     Generation,
@@ -15,10 +28,33 @@ from luma_mcp.luma.models import (
     UpscaleRequest,
     VideoRequest,
 )
-from luma_mcp.luma.prices import Footage, Price, price_of
+from luma_mcp.luma.prices import Basis, Footage, Price, price_of
+from luma_mcp.studio import adoption
+from luma_mcp.studio.clock import Clock
+from luma_mcp.studio.ledger import Entry, Ledger, Row, Spending
+from luma_mcp.studio.recovery import PROCESS, Finding, Recovery, may_be_alive
+
+_log = logging.getLogger(__name__)
+
+# A caller that gave up asks again within this time, and means the same purchase.
+_SAME_PURCHASE_SECONDS = 15 * 60.0
+# How long a purchase may be put off by rate limits before the caller hears of it.
+_LONGEST_RATE_LIMIT_SECONDS = 60.0
+_RATE_LIMIT_PAUSE_SECONDS = 15.0
+_ONLY_THE_PERSON = "Nothing was bought. Only the person can change that, in this server's environment."
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
+class Budget:
+    """What the person allows, in dollars; None allows everything."""
+
+    max_usd_per_call: float | None = None
+    max_usd_per_day: float | None = None
+    min_credit_usd: float | None = None
+    confirm_above_usd: float | None = None
+
+
+@dataclass(frozen=True)
 class Quote:
     """A request that Luma would take, and what it would cost."""
 
@@ -26,20 +62,39 @@ class Quote:
     price: Price
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Purchase:
-    """What was bought."""
+    """What was bought; `adopted` if it had been bought before and was found again."""
 
     generation: Generation
     price: Price
+    adopted: bool = False
+
+
+OnWait = Callable[[float, str], Awaitable[None]]
 
 
 class Purchases:
-    """Buys at Luma for one account."""
+    """Buys at Luma for one account, within a budget."""
 
-    def __init__(self, luma: LumaClient, *, callback_url: str | None = None) -> None:
+    def __init__(
+        self,
+        luma: LumaClient,
+        ledger: Ledger,
+        clock: Clock,
+        recovery: Recovery,
+        *,
+        budget: Budget,
+        callback_url: str | None = None,
+    ) -> None:
         self._luma = luma
+        self._ledger = ledger
+        self._clock = clock
+        self._recovery = recovery
+        self.budget = budget
         self._callback_url = callback_url
+        self._under_way: set[int] = set()
+        self._handed_over: dict[str, Row] = {}
 
     def quote(self, request: Request, source: Footage | None = None) -> Quote:
         """Say what a request would cost; nothing is sent.
@@ -50,16 +105,182 @@ class Purchases:
         rules.check(request)
         return Quote(replace(request, callback_url=self._callback_url), price_of(request, source))
 
-    async def buy(self, quote: Quote) -> Purchase:
-        """Send what was quoted, once.
+    def needs_confirmation(self, quote: Quote) -> bool:
+        """Whether the person wants to be asked first."""
+        above = self.budget.confirm_above_usd
+        return above is not None and quote.price.usd > above
+
+    async def buy(self, quote: Quote, *, on_wait: OnWait) -> Purchase:
+        """Buy what was quoted, once.
 
         Raises:
-            AmbiguousPurchaseError: what became of it is not known; it must not be sent again unseen.
+            BudgetError: a cap forbids it.
+            AmbiguousPurchaseError: what became of it is not known; it is looked for again before it is sent again.
             LumaError: it was not bought.
         """
-        return Purchase(await self._send(quote.request), quote.price)
+        self.check(quote)
+        entry = _entry(quote)
+        await self._note_delivery()
+        await self._recovery.settle_leftovers(frozenset(self._under_way))
+        earlier = await self._earlier(entry)
+        if earlier is not None:
+            return earlier
+        await self._check_unknown(entry)
+        await self._check_credit(quote)
+        return await self._send(entry, quote, on_wait)
 
-    async def _send(self, request: Request) -> Generation:
+    async def spending(self) -> tuple[Spending, list[Row]]:
+        """Today's money and today's purchases, brought up to their final states."""
+        await self._recovery.settle_states()
+        return await self._ledger.today()
+
+    async def observe(self, *generations: Generation) -> None:
+        """Note what a caller's own question shows: it knows the ids that it asks about, and how they ended."""
+        for generation in generations:
+            row = self._handed_over.get(generation.id)
+            if row is None:
+                continue
+            with suppress(LedgerError):
+                await self._ledger.deliver(row)
+                if generation.is_final:
+                    await self._ledger.record(row, "failed" if generation.state == "failed" else "completed")
+                    del self._handed_over[generation.id]
+
+    async def close(self) -> None:
+        """What was handed over has arrived: the client has closed in good order."""
+        with suppress(LedgerError):
+            await self._note_delivery()
+        await self._ledger.close()
+
+    async def _note_delivery(self) -> None:
+        """A client that goes on has had its answers. A process that is killed before that leaves them undelivered."""
+        for row in self._handed_over.values():
+            await self._ledger.deliver(row)
+        self._handed_over.clear()
+
+    def check(self, quote: Quote) -> None:
+        """Raises: BudgetError, if the cap for one call forbids it."""
+        most = self.budget.max_usd_per_call
+        if most is not None and quote.price.usd > most:
+            raise BudgetError(
+                f"This costs {quote.price} ({quote.price.basis}), and the cap for one call (LUMA_MAX_USD_PER_CALL) is "
+                f"${most:.2f}.",
+                _ONLY_THE_PERSON,
+            )
+
+    async def _check_credit(self, quote: Quote) -> None:
+        least = self.budget.min_credit_usd
+        if least is None:
+            return
+        credit = await self._luma.get_credit_usd()
+        if credit - quote.price.usd < least:
+            raise BudgetError(
+                f"This costs {quote.price}, the account has ${credit:.2f}, and ${least:.2f} must stay in it "
+                "(LUMA_MIN_CREDIT_USD).",
+                _ONLY_THE_PERSON,
+            )
+
+    async def _earlier(self, entry: Entry) -> Purchase | None:
+        """What the same request bought lately without its caller hearing of it."""
+        for row in await self._ledger.undelivered(entry.fingerprint, since_seconds=_SAME_PURCHASE_SECONDS):
+            if row.id in self._under_way or (row.process != PROCESS and may_be_alive(row.process)):
+                continue  # its caller may still get it
+            if row.generation_id is not None and await self._ledger.take_over(row):
+                self._handed_over[row.generation_id] = row
+                return Purchase(await self._known(row.generation_id), _price(row), adopted=True)
+        return None
+
+    async def _known(self, generation_id: str) -> Generation:
+        """How a generation stands; if Luma does not answer, at least its id."""
+        try:
+            return await self._luma.get_generation(generation_id)
+        except LumaError:
+            return Generation(id=generation_id)
+
+    async def _check_unknown(self, entry: Entry) -> None:
+        """Do not buy again what may be bought already."""
+        for row in await self._ledger.in_state("unknown"):
+            if row.fingerprint == entry.fingerprint and row.id not in self._under_way:
+                raise _ambiguous(await self._recovery.look(row))
+
+    async def _send(self, entry: Entry, quote: Quote, on_wait: OnWait) -> Purchase:
+        waited = 0.0
+        while True:
+            row = await self._reserve(entry)
+            self._under_way.add(row.id)
+            try:
+                outcome = await self._post(row, quote.request)
+                # If the caller is gone this is where it shows: the row stays undelivered, for when it asks again.
+                await anyio.lowlevel.checkpoint()
+                purchase = await self._outcome(row, quote, outcome)
+            finally:
+                self._under_way.discard(row.id)
+            if isinstance(purchase, Purchase):
+                self._handed_over[purchase.generation.id] = row
+                return purchase
+            pause = purchase.retry_after if purchase.retry_after is not None else _RATE_LIMIT_PAUSE_SECONDS
+            if waited + pause > _LONGEST_RATE_LIMIT_SECONDS:
+                raise purchase
+            await on_wait(waited, f"Luma's rate limit is reached; trying again in {pause:.0f} s")
+            await self._clock.sleep(pause)
+            waited += pause
+
+    async def _outcome(self, row: Row, quote: Quote, outcome: Generation | LumaError) -> Purchase | RateLimitError:
+        match outcome:
+            case Generation():
+                return Purchase(outcome, quote.price)
+            case AmbiguousPurchaseError():
+                finding = await self._recovery.find(row)
+                if finding.what != "adopted":
+                    raise _ambiguous(finding)
+                return Purchase(finding.generations[0], quote.price, adopted=True)
+            case RateLimitError():
+                return outcome
+            case _:
+                raise outcome
+
+    async def _reserve(self, entry: Entry) -> Row:
+        most = self.budget.max_usd_per_day
+        micros = None if most is None else round(most * 1e6)
+        try:
+            return await self._ledger.reserve(entry, most_micros_per_day=micros)
+        except BudgetError:
+            # Something may have failed and been refunded since it was written down.
+            await self._recovery.settle_states()
+            return await self._ledger.reserve(entry, most_micros_per_day=micros)
+
+    async def _post(self, row: Row, request: Request) -> Generation | LumaError:
+        """The one POST, and what became of it written down. From here on a caller that gives up changes nothing."""
+        try:
+            await anyio.lowlevel.checkpoint_if_cancelled()
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await self._ledger.record(row, "refused")
+            raise
+        with anyio.CancelScope(shield=True):
+            return await self._exchange(row, request)
+        raise AssertionError("a shield lets nothing out")  # pragma: no cover
+
+    async def _exchange(self, row: Row, request: Request) -> Generation | LumaError:
+        try:
+            generation = await self._call(request)
+        except AmbiguousPurchaseError as error:
+            await self._ledger.record(row, "unknown")
+            return error
+        except LumaError as error:
+            await self._ledger.record(row, "refused")
+            return error
+        except BaseException:
+            await self._ledger.record(row, "unknown")
+            raise
+        try:
+            await self._ledger.record(row, "accepted", generation.id)
+        except LedgerError:
+            # The id matters more than the book: the row stays `sending` and is found again by the next purchase.
+            _log.exception("%s was bought and could not be written down", generation.id)
+        return generation
+
+    async def _call(self, request: Request) -> Generation:
         match request:
             case VideoRequest():
                 return await self._luma.create_video(request)
@@ -75,3 +296,33 @@ class Purchases:
                 return await self._luma.upscale_video(request)
             case AddAudioRequest():
                 return await self._luma.add_audio(request)
+
+
+def _entry(quote: Quote) -> Entry:
+    said = wire.body(replace(quote.request, callback_url=None))
+    return Entry(
+        fingerprint=adoption.fingerprint(quote.request),
+        signature=adoption.signature(quote.request),
+        request=wire.as_json(said),
+        kind=said["generation_type"],
+        micros=round(quote.price.usd * 1e6),
+        basis=quote.price.basis,
+    )
+
+
+def _price(row: Row) -> Price:
+    basis: Basis = "published" if row.basis == "published" else "assumed"
+    return Price(row.usd, basis)
+
+
+def _ambiguous(finding: Finding) -> AmbiguousPurchaseError:
+    if finding.what == "several":
+        ids = ", ".join(one.id for one in finding.generations)
+        return AmbiguousPurchaseError(
+            f"The answer to this purchase was lost, and it may be one of these generations: {ids}.",
+            "Use one of them instead of buying again. For 15 minutes the same request is not sent.",
+        )
+    return AmbiguousPurchaseError(
+        "The answer to this purchase was lost, and it is not in Luma's list so far. It may have been charged.",
+        "Call again in a minute: it is looked for first, and sent only if it is not there. get_credits tells the rest.",
+    )

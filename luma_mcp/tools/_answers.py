@@ -50,13 +50,15 @@ class PurchaseAnswer(Answer):
     generation_id: str | None = None
     state: str | None = None
     request: str | None = None
+    adopted: bool | None = None
     next: str
 
     def say(self) -> str:
         price = f"{Price(self.price_usd, self.price_basis)} ({self.price_basis})"
         if self.dry_run:
             return f"Dry run, nothing was bought. Price: {price}.\nRequest: {self.request}\nNext: {self.next}"
-        return f"Bought {self.generation_id} ({self.kind}), now {self.state}. Price: {price}.\nNext: {self.next}"
+        how = "Bought before and found again, not bought twice:" if self.adopted else "Bought"
+        return f"{how} {self.generation_id} ({self.kind}), now {self.state}. Price: {price}.\nNext: {self.next}"
 
 
 def of_generation(generation: Generation, *, brief: bool = False) -> GenerationAnswer:
@@ -105,6 +107,7 @@ def of_purchase(purchase: Purchase) -> PurchaseAnswer:
         price_basis=purchase.price.basis,
         generation_id=generation.id,
         state=wire.quoted(generation.state, 40),
+        adopted=purchase.adopted or None,
         next=_next(generation),
     )
 

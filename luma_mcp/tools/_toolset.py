@@ -15,20 +15,25 @@ from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
 from mcp.server.mcpserver.tools import Tool
 from mcp.server.mcpserver.utilities.func_metadata import FuncMetadata
-from mcp.types import CallToolResult, TextContent, ToolAnnotations
+from mcp.types import CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from luma_mcp.luma.errors import LumaError
 from luma_mcp.studio import Studio
+from luma_mcp.tools._caller import AnswerNeeded, ContextCaller
 from luma_mcp.tools._schema import simplified
 
 
-class Report(Protocol):
-    """Tells the client how a long call is getting on."""
+class Caller(Protocol):
+    """Who called a tool, and the person behind it."""
 
-    async def __call__(self, progress: float, message: str) -> None:
-        """`progress` only rises; what it counts is up to the tool."""
+    async def report(self, progress: float, message: str) -> None:
+        """Tell how a long call is getting on. `progress` only rises; what it counts is up to the tool."""
+        ...
+
+    async def confirm(self, question: str) -> bool:
+        """Ask the person; whether the answer is yes. Raises: BudgetError, if this client cannot ask."""
         ...
 
 
@@ -76,19 +81,21 @@ def _schema_of(answer: type[Answer]) -> dict[str, Any]:
     return simplified(answer.model_json_schema())
 
 
-def _bound(function: ToolFunction, studio: Studio) -> Callable[..., Awaitable[CallToolResult]]:
+def _bound(function: ToolFunction, studio: Studio) -> Callable[..., Awaitable[Any]]:
     """The function as the SDK wants it: the studio is given, the context is asked for, the result is MCP's."""
     signature = inspect.signature(function)
     hints = get_type_hints(function, include_extras=True)
-    reports = "report" in hints
-    own = ("studio", "report")
+    wants_caller = "caller" in hints
+    own = ("studio", "caller")
 
     @functools.wraps(function)
-    async def call(ctx: Context[Any, Any], **arguments: Any) -> CallToolResult:
-        if reports:
-            arguments["report"] = _reporter(ctx)
+    async def call(ctx: Context[Any, Any], **arguments: Any) -> CallToolResult | InputRequiredResult:
+        if wants_caller:
+            arguments["caller"] = ContextCaller(ctx)
         try:
             answer = await function(studio, **arguments)
+        except AnswerNeeded as needed:
+            return needed.question
         except LumaError as error:
             raise ToolError(" ".join(part for part in (str(error), error.hint) if part)) from error
         return CallToolResult(
@@ -107,18 +114,6 @@ def _bound(function: ToolFunction, studio: Studio) -> Callable[..., Awaitable[Ca
     )
     call.__annotations__ = {one.name: one.annotation for one in (*given, context)} | {"return": hints["return"]}
     return call
-
-
-def _reporter(ctx: Context[Any, Any]) -> Report:
-    """Progress to the client that asked for it; the protocol wants its numbers to rise."""
-    last = -1.0
-
-    async def report(progress: float, message: str) -> None:
-        nonlocal last
-        last = max(progress, last + 0.001)
-        await ctx.report_progress(last, message=message)
-
-    return report
 
 
 class StudioTool(Tool):

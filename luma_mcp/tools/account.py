@@ -7,6 +7,7 @@ from pydantic import Field
 from luma_mcp.studio import Studio
 from luma_mcp.studio.vocabulary import Words
 from luma_mcp.tools._effects import READS
+from luma_mcp.tools._money import spending
 from luma_mcp.tools._toolset import Answer, Declared
 
 
@@ -14,9 +15,14 @@ class CreditsAnswer(Answer):
     """What is left."""
 
     credit_usd: float
+    spent_today_usd: float | None = None
+    reserved_usd: float | None = None
 
     def say(self) -> str:
-        return f"${self.credit_usd:,.2f} of API credit is left at Luma."
+        left = f"${self.credit_usd:,.2f} of API credit is left at Luma."
+        if self.spent_today_usd is None:
+            return left
+        return f"{left} Spent today: ${self.spent_today_usd:.2f}, reserved: ${self.reserved_usd or 0:.2f}."
 
 
 class PingAnswer(Answer):
@@ -41,8 +47,9 @@ class WordsAnswer(Answer):
 
 
 async def get_credits(studio: Studio) -> CreditsAnswer:
-    """What is left of the API credit, in US dollars."""
-    return CreditsAnswer(credit_usd=round(await studio.luma.get_credit_usd(), 4))
+    """What is left of the API credit, in US dollars, and what was spent here today."""
+    credit = await studio.luma.get_credit_usd()
+    return CreditsAnswer(credit_usd=round(credit, 4), **await spending(studio))
 
 
 async def ping(studio: Studio) -> PingAnswer:

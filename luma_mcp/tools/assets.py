@@ -9,7 +9,7 @@ from luma_mcp.studio import Studio
 from luma_mcp.studio.downloads import Asset, Kept
 from luma_mcp.tools._arguments import GenerationIds
 from luma_mcp.tools._effects import WRITES_A_FILE
-from luma_mcp.tools._toolset import Answer, Declared, Report
+from luma_mcp.tools._toolset import Answer, Caller, Declared
 
 
 class SavedFile(Answer):
@@ -38,7 +38,7 @@ class DownloadAnswer(Answer):
 
 async def download_generation(
     studio: Studio,
-    report: Report,
+    caller: Caller,
     generation_ids: GenerationIds,
     directory: Annotated[
         str | None, Field(description="Folder inside the output folder. Default: that folder.")
@@ -54,7 +54,7 @@ async def download_generation(
 
     async def tell(size: int, length: int | None) -> None:
         whole = f" of {length:,}" if length else ""
-        await report(before + size, f"File {len(files) + 1}: {size:,}{whole} bytes")
+        await caller.report(before + size, f"File {len(files) + 1}: {size:,}{whole} bytes")
 
     for generation_id in dict.fromkeys(generation_ids):
         try:

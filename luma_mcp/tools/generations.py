@@ -9,7 +9,8 @@ from luma_mcp.studio.watch import Look, Until
 from luma_mcp.tools._answers import GenerationAnswer, of_generation
 from luma_mcp.tools._arguments import GenerationId, GenerationIds
 from luma_mcp.tools._effects import DELETES, READS
-from luma_mcp.tools._toolset import Answer, Declared, Report
+from luma_mcp.tools._money import spending
+from luma_mcp.tools._toolset import Answer, Caller, Declared
 
 # Luma's list is known to answer 500 for a limit of 100, and it has no filters.
 _PAGE = 25
@@ -36,13 +37,16 @@ class ListAnswer(Answer):
 
     generations: list[GenerationAnswer]
     next_offset: Annotated[int | None, Field(description="There is more.")] = None
+    spent_today_usd: float | None = None
+    reserved_usd: float | None = None
 
     def say(self) -> str:
-        if not self.generations:
-            return "No generations." + (f" Older ones: offset={self.next_offset}." if self.next_offset else "")
-        lines = [f"{one.created_at or 'time unknown'} {one.say()}" for one in self.generations]
-        more = [f"There are more: offset={self.next_offset}."] if self.next_offset is not None else []
-        return "\n".join([*lines, *more])
+        lines = [f"{one.created_at or 'time unknown'} {one.say()}" for one in self.generations] or ["No generations."]
+        if self.next_offset is not None:
+            lines.append(f"There are more: offset={self.next_offset}.")
+        if self.spent_today_usd is not None:
+            lines.append(f"Spent today: ${self.spent_today_usd:.2f}, reserved: ${self.reserved_usd or 0:.2f}.")
+        return "\n".join(lines)
 
 
 class DeletedAnswer(Answer):
@@ -57,12 +61,14 @@ class DeletedAnswer(Answer):
 
 async def get_generation(studio: Studio, generation_id: GenerationId) -> GenerationAnswer:
     """How a generation stands, with links to what was made."""
-    return of_generation(await studio.luma.get_generation(generation_id))
+    generation = await studio.luma.get_generation(generation_id)
+    await studio.purchases.observe(generation)
+    return of_generation(generation)
 
 
 async def wait_for_generation(
     studio: Studio,
-    report: Report,
+    caller: Caller,
     generation_ids: GenerationIds,
     until: Annotated[Until, Field(description="For all, or the first.")] = "all",
     patience_seconds: Annotated[
@@ -77,9 +83,10 @@ async def wait_for_generation(
     async def tell(look: Look) -> None:
         states = ", ".join(f"{one.id[:8]} {one.state}" for one in look.generations)
         trouble = f" ({look.trouble})" if look.trouble else ""
-        await report(look.elapsed_seconds, f"{look.elapsed_seconds:.0f} s: {states or 'no answer yet'}{trouble}")
+        await caller.report(look.elapsed_seconds, f"{look.elapsed_seconds:.0f} s: {states or 'no answer yet'}{trouble}")
 
     look = await studio.watch.wait(generation_ids, until=until, patience_seconds=patience_seconds, on_look=tell)
+    await studio.purchases.observe(*look.generations)
     return _waited(look, until)
 
 
@@ -122,16 +129,20 @@ async def list_generations(
     """Your generations at Luma, newest first: also those that other programs made. Finds an id that got lost."""
     found: list[GenerationAnswer] = []
     position = offset
-    while True:
+    more = True
+    while more:
         page = await studio.luma.list_generations(limit=_PAGE, offset=position)
         for generation in page.generations:
             if len(found) == limit or position - offset == _MOST_LOOKED_THROUGH:
-                return ListAnswer(generations=found, next_offset=position)
+                break
             position += 1
             if state in (None, generation.state) and kind in (None, generation.kind):
                 found.append(of_generation(generation, brief=True))
-        if not page.has_more or not page.generations:
-            return ListAnswer(generations=found)
+        else:
+            more = page.has_more and bool(page.generations)
+            continue
+        return ListAnswer(next_offset=position, generations=found, **await spending(studio))
+    return ListAnswer(generations=found, **await spending(studio))
 
 
 async def delete_generation(studio: Studio, generation_id: GenerationId) -> DeletedAnswer:

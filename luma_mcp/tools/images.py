@@ -10,7 +10,7 @@ from luma_mcp.tools._answers import PurchaseAnswer
 from luma_mcp.tools._arguments import DryRun, ImageModelName, Pixels, Prompt, Ratio
 from luma_mcp.tools._buying import buy
 from luma_mcp.tools._effects import SPENDS
-from luma_mcp.tools._toolset import Declared
+from luma_mcp.tools._toolset import Caller, Declared
 
 
 class Reference(BaseModel):
@@ -27,6 +27,7 @@ Format = Annotated[ImageFormat | None, Field(description="Default jpg.")]
 
 async def create_image(
     studio: Studio,
+    caller: Caller,
     prompt: Prompt = None,
     model: ImageModelName = "photon-1",
     aspect_ratio: Ratio = None,
@@ -53,11 +54,12 @@ async def create_image(
         character_images=tuple([await studio.sources.picture(one) for one in character_images or []]),
         modify_image_ref=(await _references(studio, [modify_image]))[0] if modify_image else None,
     )
-    return await buy(studio, request, dry_run=dry_run)
+    return await buy(studio, caller, request, dry_run=dry_run)
 
 
 async def reframe_image(
     studio: Studio,
+    caller: Caller,
     source: Annotated[str, Field(description="Picture, at most 10 MB: https URL or image generation id.")],
     aspect_ratio: Annotated[AspectRatio, Field(description="New ratio.")],
     prompt: Prompt = None,
@@ -84,7 +86,7 @@ async def reframe_image(
             grid_position_x, grid_position_y, x_start, x_end, y_start, y_end, resized_width, resized_height
         ),
     )
-    return await buy(studio, request, dry_run=dry_run)
+    return await buy(studio, caller, request, dry_run=dry_run)
 
 
 async def _references(studio: Studio, given: list[Reference] | None) -> tuple[ImageReference, ...]:

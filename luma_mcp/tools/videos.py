@@ -34,7 +34,7 @@ from luma_mcp.tools._arguments import (
 )
 from luma_mcp.tools._buying import buy
 from luma_mcp.tools._effects import SPENDS
-from luma_mcp.tools._toolset import Declared
+from luma_mcp.tools._toolset import Caller, Declared
 
 Frame = Annotated[
     str | None,
@@ -44,6 +44,7 @@ Frame = Annotated[
 
 async def create_video(
     studio: Studio,
+    caller: Caller,
     prompt: Prompt = None,
     start_frame: Frame = None,
     end_frame: Frame = None,
@@ -67,11 +68,12 @@ async def create_video(
         frame1=await studio.sources.keyframe(end_frame) if end_frame else None,
         concepts=tuple(concepts or ()),
     )
-    return await buy(studio, request, dry_run=dry_run)
+    return await buy(studio, caller, request, dry_run=dry_run)
 
 
 async def extend_video(
     studio: Studio,
+    caller: Caller,
     generation_id: GenerationId,
     prompt: Prompt = None,
     direction: Annotated[
@@ -99,11 +101,12 @@ async def extend_video(
         frame1=other if forward else itself,
         concepts=tuple(concepts or ()),
     )
-    return await buy(studio, request, dry_run=dry_run)
+    return await buy(studio, caller, request, dry_run=dry_run)
 
 
 async def modify_video(
     studio: Studio,
+    caller: Caller,
     source: ClipSource,
     mode: Annotated[ModifyMode, Field(description="adhere keeps most, reimagine least; 3 is strongest.")],
     prompt: Prompt = None,
@@ -120,11 +123,12 @@ async def modify_video(
         prompt=prompt,
         first_frame=await studio.sources.picture(first_frame) if first_frame else None,
     )
-    return await buy(studio, request, clip.footage, dry_run=dry_run)
+    return await buy(studio, caller, request, clip.footage, dry_run=dry_run)
 
 
 async def reframe_video(
     studio: Studio,
+    caller: Caller,
     source: ClipSource,
     aspect_ratio: Annotated[AspectRatio, Field(description="New ratio.")],
     prompt: Prompt = None,
@@ -155,11 +159,12 @@ async def reframe_video(
             grid_position_x, grid_position_y, x_start, x_end, y_start, y_end, resized_width, resized_height
         ),
     )
-    return await buy(studio, request, clip.footage, dry_run=dry_run)
+    return await buy(studio, caller, request, clip.footage, dry_run=dry_run)
 
 
 async def upscale_video(
     studio: Studio,
+    caller: Caller,
     generation_id: GenerationId,
     resolution: Annotated[Resolution, Field(description="Of the new clip.")] = "1080p",
     dry_run: DryRun = False,
@@ -167,11 +172,12 @@ async def upscale_video(
     """Make a larger copy of a completed video. A new generation; costs money."""
     clip = await studio.sources.video(generation_id)
     request = UpscaleRequest(generation_id=generation_id, resolution=resolution)
-    return await buy(studio, request, footage_of(clip), dry_run=dry_run)
+    return await buy(studio, caller, request, footage_of(clip), dry_run=dry_run)
 
 
 async def add_audio(
     studio: Studio,
+    caller: Caller,
     generation_id: GenerationId,
     prompt: Annotated[str | None, Field(description="What it should sound like.")] = None,
     negative_prompt: Annotated[str | None, Field(description="What it should not sound like.")] = None,
@@ -180,7 +186,7 @@ async def add_audio(
     """Make a copy of a completed video with sound. A new generation; costs money."""
     clip = await studio.sources.video(generation_id)
     request = AddAudioRequest(generation_id=generation_id, prompt=prompt, negative_prompt=negative_prompt)
-    return await buy(studio, request, footage_of(clip), dry_run=dry_run)
+    return await buy(studio, caller, request, footage_of(clip), dry_run=dry_run)
 
 
 def _model_of(*said: object) -> VideoModel:

@@ -1,0 +1,97 @@
+"""Finding a purchase again in Luma's own list, when its answer was lost. Pure.
+
+Luma echoes each request in its generation, with defaults filled in and nulls. Two requests are the same if everything
+that was said agrees, and everything that was left out is absent or at its default.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from typing import Any, cast
+
+from luma_mcp.luma import wire
+from luma_mcp.luma.models import Generation, Request
+
+# Luma's clock and ours need not agree.
+CLOCK_SKEW_SECONDS = 120.0
+# A clock in the wrong time zone, or on the wrong day.
+WRONG_CLOCK_SECONDS = 26 * 3600.0
+
+# What Luma fills in by itself. Anything else that it adds on its own is no difference.
+_DEFAULTS: dict[str, tuple[Any, ...]] = {
+    "prompt": ("",),
+    "aspect_ratio": ("16:9",),
+    "resolution": ("540p", "720p", "1080p"),
+    "duration": ("5s",),
+    "loop": (False,),
+    "format": ("jpg",),
+}
+_DECIDED = (
+    "prompt", "aspect_ratio", "resolution", "duration", "loop", "keyframes", "concepts", "format", "image_ref",
+    "style_ref", "character_ref", "modify_image_ref", "media", "mode", "first_frame", "negative_prompt",
+    "grid_position_x", "grid_position_y", "x_start", "x_end", "y_start", "y_end", "resized_width", "resized_height",
+)  # fmt: skip
+
+
+def fingerprint(request: Request) -> str:
+    """The same for the same request, in every process; the callback URL is no part of it."""
+    said = {name: value for name, value in wire.body(request).items() if name != "callback_url"}
+    return _digest(wire.endpoint(request) + wire.as_json(said))
+
+
+def signature(request: Request) -> str:
+    """The same for requests that Luma's list cannot tell apart: it does not say which clip was upscaled."""
+    said = {name: value for name, value in wire.body(request).items() if name != "callback_url"}
+    return _digest(wire.as_json(said))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def candidates(said: dict[str, Any], sent_at: float, generations: Iterable[Generation]) -> list[Generation]:
+    """The generations that may have come of a request that was sent at that time, oldest first."""
+    alike = [one for one in generations if is_since(one, sent_at) and echoes(said, one)]
+    return sorted(alike, key=lambda one: one.created_at.timestamp() if one.created_at else 0.0)
+
+
+def doubtful(said: dict[str, Any], sent_at: float, generations: Iterable[Generation]) -> list[Generation]:
+    """Those that are the request but were made before it was sent, by a day at the most: a clock may be wrong."""
+    return [
+        one
+        for one in generations
+        if one.created_at is not None
+        and not is_since(one, sent_at)
+        and sent_at - one.created_at.timestamp() < WRONG_CLOCK_SECONDS
+        and echoes(said, one)
+    ]
+
+
+def is_since(generation: Generation, sent_at: float) -> bool:
+    """Whether it can have been made by something sent then. One without a time can."""
+    created = generation.created_at
+    return created is None or created.timestamp() >= sent_at - CLOCK_SKEW_SECONDS
+
+
+def echoes(said: dict[str, Any], generation: Generation) -> bool:
+    """Whether a generation's echoed request is the request that was said."""
+    asked = generation.request
+    if (asked.get("generation_type") or asked.get("type")) != said["generation_type"]:
+        return False
+    if "model" in said and asked.get("model") not in (None, said["model"]):
+        return False
+    return all(_agree(said.get(name), asked.get(name), _DEFAULTS.get(name, ())) for name in _DECIDED)
+
+
+def _agree(said: Any, echoed: Any, defaults: tuple[Any, ...]) -> bool:
+    said, echoed = _bare(said), _bare(echoed)
+    return echoed in (None, *defaults) if said is None else said == echoed
+
+
+def _bare(value: Any) -> Any:
+    """Without the nulls that an echo is filled up with; nothing at all is None."""
+    if isinstance(value, dict):
+        kept = {name: _bare(one) for name, one in cast("dict[str, Any]", value).items()}
+        return {name: one for name, one in kept.items() if one is not None} or None
+    if isinstance(value, list):
+        return [_bare(one) for one in cast("list[Any]", value)] or None
+    return value

@@ -1,0 +1,67 @@
+"""The client behind a call: how it hears of progress, and how the person behind it is asked."""
+
+import hashlib
+from typing import Any
+
+from mcp.server.mcpserver import Context
+from mcp.types import ElicitRequest, ElicitRequestFormParams, ElicitResult, InputRequiredResult
+from mcp.types.version import is_version_at_least
+from pydantic import BaseModel, Field
+
+from luma_mcp.luma.errors import BudgetError
+
+_KEY = "confirm"
+_FIRST_WITHOUT_PUSH = "2026-07-28"
+
+
+class Confirmation(BaseModel):
+    """The form that a person fills in."""
+
+    buy: bool = Field(description="Buy it?")
+
+
+class AnswerNeeded(Exception):  # noqa: N818 - no error: the call goes on when the client comes back with the answer
+    """The person must be asked first, and this protocol asks by answering the call with a question."""
+
+    def __init__(self, question: InputRequiredResult) -> None:
+        super().__init__("the person must be asked")
+        self.question = question
+
+
+class ContextCaller:
+    """A caller, by the SDK's context of its request."""
+
+    def __init__(self, ctx: Context[Any, Any]) -> None:
+        self._ctx = ctx
+        self._last_progress = -1.0
+
+    async def report(self, progress: float, message: str) -> None:
+        """Tell how a long call is getting on; the protocol wants the numbers to rise."""
+        self._last_progress = max(progress, self._last_progress + 0.001)
+        await self._ctx.report_progress(self._last_progress, message=message)
+
+    async def confirm(self, question: str) -> bool:
+        """Ask the person, by the older request or, from 2026-07-28, by an answer that asks back."""
+        capabilities = self._ctx.client_capabilities
+        if capabilities is None or capabilities.elicitation is None:
+            raise BudgetError(
+                "The person wants to be asked before this is bought (LUMA_CONFIRM_ABOVE_USD); this client cannot ask.",
+                "Nothing was bought. Make something cheaper, or ask the person to change the setting.",
+            )
+        if not is_version_at_least(self._ctx.protocol_version or "", _FIRST_WITHOUT_PUSH):
+            answer = await self._ctx.elicit(question, Confirmation)
+            return answer.action == "accept" and answer.data.buy
+        # The answer must be one to this very question; the SDK seals the state against changes.
+        state = hashlib.sha256(question.encode()).hexdigest()
+        answers = self._ctx.input_responses or {}
+        given = answers.get(_KEY) if self._ctx.request_state == state else None
+        if given is None:
+            raise AnswerNeeded(_asking(question, state))
+        return isinstance(given, ElicitResult) and given.action == "accept" and (given.content or {}).get("buy") is True
+
+
+def _asking(question: str, state: str) -> InputRequiredResult:
+    form = ElicitRequestFormParams(message=question, requested_schema={
+        "type": "object", "properties": {"buy": {"type": "boolean", "description": "Buy it?"}}, "required": ["buy"],
+    })  # fmt: skip
+    return InputRequiredResult(input_requests={_KEY: ElicitRequest(params=form)}, request_state=state)
