@@ -18,7 +18,7 @@ from luma_mcp.studio.downloads import Downloads
 from luma_mcp.studio.ledger import Ledger
 from luma_mcp.studio.media import Sources
 from luma_mcp.studio.purchases import Budget, Purchases
-from luma_mcp.studio.recovery import PROCESS, Recovery
+from luma_mcp.studio.recovery import Recovery, this_process
 from luma_mcp.studio.vocabulary import Vocabulary
 from luma_mcp.studio.watch import Watch
 from luma_mcp.tools import account, assets, generations, images, videos
@@ -119,7 +119,7 @@ def build_studio(
         transport=transport,
         sleep=clock.sleep,
     )
-    ledger = Ledger(lambda: settings.book, account=settings.account, process=PROCESS, now=wall)
+    ledger = Ledger(lambda: settings.book, account=settings.account, process=this_process(), now=wall)
     return Studio(
         luma=luma,
         purchases=Purchases(

@@ -22,6 +22,8 @@ from mcp.server.stdio import stdio_server
 
 # After the end of input, what was asked already may still be answered for so long.
 _GRACE_SECONDS = 0.5
+# A purchase that is under way is not cancelled. It is in the book, so after this the process may go all the same.
+_LAST_SECONDS = 1.0
 _READ_BYTES = 64 * 1024
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -42,6 +44,7 @@ async def _serve(server: MCPServer[Any]) -> None:
         if stopping:
             os._exit(1)  # asked twice: somebody is tired of waiting for the cleanup
         stopping = True
+        _leave_after(_LAST_SECONDS)
         task.cancel()
 
     async with _streams() as streams:
@@ -60,6 +63,11 @@ async def _serve(server: MCPServer[Any]) -> None:
                 # The SDK's reader thread sits in a read that nothing can interrupt.
                 sys.stderr.flush()
                 os._exit(0)
+
+
+def _leave_after(seconds: float) -> None:
+    """End the process then, if it has not ended by itself."""
+    asyncio.get_running_loop().call_later(seconds, os._exit, 0)
 
 
 @asynccontextmanager
@@ -136,6 +144,7 @@ class _Lines:
             if not block:
                 # A half line at the end is no message. What was asked before it shall be answered.
                 await self._open_requests.answered_or(_GRACE_SECONDS)
+                _leave_after(_LAST_SECONDS)
                 raise StopAsyncIteration
             self._unread += block
         line = bytes(self._unread[: end + 1])

@@ -41,7 +41,7 @@ def clock() -> HeldClock:
 
 @pytest.fixture
 def emulator(clock: HeldClock) -> Iterator[Emulator]:
-    made = Emulator(token=TOKEN, credit_usd=1000, limits={}, clock=clock.now, fetch=fetch)
+    made = Emulator(token=TOKEN, credit_usd=1000, limits={}, clock=clock.now, wall=clock.luma_wall, fetch=fetch)
     yield made
     made.works.close()
 
@@ -83,14 +83,14 @@ async def luma(transport: InMemory, clock: HeldClock) -> AsyncIterator[LumaClien
 
 @pytest.fixture
 async def studio(settings: Settings, transport: InMemory, clock: HeldClock) -> AsyncIterator[Studio]:
-    made = build_studio(settings, transport, clock)
+    made = build_studio(settings, transport, clock, clock.wall)
     yield made
     await made.close()
 
 
 @pytest.fixture
 async def agent(settings: Settings, transport: InMemory, clock: HeldClock, era: str) -> AsyncIterator[Agent]:
-    async with Client(build_server(settings, transport=transport, clock=clock), mode=era) as client:
+    async with Client(build_server(settings, transport=transport, clock=clock, wall=clock.wall), mode=era) as client:
         yield Agent(client)
 
 
@@ -108,7 +108,9 @@ def serve(transport: InMemory, clock: HeldClock, output: Path, book: Path) -> Se
             "LUMA_OUTPUT_DIR": str(output),
             "LUMA_LEDGER": str(book),
         }
-        return build_server(Settings.from_environment({**given, **environment}), transport=transport, clock=clock)
+        return build_server(
+            Settings.from_environment({**given, **environment}), transport=transport, clock=clock, wall=clock.wall
+        )
 
     return build
 

@@ -1,5 +1,6 @@
 """What the tests stand on: an agent, a clock that is held, and a network without sockets."""
 
+import time
 from typing import Any
 
 import anyio
@@ -21,10 +22,19 @@ class HeldClock:
 
     def __init__(self) -> None:
         self.seconds = 1000.0
+        self.began = time.time() - 1000.0
+        self.wrong_by = 0.0
+        """How far our own idea of the time of day is off; Luma's is right."""
         self.sleeps: list[float] = []
 
     def now(self) -> float:
         return self.seconds
+
+    def luma_wall(self) -> float:
+        return self.began + self.seconds
+
+    def wall(self) -> float:
+        return self.luma_wall() + self.wrong_by
 
     async def sleep(self, seconds: float) -> None:
         self.sleeps.append(seconds)
@@ -38,13 +48,24 @@ class InMemory(httpx.AsyncBaseTransport):
     def __init__(self, emulator: Emulator) -> None:
         self._asgi = httpx.ASGITransport(emulator.app)
         self.requests: list[httpx.Request] = []
+        self.fails_before: list[Exception] = []
+        """What goes wrong on the way there, for the next POSTs."""
+        self.fails_after: list[Exception] = []
+        """What goes wrong on the way back."""
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         self.requests.append(request)
+        spends = request.method == "POST"
+        if spends and self.fails_before:
+            raise self.fails_before.pop(0)
         try:
-            return await self._asgi.handle_async_request(request)
+            answer = await self._asgi.handle_async_request(request)
         except ConnectionDroppedError as error:
             raise httpx.ReadError(str(error)) from error
+        if spends and self.fails_after:
+            await answer.aclose()
+            raise self.fails_after.pop(0)
+        return answer
 
 
 INTERNET: dict[str, bytes] = {}

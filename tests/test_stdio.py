@@ -17,6 +17,7 @@ from mcp import Client, StdioServerParameters
 from support import Agent
 
 from luma_mcp.emulator.app import Emulator
+from luma_mcp.emulator.faults import Fault
 from luma_mcp.emulator.serving import serving
 
 pytestmark = [
@@ -154,6 +155,65 @@ async def test_what_was_bought_before_the_end_is_found_after_it(base_url: str, o
         assert (await wire.hear())["result"]["structuredContent"]["generation_id"] == generation_id
 
 
+@pytest.mark.parametrize("how", ["SIGTERM", "SIGINT", "end of input", "SIGKILL"])
+async def test_a_purchase_under_way_does_not_hold_the_process_and_is_not_lost(output: Path, how: str) -> None:
+    """Luma has accepted and takes a minute to say so; the host stops the server meanwhile."""
+    emulator = Emulator(faults=[Fault("slow", method="POST", after=True, seconds=60)])
+    async with serving(emulator) as base_url:
+        async with started(base_url, output) as wire:
+            await wire.shake_hands()
+            await wire.call(1, "create_video", prompt="a boat")
+            with anyio.fail_after(20):
+                while not emulator.machine.account.purchases():  # noqa: ASYNC110 - it is another process that buys
+                    await anyio.sleep(0.01)
+            if how == "end of input":
+                await wire.stdin.aclose()
+            else:
+                wire.process.send_signal(getattr(signal, how))
+            await wire.exit_code()
+        async with started(base_url, output) as wire:
+            await wire.shake_hands()
+            await wire.call(1, "create_video", prompt="a boat")
+            bought = (await wire.hear())["result"]["structuredContent"]
+
+    assert emulator.machine.account.purchases() == [bought["generation_id"]]
+    assert bought["adopted"] is True
+
+
+async def test_eight_servers_with_one_book_keep_the_days_cap(output: Path) -> None:
+    """$5 allows exactly twelve clips of $0.40; forty are asked for at once."""
+    emulator = Emulator(limits={}, credit_usd=1000)
+    bought: list[str] = []
+    refused: list[str] = []
+
+    async def buy_five(base_url: str, number: int) -> None:
+        server = StdioServerParameters(
+            command=sys.executable,
+            args=["-m", "luma_mcp"],
+            env={**INHERITED, **environment_for(base_url, output), "LUMA_MAX_USD_PER_DAY": "5"},
+        )
+        async with Client(server) as client, anyio.create_task_group() as tasks:
+            for clip in range(5):
+                tasks.start_soon(buy_one, client, f"boat {number} {clip}")
+
+    async def buy_one(client: Client, prompt: str) -> None:
+        result = await client.call_tool("create_video", {"prompt": prompt, "resolution": "540p"})
+        if result.is_error:
+            refused.append(getattr(result.content[0], "text", ""))
+        else:
+            bought.append((result.structured_content or {})["generation_id"])
+
+    with anyio.fail_after(120):
+        async with serving(emulator) as base_url, anyio.create_task_group() as tasks:
+            for number in range(8):
+                tasks.start_soon(buy_five, base_url, number)
+
+    assert len(bought) == 12
+    assert sorted(bought) == sorted(emulator.machine.account.purchases())
+    assert len(refused) == 28
+    assert all("today's cap (LUMA_MAX_USD_PER_DAY) of $5.00" in one for one in refused)
+
+
 async def test_a_piped_script_gets_every_answer(base_url: str, output: Path) -> None:
     """`cat requests | dream-machine-mcp`: the input ends before the last request is answered."""
     async with started(base_url, output) as wire:
@@ -169,7 +229,7 @@ async def test_a_piped_script_gets_every_answer(base_url: str, output: Path) -> 
         heard = [await wire.hear() for _ in range(3)]
 
         assert [one["id"] for one in heard] == [1, 2, 3]
-        assert heard[2]["result"]["structuredContent"] == {"credit_usd": 100.0}
+        assert heard[2]["result"]["structuredContent"]["credit_usd"] == 100
         assert await wire.exit_code() == 0
 
 

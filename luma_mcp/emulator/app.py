@@ -75,6 +75,7 @@ class Emulator:
         limits: rate limits by model family (`video`, `image`); Luma's Build tier unless said otherwise.
         faults: what shall go wrong.
         clock: seconds that only rise; a test hands in its own.
+        wall: Unix time, for `created_at`; likewise.
         fetch: how somebody else's URLs are read.
     """
 
@@ -87,11 +88,13 @@ class Emulator:
         limits: dict[str, Limits] | None = None,
         faults: list[Fault] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
         fetch: Fetch = fetch_input,
     ) -> None:
         self.machine = DreamMachine(
             fetch=fetch,
             clock=clock,
+            wall=wall,
             speed=speed,
             credit_usd=credit_usd,
             limits=BUILD_TIER if limits is None else limits,

@@ -5,7 +5,7 @@ A fault has a kind, says which requests it strikes, and how often. Kinds:
 =============  =======================================================================================
 `error`        answer with `status`; `after` it was accepted (and charged) or before
 `drop`         close the connection without an answer, before the request is taken or `after`
-`slow`         wait `seconds` before the answer
+`slow`         wait `seconds` before the request is taken or, `after` that, before the answer
 `cut`          send only half of the answer's body
 `garble`       answer with the right status and something that is not JSON
 `limit`        answer 429, with `Retry-After: seconds` if those are given
@@ -89,14 +89,26 @@ class FaultyApp:
             return
         fault.times -= 1
         if fault.kind == "slow":
-            await anyio.sleep(fault.seconds or 1)
-            await self.app(scope, receive, send)
+            await self._slowly(fault, scope, receive, send)
         elif fault.kind in ("cut", "garble"):
             await self.app(scope, receive, _Spoiled(send, cut=fault.kind == "cut").send)
         else:
             if fault.after:
                 await self.app(scope, receive, _swallow)
             await _answer_badly(fault, send)
+
+    async def _slowly(self, fault: Fault, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        """Wait before the request is taken or, `after`, before its answer is given."""
+        seconds = fault.seconds or 1
+
+        async def send_late(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                await anyio.sleep(seconds)
+            await send(message)
+
+        if not fault.after:
+            await anyio.sleep(seconds)
+        await self.app(scope, receive, send_late if fault.after else send)
 
     def _due(self, scope: MutableMapping[str, Any]) -> Fault | None:
         for fault in self.faults:

@@ -1,6 +1,7 @@
 """The Dream Machine itself: takes requests, keeps generations, settles them, bills for them. Knows nothing of HTTP."""
 
 import re
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -116,7 +117,8 @@ BUILD_TIER = {"video": Limits(20, 10), "image": Limits(80, 40)}
 class DreamMachine:
     """The state of one emulated account.
 
-    `speed` says how many times faster than Luma's it lives; `clock` gives seconds; `fetch` reads somebody else's URLs.
+    `speed` says how many times faster than Luma's it lives; `clock` gives seconds that only rise, `wall` Unix time;
+    `fetch` reads somebody else's URLs.
     """
 
     def __init__(
@@ -124,6 +126,7 @@ class DreamMachine:
         *,
         fetch: Fetch,
         clock: Callable[[], float],
+        wall: Callable[[], float] = time.time,
         speed: float = 1,
         credit_usd: float = 100,
         limits: dict[str, Limits] | None = None,
@@ -134,6 +137,7 @@ class DreamMachine:
         """Reasons for which the next generations fail; the emulator's faults fill it."""
         self._fetch = fetch
         self._clock = clock
+        self._wall = wall
         self._speed = speed
         self._limits = limits or {}
         self._accepted_at: dict[str, list[float]] = {"video": [], "image": []}
@@ -162,7 +166,7 @@ class DreamMachine:
             model=getattr(body, "model", None) or (source.model if source else "ray-2"),
             form=form,
             cents=cents,
-            created_at=datetime.now(UTC),
+            created_at=datetime.fromtimestamp(self._wall(), UTC),
             born=self._clock(),
             source=source,
             continued=continued,

@@ -212,9 +212,12 @@ class Ledger:
         return await self._transaction(work)
 
     async def undelivered(self, fingerprint: str, *, since_seconds: float) -> list[Row]:
-        """What was bought by the same request lately and never reached its caller, oldest first."""
+        """What was bought by the same request lately and never reached its caller, oldest first.
+
+        Lately counts from when it was known to be bought. A time in the future counts too: the clock was set back.
+        """
         return await self._rows(
-            "fingerprint = ? AND delivered = 0 AND state IN ('accepted', 'completed') AND abs(? - sent_at) < ?",
+            "fingerprint = ? AND delivered = 0 AND state IN ('accepted', 'completed') AND ? - updated_at < ?",
             fingerprint, self._now(), since_seconds,
         )  # fmt: skip
 

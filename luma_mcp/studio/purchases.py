@@ -32,7 +32,7 @@ from luma_mcp.luma.prices import Basis, Footage, Price, price_of
 from luma_mcp.studio import adoption
 from luma_mcp.studio.clock import Clock
 from luma_mcp.studio.ledger import Entry, Ledger, Row, Spending
-from luma_mcp.studio.recovery import PROCESS, Finding, Recovery, may_be_alive
+from luma_mcp.studio.recovery import Finding, Recovery, may_be_alive, this_process
 
 _log = logging.getLogger(__name__)
 
@@ -183,7 +183,7 @@ class Purchases:
     async def _earlier(self, entry: Entry) -> Purchase | None:
         """What the same request bought lately without its caller hearing of it."""
         for row in await self._ledger.undelivered(entry.fingerprint, since_seconds=_SAME_PURCHASE_SECONDS):
-            if row.id in self._under_way or (row.process != PROCESS and may_be_alive(row.process)):
+            if row.id in self._under_way or (row.process != this_process() and may_be_alive(row.process)):
                 continue  # its caller may still get it
             if row.generation_id is not None and await self._ledger.take_over(row):
                 self._handed_over[row.generation_id] = row

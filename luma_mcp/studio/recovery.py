@@ -66,7 +66,7 @@ class Recovery:
             if row.id not in own and self._is_abandoned(row):
                 await self._ledger.record(row, "unknown")
         for row in await self._ledger.in_state("unknown"):
-            if row.id not in own and (row.process == PROCESS or self._is_abandoned(row)):
+            if row.id not in own and (row.process == this_process() or self._is_abandoned(row)):
                 await self._settle(row)
 
     async def _settle(self, row: Row) -> None:
@@ -145,13 +145,17 @@ class Recovery:
         return self._ledger.age_seconds(row) > _LONGEST_SENDING_SECONDS or not may_be_alive(row.process)
 
 
-PROCESS = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
-"""How this process signs its rows."""
+_LIFE = uuid4().hex[:8]
+
+
+def this_process() -> str:
+    """How this process signs its rows. Asked for anew each time, for a process may fork."""
+    return f"{socket.gethostname()}:{os.getpid()}:{_LIFE}"
 
 
 def may_be_alive(process: str) -> bool:
     """Whether the process that signed so may still run. One on another machine may."""
-    if process == PROCESS:
+    if process == this_process():
         return True
     host, _, rest = process.partition(":")
     pid = rest.partition(":")[0]

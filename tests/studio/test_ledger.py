@@ -1,0 +1,269 @@
+"""The book itself: shared, durable, and never silently ignored."""
+
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import anyio
+import pytest
+from mcp import Client
+from support import Agent, HeldClock
+
+from luma_mcp.emulator.app import Emulator
+from luma_mcp.luma.errors import BudgetError, LedgerError
+from luma_mcp.studio.ledger import VERSION, Entry, Ledger
+from luma_mcp.studio.recovery import may_be_alive, this_process
+
+pytestmark = pytest.mark.anyio
+
+ENTRY = Entry("fingerprint", "signature", "{}", "video", 700_000, "published")
+
+
+@pytest.fixture
+async def ledger(book: Path):
+    made = Ledger(lambda: book, account="me", process=this_process())
+    yield made
+    await made.close()
+
+
+async def test_it_is_for_its_owner_alone(ledger: Ledger, book: Path) -> None:
+    await ledger.reserve(ENTRY, most_micros_per_day=None)
+
+    assert stat.S_IMODE(book.stat().st_mode) == 0o600
+
+
+async def test_it_is_not_made_before_there_is_a_purchase(serve, book: Path, era: str) -> None:
+    async with Client(serve(), mode=era) as client:
+        await Agent(client).call("create_video", prompt="a boat", dry_run=True)
+
+        assert not book.exists()
+
+
+async def test_a_row_is_on_disk_before_anything_is_sent(ledger: Ledger, book: Path) -> None:
+    row = await ledger.reserve(ENTRY, most_micros_per_day=None)
+    other = sqlite3.connect(book)
+    try:
+        assert other.execute("SELECT id, state FROM purchases").fetchall() == [(row.id, "sending")]
+        assert other.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    finally:
+        other.close()
+
+
+async def test_the_cap_counts_what_is_spent_and_what_is_reserved(ledger: Ledger) -> None:
+    first = await ledger.reserve(ENTRY, most_micros_per_day=2_000_000)
+    await ledger.record(first, "accepted", "a")
+    await ledger.reserve(ENTRY, most_micros_per_day=2_000_000)
+    with pytest.raises(BudgetError, match=r"of \$2.00 has \$0.70 spent and \$0.70 reserved"):
+        await ledger.reserve(ENTRY, most_micros_per_day=2_000_000)
+
+    await ledger.record(first, "failed")
+    await ledger.reserve(ENTRY, most_micros_per_day=2_000_000)
+
+
+async def test_money_that_is_still_unsettled_stays_reserved_over_midnight(book: Path) -> None:
+    now = [time.time()]
+    ledger = Ledger(lambda: book, account="me", process=this_process(), now=lambda: now[0])
+    await ledger.reserve(ENTRY, most_micros_per_day=None)
+    spent = await ledger.reserve(ENTRY, most_micros_per_day=None)
+    await ledger.record(spent, "accepted", "a")
+    now[0] += 86_400
+    today, rows = await ledger.today()
+    await ledger.close()
+
+    assert (today.spent_usd, today.reserved_usd) == (0, 0.7)
+    assert rows == []
+
+
+async def test_a_clock_that_is_set_back_does_not_open_the_purse(book: Path) -> None:
+    now = [time.time()]
+    ledger = Ledger(lambda: book, account="me", process=this_process(), now=lambda: now[0])
+    row = await ledger.reserve(ENTRY, most_micros_per_day=None)
+    await ledger.record(row, "accepted", "a")
+    now[0] -= 86_400
+    today, _ = await ledger.today()
+    await ledger.close()
+
+    assert today.spent_usd == 0.7
+
+
+async def test_accounts_in_one_file_do_not_see_each_other(ledger: Ledger, book: Path) -> None:
+    row = await ledger.reserve(ENTRY, most_micros_per_day=None)
+    await ledger.record(row, "accepted", "a")
+    other = Ledger(lambda: book, account="you", process=this_process())
+    today, rows = await other.today()
+    await other.close()
+
+    assert (today.spent_usd, rows) == (0, [])
+
+
+async def test_one_generation_is_claimed_once(ledger: Ledger) -> None:
+    first = await ledger.reserve(ENTRY, most_micros_per_day=None)
+    second = await ledger.reserve(ENTRY, most_micros_per_day=None)
+
+    assert await ledger.record(first, "accepted", "a") is True
+    assert await ledger.record(second, "accepted", "a") is False
+    assert await ledger.claimed(["a", "b"]) == {"a"}
+
+
+async def test_a_settled_row_cannot_be_settled_otherwise(ledger: Ledger) -> None:
+    row = await ledger.reserve(ENTRY, most_micros_per_day=None)
+    await ledger.record(row, "refused")
+
+    assert await ledger.record(row, "accepted", "a") is False
+    assert await ledger.record(row, "unknown") is False
+
+
+def corrupt(book: Path) -> None:
+    book.write_bytes(b"this is no database, but something that is long enough to be taken for one" * 20)
+
+
+def newer(book: Path) -> None:
+    with sqlite3.connect(book) as rows:
+        rows.execute(f"PRAGMA user_version = {VERSION + 1}")
+    rows.close()
+
+
+def a_folder(book: Path) -> None:
+    book.mkdir()
+
+
+def below_a_file(book: Path) -> None:
+    book.parent.rmdir()
+    book.parent.write_text("in the way")
+
+
+@pytest.mark.parametrize("spoil", [corrupt, newer, a_folder, below_a_file])
+async def test_a_book_that_cannot_be_used_is_said_and_nothing_is_bought(
+    serve, book: Path, emulator: Emulator, era: str, spoil
+) -> None:
+    spoil(book)
+    async with Client(serve(), mode=era) as client:
+        said = await Agent(client).refusal("create_video", prompt="a boat")
+        credit = await Agent(client).call("get_credits")
+        listed = await Agent(client).call("list_generations")
+
+    assert said.startswith("The book of purchases at")
+    assert "LUMA_LEDGER" in said
+    assert emulator.machine.account.purchases() == []
+    assert credit == {"credit_usd": 1000}
+    assert listed == {"generations": []}
+
+
+async def test_a_full_disk_stops_buying(serve, agent: Agent, emulator: Emulator, book: Path, monkeypatch) -> None:
+    """SQLite is told that the file may not grow, as a full disk tells it."""
+    import luma_mcp.studio.ledger as module
+
+    real = sqlite3.connect
+
+    def full(*arguments, **options):
+        made = real(*arguments, **options)
+        made.execute("PRAGMA max_page_count = 1")
+        return made
+
+    monkeypatch.setattr(module.sqlite3, "connect", full)
+    async with Client(serve(LUMA_LEDGER=str(book.with_name("full.sqlite3")))) as client:
+        said = await Agent(client).refusal("create_video", prompt="a boat")
+
+    assert "full" in said
+    assert emulator.machine.account.purchases() == []
+
+
+async def test_a_purchase_that_cannot_be_written_down_is_not_lost(
+    agent: Agent, emulator: Emulator, book: Path, monkeypatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The disk fills up between the sending and the answer."""
+    real = Ledger.record
+
+    async def fails(self, row, state, generation_id=None):
+        if state == "accepted":
+            raise LedgerError("disk full")
+        return await real(self, row, state, generation_id)
+
+    monkeypatch.setattr(Ledger, "record", fails)
+    bought = await agent.call("create_video", prompt="a boat")
+
+    assert emulator.machine.account.purchases() == [bought["generation_id"]]
+    assert bought["generation_id"] in caplog.text
+
+
+RACER = textwrap.dedent("""
+    import anyio, sys
+    from pathlib import Path
+    from luma_mcp.luma.errors import BudgetError
+    from luma_mcp.studio.ledger import Entry, Ledger
+
+    async def main():
+        ledger = Ledger(lambda: Path(sys.argv[1]), account="me", process="racer")
+        made = 0
+        for n in range(20):
+            try:
+                row = await ledger.reserve(
+                    Entry(f"f{n}", "s", "{}", "video", 400_000, "published"), most_micros_per_day=5_000_000
+                )
+            except BudgetError:
+                continue
+            await ledger.record(row, "accepted", f"{sys.argv[2]}-{n}")
+            made += 1
+        await ledger.close()
+        print(made)
+
+    anyio.run(main)
+""")
+
+
+async def test_eight_processes_never_spend_more_than_the_cap(book: Path) -> None:
+    racers = [
+        subprocess.Popen([sys.executable, "-c", RACER, str(book), str(n)], stdout=subprocess.PIPE, text=True)
+        for n in range(8)
+    ]
+    made = [int(racer.communicate(timeout=120)[0]) for racer in racers]
+
+    assert sum(made) == 12  # 12 x $0.40 is $4.80; a thirteenth would pass $5
+
+
+def test_a_process_that_ended_is_known_to_be_gone() -> None:
+    import socket
+
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+
+    assert not may_be_alive(f"{socket.gethostname()}:{ended.pid}:x")
+    assert not may_be_alive(f"{socket.gethostname()}:{os.getpid()}:another-life")
+    assert may_be_alive(this_process())
+    assert may_be_alive(f"{socket.gethostname()}:1:x")
+    assert may_be_alive("another-machine:1:x")
+    assert may_be_alive("nonsense")
+
+
+async def test_a_lock_that_is_held_is_waited_for(ledger: Ledger, book: Path) -> None:
+    await ledger.reserve(ENTRY, most_micros_per_day=None)
+    other = sqlite3.connect(book, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(lambda: ledger.reserve(ENTRY, most_micros_per_day=None))
+        await anyio.wait_all_tasks_blocked()
+        other.execute("ROLLBACK")
+    other.close()
+
+    assert len(await ledger.in_state("sending")) == 2
+
+
+async def test_the_days_book_can_be_read(agent: Agent, clock: HeldClock) -> None:
+    from json import loads
+
+    await agent.make("create_video", prompt="a boat")
+    failed = await agent.call("create_video", prompt="a boat [fail]")
+    clock.seconds += 300
+    (contents,) = (await agent.client.read_resource("luma://spending")).contents
+    told = loads(contents.text)
+
+    assert told["spent_today_usd"] == 0.71
+    assert told["reserved_usd"] == 0
+    assert [one["state"] for one in told["purchases"]] == ["completed", "failed"]
+    assert told["purchases"][1]["generation_id"] == failed["generation_id"]
+    assert told["caps_usd"]["max_usd_per_day"] is None
