@@ -42,8 +42,9 @@ saves the file and returns its path. If a wait ends with done=false, call it aga
 generation, an upscaled one too, has an id of its own.
 
 Money: those calls cost real money. dry_run=true shows the exact request and its price (price_basis "assumed" means an
-upper estimate); use it before anything over a dollar, and tell the person the price. Never repeat a buying call because
-it was slow or its answer was lost: look with list_generations first. Luma refunds failed generations.
+upper estimate); use it before anything over a dollar, and tell the person the price. If the answer to a buying call is
+lost, call again with exactly the same arguments within 15 minutes: what was bought is found and handed over
+(adopted=true), not bought twice. A call that did answer buys anew when repeated. Luma refunds failed generations.
 
 Sources: wherever a picture or clip is named, give an https URL or the id of an earlier generation; local files cannot
 be sent yet. An image generation as start_frame animates it; a video generation as start_frame is continued.

@@ -52,9 +52,7 @@ _LONGEST_RETRY_AFTER_SECONDS = 60.0
 _CONNECT_SECONDS, _ANSWER_SECONDS = 10.0, 60.0
 _MOST_BYTES = 4 * 1024 * 1024
 _SUCCESSES = frozenset({200, 201, 204})
-_HINT_AMBIGUOUS = (
-    "It may have been bought. Do not repeat the call; look with list_generations whether it is there first."
-)
+_HINT_AMBIGUOUS = "It may have been bought, so it must not be sent again before it was looked for."
 
 
 def open_http(transport: "httpx.AsyncBaseTransport | None" = None) -> "httpx.AsyncClient":

@@ -38,6 +38,8 @@ _log = logging.getLogger(__name__)
 
 # A caller that gave up asks again within this time, and means the same purchase.
 _SAME_PURCHASE_SECONDS = 15 * 60.0
+# The shortest time after which a client is known to give up on a call.
+_CLIENT_LIMIT_SECONDS = 20.0
 # How long a purchase may be put off by rate limits before the caller hears of it.
 _LONGEST_RATE_LIMIT_SECONDS = 60.0
 _RATE_LIMIT_PAUSE_SECONDS = 15.0
@@ -71,6 +73,14 @@ class Purchase:
     adopted: bool = False
 
 
+@dataclass(frozen=True)
+class _HandedOver:
+    """A purchase whose answer was given; `late` if perhaps nobody was listening any more."""
+
+    row: Row
+    late: bool
+
+
 OnWait = Callable[[float, str], Awaitable[None]]
 
 
@@ -94,7 +104,7 @@ class Purchases:
         self.budget = budget
         self._callback_url = callback_url
         self._under_way: set[int] = set()
-        self._handed_over: dict[str, Row] = {}
+        self._handed_over: dict[str, _HandedOver] = {}
 
     def quote(self, request: Request, source: Footage | None = None) -> Quote:
         """Say what a request would cost; nothing is sent.
@@ -119,15 +129,19 @@ class Purchases:
             LumaError: it was not bought.
         """
         self.check(quote)
+        began = self._clock.now()
         entry = _entry(quote)
-        await self._note_delivery()
+        await self._note_delivery(entry)
         await self._recovery.settle_leftovers(frozenset(self._under_way))
         earlier = await self._earlier(entry)
         if earlier is not None:
             return earlier
         await self._check_unknown(entry)
         await self._check_credit(quote)
-        return await self._send(entry, quote, on_wait)
+        row, purchase = await self._send(entry, quote, on_wait)
+        took = self._clock.now() - began
+        self._handed_over[purchase.generation.id] = _HandedOver(row, late=took > _CLIENT_LIMIT_SECONDS)
+        return purchase
 
     async def spending(self) -> tuple[Spending, list[Row]]:
         """Today's money and today's purchases, brought up to their final states."""
@@ -137,13 +151,13 @@ class Purchases:
     async def observe(self, *generations: Generation) -> None:
         """Note what a caller's own question shows: it knows the ids that it asks about, and how they ended."""
         for generation in generations:
-            row = self._handed_over.get(generation.id)
-            if row is None:
+            handed = self._handed_over.get(generation.id)
+            if handed is None:
                 continue
             with suppress(LedgerError):
-                await self._ledger.deliver(row)
+                await self._ledger.deliver(handed.row)
                 if generation.is_final:
-                    await self._ledger.record(row, "failed" if generation.state == "failed" else "completed")
+                    await self._ledger.record(handed.row, "failed" if generation.state == "failed" else "completed")
                     del self._handed_over[generation.id]
 
     async def close(self) -> None:
@@ -152,11 +166,15 @@ class Purchases:
             await self._note_delivery()
         await self._ledger.close()
 
-    async def _note_delivery(self) -> None:
-        """A client that goes on has had its answers. A process that is killed before that leaves them undelivered."""
-        for row in self._handed_over.values():
-            await self._ledger.deliver(row)
-        self._handed_over.clear()
+    async def _note_delivery(self, entry: Entry | None = None) -> None:
+        """A client that goes on has had its answers. A process that is killed before that leaves them undelivered.
+
+        Not so if an answer came late and the same is asked for again: then the client may have given up waiting.
+        """
+        for generation_id, handed in list(self._handed_over.items()):
+            if entry is None or not handed.late or handed.row.fingerprint != entry.fingerprint:
+                await self._ledger.deliver(handed.row)
+            del self._handed_over[generation_id]
 
     def check(self, quote: Quote) -> None:
         """Raises: BudgetError, if the cap for one call forbids it."""
@@ -186,7 +204,7 @@ class Purchases:
             if row.id in self._under_way or (row.process != this_process() and may_be_alive(row.process)):
                 continue  # its caller may still get it
             if row.generation_id is not None and await self._ledger.take_over(row):
-                self._handed_over[row.generation_id] = row
+                self._handed_over[row.generation_id] = _HandedOver(row, late=False)
                 return Purchase(await self._known(row.generation_id), _price(row), adopted=True)
         return None
 
@@ -203,7 +221,7 @@ class Purchases:
             if row.fingerprint == entry.fingerprint and row.id not in self._under_way:
                 raise _ambiguous(await self._recovery.look(row))
 
-    async def _send(self, entry: Entry, quote: Quote, on_wait: OnWait) -> Purchase:
+    async def _send(self, entry: Entry, quote: Quote, on_wait: OnWait) -> tuple[Row, Purchase]:
         waited = 0.0
         while True:
             row = await self._reserve(entry)
@@ -216,8 +234,7 @@ class Purchases:
             finally:
                 self._under_way.discard(row.id)
             if isinstance(purchase, Purchase):
-                self._handed_over[purchase.generation.id] = row
-                return purchase
+                return row, purchase
             pause = purchase.retry_after if purchase.retry_after is not None else _RATE_LIMIT_PAUSE_SECONDS
             if waited + pause > _LONGEST_RATE_LIMIT_SECONDS:
                 raise purchase

@@ -104,7 +104,7 @@ async def test_a_purchase_whose_answer_is_lost_is_not_sent_again(
         await luma.create_video(VIDEO)
 
     assert len(emulator.machine.account.purchases()) == 1
-    assert "Do not repeat the call" in caught.value.hint
+    assert "must not be sent again" in caught.value.hint
 
 
 async def test_a_purchase_that_is_refused_by_rate_was_not_made(luma: LumaClient, emulator: Emulator) -> None:

@@ -182,6 +182,30 @@ async def test_buying_the_same_twice_on_purpose_buys_twice(agent: Agent, emulato
     assert emulator.machine.account.purchases() == [first["generation_id"], second["generation_id"]]
 
 
+async def test_an_answer_that_came_late_is_given_again_when_the_same_is_asked(
+    agent: Agent, emulator: Emulator, clock: HeldClock
+) -> None:
+    """A client that gave up without a word looks just like one that goes on."""
+    emulator.faults.append(Fault("limit", method="POST", seconds=30))
+    first = await agent.call("create_video", prompt="a boat")
+    again = await agent.call("create_video", prompt="a boat")
+    third = await agent.call("create_video", prompt="a boat")
+
+    assert again["generation_id"] == first["generation_id"]
+    assert again["adopted"] is True
+    assert third["generation_id"] != first["generation_id"]
+    assert len(emulator.machine.account.purchases()) == 2
+
+
+async def test_an_answer_that_came_late_and_was_used_has_arrived(agent: Agent, emulator: Emulator) -> None:
+    emulator.faults.append(Fault("limit", method="POST", seconds=30))
+    first = await agent.call("create_video", prompt="a boat")
+    await agent.call("get_generation", generation_id=first["generation_id"])
+    second = await agent.call("create_video", prompt="a boat")
+
+    assert second["generation_id"] != first["generation_id"]
+
+
 async def test_buying_the_same_many_times_at_once_buys_as_many(agent: Agent, emulator: Emulator) -> None:
     ids: list[str] = []
 
