@@ -70,29 +70,7 @@ CREATE TABLE purchases (
 CREATE INDEX purchases_by_state ON purchases (account, state, sent_at);
 CREATE INDEX purchases_by_fingerprint ON purchases (account, fingerprint, sent_at);
 """
-_COLUMNS = "id, fingerprint, signature, request, kind, micros, basis, state, generation_id, delivered, process, sent_at"
-
-
-@dataclass(frozen=True)
-class Row:
-    """A purchase as the book has it. Times are Unix time."""
-
-    id: int
-    fingerprint: str
-    signature: str
-    request: str
-    kind: str
-    micros: int
-    basis: str
-    state: str
-    generation_id: str | None
-    delivered: int
-    process: str
-    sent_at: float
-
-    @property
-    def usd(self) -> float:
-        return self.micros / 1e6
+_COLUMNS = "fingerprint, signature, request, kind, micros, basis, id, state, generation_id, delivered, process, sent_at"
 
 
 @dataclass(frozen=True)
@@ -105,6 +83,22 @@ class Entry:
     kind: str
     micros: int
     basis: str
+
+
+@dataclass(frozen=True)
+class Row(Entry):
+    """A purchase as the book has it. Times are Unix time."""
+
+    id: int
+    state: str
+    generation_id: str | None
+    delivered: int
+    process: str
+    sent_at: float
+
+    @property
+    def usd(self) -> float:
+        return self.micros / 1e6
 
 
 @dataclass(frozen=True)

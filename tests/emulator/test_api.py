@@ -4,7 +4,7 @@ from typing import Any
 
 import httpx
 import pytest
-from support import BASE_URL, TOKEN, HeldClock
+from support import BASE_URL, HeldClock
 
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.machine import Limits
@@ -12,15 +12,6 @@ from luma_mcp.emulator.machine import Limits
 pytestmark = pytest.mark.anyio
 
 VIDEO = {"model": "ray-2", "prompt": "a boat", "resolution": "540p"}
-
-
-@pytest.fixture
-async def http(emulator: Emulator):
-    transport = httpx.ASGITransport(emulator.app)
-    async with httpx.AsyncClient(
-        transport=transport, base_url=BASE_URL, headers={"Authorization": f"Bearer {TOKEN}"}
-    ) as client:
-        yield client
 
 
 async def create(http: httpx.AsyncClient, path: str = "/generations/video", **body: Any) -> dict[str, Any]:

@@ -8,9 +8,8 @@ import av
 import httpx
 import pytest
 from PIL import Image, ImageChops, ImageStat
-from support import BASE_URL, INTERNET, TOKEN, HeldClock
+from support import INTERNET, HeldClock
 
-from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.render import camera, clips, pictures
 from luma_mcp.emulator.vocabulary import CAMERA_MOTIONS, CONCEPTS, IMAGE_SIZES, video_size
 
@@ -23,15 +22,6 @@ Make = Callable[..., Awaitable[dict[str, Any]]]
 def anyio_backend() -> str:
     """Rendering is the same work on any loop."""
     return "asyncio"
-
-
-@pytest.fixture
-async def http(emulator: Emulator):
-    transport = httpx.ASGITransport(emulator.app)
-    async with httpx.AsyncClient(
-        transport=transport, base_url=BASE_URL, headers={"Authorization": f"Bearer {TOKEN}"}
-    ) as client:
-        yield client
 
 
 @pytest.fixture

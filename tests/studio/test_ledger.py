@@ -154,22 +154,26 @@ async def test_a_book_that_cannot_be_used_is_said_and_nothing_is_bought(
     assert listed == {"generations": []}
 
 
-async def test_a_full_disk_stops_buying(serve, agent: Agent, emulator: Emulator, book: Path, monkeypatch) -> None:
-    """SQLite is told that the file may not grow, as a full disk tells it."""
+@pytest.mark.parametrize(("limit", "words"), [("max_page_count = 1", "full"), ("query_only = 1", "readonly")])
+async def test_a_full_disk_and_a_book_that_is_read_only_stop_buying(
+    serve, emulator: Emulator, monkeypatch, limit: str, words: str
+) -> None:
+    """SQLite itself is told that the file may not grow, or not be written; root may write anything else."""
     import luma_mcp.studio.ledger as module
 
     real = sqlite3.connect
 
-    def full(*arguments, **options):
+    def limited(*arguments, **options):
         made = real(*arguments, **options)
-        made.execute("PRAGMA max_page_count = 1")
+        made.execute(f"PRAGMA {limit}")
         return made
 
-    monkeypatch.setattr(module.sqlite3, "connect", full)
-    async with Client(serve(LUMA_LEDGER=str(book.with_name("full.sqlite3")))) as client:
+    monkeypatch.setattr(module.sqlite3, "connect", limited)
+    async with Client(serve()) as client:
         said = await Agent(client).refusal("create_video", prompt="a boat")
 
-    assert "full" in said
+    assert words in said
+    assert "Nothing is bought without it" in said
     assert emulator.machine.account.purchases() == []
 
 
