@@ -169,7 +169,7 @@ def short(generation_id: str) -> str:
 
 def states(message: str) -> list[tuple[str, str]]:
     """The ids and states in a progress message such as "4 s: 15b7abb1 dreaming, 3ce343aa queued"."""
-    _, _, listed = message.partition(": ")
+    listed = message.partition(": ")[2].partition(";")[0]
     words = [part.split() for part in listed.split(", ")]
     return [(pair[0], pair[1]) for pair in words if len(pair) > 1]
 

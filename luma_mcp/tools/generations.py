@@ -4,8 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from luma_mcp.luma import wire
 from luma_mcp.studio import Studio
-from luma_mcp.studio.watch import Look, Until
+from luma_mcp.studio.watch import Look, Until, pace_of
 from luma_mcp.tools._answers import GenerationAnswer, of_generation
 from luma_mcp.tools._arguments import GenerationId, GenerationIds
 from luma_mcp.tools._effects import DELETES, READS
@@ -81,13 +82,22 @@ async def wait_for_generation(
     """
 
     async def tell(look: Look) -> None:
-        states = ", ".join(f"{one.id[:8]} {one.state}" for one in look.generations)
-        trouble = f" ({look.trouble})" if look.trouble else ""
-        await caller.report(look.elapsed_seconds, f"{look.elapsed_seconds:.0f} s: {states or 'no answer yet'}{trouble}")
+        await caller.report(look.elapsed_seconds, _progress(look))
 
     look = await studio.watch.wait(generation_ids, until=until, patience_seconds=patience_seconds, on_look=tell)
     await studio.purchases.observe(*look.generations)
     return _waited(look, until)
+
+
+def _progress(look: Look) -> str:
+    """How things stand, in a line: states first, then what is usual, what can be seen already, what is odd."""
+    states = ", ".join(f"{one.id[:8]} {wire.quoted(one.state, 40)}" for one in look.generations)
+    running = [one for one in look.generations if not one.is_final]
+    notes = list(dict.fromkeys(pace_of(one).usual for one in running))
+    notes += [f"preview {one.assets.progress_video}" for one in running if one.assets and one.assets.progress_video]
+    notes += [f"{one[:8]} has been in this state unusually long" for one in look.stalled]
+    notes += [look.trouble] if look.trouble else []
+    return f"{look.elapsed_seconds:.0f} s: {states or 'no answer yet'}" + "".join(f"; {note}" for note in notes)
 
 
 def _waited(look: Look, until: Until) -> WaitAnswer:

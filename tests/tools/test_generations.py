@@ -94,7 +94,8 @@ async def test_waiting_tells_of_every_look(agent: Agent) -> None:
     begin = bought["generation_id"][:8]
     assert len(told) > 5
     assert [progress for progress, _ in told] == sorted({progress for progress, _ in told})
-    assert told[0][1] == f"0 s: {begin} queued"
+    assert told[0][1] == f"0 s: {begin} queued; a clip usually takes 1-2 minutes"
+    assert any("preview http" in str(message) for _, message in told)
     assert f"{begin} completed" in str(told[-1][1])
 
 
