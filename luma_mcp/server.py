@@ -21,6 +21,7 @@ from luma_mcp.studio.purchases import Budget, Purchases
 from luma_mcp.studio.recovery import Recovery, this_process
 from luma_mcp.studio.vocabulary import Vocabulary
 from luma_mcp.studio.watch import Watch
+from luma_mcp.tasks import Tasks, key_of
 from luma_mcp.tools import account, assets, generations, images, videos
 from luma_mcp.tools._toolset import Declared, build
 
@@ -81,6 +82,7 @@ def build_server(
         wall: what time it is, in Unix time.
     """
     studio = build_studio(settings, transport, clock or MonotonicClock(), wall)
+    token = settings.token.get_secret_value() if settings.token else ""
 
     @asynccontextmanager
     async def lifespan(_server: MCPServer[Studio]) -> AsyncGenerator[Studio]:
@@ -97,6 +99,7 @@ def build_server(
         version=__version__,
         website_url=WEBSITE,
         icons=[ICON],
+        extensions=[Tasks(studio, key_of(settings.account, token))],
         tools=[build(declared, studio) for declared in offered(settings)],
         lifespan=lifespan,
         cache_hints={"tools/list": _AN_HOUR, "resources/list": _AN_HOUR, "resources/templates/list": _AN_HOUR},

@@ -1,6 +1,6 @@
 """What tools say of generations and purchases: the API's facts, our names, and the tool that goes on from there."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from luma_mcp.luma import wire
 from luma_mcp.luma.models import Generation
@@ -110,6 +110,12 @@ def of_purchase(purchase: Purchase) -> PurchaseAnswer:
         adopted=purchase.adopted or None,
         next=_next(generation),
     )
+
+
+def settled(answer: dict[str, Any], generation: Generation) -> PurchaseAnswer:
+    """The answer of a purchase, brought up to how its generation ended."""
+    state = wire.quoted(generation.state, 40)
+    return PurchaseAnswer.model_validate({**answer, "state": state, "next": _next(generation)})
 
 
 def _next(generation: Generation) -> str:

@@ -9,6 +9,7 @@ from mcp.types.version import is_version_at_least
 from pydantic import BaseModel, Field
 
 from luma_mcp.luma.errors import BudgetError
+from luma_mcp.tools._patience import seconds_for
 
 _KEY = "confirm"
 _FIRST_WITHOUT_PUSH = "2026-07-28"
@@ -34,6 +35,12 @@ class ContextCaller:
     def __init__(self, ctx: Context[Any, Any]) -> None:
         self._ctx = ctx
         self._last_progress = -1.0
+
+    @property
+    def patience_seconds(self) -> float:
+        """How long a call may take before this client is known, or feared, to give up."""
+        introduced = self._ctx.session.client_params
+        return seconds_for(introduced.client_info.name if introduced else None)
 
     async def report(self, progress: float, message: str) -> None:
         """Tell how a long call is getting on; the protocol wants the numbers to rise."""

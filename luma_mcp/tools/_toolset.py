@@ -28,6 +28,11 @@ from luma_mcp.tools._schema import simplified
 class Caller(Protocol):
     """Who called a tool, and the person behind it."""
 
+    @property
+    def patience_seconds(self) -> float:
+        """How long a call may take before this client is known, or feared, to give up."""
+        ...
+
     async def report(self, progress: float, message: str) -> None:
         """Tell how a long call is getting on. `progress` only rises; what it counts is up to the tool."""
         ...
@@ -98,10 +103,7 @@ def _bound(function: ToolFunction, studio: Studio) -> Callable[..., Awaitable[An
             return needed.question
         except LumaError as error:
             raise ToolError(" ".join(part for part in (str(error), error.hint) if part)) from error
-        return CallToolResult(
-            content=[TextContent(type="text", text=answer.say())],
-            structured_content=answer.model_dump(mode="json", exclude_none=True),
-        )
+        return as_result(answer)
 
     given = [
         parameter.replace(annotation=hints[name]) for name, parameter in signature.parameters.items() if name not in own
@@ -114,6 +116,14 @@ def _bound(function: ToolFunction, studio: Studio) -> Callable[..., Awaitable[An
     )
     call.__annotations__ = {one.name: one.annotation for one in (*given, context)} | {"return": hints["return"]}
     return call
+
+
+def as_result(answer: Answer) -> CallToolResult:
+    """An answer as MCP carries it: structured, and as text."""
+    return CallToolResult(
+        content=[TextContent(type="text", text=answer.say())],
+        structured_content=answer.model_dump(mode="json", exclude_none=True),
+    )
 
 
 class StudioTool(Tool):

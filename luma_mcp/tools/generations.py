@@ -1,10 +1,12 @@
 """Tools for what was made already: look, wait, list, delete."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from luma_mcp.luma import wire
+from luma_mcp.luma.models import Generation
 from luma_mcp.studio import Studio
 from luma_mcp.studio.watch import Look, Until, pace_of
 from luma_mcp.tools._answers import GenerationAnswer, of_generation
@@ -73,8 +75,8 @@ async def wait_for_generation(
     generation_ids: GenerationIds,
     until: Annotated[Until, Field(description="For all, or the first.")] = "all",
     patience_seconds: Annotated[
-        float, Field(ge=0, le=1800, description="Longest wait; the default suits every client.")
-    ] = 45,
+        float | None, Field(ge=0, le=1800, description="Longest wait; the default suits the client.")
+    ] = None,
 ) -> WaitAnswer:
     """Wait until generations are completed or failed. If patience runs out it says so: call again, nothing is lost.
 
@@ -84,9 +86,10 @@ async def wait_for_generation(
     async def tell(look: Look) -> None:
         await caller.report(look.elapsed_seconds, _progress(look))
 
-    look = await studio.watch.wait(generation_ids, until=until, patience_seconds=patience_seconds, on_look=tell)
+    patience = caller.patience_seconds if patience_seconds is None else patience_seconds
+    look = await studio.watch.wait(generation_ids, until=until, patience_seconds=patience, on_look=tell)
     await studio.purchases.observe(*look.generations)
-    return _waited(look, until)
+    return waited(look.generations, until, look.elapsed_seconds)
 
 
 def _progress(look: Look) -> str:
@@ -100,11 +103,12 @@ def _progress(look: Look) -> str:
     return f"{look.elapsed_seconds:.0f} s: {states or 'no answer yet'}" + "".join(f"; {note}" for note in notes)
 
 
-def _waited(look: Look, until: Until) -> WaitAnswer:
-    final = [one.is_final for one in look.generations]
+def waited(generations: Sequence[Generation], until: str, seconds: float) -> WaitAnswer:
+    """What a wait answers that has found them so."""
+    final = [one.is_final for one in generations]
     done = any(final) if until == "any" else all(final)
-    running = [one.id for one in look.generations if not one.is_final]
-    completed = [one.id for one in look.generations if one.state == "completed"]
+    running = [one.id for one in generations if not one.is_final]
+    completed = [one.id for one in generations if one.state == "completed"]
     if not done:
         then = f"call wait_for_generation(generation_ids={_listed(running)}) again."
     elif completed:
@@ -113,8 +117,8 @@ def _waited(look: Look, until: Until) -> WaitAnswer:
         then = "change the request before trying again."
     return WaitAnswer(
         done=done,
-        waited_seconds=round(look.elapsed_seconds, 1),
-        generations=[of_generation(one, brief=True) for one in look.generations],
+        waited_seconds=round(seconds, 1),
+        generations=[of_generation(one, brief=True) for one in generations],
         next=then,
     )
 
