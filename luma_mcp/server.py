@@ -21,6 +21,7 @@ from luma_mcp.studio.purchases import Budget, Purchases
 from luma_mcp.studio.recovery import Recovery, this_process
 from luma_mcp.studio.vocabulary import Vocabulary
 from luma_mcp.studio.watch import Watch
+from luma_mcp.subscriptions import Subscriptions
 from luma_mcp.tasks import Tasks, key_of
 from luma_mcp.tools import account, assets, generations, images, videos
 from luma_mcp.tools._toolset import Declared, build
@@ -82,12 +83,14 @@ def build_server(
         wall: what time it is, in Unix time.
     """
     studio = build_studio(settings, transport, clock or MonotonicClock(), wall)
+    subscriptions = Subscriptions(studio)
     token = settings.token.get_secret_value() if settings.token else ""
 
     @asynccontextmanager
     async def lifespan(_server: MCPServer[Studio]) -> AsyncGenerator[Studio]:
         try:
-            yield studio
+            async with subscriptions.open():
+                yield studio
         finally:
             await studio.close()
 
@@ -102,10 +105,13 @@ def build_server(
         extensions=[Tasks(studio, key_of(settings.account, token))],
         tools=[build(declared, studio) for declared in offered(settings)],
         lifespan=lifespan,
+        subscriptions=subscriptions.bus,
+        middleware=[subscriptions.middleware],
         cache_hints={"tools/list": _AN_HOUR, "resources/list": _AN_HOUR, "resources/templates/list": _AN_HOUR},
         log_level=settings.log_level,
     )
     resources.attach(server, studio)
+    subscriptions.attach(server)
     return server
 
 

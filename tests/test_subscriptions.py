@@ -1,0 +1,127 @@
+"""Subscribers of a generation hear of each change of its state."""
+
+import warnings
+
+import anyio
+import pytest
+from mcp import Client, MCPError
+from mcp.types import ResourceUpdatedNotification
+from support import Agent
+
+from luma_mcp.emulator.app import Emulator
+from luma_mcp.emulator.requests import VideoBody
+
+pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore::mcp.MCPDeprecationWarning")]
+
+PREFIX = "luma://generations/"
+
+
+def video(emulator: Emulator, prompt: str = "a boat") -> str:
+    return emulator.machine.accept(VideoBody(model="ray-2", prompt=prompt)).id
+
+
+class Ear:
+    """Hears notifications."""
+
+    def __init__(self, wanted: int) -> None:
+        self.heard: list[str] = []
+        self.wanted = wanted
+        self.satisfied = anyio.Event()
+
+    async def __call__(self, message: object) -> None:
+        if isinstance(message, ResourceUpdatedNotification):
+            self.heard.append(str(message.params.uri))
+            if len(self.heard) == self.wanted:
+                self.satisfied.set()
+
+
+async def test_a_legacy_subscriber_hears_of_every_change(serve, emulator: Emulator) -> None:
+    ear = Ear(2)
+    async with Client(serve(), mode="legacy", message_handler=ear) as client:
+        uri = PREFIX + video(emulator)
+        await client.subscribe_resource(uri)
+        await client.subscribe_resource(uri)
+        with anyio.fail_after(20):
+            await ear.satisfied.wait()
+
+    assert ear.heard == [uri, uri]
+
+
+async def test_a_legacy_subscriber_can_stop(serve, emulator: Emulator) -> None:
+    ear = Ear(1)
+    emulator.machine._speed = 1e-6
+    async with Client(serve(), mode="legacy", message_handler=ear) as client:
+        uri = PREFIX + video(emulator)
+        await client.subscribe_resource(uri)
+        await client.unsubscribe_resource(uri)
+        await client.unsubscribe_resource(uri)
+        asked = len(emulator.requests)
+        emulator.machine._speed = 1
+        await Agent(client).call("ping")
+        await anyio.wait_all_tasks_blocked()
+
+    assert ear.heard == []
+    assert len(emulator.requests) == asked + 1
+
+
+async def test_a_listener_hears_of_every_change(serve, emulator: Emulator) -> None:
+    async with Client(serve()) as client:
+        uri = PREFIX + video(emulator)
+        heard = []
+        with anyio.fail_after(20):
+            async with client.listen(resource_subscriptions=[uri, "luma://models"]) as events:
+                async for event in events:
+                    heard.append(event.uri)  # type: ignore[union-attr]
+                    if len(heard) == 2:
+                        break
+
+    assert heard == [uri, uri]
+
+
+async def test_what_is_not_there_is_listened_to_in_silence(serve, emulator: Emulator) -> None:
+    missing = PREFIX + "15b7abb1-3741-4b7e-9615-1f9a16c7442d"
+    async with Client(serve()) as client, client.listen(resource_subscriptions=[missing]):
+        assert (await Agent(client).call("ping"))["ok"] is True
+    async with Client(serve(), mode="legacy") as client:
+        await client.subscribe_resource(missing)
+        await client.subscribe_resource("luma://models")
+        assert (await Agent(client).call("ping"))["ok"] is True
+
+
+async def test_when_a_listener_leaves_nobody_looks_any_more(serve, emulator: Emulator, clock) -> None:
+    emulator.machine._speed = 1e-6
+    async with Client(serve()) as client:
+        async with client.listen(resource_subscriptions=[PREFIX + video(emulator)]):
+            await Agent(client).call("ping")
+        await anyio.wait_all_tasks_blocked()
+        asked = len(emulator.requests)
+        clock.seconds += 1000
+        await Agent(client).call("ping")
+
+    assert len(emulator.requests) == asked + 1
+
+
+async def test_a_listen_request_that_is_wrong_is_refused_as_such(serve) -> None:
+    async with Client(serve()) as client:
+        with pytest.raises(MCPError) as caught:
+            await client.session._dispatcher.send_raw_request(
+                "subscriptions/listen",
+                {
+                    "notifications": {"resourceSubscriptions": [PREFIX + "x", 5]},
+                    "_meta": {
+                        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+                        "io.modelcontextprotocol/clientCapabilities": {},
+                    },
+                },
+                None,
+            )
+
+    assert caught.value.error.code == -32602
+
+
+def test_subscribing_is_offered_to_older_clients(serve) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        capabilities = serve()._lowlevel_server.create_initialization_options().capabilities
+
+    assert capabilities.resources.subscribe is True
