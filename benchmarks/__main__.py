@@ -93,6 +93,31 @@ def size_of_tools() -> Row:
     )
 
 
+def waiting(count: int) -> list[Row]:
+    """Waiting for many at once, against one loop for each that looks every 3 s; both in the same simulated time."""
+    ours, floor = (
+        json.loads(
+            subprocess.run(
+                [sys.executable, "-m", "benchmarks.waiting", side, str(count)], capture_output=True, check=True
+            ).stdout
+        )
+        for side in ("ours", "peers")
+    )
+
+    def row(what: str, field: str, unit: str, goal: str) -> Row:
+        ratio = f"{ours[field] / floor[field]:.2f}x" if floor[field] > 0.005 else "-"
+        mine, theirs = (f"{side[field]:.2f} {unit}".strip() for side in (ours, floor))
+        return Row(f"{count:,} waited for: {what}", mine, theirs, ratio, goal)
+
+    return [
+        row("requests to Luma for each", "requests", "", "<= 0.05x at 100" if count == 100 else ""),
+        row("CPU", "cpu_seconds", "s", ""),
+        row("memory", "memory_mb", "MB", "< 150 MB" if count == 1000 else ""),
+        row("end seen after, median", "delay_seconds", "s", "one interval"),
+        row("end seen after, longest", "longest_delay_seconds", "s", ""),
+    ]
+
+
 def spread(seconds: list[float]) -> str:
     """The median, and the range from the fastest to the slowest quarter."""
     first, median, third = statistics.quantiles(seconds, n=4)
@@ -101,6 +126,8 @@ def spread(seconds: list[float]) -> str:
 
 def main() -> None:
     rows = [Row("what", "ours", "floor", "ratio", "goal"), start_of_process(), size_of_tools()]
+    for count in (1, 10, 100, 1000):
+        rows += waiting(count)
     columns = list(zip(*((row.what, row.ours, row.floor, row.ratio, row.goal) for row in rows), strict=True))
     widths = [max(map(len, column)) for column in columns]
     for number, row in enumerate(zip(*columns, strict=True)):

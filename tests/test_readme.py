@@ -8,6 +8,7 @@ from pathlib import Path
 
 from luma_mcp.server import TOOLS
 from luma_mcp.settings import Settings
+from luma_mcp.tools import _patience
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -55,6 +56,27 @@ def test_its_links_lead_somewhere() -> None:
 
 def test_it_can_be_read_in_one_sitting() -> None:
     assert len(README.splitlines()) < 300
+
+
+def test_the_page_on_waiting_has_every_client_that_the_code_knows() -> None:
+    page = (ROOT / "docs" / "waiting.md").read_text()
+    rows = [line for line in page.splitlines() if line.startswith("|")]
+
+    for begin, seconds in _patience._BY_CLIENT.items():
+        known = [
+            row for row in rows if begin.replace("github-copilot-", "").replace("intellij", "jetbrains") in row.lower()
+        ]
+        assert any(f"| {seconds} s |" in row for row in known), begin
+    assert any(f"all others | {_patience.UNKNOWN_CLIENT_SECONDS:.0f} s |" in row for row in rows)
+
+
+def test_what_the_pages_show_as_json_is_json_and_names_real_settings() -> None:
+    for page in (ROOT / "docs").glob("*.md"):
+        for snippet in re.findall(r"```json\n(.*?)```", page.read_text(), re.DOTALL):
+            said = json.loads(snippet)
+            settings = {name: value for name, value in said.items() if name.startswith("LUMA_")}
+            Settings.from_environment(settings)
+            assert {f"LUMA_{name.upper()}" for name in Settings.model_fields} >= set(settings)
 
 
 def test_nothing_would_make_a_person_run_somebody_elses_package() -> None:

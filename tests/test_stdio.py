@@ -180,6 +180,30 @@ async def test_a_purchase_under_way_does_not_hold_the_process_and_is_not_lost(ou
     assert bought["adopted"] is True
 
 
+async def test_a_task_outlives_the_process_that_began_it(output: Path) -> None:
+    meta = {
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientCapabilities": {"extensions": {"io.modelcontextprotocol/tasks": {}}},
+    }
+    emulator = Emulator(speed=20)
+    async with serving(emulator) as base_url:
+        async with started(base_url, output) as wire:
+            call = {"name": "create_video", "arguments": {"prompt": "a boat"}, "_meta": meta}
+            await wire.say(id=1, method="tools/call", params=call)
+            task = (await wire.hear())["result"]
+            assert (task["resultType"], task["status"]) == ("task", "working")
+            wire.process.kill()
+            await wire.exit_code()
+        async with started(base_url, output) as wire:
+            with anyio.fail_after(30):
+                while task["status"] == "working":
+                    await wire.say(id=2, method="tasks/get", params={"taskId": task["taskId"], "_meta": meta})
+                    task = (await wire.hear())["result"]
+
+    answer = task["result"]["structuredContent"]
+    assert (answer["state"], answer["generation_id"]) == ("completed", emulator.machine.account.purchases()[0])
+
+
 async def test_eight_servers_with_one_book_keep_the_days_cap(output: Path) -> None:
     """$5 allows exactly twelve clips of $0.40; forty are asked for at once."""
     emulator = Emulator(limits={}, credit_usd=1000)

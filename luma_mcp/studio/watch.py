@@ -28,8 +28,10 @@ from luma_mcp.studio.clock import Clock
 Until = Literal["all", "any"]
 
 # From so many on the list is cheaper than single looks. One page of it serves fifty; a limit of 100 is known to fail.
-_HANDFUL = 4
+_HANDFUL = 3
 _PAGE = 50
+# While a handful is followed already, a newcomer waits so long for others to be looked at with.
+_GATHER_SECONDS = 2.0
 _LOOKS_AT_ONCE = 5
 # What is due so soon is looked at together with what is due now.
 _TOGETHER_SECONDS = 1.5
@@ -131,8 +133,10 @@ class Watch:
         """Have these looked at until this is left. What nobody follows any more is forgotten."""
         me = object()
         self._deadlines[me] = deadline
+        now = self._clock.now()
+        due = now if len(self._followed) < _HANDFUL else min(now + _GATHER_SECONDS, deadline)
         for one in ids:
-            self._followed.setdefault(one, _Followed()).waiters += 1
+            self._followed.setdefault(one, _Followed(due=due)).waiters += 1
         self._joined.set()
         try:
             yield
@@ -219,13 +223,14 @@ class Watch:
         # One for all of this round, so that those which are looked at together fall due together.
         self._unevenness = _uneven(1.0)
         # A page of the list tells of all that are on it, so they may as well all be news.
-        unlisted = await self._look_at_list(running) if len(due) >= _HANDFUL else due
+        by_list = len(due) >= _HANDFUL and _pages(running) < len(due)
+        unlisted = await self._look_at_list(running) if by_list else due
         await self._look_at_each(unlisted)
 
     async def _look_at_list(self, ids: Sequence[str]) -> list[str]:
         """Ask for pages of the list; answers the ids that were not on them, all of them if it fails."""
         missing = dict.fromkeys(ids)
-        for number in range(-(-len(ids) // _PAGE)):
+        for number in range(_pages(ids)):
             try:
                 page = await self._luma.list_generations(limit=_PAGE, offset=number * _PAGE)
             except LumaError as error:
@@ -279,6 +284,11 @@ class Watch:
             if one == generation_id or isinstance(error, AuthenticationError):
                 followed.error = error
                 followed.due = now + _uneven(_AFTER_TROUBLE_SECONDS)
+
+
+def _pages(ids: Sequence[str]) -> int:
+    """How many pages of the list hold so many, if nothing else is on them."""
+    return -(-len(ids) // _PAGE)
 
 
 def _is_final(generation: Generation | None) -> bool:

@@ -1,0 +1,84 @@
+"""`python -m benchmarks.waiting SIDE COUNT`: one measurement of waiting, as JSON. `python -m benchmarks` runs them all.
+
+Time is simulated (trio's clock jumps when everybody sleeps), so an hour of waiting takes seconds, and both sides see
+the same one. The other side is what such servers usually do: a loop for each generation that looks every 3 s.
+"""
+
+import json
+import random
+import resource
+import statistics
+import sys
+import time
+
+import httpx
+import trio
+import trio.testing
+
+from luma_mcp.emulator.app import PREFIX, Emulator
+from luma_mcp.emulator.lives import LIVES
+from luma_mcp.emulator.requests import VideoBody
+from luma_mcp.luma.client import LumaClient
+from luma_mcp.studio.watch import Look, Watch
+
+STARTED_WITHIN_SECONDS = 60.0
+PEER_INTERVAL_SECONDS = 3.0
+
+
+class SimulatedClock:
+    """trio's own clock, as the studio wants one."""
+
+    def now(self) -> float:
+        return trio.current_time()
+
+    async def sleep(self, seconds: float) -> None:
+        await trio.sleep(seconds)
+
+
+async def silent(_look: Look) -> None:
+    """Nobody listens."""
+
+
+async def measure(side: str, count: int) -> dict[str, float]:
+    chance = random.Random(1)
+    clock = SimulatedClock()
+    emulator = Emulator(credit_usd=1e9, limits={}, clock=clock.now)
+    luma = LumaClient(
+        "x", base_url=f"http://127.0.0.1:9{PREFIX}", transport=httpx.ASGITransport(emulator.app), sleep=clock.sleep
+    )
+    watch = Watch(luma, clock)
+    delays: list[float] = []
+
+    async def ours(generation_id: str) -> None:
+        await watch.wait([generation_id], until="all", patience_seconds=1800, on_look=silent)
+
+    async def peers(generation_id: str) -> None:
+        while not (await luma.get_generation(generation_id)).is_final:
+            await clock.sleep(PEER_INTERVAL_SECONDS)
+
+    async def one() -> None:
+        await clock.sleep(chance.uniform(0, STARTED_WITHIN_SECONDS))
+        generation = emulator.machine.accept(VideoBody(model="ray-2", prompt="a boat"))
+        await (ours if side == "ours" else peers)(generation.id)
+        delays.append(clock.now() - generation.born - LIVES["video"].total)
+
+    began = time.process_time()
+    async with trio.open_nursery() as nursery:
+        for _ in range(count):
+            nursery.start_soon(one)
+    return {
+        "requests": len(emulator.requests) / count,
+        "cpu_seconds": time.process_time() - began,
+        "memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "delay_seconds": statistics.median(delays),
+        "longest_delay_seconds": max(delays),
+    }
+
+
+def main() -> None:
+    side, count = sys.argv[1], int(sys.argv[2])
+    print(json.dumps(trio.run(measure, side, count, clock=trio.testing.MockClock(autojump_threshold=0))))
+
+
+if __name__ == "__main__":
+    main()
