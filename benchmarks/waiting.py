@@ -59,6 +59,8 @@ async def measure(side: str, count: int) -> dict[str, float]:
     async def one() -> None:
         await clock.sleep(chance.uniform(0, STARTED_WITHIN_SECONDS))
         generation = emulator.machine.accept(VideoBody(model="ray-2", prompt="a boat"))
+        # Nobody begins to wait in the very moment of buying.
+        await clock.sleep(chance.uniform(0, PEER_INTERVAL_SECONDS))
         await (ours if side == "ours" else peers)(generation.id)
         delays.append(clock.now() - generation.born - LIVES["video"].total)
 

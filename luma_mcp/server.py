@@ -24,7 +24,8 @@ from luma_mcp.studio.watch import Watch
 from luma_mcp.subscriptions import Subscriptions
 from luma_mcp.tasks import Tasks, key_of
 from luma_mcp.tools import account, assets, generations, images, videos
-from luma_mcp.tools._toolset import Declared, build
+from luma_mcp.tools._server import StudioServer
+from luma_mcp.tools._toolset import Declared
 
 if TYPE_CHECKING:
     import httpx
@@ -94,8 +95,10 @@ def build_server(
         finally:
             await studio.close()
 
-    server = MCPServer[Studio](
+    server = StudioServer(
         NAME,
+        offered(settings),
+        studio,
         title=TITLE,
         description=DESCRIPTION,
         instructions=INSTRUCTIONS,
@@ -103,7 +106,6 @@ def build_server(
         website_url=WEBSITE,
         icons=[ICON],
         extensions=[Tasks(studio, key_of(settings.account, token))],
-        tools=[build(declared, studio) for declared in offered(settings)],
         lifespan=lifespan,
         subscriptions=subscriptions.bus,
         middleware=[subscriptions.middleware],

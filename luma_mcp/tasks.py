@@ -46,7 +46,7 @@ _CODE_BYTES = 16
 class TaskParams(RequestParams):
     """What the three methods take."""
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, defer_build=True)
 
     task_id: str = Field(max_length=4000)
 

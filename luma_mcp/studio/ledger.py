@@ -16,18 +16,20 @@ SQLite in WAL mode with full synchronisation: a committed row survives a power c
 """
 
 import os
-import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import anyio
 import anyio.to_thread
 
 from luma_mcp.luma.errors import BudgetError, LedgerError
+
+if TYPE_CHECKING:
+    import sqlite3
 
 State = Literal["sending", "accepted", "completed", "failed", "refused", "unknown", "absent", "disputed"]
 _T = TypeVar("_T")
@@ -144,7 +146,7 @@ class Ledger:
             BudgetError: the cap forbids it; nothing is written.
         """
 
-        def work(book: sqlite3.Connection) -> Row:
+        def work(book: "sqlite3.Connection") -> Row:
             spending = self._spending(book)
             total = entry.micros + round((spending.spent_usd + spending.reserved_usd) * 1e6)
             if most_micros_per_day is not None and total > most_micros_per_day:
@@ -172,7 +174,9 @@ class Ledger:
         """
         before = _FROM[state]
 
-        def work(book: sqlite3.Connection) -> bool:
+        def work(book: "sqlite3.Connection") -> bool:
+            import sqlite3  # noqa: PLC0415 - loaded with the first purchase, not at the start
+
             try:
                 done = book.execute(
                     "UPDATE purchases SET state = ?, generation_id = coalesce(?, generation_id), updated_at = ?"
@@ -196,7 +200,7 @@ class Ledger:
     async def take_over(self, row: Row) -> bool:
         """Let this process hand over what another one bought. False if somebody else was quicker."""
 
-        def work(book: sqlite3.Connection) -> bool:
+        def work(book: "sqlite3.Connection") -> bool:
             done = book.execute(
                 "UPDATE purchases SET process = ?, updated_at = ? WHERE id = ? AND delivered = 0 AND process = ?",
                 (self._process, self._now(), row.id, row.process),
@@ -231,7 +235,7 @@ class Ledger:
     async def today(self) -> tuple[Spending, list[Row]]:
         """The day's money and its rows."""
 
-        def work(book: sqlite3.Connection) -> tuple[Spending, list[Row]]:
+        def work(book: "sqlite3.Connection") -> tuple[Spending, list[Row]]:
             return self._spending(book), self._row(book, "sent_at >= ?", self._begin_of_day())
 
         return await self._transaction(work)
@@ -239,14 +243,14 @@ class Ledger:
     async def _rows(self, condition: str, *values: object) -> list[Row]:
         return await self._transaction(lambda book: self._row(book, condition, *values))
 
-    def _row(self, book: sqlite3.Connection, condition: str, *values: object) -> list[Row]:
+    def _row(self, book: "sqlite3.Connection", condition: str, *values: object) -> list[Row]:
         found = book.execute(
             f"SELECT {_COLUMNS} FROM purchases WHERE account = ? AND {condition} ORDER BY id",
             (self._account, *values),
         )
         return [Row(*columns) for columns in found]
 
-    def _spending(self, book: sqlite3.Connection) -> Spending:
+    def _spending(self, book: "sqlite3.Connection") -> Spending:
         """A row from the future counts as today's: a clock that was set back must not open the purse again."""
         sums: dict[str, int] = dict(
             book.execute(
@@ -270,10 +274,12 @@ class Ledger:
         now = time.localtime(self._now())
         return time.mktime((now.tm_year, now.tm_mon, now.tm_mday, 0, 0, 0, 0, 0, -1))
 
-    async def _transaction(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+    async def _transaction(self, work: Callable[["sqlite3.Connection"], _T]) -> _T:
         """Do some work in one transaction, in a worker thread; nobody else writes meanwhile."""
 
         def run() -> _T:
+            import sqlite3  # noqa: PLC0415
+
             try:
                 book = self._connection = self._connection or self._open()
                 book.execute("BEGIN IMMEDIATE")
@@ -290,7 +296,9 @@ class Ledger:
 
         return await anyio.to_thread.run_sync(run, limiter=self._hand)
 
-    def _open(self) -> sqlite3.Connection:
+    def _open(self) -> "sqlite3.Connection":
+        import sqlite3  # noqa: PLC0415
+
         path = self._path()
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         # Made by ourselves so that nobody else may read it, not even for a moment.
@@ -307,7 +315,7 @@ class Ledger:
             raise
         return book
 
-    def _bring_up_to_date(self, book: sqlite3.Connection, path: Path) -> None:
+    def _bring_up_to_date(self, book: "sqlite3.Connection", path: Path) -> None:
         book.execute("BEGIN IMMEDIATE")
         try:
             version = book.execute("PRAGMA user_version").fetchone()[0]

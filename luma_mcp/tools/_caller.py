@@ -6,7 +6,7 @@ from typing import Any
 from mcp.server.mcpserver import Context
 from mcp.types import ElicitRequest, ElicitRequestFormParams, ElicitResult, InputRequiredResult
 from mcp.types.version import is_version_at_least
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from luma_mcp.luma.errors import BudgetError
 from luma_mcp.tools._patience import seconds_for
@@ -17,6 +17,8 @@ _FIRST_WITHOUT_PUSH = "2026-07-28"
 
 class Confirmation(BaseModel):
     """The form that a person fills in."""
+
+    model_config = ConfigDict(defer_build=True)
 
     buy: bool = Field(description="Buy it?")
 

@@ -159,8 +159,6 @@ async def test_a_full_disk_and_a_book_that_is_read_only_stop_buying(
     serve, emulator: Emulator, monkeypatch, limit: str, words: str
 ) -> None:
     """SQLite itself is told that the file may not grow, or not be written; root may write anything else."""
-    import luma_mcp.studio.ledger as module
-
     real = sqlite3.connect
 
     def limited(*arguments, **options):
@@ -168,7 +166,7 @@ async def test_a_full_disk_and_a_book_that_is_read_only_stop_buying(
         made.execute(f"PRAGMA {limit}")
         return made
 
-    monkeypatch.setattr(module.sqlite3, "connect", limited)
+    monkeypatch.setattr(sqlite3, "connect", limited)
     async with Client(serve()) as client:
         said = await Agent(client).refusal("create_video", prompt="a boat")
 
