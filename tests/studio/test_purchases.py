@@ -420,3 +420,117 @@ async def test_while_luma_s_list_fails_nothing_is_sent_again(
         clock.seconds += 300
 
     assert len(emulator.machine.account.purchases()) == 1
+
+
+def rewrite(book: Path, **columns: object) -> None:
+    """Make every row of the book say something else, as another process would have left it."""
+    rows = sqlite3.connect(book)
+    rows.execute(f"UPDATE purchases SET {', '.join(f'{name} = ?' for name in columns)}", tuple(columns.values()))
+    rows.commit()
+    rows.close()
+
+
+def live_process() -> str:
+    """The signature of a process that runs, and is not this one."""
+    import os
+    import socket
+
+    return f"{socket.gethostname()}:{os.getppid()}:0"
+
+
+async def test_what_a_living_process_has_bought_is_left_to_its_caller(
+    serve, agent: Agent, emulator: Emulator, book: Path
+) -> None:
+    await agent.call("create_video", prompt="a boat")
+    rewrite(book, process=live_process())
+    async with Client(serve()) as client:
+        again = await Agent(client).call("create_video", prompt="a boat")
+
+    assert "adopted" not in again
+    assert len(emulator.machine.account.purchases()) == 2
+
+
+async def test_what_a_living_process_is_still_looking_for_is_left_to_it(
+    serve, agent: Agent, emulator: Emulator, book: Path
+) -> None:
+    await agent.call("create_video", prompt="a boat")
+    rewrite(book, process=live_process(), state="unknown", generation_id=None)
+    async with Client(serve()) as client:
+        said = await Agent(client).refusal("create_video", prompt="a boat")
+
+    assert "may have been charged" in said or "may be one of these" in said
+    assert len(emulator.machine.account.purchases()) == 1
+
+
+async def test_a_twin_that_is_being_sent_is_waited_for(
+    serve, agent: Agent, emulator: Emulator, transport: InMemory, book: Path
+) -> None:
+    """Its generation might be the only one there; nobody may take it by a guess."""
+    await agent.call("create_video", prompt="a boat")
+    rewrite(book, process=live_process(), state="sending", generation_id=None)
+    transport.fails_before.append(httpx.WriteError("reset"))
+    async with Client(serve()) as client:
+        said = await Agent(client).refusal("create_video", prompt="a boat")
+
+    assert "may have been charged" in said
+    assert len(emulator.machine.account.purchases()) == 1
+
+
+async def test_an_id_is_handed_over_even_if_luma_does_not_answer_just_then(
+    serve, agent: Agent, emulator: Emulator, book: Path
+) -> None:
+    bought = await agent.call("create_video", prompt="a boat")
+    rewrite(book, process=dead_process())
+    emulator.faults.append(Fault("error", method="GET", path="*/generations/*", times=99))
+    async with Client(serve()) as client:
+        again = await Agent(client).call("create_video", prompt="a boat")
+
+    assert (again["generation_id"], again["state"]) == (bought["generation_id"], "unknown")
+
+
+async def test_a_crash_of_our_own_in_the_middle_loses_nothing(
+    agent: Agent, emulator: Emulator, transport: InMemory
+) -> None:
+    transport.fails_after.append(ZeroDivisionError("a mistake of ours"))
+    assert await agent.refusal("create_video", prompt="a boat") == "Error executing tool create_video"
+    again = await agent.call("create_video", prompt="a boat")
+
+    assert emulator.machine.account.purchases() == [again["generation_id"]]
+    assert again["adopted"] is True
+
+
+async def test_a_caller_that_leaves_between_the_book_and_the_sending_buys_nothing(
+    agent: Agent, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from luma_mcp.studio.ledger import Ledger
+
+    real = Ledger.reserve
+    scope = anyio.CancelScope()
+
+    async def leave(self, entry, *, most_micros_per_day):
+        row = await real(self, entry, most_micros_per_day=most_micros_per_day)
+        scope.cancel()
+        return row
+
+    monkeypatch.setattr(Ledger, "reserve", leave)
+    with scope:
+        await agent.call("create_video", prompt="a boat")
+    monkeypatch.undo()
+
+    assert emulator.machine.account.purchases() == []
+    assert (await agent.call("get_credits"))["reserved_usd"] == 0
+
+
+async def test_old_purchases_are_settled_one_by_one_when_the_list_has_moved_on(
+    agent: Agent, emulator: Emulator, clock: HeldClock
+) -> None:
+    from luma_mcp.emulator.requests import ImageBody
+
+    await agent.call("create_video", prompt="a boat [fail]")
+    gone = await agent.call("create_video", prompt="another boat")
+    for _ in range(25):
+        emulator.machine.accept(ImageBody(model="photon-1", prompt="somebody else's"))
+    clock.seconds += 300
+    emulator.machine.delete(gone["generation_id"])
+
+    assert (await agent.call("get_credits"))["spent_today_usd"] == 0.71
