@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 NAME = "luma"
 TITLE = "Luma Dream Machine"
 DESCRIPTION = "Make, extend, change and download videos and images with Luma AI's Dream Machine."
-WEBSITE = "https://github.com/dream-machine-mcp/dream-machine-mcp"
-ICON = Icon(src="https://lumalabs.ai/apple-touch-icon.png", mime_type="image/png", sizes=["180x180"])
+# An address, not the picture itself: the SDK puts the icon into every answer of the newer protocol.
+ICON = Icon(src="https://lumalabs.ai/favicon.ico", mime_type="image/x-icon")
 
 INSTRUCTIONS = """\
 Tools for Luma AI's Dream Machine: videos (ray-2, ray-flash-2) and images (photon-1, photon-flash-1).
@@ -103,7 +103,6 @@ def build_server(
         description=DESCRIPTION,
         instructions=INSTRUCTIONS,
         version=__version__,
-        website_url=WEBSITE,
         icons=[ICON],
         extensions=[Tasks(studio, key_of(settings.account, token))],
         lifespan=lifespan,

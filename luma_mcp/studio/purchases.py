@@ -191,7 +191,9 @@ class Purchases:
         if least is None:
             return
         credit = await self._luma.get_credit_usd()
-        if credit - quote.price.usd < least:
+        # What others have under way may not show in the balance yet.
+        today, _ = await self._ledger.today()
+        if credit - today.reserved_usd - quote.price.usd < least:
             raise BudgetError(
                 f"This costs {quote.price}, the account has ${credit:.2f}, and ${least:.2f} must stay in it "
                 "(LUMA_MIN_CREDIT_USD).",
