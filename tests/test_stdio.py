@@ -314,6 +314,50 @@ async def test_files_instead_of_pipes_work_too(base_url: str, output: Path, tmp_
     assert json.loads(answers.read_text().splitlines()[0])["id"] == 1
 
 
+@pytest.mark.parametrize("token", ["luma-secret-canary", "luma-secret-canary-wrong"])
+async def test_the_token_is_in_no_log_no_answer_and_no_file(tmp_path: Path, token: str) -> None:
+    """With everything logged, through success, refusal and trouble."""
+    emulator = Emulator(token="luma-secret-canary", speed=1000, faults=[Fault("drop", method="GET", times=2)])
+    script = [
+        {"id": 1, "method": "initialize", "params": {"protocolVersion": "2025-11-25", "capabilities": {},
+                                                     "clientInfo": {"name": "test", "version": "1"}}},
+        {"method": "notifications/initialized"},
+        *(
+            {"id": number, "method": "tools/call", "params": {"name": name, "arguments": arguments}}
+            for number, (name, arguments) in enumerate(
+                [
+                    ("get_credits", {}),
+                    ("create_image", {"prompt": "a boat"}),
+                    ("list_generations", {}),
+                    ("get_generation", {"generation_id": "../credits"}),
+                ],
+                start=2,
+            )
+        ),
+    ]  # fmt: skip
+    async with serving(emulator) as base_url:
+        environment = {
+            **INHERITED, **environment_for(base_url, tmp_path / "output"),
+            "LUMA_TOKEN": token, "LUMA_LOG_LEVEL": "DEBUG",
+        }  # fmt: skip
+        lines = "".join(json.dumps({"jsonrpc": "2.0", **line}) + "\n" for line in script)
+        with anyio.fail_after(60):
+            process = await anyio.open_process([sys.executable, "-m", "luma_mcp"], env=environment)
+            wire = Wire(process)
+            await wire.stdin.send(lines.encode())
+            answers = [json.dumps(await wire.hear()) for _ in range(5)]
+            await wire.stdin.aclose()
+            assert process.stderr is not None
+            logged = b"".join([block async for block in process.stderr]).decode()
+            await process.wait()
+            await process.aclose()
+
+    assert "HTTP" in logged or "httpcore" in logged, "nothing was logged, so nothing is shown"
+    assert token not in "".join(answers) + logged
+    for file in tmp_path.rglob("*"):
+        assert not file.is_file() or token.encode() not in file.read_bytes(), file
+
+
 async def test_a_setting_that_cannot_be_used_is_said_and_nothing_starts(output: Path) -> None:
     environment = {**os.environ, "LUMA_BASE_URL": "http://example.com/v1"}
     with anyio.fail_after(30):
