@@ -150,9 +150,9 @@ async def _translated(read: Callable[[], Awaitable[_T]]) -> _T:
     try:
         return await read()
     except (NotFoundError, InvalidRequestError) as error:
-        raise ResourceNotFoundError(f"{error} {error.hint}".strip()) from error
+        raise ResourceNotFoundError(error.in_full) from error
     except LumaError as error:
-        raise ResourceError(f"{error} {error.hint}".strip()) from error
+        raise ResourceError(error.in_full) from error
 
 
 def _json(value: Any) -> str:

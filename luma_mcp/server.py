@@ -85,7 +85,6 @@ def build_server(
     """
     studio = build_studio(settings, transport, clock or MonotonicClock(), wall)
     subscriptions = Subscriptions(studio)
-    token = settings.token.get_secret_value() if settings.token else ""
 
     @asynccontextmanager
     async def lifespan(_server: MCPServer[Studio]) -> AsyncGenerator[Studio]:
@@ -104,7 +103,7 @@ def build_server(
         instructions=INSTRUCTIONS,
         version=__version__,
         icons=[ICON],
-        extensions=[Tasks(studio, key_of(settings.account, token))],
+        extensions=[Tasks(studio, key_of(settings.account, settings.key or ""))],
         lifespan=lifespan,
         subscriptions=subscriptions.bus,
         middleware=[subscriptions.middleware],
@@ -124,7 +123,7 @@ def build_studio(
 ) -> Studio:
     """The studio that the settings describe. Touches neither network nor disk."""
     luma = LumaClient(
-        settings.token.get_secret_value() if settings.token else None,
+        settings.key,
         token_hint=settings.token_hint,
         base_url=settings.base_url,
         transport=transport,

@@ -132,10 +132,14 @@ class Settings(BaseModel):
         return platformdirs.user_data_path("dream-machine-mcp", appauthor=False) / "purchases.sqlite3"
 
     @property
+    def key(self) -> str | None:
+        """The token itself, for those who send it or derive something from it."""
+        return self.token.get_secret_value() if self.token else None
+
+    @property
     def account(self) -> str:
         """Whose money it is: the same for the same key at the same address, and no way back to the key."""
-        key = self.token.get_secret_value() if self.token else ""
-        return hashlib.sha256(f"{self.base_url} {key}".encode()).hexdigest()[:16]
+        return hashlib.sha256(f"{self.base_url} {self.key or ''}".encode()).hexdigest()[:16]
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Settings":
@@ -164,9 +168,13 @@ class Settings(BaseModel):
             raise SettingsError(f"LUMA_{str(first['loc'][0]).upper()} cannot be used: {reason}.") from None
 
 
+def _bare(text: str) -> str:
+    return text.strip().strip("\"'").strip()
+
+
 def _meant(text: str) -> str:
     """The value that was meant: without the spaces and quotes that copying brings, nothing if left unexpanded."""
-    text = text.strip().strip("\"'").strip()
+    text = _bare(text)
     return "" if _UNEXPANDED.fullmatch(text) else text
 
 
@@ -175,7 +183,7 @@ def _token(given: Mapping[str, str]) -> tuple[str | None, str]:
     get_one = f"Get a Dream Machine API key at {_KEYS_PAGE}, set LUMA_TOKEN to it in this server's environment"
     problems: list[str] = []
     for name in TOKEN_NAMES:
-        text = given.get(name, "").strip().strip("\"'").strip()
+        text = _bare(given.get(name, ""))
         if not text:
             continue
         if _UNEXPANDED.fullmatch(text):

@@ -103,7 +103,7 @@ class Tasks(Extension):
         try:
             generations = [await self._studio.luma.get_generation(one) for one in task.generation_ids]
         except LumaError as error:
-            raise MCPError(code=INTERNAL_ERROR, message=f"{error} {error.hint}".strip()) from error
+            raise MCPError(code=INTERNAL_ERROR, message=error.in_full) from error
         await self._studio.purchases.observe(*generations)
         final = [one.is_final for one in generations]
         over = any(final) if task.until == "any" else all(final)

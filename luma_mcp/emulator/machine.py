@@ -78,7 +78,6 @@ class Generation:
     body: Body
     model: str
     form: Form
-    cents: float
     created_at: datetime
     born: float
     source: "Generation | None" = None
@@ -165,7 +164,6 @@ class DreamMachine:
             body=body,
             model=getattr(body, "model", None) or (source.model if source else "ray-2"),
             form=form,
-            cents=cents,
             created_at=datetime.fromtimestamp(self._wall(), UTC),
             born=self._clock(),
             source=source,

@@ -29,6 +29,11 @@ class LumaError(Exception):
         super().__init__(message)
         self.hint = hint
 
+    @property
+    def in_full(self) -> str:
+        """What happened and what to do, in one line."""
+        return f"{self} {self.hint}".strip()
+
 
 class UnreachableError(LumaError):
     """Luma was not reached. Unless it is a NoAnswerError nothing was sent, and it is safe to try again."""

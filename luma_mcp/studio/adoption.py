@@ -6,6 +6,7 @@ that was said agrees, and everything that was left out is absent or at its defau
 
 import hashlib
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, cast
 
 from luma_mcp.luma import wire
@@ -32,16 +33,19 @@ _DECIDED = (
 )  # fmt: skip
 
 
+def said_by(request: Request) -> dict[str, Any]:
+    """What a request asks for; whom Luma shall call back is no part of that."""
+    return wire.body(replace(request, callback_url=None))
+
+
 def fingerprint(request: Request) -> str:
-    """The same for the same request, in every process; the callback URL is no part of it."""
-    said = {name: value for name, value in wire.body(request).items() if name != "callback_url"}
-    return _digest(wire.endpoint(request) + wire.as_json(said))
+    """The same for the same request, in every process."""
+    return _digest(wire.endpoint(request) + wire.as_json(said_by(request)))
 
 
 def signature(request: Request) -> str:
     """The same for requests that Luma's list cannot tell apart: it does not say which clip was upscaled."""
-    said = {name: value for name, value in wire.body(request).items() if name != "callback_url"}
-    return _digest(wire.as_json(said))
+    return _digest(wire.as_json(said_by(request)))
 
 
 def _digest(text: str) -> str:

@@ -180,7 +180,7 @@ class Ledger:
             try:
                 done = book.execute(
                     "UPDATE purchases SET state = ?, generation_id = coalesce(?, generation_id), updated_at = ?"
-                    f" WHERE id = ? AND state IN ({', '.join('?' * len(before))})",
+                    f" WHERE id = ? AND state IN ({_marks(before)})",
                     (state, generation_id, self._now(), row.id, *before),
                 )
             except sqlite3.IntegrityError:
@@ -221,11 +221,11 @@ class Ledger:
 
     async def in_state(self, *states: State) -> list[Row]:
         """Every row in one of the states, oldest first."""
-        return await self._rows(f"state IN ({', '.join('?' * len(states))})", *states)
+        return await self._rows(f"state IN ({_marks(states)})", *states)
 
     async def claimed(self, generation_ids: Sequence[str]) -> set[str]:
         """Those of the ids that a row has already."""
-        rows = await self._rows(f"generation_id IN ({', '.join('?' * len(generation_ids))})", *generation_ids)
+        rows = await self._rows(f"generation_id IN ({_marks(generation_ids)})", *generation_ids)
         return {row.generation_id for row in rows if row.generation_id}
 
     def age_seconds(self, row: Row) -> float:
@@ -261,8 +261,8 @@ class Ledger:
         # What is not settled stays reserved beyond midnight.
         older = book.execute(
             "SELECT coalesce(sum(micros), 0) FROM purchases WHERE account = ? AND sent_at < ?"
-            " AND state IN ('sending', 'unknown')",
-            (self._account, self._begin_of_day()),
+            f" AND state IN ({_marks(_RESERVED)})",
+            (self._account, self._begin_of_day(), *_RESERVED),
         ).fetchone()[0]
         return Spending(
             sum(sums.get(state, 0) for state in _SPENT) / 1e6,
@@ -334,6 +334,11 @@ class Ledger:
             f"The book of purchases at {self._path()} cannot be used: {error}.",
             "Nothing is bought without it. Free disk space, mend the permissions, or set LUMA_LEDGER to another file.",
         )
+
+
+def _marks(values: Sequence[str]) -> str:
+    """As many question marks."""
+    return ", ".join("?" * len(values))
 
 
 def _check_version(version: int, path: Path) -> None:

@@ -31,7 +31,7 @@ from luma_mcp.luma.models import (
 from luma_mcp.luma.prices import Basis, Footage, Price, price_of
 from luma_mcp.studio import adoption
 from luma_mcp.studio.clock import Clock
-from luma_mcp.studio.ledger import Entry, Ledger, Row, Spending
+from luma_mcp.studio.ledger import Entry, Ledger, Row, Spending, State
 from luma_mcp.studio.recovery import Finding, Recovery, may_be_alive, this_process
 
 _log = logging.getLogger(__name__)
@@ -157,7 +157,7 @@ class Purchases:
             with suppress(LedgerError):
                 await self._ledger.deliver(handed.row)
                 if generation.is_final:
-                    await self._ledger.record(handed.row, "failed" if generation.state == "failed" else "completed")
+                    await self._recovery.note_end(handed.row, generation)
                     del self._handed_over[generation.id]
 
     async def close(self) -> None:
@@ -207,15 +207,10 @@ class Purchases:
                 continue  # its caller may still get it
             if row.generation_id is not None and await self._ledger.take_over(row):
                 self._handed_over[row.generation_id] = _HandedOver(row, late=False)
-                return Purchase(await self._known(row.generation_id), _price(row), adopted=True)
+                # If Luma does not answer just now, at least the id.
+                known = await self._recovery.asked(row.generation_id)
+                return Purchase(known or Generation(id=row.generation_id), _price(row), adopted=True)
         return None
-
-    async def _known(self, generation_id: str) -> Generation:
-        """How a generation stands; if Luma does not answer, at least its id."""
-        try:
-            return await self._luma.get_generation(generation_id)
-        except LumaError:
-            return Generation(id=generation_id)
 
     async def _check_unknown(self, entry: Entry) -> None:
         """Do not buy again what may be bought already."""
@@ -249,7 +244,10 @@ class Purchases:
             case Generation():
                 return Purchase(outcome, quote.price)
             case AmbiguousPurchaseError():
-                finding = await self._recovery.find(row)
+                try:
+                    finding = await self._recovery.find(row)
+                except LedgerError:
+                    raise outcome from None  # that it may have been bought matters more than that the book fails
                 if finding.what != "adopted":
                     raise _ambiguous(finding)
                 return Purchase(finding.generations[0], quote.price, adopted=True)
@@ -284,20 +282,26 @@ class Purchases:
         try:
             generation = await self._call(request)
         except AmbiguousPurchaseError as error:
-            await self._ledger.record(row, "unknown")
+            await self._write_down(row, "unknown")
             return error
         except LumaError as error:
-            await self._ledger.record(row, "refused")
+            await self._write_down(row, "refused")
             return error
         except BaseException:
-            await self._ledger.record(row, "unknown")
+            await self._write_down(row, "unknown")
             raise
-        try:
-            await self._ledger.record(row, "accepted", generation.id)
-        except LedgerError:
-            # The id matters more than the book: the row stays `sending` and is found again by the next purchase.
-            _log.exception("%s was bought and could not be written down", generation.id)
+        await self._write_down(row, "accepted", generation.id)
         return generation
+
+    async def _write_down(self, row: Row, state: State, generation_id: str | None = None) -> None:
+        """What became of it, if the book can still be written.
+
+        What the caller hears matters more: the row stays `sending`, and the next purchase finds out.
+        """
+        try:
+            await self._ledger.record(row, state, generation_id)
+        except LedgerError:
+            _log.exception("purchase %d is %s (%s) and could not be written down", row.id, state, generation_id)
 
     async def _call(self, request: Request) -> Generation:
         match request:
@@ -318,7 +322,7 @@ class Purchases:
 
 
 def _entry(quote: Quote) -> Entry:
-    said = wire.body(replace(quote.request, callback_url=None))
+    said = adoption.said_by(quote.request)
     return Entry(
         fingerprint=adoption.fingerprint(quote.request),
         signature=adoption.signature(quote.request),

@@ -63,11 +63,15 @@ class Recovery:
             own: rows that this process is sending right now.
         """
         for row in await self._ledger.in_state("sending"):
-            if row.id not in own and self._is_abandoned(row):
+            if self._is_left(row, own):
                 await self._ledger.record(row, "unknown")
         for row in await self._ledger.in_state("unknown"):
-            if row.id not in own and (row.process == this_process() or self._is_abandoned(row)):
+            if self._is_left(row, own):
                 await self._settle(row)
+
+    def _is_left(self, row: Row, own: frozenset[int]) -> bool:
+        """Whether nobody is at it any more. Of its own rows a process knows which it is at."""
+        return row.id not in own and (row.process == this_process() or self._is_abandoned(row))
 
     async def _settle(self, row: Row) -> None:
         finding = await self.look(row)
@@ -114,11 +118,16 @@ class Recovery:
             generation = listed.get(row.generation_id or "")
             if generation is None and asked_singly < _MOST_ASKED_SINGLY:
                 asked_singly += 1
-                generation = await self._asked(row.generation_id or "")
+                generation = await self.asked(row.generation_id or "")
             if generation is not None and generation.is_final:
-                await self._ledger.record(row, "failed" if generation.state == "failed" else "completed")
+                await self.note_end(row, generation)
 
-    async def _asked(self, generation_id: str) -> Generation | None:
+    async def note_end(self, row: Row, generation: Generation) -> None:
+        """Write down how a purchase ended."""
+        await self._ledger.record(row, "failed" if generation.state == "failed" else "completed")
+
+    async def asked(self, generation_id: str) -> Generation | None:
+        """How a generation stands; None if Luma does not answer, or knows it no more."""
         try:
             return await self._luma.get_generation(generation_id)
         except LumaError:

@@ -8,7 +8,7 @@ All times are of a clock that only rises, so a change of the time of day changes
 import random
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import anyio
@@ -87,7 +87,7 @@ class _Followed:
     due: float = 0.0
     since: float = 0.0
     """When it was first seen in the state that it is in."""
-    first_seen: float = field(default=-1.0)
+    first_seen: float | None = None
 
 
 class Watch:
@@ -265,7 +265,7 @@ class Watch:
         if followed is None:
             return  # its last waiter left while it was being looked at
         now = self._clock.now()
-        if followed.first_seen < 0:
+        if followed.first_seen is None:
             followed.first_seen = now
         if followed.generation is None or followed.generation.state != generation.state:
             followed.since = now

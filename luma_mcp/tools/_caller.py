@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from luma_mcp.luma.errors import BudgetError
 from luma_mcp.tools._patience import seconds_for
+from luma_mcp.tools._schema import simplified
 
 _KEY = "confirm"
 _FIRST_WITHOUT_PUSH = "2026-07-28"
@@ -70,7 +71,6 @@ class ContextCaller:
 
 
 def _asking(question: str, state: str) -> InputRequiredResult:
-    form = ElicitRequestFormParams(message=question, requested_schema={
-        "type": "object", "properties": {"buy": {"type": "boolean", "description": "Buy it?"}}, "required": ["buy"],
-    })  # fmt: skip
+    schema = simplified(Confirmation.model_json_schema())
+    form = ElicitRequestFormParams(message=question, requested_schema=schema)
     return InputRequiredResult(input_requests={_KEY: ElicitRequest(params=form)}, request_state=state)

@@ -102,7 +102,7 @@ def _bound(function: ToolFunction, studio: Studio) -> Callable[..., Awaitable[An
         except AnswerNeeded as needed:
             return needed.question
         except LumaError as error:
-            raise ToolError(" ".join(part for part in (str(error), error.hint) if part)) from error
+            raise ToolError(error.in_full) from error
         return as_result(answer)
 
     given = [

@@ -61,7 +61,7 @@ async def download_generation(
             generation = await studio.luma.get_generation(generation_id)
             kept = await studio.downloads.keep(generation, asset=asset, directory=directory, on_bytes=tell)
         except LumaError as error:
-            problems[generation_id] = f"{error} {error.hint}".strip()
+            problems[generation_id] = error.in_full
         else:
             files.append(_saved(kept))
             before += kept.size_bytes

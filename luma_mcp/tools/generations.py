@@ -1,6 +1,6 @@
 """Tools for what was made already: look, wait, list, delete."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -141,22 +141,31 @@ async def list_generations(
     ] = None,
 ) -> ListAnswer:
     """Your generations at Luma, newest first: also those that other programs made. Finds an id that got lost."""
-    found: list[GenerationAnswer] = []
+
+    def fits(generation: Generation) -> bool:
+        return state in (None, generation.state) and kind in (None, generation.kind)
+
+    found, next_offset = await _look_through(studio, offset, limit, fits)
+    told = [of_generation(one, brief=True) for one in found]
+    return ListAnswer(generations=told, next_offset=next_offset, **await spending(studio))
+
+
+async def _look_through(
+    studio: Studio, offset: int, limit: int, fits: Callable[[Generation], bool]
+) -> tuple[list[Generation], int | None]:
+    """The first that fit, and where the rest begins; None if there is no rest."""
+    found: list[Generation] = []
     position = offset
-    more = True
-    while more:
+    while True:
         page = await studio.luma.list_generations(limit=_PAGE, offset=position)
         for generation in page.generations:
             if len(found) == limit or position - offset == _MOST_LOOKED_THROUGH:
-                break
+                return found, position
             position += 1
-            if state in (None, generation.state) and kind in (None, generation.kind):
-                found.append(of_generation(generation, brief=True))
-        else:
-            more = page.has_more and bool(page.generations)
-            continue
-        return ListAnswer(next_offset=position, generations=found, **await spending(studio))
-    return ListAnswer(generations=found, **await spending(studio))
+            if fits(generation):
+                found.append(generation)
+        if not page.has_more or not page.generations:
+            return found, None
 
 
 async def delete_generation(studio: Studio, generation_id: GenerationId) -> DeletedAnswer:

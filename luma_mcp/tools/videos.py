@@ -8,6 +8,7 @@ from luma_mcp.luma.models import (
     AddAudioRequest,
     AspectRatio,
     Duration,
+    GenerationKeyframe,
     ModifyMode,
     ModifyVideoRequest,
     Placement,
@@ -86,7 +87,7 @@ async def extend_video(
 ) -> PurchaseAnswer:
     """Make a new clip that goes on from a completed one, or leads up to it, in the same form. Costs money."""
     clip = await studio.sources.video(generation_id)
-    itself = await studio.sources.keyframe(generation_id)
+    itself = GenerationKeyframe(clip.id)
     other = await studio.sources.keyframe(end_frame) if end_frame else None
     forward = direction == "forward"
     asked = clip.request

@@ -10,9 +10,10 @@ import time
 from pathlib import Path
 
 import anyio
+import httpx
 import pytest
 from mcp import Client
-from support import Agent, HeldClock
+from support import Agent, HeldClock, InMemory
 
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.luma.errors import BudgetError, LedgerError
@@ -191,6 +192,25 @@ async def test_a_purchase_that_cannot_be_written_down_is_not_lost(
 
     assert emulator.machine.account.purchases() == [bought["generation_id"]]
     assert bought["generation_id"] in caplog.text
+
+
+async def test_a_lost_answer_that_cannot_be_written_down_is_not_said_to_be_nothing(
+    agent: Agent, emulator: Emulator, transport: InMemory, monkeypatch
+) -> None:
+    """Everything fails at once: the answer, and the book. It is not bought again when the book works again."""
+
+    async def fails(self, row, state, generation_id=None):
+        raise LedgerError("disk full")
+
+    monkeypatch.setattr(Ledger, "record", fails)
+    transport.fails_after.append(httpx.ReadTimeout("slow"))
+    said = await agent.refusal("create_video", prompt="a boat")
+    monkeypatch.undo()
+    again = await agent.call("create_video", prompt="a boat")
+
+    assert "may have been bought" in said
+    assert emulator.machine.account.purchases() == [again["generation_id"]]
+    assert again["adopted"] is True
 
 
 RACER = textwrap.dedent("""

@@ -96,7 +96,7 @@ def covering(picture: Image.Image, size: Size) -> Image.Image:
 
 def scene(prompt: str, size: Size) -> Image.Image:
     """A landscape whose colours, hills and sun follow from the words of the prompt, the same each time."""
-    chance = random.Random(hashlib.sha256(prompt.encode()).digest())  # noqa: S311 - a picture, not a secret
+    chance = _chance_of(prompt)
     hue = chance.random()
     width, height = size
     picture = _gradient(size, _colour(hue, 0.55, 0.35), _colour(hue + 0.09, 0.45, 0.95))
@@ -114,6 +114,11 @@ def scene(prompt: str, size: Size) -> Image.Image:
         if layer >= 1:
             _trees(draw, chance, crest, height * 0.02 * (layer + 1), shade)
     return picture
+
+
+def _chance_of(prompt: str) -> random.Random:
+    """The same chance for the same words."""
+    return random.Random(hashlib.sha256(prompt.encode()).digest())  # noqa: S311 - a picture, not a secret
 
 
 def _gradient(size: Size, top: Colour, foot: Colour) -> Image.Image:
@@ -154,7 +159,7 @@ def _colour(hue: float, saturation: float, value: float) -> Colour:
 
 def tint(prompt: str) -> Colour:
     """The colour that a prompt's scene leans to."""
-    chance = random.Random(hashlib.sha256(prompt.encode()).digest())  # noqa: S311 - a picture, not a secret
+    chance = _chance_of(prompt)
     return _colour(chance.random(), 0.6, 0.8)
 
 
