@@ -15,7 +15,7 @@ from luma_mcp.luma.models import ImageRequest, VideoRequest
 from luma_mcp.luma.prices import CANVASES, HEIGHTS, IMAGE_RATES, MODIFY_RATES, SIZES_AT_720P, VIDEO_RATES, price_of
 from luma_mcp.luma.rules import LONGEST_PROMPT, MOST_REFERENCES, SHORTEST_PROMPT
 from luma_mcp.studio import Studio
-from luma_mcp.tools._answers import of_generation
+from luma_mcp.tools._answers import of_one
 
 GENERATION = "luma://generations/{generation_id}"
 _JSON = "application/json"
@@ -69,7 +69,7 @@ def attach(server: MCPServer[Any], studio: Studio) -> None:
     )
     async def generation(generation_id: str) -> str:
         found = await _translated(lambda: studio.luma.get_generation(generation_id))
-        return _json(of_generation(found).model_dump(mode="json", exclude_none=True))
+        return _json(of_one(found).model_dump(mode="json", exclude_none=True))
 
     @server.completion()
     async def complete(

@@ -10,15 +10,21 @@ from mcp.server.mcpserver import MCPServer
 from mcp.types import Icon
 
 from luma_mcp import __version__, resources
+from luma_mcp.app import player
 from luma_mcp.luma.client import LumaClient
 from luma_mcp.settings import Settings, Toolset
 from luma_mcp.studio import Studio
 from luma_mcp.studio.clock import Clock, MonotonicClock
 from luma_mcp.studio.downloads import Downloads
+from luma_mcp.studio.fetching import Fetching
+from luma_mcp.studio.inputs import Inputs
 from luma_mcp.studio.ledger import Ledger
 from luma_mcp.studio.media import Sources
+from luma_mcp.studio.naming import Naming
+from luma_mcp.studio.preview import Previews
 from luma_mcp.studio.purchases import Budget, Purchases
 from luma_mcp.studio.recovery import Recovery, this_process
+from luma_mcp.studio.uploads import Uploads
 from luma_mcp.studio.vocabulary import Vocabulary
 from luma_mcp.studio.watch import Watch
 from luma_mcp.subscriptions import Subscriptions
@@ -44,13 +50,17 @@ generation_id at once; wait_for_generation waits (a picture about 10 s, a clip o
 saves the file and returns its path. If a wait ends with done=false, call it again with the same ids. Every new
 generation, an upscaled one too, has an id of its own.
 
-Money: those calls cost real money. dry_run=true shows the exact request and its price (price_basis "assumed" means an
+Money: those calls cost real money. dry_run=true shows the exact request and its price (price_is_assumed means an
 upper estimate); use it before anything over a dollar, and tell the person the price. If the answer to a buying call is
 lost, call again with exactly the same arguments within 15 minutes: what was bought is found and handed over
 (adopted=true), not bought twice. A call that did answer buys anew when repeated. Luma refunds failed generations.
 
-Sources: wherever a picture or clip is named, give an https URL or the id of an earlier generation; local files cannot
-be sent yet. An image generation as start_frame animates it; a video generation as start_frame is continued.
+Sources: wherever a picture or clip is named, give an https URL, the path of a local file, the id of an earlier
+generation, or a frame of one (ID#first, ID#last, ID#2.5s). An image generation as start_frame is animated; a video
+generation as start_frame is continued. Local files and frames need LUMA_UPLOAD_URL; a refusal says what to set.
+
+Seeing: view_generation shows you the picture, or a sheet of a clip's frames. Look before you call it good.
+download_generation with join=true makes one file of a clip and its extensions.
 
 Craft: say subject, action, setting, light and camera. Prefer concepts (list_concepts) to camera words in the prompt.
 Draft with ray-flash-2 at 540p, then make the final with ray-2 and upscale_video.
@@ -103,7 +113,10 @@ def build_server(
         instructions=INSTRUCTIONS,
         version=__version__,
         icons=[ICON],
-        extensions=[Tasks(studio, key_of(settings.account, settings.key or ""))],
+        extensions=[
+            Tasks(studio, key_of(settings.account, settings.key or "")),
+            player(settings.base_url, is_emulated=settings.is_emulated),
+        ],
         lifespan=lifespan,
         subscriptions=subscriptions.bus,
         middleware=[subscriptions.middleware],
@@ -129,6 +142,8 @@ def build_studio(
         transport=transport,
         sleep=clock.sleep,
     )
+    fetching = Fetching(api_url=settings.base_url, transport=transport)
+    downloads = Downloads(lambda: settings.downloads, fetching, luma.get_generation, Naming(settings.output_template))
     ledger = Ledger(lambda: settings.book, account=settings.account, process=this_process(), now=wall)
     return Studio(
         luma=luma,
@@ -146,8 +161,14 @@ def build_studio(
             callback_url=settings.callback_url,
         ),
         watch=Watch(luma, clock),
-        sources=Sources(luma),
-        downloads=Downloads(lambda: settings.downloads, api_url=settings.base_url, transport=transport),
+        sources=Sources(
+            luma,
+            Inputs(lambda: settings.readable),
+            Uploads(settings.upload_url, local_api=settings.is_emulated),
+            downloads,
+        ),
+        downloads=downloads,
+        previews=Previews(downloads, inline=settings.inline_images),
         vocabulary=Vocabulary(luma),
     )
 

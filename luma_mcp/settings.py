@@ -14,6 +14,9 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
+from luma_mcp.studio.naming import Naming
+from luma_mcp.studio.uploads import check_address
+
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 Toolset = Literal["video", "image", "generations", "assets", "account"]
 TOOLSETS: tuple[Toolset, ...] = ("video", "image", "generations", "assets", "account")
@@ -50,6 +53,22 @@ class Settings(BaseModel):
         description="The folder that files are downloaded to, and never outside it. Default: dream-machine in your "
         "folder for videos.",
     )
+    output_template: str = Field(
+        "{prompt}-{short_id}",
+        description="What saved files are called, from {prompt}, {id}, {short_id}, {kind}, {model}, {date}, {time} and "
+        "{asset}; a / makes a folder.",
+    )
+    input_dirs: tuple[Path, ...] = Field(
+        (),
+        description="Folders whose pictures and clips may be sent to Luma, separated as in PATH. The output folder is "
+        "one of them anyway.",
+    )
+    upload_url: str | None = Field(
+        None,
+        description="A bucket of yours where local files are put so that Luma can read them: s3://bucket/folder, "
+        "gs://bucket/folder or az://container/folder; ?endpoint= and ?region= may follow. Needs the extra `uploads`.",
+    )
+    inline_images: bool = Field(True, description="0 keeps view_generation from showing pictures to the model.")
     ledger: Path | None = Field(
         None,
         description="The file of the book of purchases. Servers that share one share the caps. Default: "
@@ -92,11 +111,29 @@ class Settings(BaseModel):
     @field_validator("output_dir", "ledger")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
-        if value is None:
-            return None
-        if not value.expanduser().is_absolute():
-            raise ValueError("it must be an absolute path, for a host may start this server in any folder")
-        return value.expanduser()
+        return None if value is None else _absolute(value)
+
+    @field_validator("input_dirs", mode="before")
+    @classmethod
+    def _separated_as_in_path(cls, value: object) -> object:
+        return tuple(one for one in value.split(os.pathsep) if one.strip()) if isinstance(value, str) else value
+
+    @field_validator("input_dirs")
+    @classmethod
+    def _all_absolute(cls, value: tuple[Path, ...]) -> tuple[Path, ...]:
+        return tuple(_absolute(Path(str(folder).strip())) for folder in value)
+
+    @field_validator("output_template")
+    @classmethod
+    def _fills_in(cls, value: str) -> str:
+        return Naming(value).template
+
+    @field_validator("upload_url")
+    @classmethod
+    def _is_a_bucket(cls, value: str | None) -> str | None:
+        if value is not None:
+            check_address(value)
+        return value
 
     @field_validator("toolsets", mode="before")
     @classmethod
@@ -121,6 +158,11 @@ class Settings(BaseModel):
         import platformdirs  # noqa: PLC0415 - only a download needs it
 
         return platformdirs.user_videos_path() / "dream-machine"
+
+    @property
+    def readable(self) -> tuple[Path, ...]:
+        """The folders whose files may be sent to Luma."""
+        return (*self.input_dirs, self.downloads)
 
     @property
     def book(self) -> Path:
@@ -166,6 +208,12 @@ class Settings(BaseModel):
             first = error.errors(include_url=False, include_input=False)[0]
             reason = first["msg"].removeprefix("Value error, ")
             raise SettingsError(f"LUMA_{str(first['loc'][0]).upper()} cannot be used: {reason}.") from None
+
+
+def _absolute(path: Path) -> Path:
+    if not path.expanduser().is_absolute():
+        raise ValueError("it must be an absolute path, for a host may start this server in any folder")
+    return path.expanduser()
 
 
 def _bare(text: str) -> str:

@@ -176,7 +176,7 @@ def _task_of(params: CallToolRequestParams, result: HandlerResult) -> Task | Non
     if params.name == _WAIT and not said["done"]:
         ids = tuple(one["generation_id"] for one in said["generations"])
         return Task(_WAIT, ids, (params.arguments or {}).get("until", "all"))
-    if "price_basis" in said and not said["dry_run"] and said["state"] not in FINAL_STATES:
+    if said.get("dry_run") is False and said["state"] not in FINAL_STATES:
         return Task(params.name, (said["generation_id"],), "all", said)
     return None
 

@@ -115,7 +115,7 @@ class _Demo:
 
     async def _buy(self, client: Client, tool: str, **arguments: Any) -> str:
         bought = await self._call(client, tool, **arguments)
-        price = f"${bought['price_usd']:.2f} {bought['price_basis']}"
+        price = f"${bought['price_usd']:.2f}" + (" assumed" if bought.get("price_is_assumed") else "")
         self._console.print(f"{tool}: {bought['generation_id']} ({price})", highlight=False)
         return bought["generation_id"]
 

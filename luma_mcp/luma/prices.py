@@ -105,6 +105,15 @@ def footage_of(generation: Generation) -> Footage | None:
     return footage(*(str(word) for word in form))
 
 
+def sold_model_of(clip: Generation) -> VideoModel:
+    """The model that a clip was made with; one that is not sold any more gives way to ray-2."""
+    said = (clip.model, clip.request.get("model"))
+    for model in VIDEO_RATES:
+        if model in said:
+            return model
+    return "ray-2"
+
+
 def price_of(request: Request, source: Footage | None = None) -> Price:
     """What a request costs.
 

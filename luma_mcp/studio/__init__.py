@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from luma_mcp.luma.client import LumaClient
 from luma_mcp.studio.downloads import Downloads
 from luma_mcp.studio.media import Sources
+from luma_mcp.studio.preview import Previews
 from luma_mcp.studio.purchases import Purchases
 from luma_mcp.studio.vocabulary import Vocabulary
 from luma_mcp.studio.watch import Watch
@@ -19,6 +20,7 @@ class Studio:
     watch: Watch
     sources: Sources
     downloads: Downloads
+    previews: Previews
     vocabulary: Vocabulary
 
     async def close(self) -> None:

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from luma_mcp.luma import wire
 from luma_mcp.luma.models import Generation, Request
+from luma_mcp.studio.links import all_unsigned, unsigned
 
 # Luma's clock and ours need not agree.
 CLOCK_SKEW_SECONDS = 120.0
@@ -34,8 +35,8 @@ _DECIDED = (
 
 
 def said_by(request: Request) -> dict[str, Any]:
-    """What a request asks for; whom Luma shall call back is no part of that."""
-    return wire.body(replace(request, callback_url=None))
+    """What a request asks for. Whom Luma shall call back and how links are signed is no part of that."""
+    return all_unsigned(wire.body(replace(request, callback_url=None)))
 
 
 def fingerprint(request: Request) -> str:
@@ -70,6 +71,14 @@ def doubtful(said: dict[str, Any], sent_at: float, generations: Iterable[Generat
     ]
 
 
+def generations_named_in(request: dict[str, Any]) -> list[str]:
+    """The earlier clips that a request goes on from or leads up to."""
+    frames = request.get("keyframes")
+    named = cast("dict[str, Any]", frames).values() if isinstance(frames, dict) else ()
+    ids = [cast("dict[str, Any]", one).get("id") for one in named if isinstance(one, dict)]
+    return [one for one in ids if isinstance(one, str)]
+
+
 def is_since(generation: Generation, sent_at: float) -> bool:
     """Whether it can have been made by something sent then. One without a time can."""
     created = generation.created_at
@@ -92,10 +101,10 @@ def _agree(said: Any, echoed: Any, defaults: tuple[Any, ...]) -> bool:
 
 
 def _bare(value: Any) -> Any:
-    """Without the nulls that an echo is filled up with; nothing at all is None."""
+    """Without signatures and the nulls that an echo is filled up with; nothing at all is None."""
     if isinstance(value, dict):
         kept = {name: _bare(one) for name, one in cast("dict[str, Any]", value).items()}
         return {name: one for name, one in kept.items() if one is not None} or None
     if isinstance(value, list):
         return [_bare(one) for one in cast("list[Any]", value)] or None
-    return value
+    return unsigned(value) if isinstance(value, str) else value

@@ -1,33 +1,28 @@
-"""Assets -> files, inside one folder. The token is not here: assets are fetched by a client that has none."""
+"""Assets -> files, inside one folder, each with what it is written beside it."""
 
-import shutil
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing
+import tempfile
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import Any, Literal
 
 import anyio
+import anyio.to_thread
 
-from luma_mcp.luma.client import open_http
 from luma_mcp.luma.errors import FileError
 from luma_mcp.luma.models import Generation
 from luma_mcp.luma.wire import quoted
-from luma_mcp.studio import guard
-from luma_mcp.studio.files import LONGEST_NAME, MOST_BYTES, PartFile, safe_name
-
-if TYPE_CHECKING:
-    import httpx
+from luma_mcp.studio import sidecar
+from luma_mcp.studio.fetching import Fetching, GoneError, OnBytes
+from luma_mcp.studio.files import MEDIA_TYPES, PartFile, digest, write_beside
+from luma_mcp.studio.joining import join
+from luma_mcp.studio.naming import Naming
 
 Asset = Literal["video", "image", "preview"]
-OnBytes = Callable[[int, int | None], Awaitable[None]]
+AskAgain = Callable[[str], Awaitable[Generation]]
 
-_SPARE_BYTES = 64 * 1024**2
 _BLOCK_BYTES = 1024**2
-_STALL_SECONDS, _WHOLE_SECONDS = 30.0, 900.0
-_ATTEMPTS = 3
-_MOST_REDIRECTS = 4
-_GONE = frozenset({401, 403, 404, 410})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,59 +42,148 @@ class Downloads:
 
     Args:
         folder: where files go, made when the first one comes; a function, for finding the default costs time.
-        api_url: the API's base URL; assets may come from the same host even if it is on this machine.
-        transport: how bytes travel; a test hands in its own.
-        look_up: how names become addresses; a test hands in its own.
+        fetching: how assets are fetched.
+        ask_again: how a generation is asked for anew when the link to its asset has expired.
+        naming: what files are called.
     """
 
     def __init__(
-        self,
-        folder: Callable[[], Path],
-        *,
-        api_url: str,
-        transport: "httpx.AsyncBaseTransport | None" = None,
-        look_up: guard.Resolve = guard.resolve,
+        self, folder: Callable[[], Path], fetching: Fetching, ask_again: AskAgain, naming: Naming | None = None
     ) -> None:
         self._folder = folder
-        self._api_url = api_url
-        self._transport = transport
-        self._look_up = look_up
-        self._http: httpx.AsyncClient | None = None
+        self._fetching = fetching
+        self._ask_again = ask_again
+        self._naming = naming or Naming()
+
+    @property
+    def folder(self) -> Path:
+        """The output folder."""
+        return self._folder()
 
     async def close(self) -> None:
         """Give back the connections."""
-        http, self._http = self._http, None
-        if http is not None:
-            await http.aclose()
+        await self._fetching.close()
 
     async def keep(
-        self, generation: Generation, *, asset: Asset | None = None, directory: str | None = None, on_bytes: OnBytes
+        self,
+        generation: Generation,
+        *,
+        asset: Asset | None = None,
+        directory: str | None = None,
+        on_bytes: OnBytes,
+        made_from: Sequence[str] = (),
     ) -> Kept:
         """Save an asset of a generation; what it was made for, unless another is named.
 
-        The same file is not saved twice: if it is there already under that name, that one is answered.
+        A file that is there already, with the note beside it that says so, is answered as it is. An expired link is
+        asked for anew, once.
 
         Raises:
             FileError: there is no such asset, or it cannot be fetched or saved. Nothing is left behind.
         """
         url = link(generation, asset)
-        target = self._inside(directory)
-        name = name_for(generation) if asset is None else f"{name_for(generation)}-{asset}"
-        for attempt in range(1, _ATTEMPTS + 1):
+        place = self._inside(directory) / self._naming.path_for(generation, asset)
+        there = await anyio.to_thread.run_sync(self._already, generation, asset, place)
+        if there is not None:
+            return there
+        with _disk_errors_said(place.parent):
+            async with await PartFile.begin(place.parent) as part:
+                url = await self._fetch(generation, asset, url, part, on_bytes)
+                return await self._finish(part, generation, asset, place.name, url, made_from)
+
+    async def join(self, generations: Sequence[Generation], *, directory: str | None = None, on_bytes: OnBytes) -> Kept:
+        """Save clips of equal form as one, in that order, without encoding them again.
+
+        Raises:
+            FileError: they are not of equal form, or as keep.
+        """
+        first = generations[0]
+        place = self._inside(directory) / self._naming.path_for(first)
+        ids = [one.id for one in generations]
+        with _disk_errors_said(place.parent), tempfile.TemporaryDirectory() as away:
+            pieces = [await self._bring(one, None, Path(away), on_bytes) for one in generations]
+            whole = Path(away) / "joined.mp4"
+            await anyio.to_thread.run_sync(join, pieces, whole)
+            async with await PartFile.begin(place.parent) as part:
+                await _copy(whole, part)
+                name = f"{place.name}-joined-{len(generations)}"
+                return await self._finish(part, first, None, name, link(first, None), (), ids)
+
+    @asynccontextmanager
+    async def at_hand(self, generation: Generation, asset: Asset | None, on_bytes: OnBytes) -> AsyncGenerator[Path]:
+        """A file with the asset, to be looked at: the saved one, or one that is gone afterwards.
+
+        Raises:
+            FileError: there is no such asset, or it cannot be fetched.
+        """
+        with _disk_errors_said(Path(tempfile.gettempdir())), tempfile.TemporaryDirectory() as away:
+            yield await self._bring(generation, asset, Path(away), on_bytes)
+
+    def kept(self, generation: Generation, asset: Asset | None = None) -> Path | None:
+        """Where the asset has been saved, in the output folder itself, if it still is there."""
+        there = self._already(generation, asset, self.folder / self._naming.path_for(generation, asset))
+        return there and there.path
+
+    async def _bring(self, generation: Generation, asset: Asset | None, away: Path, on_bytes: OnBytes) -> Path:
+        """The saved file, or one that is fetched into a folder."""
+        saved = await anyio.to_thread.run_sync(self.kept, generation, asset)
+        if saved is not None:
+            return saved
+        async with await PartFile.begin(away) as part:
+            await self._fetch(generation, asset, link(generation, asset), part, on_bytes)
+            return await part.finish(f"{generation.id}-{asset}")
+
+    async def _fetch(
+        self, generation: Generation, asset: Asset | None, url: str, part: PartFile, on_bytes: OnBytes
+    ) -> str:
+        """Fetch it by its link, or by a newer one if that has expired; the link that worked."""
+        try:
+            await self._fetching.fetch(url, part, on_bytes)
+        except GoneError:
+            url = link(await self._ask_again(generation.id), asset)
+            await part.start_over()
+            await self._fetching.fetch(url, part, on_bytes)
+        return url
+
+    async def _finish(
+        self,
+        part: PartFile,
+        generation: Generation,
+        asset: Asset | None,
+        name: str,
+        url: str,
+        made_from: Sequence[str],
+        joined: Sequence[str] = (),
+    ) -> Kept:
+        """Give a whole file its name and its note."""
+        path = await part.finish(name)
+        kept = Kept(generation.id, path, part.size, part.sha256, part.media_type, url)
+        file = {
+            "name": path.name,
+            "size_bytes": kept.size_bytes,
+            "sha256": kept.sha256,
+            "media_type": kept.media_type,
+        }
+        note = sidecar.written(generation, _wanted(generation, asset), made_from=made_from, file=file, joined=joined)
+        await anyio.to_thread.run_sync(write_beside, path, sidecar.ENDING, note)
+        return kept
+
+    def _already(self, generation: Generation, asset: Asset | None, place: Path) -> Kept | None:
+        """The file at a place, if the note beside it says that it is this asset and it still is."""
+        for ending, media_type in MEDIA_TYPES.items():
+            path = place.with_name(f"{place.name}.{ending}")
+            told = sidecar.read(path)
+            file: Any = told.get("file")
+            if told.get("generation_id") != generation.id or told.get("asset") != _wanted(generation, asset):
+                continue
             try:
-                with anyio.fail_after(_WHOLE_SECONDS):
-                    return await self._fetch(generation.id, url, target, name, on_bytes)
-            except _CutShortError as error:
-                if attempt == _ATTEMPTS:
-                    raise FileError(str(error), "Nothing was lost at Luma; call download_generation again.") from error
-            except TimeoutError:
-                raise FileError("The download took too long.", "Call download_generation again.") from None
-            except OSError as error:
-                raise FileError(
-                    f"The file cannot be saved in {target}: {error.strerror or type(error).__name__}.",
-                    "Free some space there, or set LUMA_OUTPUT_DIR to a folder that can be written.",
-                ) from error
-        raise AssertionError("unreachable")  # pragma: no cover
+                if told.get("joined") or path.is_symlink() or not path.is_file() or digest(path) != file["sha256"]:
+                    continue
+                size = path.stat().st_size
+            except (OSError, KeyError, TypeError):
+                continue
+            return Kept(generation.id, path, size, file["sha256"], media_type, link(generation, asset))
+        return None
 
     def _inside(self, directory: str | None) -> Path:
         """The folder to save in; a directory that is asked for must lie in the output folder."""
@@ -118,88 +202,27 @@ class Downloads:
             )
         return target
 
-    async def _fetch(self, generation_id: str, url: str, target: Path, name: str, on_bytes: OnBytes) -> Kept:
-        import httpx  # noqa: PLC0415 - see open_http
 
-        at = url
-        for _ in range(_MOST_REDIRECTS + 1):
-            destination = await guard.checked(at, api_url=self._api_url, look_up=self._look_up)
-            try:
-                answer = await self._get(destination)
-                async with aclosing(answer):
-                    if answer.has_redirect_location:
-                        at = str(answer.url.copy_with(host=destination.host).join(answer.headers["location"]))
-                        continue
-                    length = _length(answer)
-                    _check_space(target, length)
-                    stream = cast("AsyncGenerator[bytes]", answer.aiter_raw(_BLOCK_BYTES))
-                    async with await PartFile.begin(target) as part, aclosing(stream) as blocks:
-                        async for block in blocks:
-                            await part.write(block)
-                            await on_bytes(part.size, length)
-                        if length is not None and part.size != length:
-                            raise _CutShortError(f"The download broke off after {part.size} of {length} bytes.")
-                        path = await part.finish(name)
-                        return Kept(generation_id, path, part.size, part.sha256, part.media_type, url)
-            except httpx.TransportError as error:
-                raise _CutShortError(f"The download broke off ({type(error).__name__}).") from error
-        raise FileError("The link leads from one address to the next without end.")
-
-    async def _get(self, destination: guard.Destination) -> "httpx.Response":
-        """Ask for it at each of its checked addresses in turn."""
-        import httpx  # noqa: PLC0415
-
-        if self._http is None:
-            self._http = open_http(self._transport)
-        timeout = httpx.Timeout(_STALL_SECONDS, connect=10)
-        url = httpx.URL(destination.url)
-        if not destination.addresses:
-            return await self._http.send(self._http.build_request("GET", url, timeout=timeout), stream=True)
-        host = destination.host if url.port is None else f"{destination.host}:{url.port}"
-        trouble: httpx.TransportError | None = None
-        for address in destination.addresses:
-            request = self._http.build_request(
-                "GET",
-                url.copy_with(host=address),
-                headers={"Host": host},
-                extensions={"sni_hostname": destination.host},
-                timeout=timeout,
-            )
-            try:
-                return await self._http.send(request, stream=True)
-            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-                trouble = error
-        raise trouble or httpx.ConnectError("no address")
+async def _copy(source: Path, part: PartFile) -> None:
+    async with await anyio.open_file(source, "rb") as file:
+        while block := await file.read(_BLOCK_BYTES):
+            await part.write(block)
 
 
-class _CutShortError(Exception):
-    """A download that may go better a second time."""
-
-
-def _length(answer: "httpx.Response") -> int | None:
-    """What the answer says it is long. Raises: FileError, if it is no answer to be saved."""
-    if answer.status_code in _GONE:
+@contextmanager
+def _disk_errors_said(folder: Path) -> Generator[None]:
+    """What a disk refuses, as our own error."""
+    try:
+        yield
+    except OSError as error:
         raise FileError(
-            f"The asset is gone or its link has expired ({answer.status_code}).",
-            "get_generation may give a new link.",
-        )
-    if answer.status_code >= 500:
-        raise _CutShortError(f"The asset's server failed ({answer.status_code}).")
-    if answer.status_code != 200:
-        raise FileError(f"The asset's server answered {answer.status_code}.")
-    if answer.headers.get("content-encoding", "identity") != "identity":
-        raise FileError("The asset came compressed, which was not asked for.")
-    said = answer.headers.get("content-length", "")
-    length = int(said) if said.isdecimal() else None
-    if length is not None and length > MOST_BYTES:
-        raise FileError(f"The asset is larger than {MOST_BYTES // 1024**3} GB.")
-    return length
+            f"The file cannot be saved in {folder}: {error.strerror or type(error).__name__}.",
+            "Free some space there, or set LUMA_OUTPUT_DIR to a folder that can be written.",
+        ) from error
 
 
-def _check_space(folder: Path, length: int | None) -> None:
-    there = next(one for one in (folder, *folder.parents) if one.exists())
-    if shutil.disk_usage(there).free < (length or 0) + _SPARE_BYTES:
-        raise FileError(f"There is not enough free space in {folder}.", "Free some, or set LUMA_OUTPUT_DIR elsewhere.")
+def _wanted(generation: Generation, asset: Asset | None) -> Asset:
+    return asset or ("image" if generation.is_picture else "video")
 
 
 def link(generation: Generation, asset: Asset | None) -> str:
@@ -210,7 +233,7 @@ def link(generation: Generation, asset: Asset | None) -> str:
         "image": assets and assets.image,
         "preview": assets and assets.progress_video,
     }
-    wanted: Asset = asset or ("image" if generation.is_picture else "video")
+    wanted = _wanted(generation, asset)
     found = links[wanted]
     if found:
         return found
@@ -222,11 +245,3 @@ def link(generation: Generation, asset: Asset | None) -> str:
         f"Generation {generation.id} is still {quoted(generation.state, 40)}, so it has no {wanted}.",
         f'Wait for it first: wait_for_generation(generation_ids=["{generation.id}"]).',
     )
-
-
-def name_for(generation: Generation) -> str:
-    """A file name, without ending, from the prompt and the id."""
-    prompt = generation.request.get("prompt")
-    said = safe_name(prompt if isinstance(prompt, str) else "")
-    begun = safe_name(generation.id)[:8]
-    return f"{said[: LONGEST_NAME - 9].rstrip('-')}-{begun}" if said else f"{safe_name(generation.kind)}-{begun}"

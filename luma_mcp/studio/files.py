@@ -22,9 +22,13 @@ _HEAD_BYTES = 16
 # Names that Windows keeps for devices, with any extension.
 _DEVICES = frozenset({"CON", "PRN", "AUX", "NUL", *(f"{port}{n}" for port in ("COM", "LPT") for n in range(10))})
 
+# The kinds of ISO media files that are pictures: HEIC, which telephones make, and AVIF.
+_PICTURE_BRANDS = frozenset({b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1", b"avif", b"avis"})
+
 # Media types by file ending.
 MEDIA_TYPES = {
     "mp4": "video/mp4",
+    "mov": "video/quicktime",
     "jpg": "image/jpeg",
     "png": "image/png",
     "webp": "image/webp",
@@ -34,8 +38,8 @@ MEDIA_TYPES = {
 
 def sniff(head: bytes) -> str | None:
     """The file ending that the first bytes call for; None if they begin neither a picture nor a clip."""
-    if head[4:8] == b"ftyp":
-        return "mp4"
+    if head[4:8] == b"ftyp" and head[8:12] not in _PICTURE_BRANDS:
+        return "mov" if head[8:12] == b"qt  " else "mp4"
     if head.startswith(b"\xff\xd8\xff"):
         return "jpg"
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -94,6 +98,17 @@ class PartFile:
             raise FileError(f"The asset is larger than {MOST_BYTES // 1024**3} GB.")
         await anyio.to_thread.run_sync(self._append, block)
 
+    @property
+    def folder(self) -> Path:
+        """Where it lies."""
+        return self._path.parent
+
+    async def start_over(self) -> None:
+        """Throw away what is written."""
+        self._head, self.size, self._sha256 = b"", 0, hashlib.sha256()
+        await anyio.to_thread.run_sync(self._file.truncate, 0)
+        self._file.seek(0)
+
     def _append(self, block: bytes) -> None:
         self._sha256.update(block)
         self._file.write(block)
@@ -124,8 +139,24 @@ class PartFile:
         """Whether the file that has the name already is this very one."""
         if other.is_symlink() or not other.is_file() or other.stat().st_size != self.size:
             return False
-        with other.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == self.sha256
+        return digest(other) == self.sha256
+
+
+def write_beside(file: Path, ending: str, text: str) -> None:
+    """Write a text beside a file, under its name and one ending more, unless there is one already. Raises: OSError."""
+    part = file.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        with part.open("x", encoding="utf-8") as writing:
+            writing.write(text)
+        _put(part, file.with_name(file.name + ending))
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def digest(path: Path) -> str:
+    """The SHA-256 of a file, in hex. Raises: OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _put(source: Path, target: Path) -> bool:
@@ -144,8 +175,8 @@ def _put(source: Path, target: Path) -> bool:
     return True
 
 
-def safe_name(text: str) -> str:
+def safe_name(text: str, *, longest: int = LONGEST_NAME) -> str:
     """Words as a file name that every operating system takes; empty if nothing of them can be used."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
-    name = re.sub(r"[^a-z0-9]+", "-", plain.lower()).strip("-")[:LONGEST_NAME].rstrip("-")
+    name = re.sub(r"[^a-z0-9]+", "-", plain.lower()).strip("-")[:longest].rstrip("-")
     return f"{name}-" if name.upper() in _DEVICES else name

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 import anyio
 import anyio.to_thread
+from pydantic_core import from_json
 
 from luma_mcp.luma.errors import BudgetError, LedgerError
 
@@ -72,6 +73,8 @@ CREATE TABLE purchases (
 CREATE INDEX purchases_by_state ON purchases (account, state, sent_at);
 CREATE INDEX purchases_by_fingerprint ON purchases (account, fingerprint, sent_at);
 """
+# What a request was made from stands in the book beside what was said to Luma, which hears of it only by links.
+MADE_FROM = "made_from"
 _COLUMNS = "fingerprint, signature, request, kind, micros, basis, id, state, generation_id, delivered, process, sent_at"
 
 
@@ -227,6 +230,14 @@ class Ledger:
         """Those of the ids that a row has already."""
         rows = await self._rows(f"generation_id IN ({_marks(generation_ids)})", *generation_ids)
         return {row.generation_id for row in rows if row.generation_id}
+
+    async def made_from(self, generation_id: str) -> tuple[str, ...]:
+        """The generations that one was bought to work on; none if it is not in the book, or the book cannot be read."""
+        try:
+            rows = await self._rows("generation_id = ?", generation_id)
+        except LedgerError:
+            return ()
+        return tuple(one for row in rows for one in from_json(row.request).get(MADE_FROM, ()))
 
     def age_seconds(self, row: Row) -> float:
         """How long ago it was sent; negative if the clock was set back since."""

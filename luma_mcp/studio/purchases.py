@@ -31,7 +31,7 @@ from luma_mcp.luma.models import (
 from luma_mcp.luma.prices import Basis, Footage, Price, price_of
 from luma_mcp.studio import adoption
 from luma_mcp.studio.clock import Clock
-from luma_mcp.studio.ledger import Entry, Ledger, Row, Spending, State
+from luma_mcp.studio.ledger import MADE_FROM, Entry, Ledger, Row, Spending, State
 from luma_mcp.studio.recovery import Finding, Recovery, may_be_alive, this_process
 
 _log = logging.getLogger(__name__)
@@ -58,10 +58,11 @@ class Budget:
 
 @dataclass(frozen=True)
 class Quote:
-    """A request that Luma would take, and what it would cost."""
+    """A request that Luma would take, and what it would cost. `made_from` are the generations that it works on."""
 
     request: Request
     price: Price
+    made_from: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -106,14 +107,14 @@ class Purchases:
         self._under_way: set[int] = set()
         self._handed_over: dict[str, _HandedOver] = {}
 
-    def quote(self, request: Request, source: Footage | None = None) -> Quote:
+    def quote(self, request: Request, source: Footage | None = None, made_from: tuple[str, ...] = ()) -> Quote:
         """Say what a request would cost; nothing is sent.
 
         Raises:
             InvalidRequestError: Luma would refuse it.
         """
         rules.check(request)
-        return Quote(replace(request, callback_url=self._callback_url), price_of(request, source))
+        return Quote(replace(request, callback_url=self._callback_url), price_of(request, source), made_from)
 
     def needs_confirmation(self, quote: Quote) -> bool:
         """Whether the person wants to be asked first."""
@@ -159,6 +160,11 @@ class Purchases:
                 if generation.is_final:
                     await self._recovery.note_end(handed.row, generation)
                     del self._handed_over[generation.id]
+
+    async def made_from(self, generation: Generation) -> tuple[str, ...]:
+        """The generations that one was made from, as far as Luma's echo and the book tell."""
+        noted = await self._ledger.made_from(generation.id)
+        return tuple(dict.fromkeys((*adoption.generations_named_in(generation.request), *noted)))
 
     async def close(self) -> None:
         """What was handed over has arrived: the client has closed in good order."""
@@ -326,7 +332,7 @@ def _entry(quote: Quote) -> Entry:
     return Entry(
         fingerprint=adoption.fingerprint(quote.request),
         signature=adoption.signature(quote.request),
-        request=wire.as_json(said),
+        request=wire.as_json(said | {MADE_FROM: quote.made_from} if quote.made_from else said),
         kind=said["generation_type"],
         micros=round(quote.price.usd * 1e6),
         basis=quote.price.basis,

@@ -1,11 +1,12 @@
 """What tools say of generations and purchases: the API's facts, our names, and the tool that goes on from there."""
 
-from typing import Any, Literal
+from typing import Any
 
 from luma_mcp.luma import wire
 from luma_mcp.luma.models import Generation
-from luma_mcp.luma.prices import Price, price_of_echo
+from luma_mcp.luma.prices import Basis, Price, price_of_echo
 from luma_mcp.studio.purchases import Purchase, Quote
+from luma_mcp.tools._offers import offers_of
 from luma_mcp.tools._toolset import Answer
 
 _LONGEST_PROMPT_SHOWN = 200
@@ -25,7 +26,6 @@ class GenerationAnswer(Answer):
     prompt: str | None = None
     price_usd: float | None = None
     created_at: str | None = None
-    next: str | None = None
 
     def say(self) -> str:
         price = f", {Price(self.price_usd, 'published')}" if self.price_usd is not None else ""
@@ -34,19 +34,24 @@ class GenerationAnswer(Answer):
             lines.append(f"Luma's reason: {self.failure_reason!r}. Luma refunds failed generations.")
         links = {"Video": self.video_url, "Image": self.image_url, "Preview": self.preview_url}
         lines += [f"{name}: {url}" for name, url in links.items() if url]
-        if self.next:
-            lines.append(f"Next: {self.next}")
         return "\n".join(lines)
+
+
+class OneGenerationAnswer(GenerationAnswer):
+    """One generation, and what goes on from it."""
+
+    next: str
+
+    def say(self) -> str:
+        return f"{super().say()}\nNext: {self.next}"
 
 
 class PurchaseAnswer(Answer):
     """Something bought, or in a dry run, what would be."""
 
     dry_run: bool
-    kind: str
-    model: str | None = None
     price_usd: float
-    price_basis: Literal["published", "assumed"]
+    price_is_assumed: bool | None = None
     generation_id: str | None = None
     state: str | None = None
     request: str | None = None
@@ -54,19 +59,26 @@ class PurchaseAnswer(Answer):
     next: str
 
     def say(self) -> str:
-        price = f"{Price(self.price_usd, self.price_basis)} ({self.price_basis})"
+        basis: Basis = "assumed" if self.price_is_assumed else "published"
+        price = f"{Price(self.price_usd, basis)} ({basis})"
         if self.dry_run:
             return f"Dry run, nothing was bought. Price: {price}.\nRequest: {self.request}\nNext: {self.next}"
         how = "Bought before and found again, not bought twice:" if self.adopted else "Bought"
-        return f"{how} {self.generation_id} ({self.kind}), now {self.state}. Price: {price}.\nNext: {self.next}"
+        return f"{how} {self.generation_id}, now {self.state}. Price: {price}.\nNext: {self.next}"
 
 
-def of_generation(generation: Generation, *, brief: bool = False) -> GenerationAnswer:
-    """What is known of a generation. `brief` leaves out what goes on next, for lists."""
+def of_one(generation: Generation) -> OneGenerationAnswer:
+    """What is known of a generation, and the tool that goes on from there."""
+    told = of_generation(generation)
+    return OneGenerationAnswer(**told.model_dump(), next=_next(generation)).offering(told.offers)
+
+
+def of_generation(generation: Generation) -> GenerationAnswer:
+    """What is known of a generation."""
     assets = generation.assets
     price = price_of_echo(generation)
     prompt = generation.request.get("prompt")
-    return GenerationAnswer(
+    answer = GenerationAnswer(
         generation_id=generation.id,
         state=wire.quoted(generation.state, 40),
         kind=wire.quoted(generation.kind, 40),
@@ -78,8 +90,8 @@ def of_generation(generation: Generation, *, brief: bool = False) -> GenerationA
         prompt=_quoted(prompt, _LONGEST_PROMPT_SHOWN) if isinstance(prompt, str) else None,
         price_usd=price.usd if price else None,
         created_at=generation.created_at.isoformat() if generation.created_at else None,
-        next=None if brief else _next(generation),
     )
+    return answer.offering(offers_of(generation))
 
 
 def of_quote(quote: Quote) -> PurchaseAnswer:
@@ -87,10 +99,8 @@ def of_quote(quote: Quote) -> PurchaseAnswer:
     said = wire.body(quote.request)
     return PurchaseAnswer(
         dry_run=True,
-        kind=said["generation_type"],
-        model=said.get("model"),
         price_usd=quote.price.usd,
-        price_basis=quote.price.basis,
+        price_is_assumed=_is_assumed(quote.price),
         request=f"POST {wire.endpoint(quote.request)} {wire.as_json(said)}",
         next="call again without dry_run to buy it.",
     )
@@ -101,15 +111,17 @@ def of_purchase(purchase: Purchase) -> PurchaseAnswer:
     generation = purchase.generation
     return PurchaseAnswer(
         dry_run=False,
-        kind=wire.quoted(generation.kind, 40),
-        model=_quoted(generation.model, 60),
         price_usd=purchase.price.usd,
-        price_basis=purchase.price.basis,
+        price_is_assumed=_is_assumed(purchase.price),
         generation_id=generation.id,
         state=wire.quoted(generation.state, 40),
         adopted=purchase.adopted or None,
         next=_next(generation),
     )
+
+
+def _is_assumed(price: Price) -> bool | None:
+    return price.basis == "assumed" or None
 
 
 def settled(answer: dict[str, Any], generation: Generation) -> PurchaseAnswer:

@@ -30,7 +30,7 @@ def _plain(node: Schema, definitions: Schema) -> Schema:
             return _plain({**arms[0], **rest}, definitions)
     plain: Schema = {}
     for key, value in node.items():
-        if key in _NOISE or (key == "default" and value in (None, [], "")):
+        if key in _NOISE or (key == "default" and (value in (None, [], "") or value is False)):
             continue
         if key == "const":
             plain["enum"] = [value]

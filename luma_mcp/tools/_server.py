@@ -39,7 +39,7 @@ class StudioServer(MCPServer[Studio]):
 
     def _tool(self, name: str) -> Tool:
         if name not in self._made:
-            self._made[name] = build(self._declared[name], self._studio)
+            self._made[name] = build(self._declared[name], self._studio, self._declared)
         return self._made[name]
 
 
@@ -51,4 +51,5 @@ def _definition(tool: Tool) -> Definition:
         input_schema=tool.parameters,
         output_schema=tool.output_schema,
         annotations=tool.annotations,
+        _meta=tool.meta,
     )

@@ -5,24 +5,37 @@ effect and schemas; its arguments are made strict; what it returns becomes struc
 `LumaError`s become the errors that a model reads. Nothing else in this package knows how MCP wants a tool.
 """
 
+import base64
 import functools
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Protocol, Self, get_args, get_origin, get_type_hints
 
+from mcp.server.apps import client_supports_apps
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
 from mcp.server.mcpserver.tools import Tool
 from mcp.server.mcpserver.utilities.func_metadata import FuncMetadata
-from mcp.types import CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
-from pydantic import BaseModel, ConfigDict, ValidationError
+from mcp.types import (
+    CallToolResult,
+    ContentBlock,
+    ImageContent,
+    InputRequiredResult,
+    TextContent,
+    ToolAnnotations,
+)
+from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 from pydantic_core import ErrorDetails
 
 from luma_mcp.luma.errors import LumaError
 from luma_mcp.studio import Studio
 from luma_mcp.tools._caller import AnswerNeeded, ContextCaller
 from luma_mcp.tools._schema import simplified
+
+APP_URI = "ui://luma/view"
+# In `_meta` of a result, which a host passes to the app and not to the model.
+OFFERS = "dream-machine-mcp/offers"
 
 
 class Caller(Protocol):
@@ -42,14 +55,50 @@ class Caller(Protocol):
         ...
 
 
+class Offer(BaseModel):
+    """Something that can be done with a generation: a button of the app."""
+
+    model_config = ConfigDict(defer_build=True)
+
+    generation_id: str
+    action: Literal["extend", "upscale", "add audio", "animate", "variation"]
+    tool: str
+    arguments: dict[str, Any]
+    price_usd: float
+    price_basis: Literal["published", "assumed"]
+    prompt: Literal["required", "optional"] | None = None
+    """Whether the person should be asked for words first."""
+
+
 class Answer(BaseModel):
     """What a tool returns. Its fields are the structured content, absent ones left out; `say` is the text."""
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=(), defer_build=True)
 
+    _jpeg: bytes | None = PrivateAttr(None)
+    _offers: tuple[Offer, ...] = PrivateAttr(())
+
     def say(self) -> str:
         """The same for clients that show only text."""
         raise NotImplementedError
+
+    def showing(self, jpeg: bytes | None) -> Self:
+        """The same with a picture beside the text. It is never in the structured content, which would double it."""
+        self._jpeg = jpeg
+        return self
+
+    def offering(self, offers: Iterable[Offer]) -> Self:
+        """The same with what a person may do next: for the buttons of the app, not for the model."""
+        self._offers = tuple(offers)
+        return self
+
+    @property
+    def jpeg(self) -> bytes | None:
+        return self._jpeg
+
+    @property
+    def offers(self) -> tuple[Offer, ...]:
+        return self._offers
 
 
 ToolFunction = Callable[..., Awaitable[Answer]]
@@ -57,22 +106,27 @@ ToolFunction = Callable[..., Awaitable[Answer]]
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """A function that is to be a tool. Its docstring is the description, its name the name."""
+    """A function that is to be a tool. Its docstring is the description, its name the name.
+
+    `shown` says that hosts with MCP Apps show its answers in the app.
+    """
 
     function: ToolFunction
     title: str
     effect: ToolAnnotations
+    shown: bool = False
 
 
-def build(declared: Declared, studio: Studio) -> Tool:
-    """The tool, working with that studio."""
+def build(declared: Declared, studio: Studio, offered: Collection[str]) -> Tool:
+    """The tool, working with that studio. `offered` are the names of all tools that this server has."""
     function = declared.function
     tool = StudioTool.from_function(
-        _bound(function, studio),
+        _bound(function, studio, offered),
         name=function.__name__,
         title=declared.title,
         description=inspect.cleandoc(function.__doc__ or ""),
         annotations=declared.effect,
+        meta={"ui": {"resourceUri": APP_URI}} if declared.shown else None,
         structured_output=False,
     )
     tool.parameters = simplified(tool.parameters)
@@ -86,7 +140,7 @@ def _schema_of(answer: type[Answer]) -> dict[str, Any]:
     return simplified(answer.model_json_schema())
 
 
-def _bound(function: ToolFunction, studio: Studio) -> Callable[..., Awaitable[Any]]:
+def _bound(function: ToolFunction, studio: Studio, offered: Collection[str]) -> Callable[..., Awaitable[Any]]:
     """The function as the SDK wants it: the studio is given, the context is asked for, the result is MCP's."""
     signature = inspect.signature(function)
     hints = get_type_hints(function, include_extras=True)
@@ -103,7 +157,11 @@ def _bound(function: ToolFunction, studio: Studio) -> Callable[..., Awaitable[An
             return needed.question
         except LumaError as error:
             raise ToolError(error.in_full) from error
-        return as_result(answer)
+        result = as_result(answer)
+        offers = [one for one in answer.offers if one.tool in offered] if client_supports_apps(ctx) else []
+        if offers:
+            result.meta = {OFFERS: [one.model_dump(mode="json", exclude_none=True) for one in offers]}
+        return result
 
     given = [
         parameter.replace(annotation=hints[name]) for name, parameter in signature.parameters.items() if name not in own
@@ -120,8 +178,12 @@ def _bound(function: ToolFunction, studio: Studio) -> Callable[..., Awaitable[An
 
 def as_result(answer: Answer) -> CallToolResult:
     """An answer as MCP carries it: structured, and as text."""
+    content: list[ContentBlock] = [TextContent(type="text", text=answer.say())]
+    if answer.jpeg is not None:
+        data = base64.b64encode(answer.jpeg).decode()
+        content.append(ImageContent(type="image", data=data, mime_type="image/jpeg"))
     return CallToolResult(
-        content=[TextContent(type="text", text=answer.say())],
+        content=content,
         structured_content=answer.model_dump(mode="json", exclude_none=True),
     )
 

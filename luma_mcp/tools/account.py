@@ -39,7 +39,7 @@ class WordsAnswer(Answer):
     """A list of words."""
 
     words: list[str]
-    from_luma: Annotated[bool, Field(description="false: Luma did not answer.")]
+    from_luma: Annotated[bool, Field(description="Else built in.")]
 
     def say(self) -> str:
         origin = "" if self.from_luma else " (Luma did not answer; this is the list known in 2026)"

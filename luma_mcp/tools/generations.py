@@ -9,7 +9,7 @@ from luma_mcp.luma import wire
 from luma_mcp.luma.models import Generation
 from luma_mcp.studio import Studio
 from luma_mcp.studio.watch import Look, Until, pace_of
-from luma_mcp.tools._answers import GenerationAnswer, of_generation
+from luma_mcp.tools._answers import GenerationAnswer, OneGenerationAnswer, of_generation, of_one
 from luma_mcp.tools._arguments import GenerationId, GenerationIds
 from luma_mcp.tools._effects import DELETES, READS
 from luma_mcp.tools._money import spending
@@ -23,7 +23,7 @@ _MOST_LOOKED_THROUGH = 200
 class WaitAnswer(Answer):
     """How the generations stand after waiting."""
 
-    done: Annotated[bool, Field(description="false: call again.")]
+    done: bool
     waited_seconds: float
     generations: list[GenerationAnswer]
     next: str
@@ -31,7 +31,7 @@ class WaitAnswer(Answer):
     def say(self) -> str:
         heading = "Done" if self.done else "Not done yet"
         lines = [f"{heading} after {self.waited_seconds:.0f} s."]
-        lines += [one.model_copy(update={"next": None}).say() for one in self.generations]
+        lines += [one.say() for one in self.generations]
         return "\n".join([*lines, f"Next: {self.next}"])
 
 
@@ -62,11 +62,11 @@ class DeletedAnswer(Answer):
         return f"{self.generation_id} is deleted at Luma. Files that were downloaded stay."
 
 
-async def get_generation(studio: Studio, generation_id: GenerationId) -> GenerationAnswer:
+async def get_generation(studio: Studio, generation_id: GenerationId) -> OneGenerationAnswer:
     """How a generation stands, with links to what was made."""
     generation = await studio.luma.get_generation(generation_id)
     await studio.purchases.observe(generation)
-    return of_generation(generation)
+    return of_one(generation)
 
 
 async def wait_for_generation(
@@ -115,12 +115,9 @@ def waited(generations: Sequence[Generation], until: str, seconds: float) -> Wai
         then = f"download_generation(generation_ids={_listed(completed)}) saves the files."
     else:
         then = "change the request before trying again."
-    return WaitAnswer(
-        done=done,
-        waited_seconds=round(seconds, 1),
-        generations=[of_generation(one, brief=True) for one in generations],
-        next=then,
-    )
+    told = [of_generation(one) for one in generations]
+    answer = WaitAnswer(done=done, waited_seconds=round(seconds, 1), generations=told, next=then)
+    return answer.offering(offer for one in told for offer in one.offers)
 
 
 def _listed(ids: list[str]) -> str:
@@ -146,8 +143,9 @@ async def list_generations(
         return state in (None, generation.state) and kind in (None, generation.kind)
 
     found, next_offset = await _look_through(studio, offset, limit, fits)
-    told = [of_generation(one, brief=True) for one in found]
-    return ListAnswer(generations=told, next_offset=next_offset, **await spending(studio))
+    told = [of_generation(one) for one in found]
+    answer = ListAnswer(generations=told, next_offset=next_offset, **await spending(studio))
+    return answer.offering(offer for one in told for offer in one.offers)
 
 
 async def _look_through(
@@ -175,8 +173,8 @@ async def delete_generation(studio: Studio, generation_id: GenerationId) -> Dele
 
 
 TOOLS = (
-    Declared(get_generation, "Get a generation", READS),
-    Declared(wait_for_generation, "Wait for generations", READS),
-    Declared(list_generations, "List generations", READS),
+    Declared(get_generation, "Get a generation", READS, shown=True),
+    Declared(wait_for_generation, "Wait for generations", READS, shown=True),
+    Declared(list_generations, "List generations", READS, shown=True),
     Declared(delete_generation, "Delete a generation", DELETES),
 )

@@ -6,15 +6,16 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from luma_mcp.luma.models import AspectRatio, ImageFormat, ImageReference, ImageRequest, Placement, ReframeImageRequest
 from luma_mcp.studio import Studio
+from luma_mcp.studio.media import Sources
 from luma_mcp.tools._answers import PurchaseAnswer
 from luma_mcp.tools._arguments import DryRun, ImageModelName, Pixels, Prompt, Ratio
-from luma_mcp.tools._buying import buy
+from luma_mcp.tools._buying import buy, sources_for
 from luma_mcp.tools._effects import SPENDS
 from luma_mcp.tools._toolset import Caller, Declared
 
 
 class Reference(BaseModel):
-    """A picture to go by (https URL or image generation id), and how much, 0 to 1."""
+    """A picture to go by, and how much, 0 to 1."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -34,7 +35,10 @@ async def create_image(
     format: Format = None,  # noqa: A002 - the API's word
     image_refs: Annotated[
         list[Reference] | None,
-        Field(max_length=4, description="Pictures to go by: https URLs or image generation ids."),
+        Field(
+            max_length=4,
+            description="Pictures to go by; sources as in create_video.",
+        ),
     ] = None,
     style_refs: Annotated[list[Reference] | None, Field(max_length=4, description="Pictures for the style.")] = None,
     character_images: Annotated[list[str] | None, Field(max_length=4, description="Pictures of one person.")] = None,
@@ -44,23 +48,26 @@ async def create_image(
     dry_run: DryRun = False,
 ) -> PurchaseAnswer:
     """Make a picture from words, from reference pictures, or by changing one. Costs money."""
+    find = sources_for(studio, dry_run=dry_run)
     request = ImageRequest(
         model=model,
         prompt=prompt,
         aspect_ratio=aspect_ratio or "16:9",
         format=format,
-        image_ref=await _references(studio, image_refs),
-        style_ref=await _references(studio, style_refs),
-        character_images=tuple([await studio.sources.picture(one) for one in character_images or []]),
-        modify_image_ref=(await _references(studio, [modify_image]))[0] if modify_image else None,
+        image_ref=await _references(find, image_refs),
+        style_ref=await _references(find, style_refs),
+        character_images=tuple([await find.picture(one) for one in character_images or []]),
+        modify_image_ref=(await _references(find, [modify_image]))[0] if modify_image else None,
     )
-    return await buy(studio, caller, request, dry_run=dry_run)
+    references = [one.source for one in (*(image_refs or ()), *(style_refs or ()), modify_image) if one]
+    named = (*references, *(character_images or ()))
+    return await buy(studio, caller, request, sources=named, dry_run=dry_run)
 
 
 async def reframe_image(
     studio: Studio,
     caller: Caller,
-    source: Annotated[str, Field(description="Picture, at most 10 MB: https URL or image generation id.")],
+    source: Annotated[str, Field(description="Picture, at most 10 MB, as in create_video.")],
     aspect_ratio: Annotated[AspectRatio, Field(description="New ratio.")],
     prompt: Prompt = None,
     format: Format = None,  # noqa: A002 - the API's word
@@ -78,7 +85,7 @@ async def reframe_image(
     """Give a picture another ratio by painting around it; without pixels it is fitted in, centred. Costs money."""
     request = ReframeImageRequest(
         model=model,
-        media=await studio.sources.picture(source),
+        media=await sources_for(studio, dry_run=dry_run).picture(source),
         aspect_ratio=aspect_ratio,
         prompt=prompt,
         format=format,
@@ -86,11 +93,11 @@ async def reframe_image(
             grid_position_x, grid_position_y, x_start, x_end, y_start, y_end, resized_width, resized_height
         ),
     )
-    return await buy(studio, caller, request, dry_run=dry_run)
+    return await buy(studio, caller, request, sources=(source,), dry_run=dry_run)
 
 
-async def _references(studio: Studio, given: list[Reference] | None) -> tuple[ImageReference, ...]:
-    return tuple([ImageReference(await studio.sources.picture(one.source), one.weight) for one in given or []])
+async def _references(find: Sources, given: list[Reference] | None) -> tuple[ImageReference, ...]:
+    return tuple([ImageReference(await find.picture(one.source), one.weight) for one in given or []])
 
 
 TOOLS = (

@@ -15,10 +15,9 @@ from luma_mcp.luma.models import (
     ReframeVideoRequest,
     Resolution,
     UpscaleRequest,
-    VideoModel,
     VideoRequest,
 )
-from luma_mcp.luma.prices import VIDEO_RATES, footage_of
+from luma_mcp.luma.prices import LONGEST_TO_MODIFY, LONGEST_TO_REFRAME, footage_of, sold_model_of
 from luma_mcp.studio import Studio
 from luma_mcp.tools._answers import PurchaseAnswer
 from luma_mcp.tools._arguments import (
@@ -33,13 +32,15 @@ from luma_mcp.tools._arguments import (
     Ratio,
     VideoModelName,
 )
-from luma_mcp.tools._buying import buy
+from luma_mcp.tools._buying import buy, sources_for
 from luma_mcp.tools._effects import SPENDS
 from luma_mcp.tools._toolset import Caller, Declared
 
 Frame = Annotated[
     str | None,
-    Field(description="Picture or clip to join: https URL of a picture, or generation id."),
+    Field(
+        description="https URL or path of a picture, or a generation id: a clip is joined on. ID#last is a frame of it."
+    ),
 ]
 
 
@@ -58,6 +59,7 @@ async def create_video(
     dry_run: DryRun = False,
 ) -> PurchaseAnswer:
     """Make a video from words, from a start and end picture, or between earlier clips. Costs money."""
+    find = sources_for(studio, dry_run=dry_run)
     request = VideoRequest(
         model=model,
         prompt=prompt,
@@ -65,11 +67,11 @@ async def create_video(
         resolution=resolution or "720p",
         duration=duration or "5s",
         loop=loop,
-        frame0=await studio.sources.keyframe(start_frame) if start_frame else None,
-        frame1=await studio.sources.keyframe(end_frame) if end_frame else None,
+        frame0=await find.keyframe(start_frame) if start_frame else None,
+        frame1=await find.keyframe(end_frame) if end_frame else None,
         concepts=tuple(concepts or ()),
     )
-    return await buy(studio, caller, request, dry_run=dry_run)
+    return await buy(studio, caller, request, sources=(start_frame, end_frame), dry_run=dry_run)
 
 
 async def extend_video(
@@ -86,13 +88,14 @@ async def extend_video(
     dry_run: DryRun = False,
 ) -> PurchaseAnswer:
     """Make a new clip that goes on from a completed one, or leads up to it, in the same form. Costs money."""
-    clip = await studio.sources.video(generation_id)
+    find = sources_for(studio, dry_run=dry_run)
+    clip = await find.video(generation_id)
     itself = GenerationKeyframe(clip.id)
-    other = await studio.sources.keyframe(end_frame) if end_frame else None
+    other = await find.keyframe(end_frame) if end_frame else None
     forward = direction == "forward"
     asked = clip.request
     request = VideoRequest(
-        model=_model_of(clip.model, asked.get("model")),
+        model=sold_model_of(clip),
         prompt=prompt,
         aspect_ratio=asked.get("aspect_ratio"),
         resolution=asked.get("resolution"),
@@ -102,7 +105,7 @@ async def extend_video(
         frame1=other if forward else itself,
         concepts=tuple(concepts or ()),
     )
-    return await buy(studio, caller, request, dry_run=dry_run)
+    return await buy(studio, caller, request, sources=(generation_id, end_frame), dry_run=dry_run)
 
 
 async def modify_video(
@@ -116,15 +119,16 @@ async def modify_video(
     dry_run: DryRun = False,
 ) -> PurchaseAnswer:
     """Repaint a clip of at most 10 s (ray-2) or 15 s (ray-flash-2), 100 MB, keeping its motion. Costs money."""
-    clip = await studio.sources.clip(source)
+    find = sources_for(studio, dry_run=dry_run)
+    clip = await find.clip(source, longest_seconds=LONGEST_TO_MODIFY[model])
     request = ModifyVideoRequest(
         model=model,
         media=clip.url,
         mode=mode,
         prompt=prompt,
-        first_frame=await studio.sources.picture(first_frame) if first_frame else None,
+        first_frame=await find.picture(first_frame) if first_frame else None,
     )
-    return await buy(studio, caller, request, clip.footage, dry_run=dry_run)
+    return await buy(studio, caller, request, clip.footage, sources=(source, first_frame), dry_run=dry_run)
 
 
 async def reframe_video(
@@ -149,18 +153,19 @@ async def reframe_video(
 
     Without pixels it is fitted in, centred. Costs money.
     """
-    clip = await studio.sources.clip(source)
+    find = sources_for(studio, dry_run=dry_run)
+    clip = await find.clip(source, longest_seconds=LONGEST_TO_REFRAME[model])
     request = ReframeVideoRequest(
         model=model,
         media=clip.url,
         aspect_ratio=aspect_ratio,
         prompt=prompt,
-        first_frame=await studio.sources.picture(first_frame) if first_frame else None,
+        first_frame=await find.picture(first_frame) if first_frame else None,
         placement=Placement(
             grid_position_x, grid_position_y, x_start, x_end, y_start, y_end, resized_width, resized_height
         ),
     )
-    return await buy(studio, caller, request, clip.footage, dry_run=dry_run)
+    return await buy(studio, caller, request, clip.footage, sources=(source, first_frame), dry_run=dry_run)
 
 
 async def upscale_video(
@@ -173,7 +178,7 @@ async def upscale_video(
     """Make a larger copy of a completed video. A new generation; costs money."""
     clip = await studio.sources.video(generation_id)
     request = UpscaleRequest(generation_id=generation_id, resolution=resolution)
-    return await buy(studio, caller, request, footage_of(clip), dry_run=dry_run)
+    return await buy(studio, caller, request, footage_of(clip), sources=(generation_id,), dry_run=dry_run)
 
 
 async def add_audio(
@@ -187,15 +192,7 @@ async def add_audio(
     """Make a copy of a completed video with sound. A new generation; costs money."""
     clip = await studio.sources.video(generation_id)
     request = AddAudioRequest(generation_id=generation_id, prompt=prompt, negative_prompt=negative_prompt)
-    return await buy(studio, caller, request, footage_of(clip), dry_run=dry_run)
-
-
-def _model_of(*said: object) -> VideoModel:
-    """The model of the clip that is extended; one that is not sold any more gives way to ray-2."""
-    for model in said:
-        if model in VIDEO_RATES:
-            return model
-    return "ray-2"
+    return await buy(studio, caller, request, footage_of(clip), sources=(generation_id,), dry_run=dry_run)
 
 
 TOOLS = (

@@ -11,8 +11,9 @@ from support import BASE_URL
 
 from luma_mcp.luma.errors import FileError
 from luma_mcp.luma.models import Assets, Generation
-from luma_mcp.studio import downloads
+from luma_mcp.studio import fetching
 from luma_mcp.studio.downloads import Downloads, Kept
+from luma_mcp.studio.fetching import Fetching
 
 pytestmark = pytest.mark.anyio
 
@@ -22,9 +23,10 @@ ADDRESS = "93.184.216.34"
 Handler = Callable[[httpx.Request], httpx.Response]
 
 
-def generation(url: str = f"https://{HOST}/v.mp4", prompt: str = "a boat") -> Generation:
+def generation(url: str = f"https://{HOST}/v.mp4", prompt: str = "a boat", number: int = 0) -> Generation:
+    """Ids that begin alike, so that their files want the same name."""
     return Generation(
-        id="15b7abb1-3741-4b7e-9615-1f9a16c7442d",
+        id=f"15b7abb1-3741-4b7e-9615-1f9a16c7442{number:x}",
         state="completed",
         assets=Assets(video=url),
         request={"generation_type": "video", "prompt": prompt},
@@ -40,7 +42,12 @@ async def silent(_size: int, _length: int | None) -> None:
 
 
 async def keep(folder: Path, handler: Handler, wanted: Generation | None = None) -> Kept:
-    made = Downloads(lambda: folder, api_url=BASE_URL, transport=httpx.MockTransport(handler), look_up=look_up)
+    made_by = Fetching(api_url=BASE_URL, transport=httpx.MockTransport(handler), look_up=look_up)
+
+    async def ask_again(_generation_id: str) -> Generation:
+        return wanted or generation()
+
+    made = Downloads(lambda: folder, made_by, ask_again)
     try:
         return await made.keep(wanted or generation(), on_bytes=silent)
     finally:
@@ -135,7 +142,7 @@ async def test_a_download_that_breaks_off_is_begun_again(tmp_path: Path) -> None
     kept = await keep(tmp_path, always(short, httpx.ReadError("cut"), sent(MP4)))
 
     assert kept.size_bytes == len(MP4)
-    assert [one.name for one in tmp_path.iterdir()] == [kept.path.name]
+    assert {one.name for one in tmp_path.iterdir()} == {kept.path.name, f"{kept.path.name}.json"}
 
 
 @pytest.mark.parametrize(
@@ -175,7 +182,7 @@ async def test_an_endless_asset_is_cut(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 async def test_too_little_space_is_said_before_it_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(downloads, "_SPARE_BYTES", 10**18)
+    monkeypatch.setattr(fetching, "_SPARE_BYTES", 10**18)
     with pytest.raises(FileError, match="not enough free space"):
         await keep(tmp_path, always(sent(MP4)))
 
@@ -189,7 +196,7 @@ async def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
 
 
 async def test_a_download_that_takes_for_ever_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(downloads, "_WHOLE_SECONDS", 0.05)
+    monkeypatch.setattr(fetching, "_WHOLE_SECONDS", 0.05)
 
     async def drip() -> AsyncIterator[bytes]:
         yield MP4
@@ -218,8 +225,8 @@ async def test_a_cancelled_download_leaves_nothing_behind(tmp_path: Path) -> Non
 
 async def test_another_file_of_that_name_is_not_touched(tmp_path: Path) -> None:
     first = await keep(tmp_path, always(sent(MP4)))
-    second = await keep(tmp_path, always(sent(MP4 + b"more")))
-    third = await keep(tmp_path, always(sent(MP4 + b"even more")))
+    second = await keep(tmp_path, always(sent(MP4 + b"more")), generation(number=1))
+    third = await keep(tmp_path, always(sent(MP4 + b"even more")), generation(number=2))
 
     assert first.path.read_bytes() == MP4
     assert second.path.name == first.path.stem + "-2.mp4"
@@ -230,15 +237,16 @@ async def test_many_downloads_of_one_name_at_once_all_keep_theirs(tmp_path: Path
     contents = [MP4 + bytes([number]) for number in range(10)]
     kept: list[Kept] = []
 
-    async def one(content: bytes) -> None:
-        kept.append(await keep(tmp_path, always(sent(content))))
+    async def one(number: int) -> None:
+        kept.append(await keep(tmp_path, always(sent(contents[number])), generation(number=number)))
 
     async with anyio.create_task_group() as tasks:
-        for content in contents:
-            tasks.start_soon(one, content)
+        for number in range(10):
+            tasks.start_soon(one, number)
 
     assert sorted(file.path.read_bytes() for file in kept) == sorted(contents)
-    assert len(list(tmp_path.iterdir())) == 10
+    assert len(list(tmp_path.glob("*.mp4"))) == len(list(tmp_path.glob("*.json"))) == 10
+    assert not list(tmp_path.glob(".*"))
 
 
 async def test_a_link_by_the_files_name_is_not_followed(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from luma_mcp.luma.models import Generation
-from luma_mcp.studio.downloads import name_for
 from luma_mcp.studio.files import PartFile, safe_name, sniff
+from luma_mcp.studio.naming import Naming
 
 pytestmark = pytest.mark.anyio
 
@@ -44,7 +44,7 @@ def test_no_text_makes_an_unsafe_name(text: str) -> None:
 
 @given(st.text(), st.text(alphabet="0123456789abcdef-", min_size=1, max_size=36))
 def test_every_generation_has_a_name(prompt: str, generation_id: str) -> None:
-    name = name_for(Generation(id=generation_id, request={"prompt": prompt}))
+    name = str(Naming().path_for(Generation(id=generation_id, request={"prompt": prompt})))
 
     assert 2 <= len(name) <= 60
     assert os.sep not in name
@@ -53,8 +53,8 @@ def test_every_generation_has_a_name(prompt: str, generation_id: str) -> None:
 def test_a_prompt_without_letters_gives_way_to_the_kind() -> None:
     generation = Generation(id="15b7abb1-3741", request={"generation_type": "video", "prompt": "夜の海"})
 
-    assert name_for(generation) == "video-15b7abb1"
-    assert name_for(Generation(id="15b7abb1-3741", request={"prompt": 5})) == "video-15b7abb1"
+    assert str(Naming().path_for(generation)) == "video-15b7abb1"
+    assert str(Naming().path_for(Generation(id="15b7abb1-3741", request={"prompt": 5}))) == "video-15b7abb1"
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Sources, where the answer depends on what Luma holds."""
 
+from dataclasses import replace
+
 import pytest
 from support import InMemory
 
@@ -7,34 +9,36 @@ from luma_mcp.emulator.app import Emulator
 from luma_mcp.luma.client import LumaClient
 from luma_mcp.luma.errors import InvalidRequestError
 from luma_mcp.luma.models import ImageKeyframe
-from luma_mcp.studio.media import Sources
+from luma_mcp.studio import Studio
 
 pytestmark = pytest.mark.anyio
 
 
-async def test_a_url_is_taken_as_it_is_without_asking_luma(luma: LumaClient, transport: InMemory) -> None:
+async def test_a_url_is_taken_as_it_is_without_asking_luma(studio: Studio, transport: InMemory) -> None:
     url = " https://example.com/a%20b.png?x=1#y "
 
-    assert await Sources(luma).keyframe(url) == ImageKeyframe(url.strip())
-    assert (await Sources(luma).clip("https://example.com/a.mp4")).footage is None
+    assert await studio.sources.keyframe(url) == ImageKeyframe(url.strip())
+    assert (await studio.sources.clip("https://example.com/a.mp4", longest_seconds=10)).footage is None
     assert transport.requests == []
 
 
-async def test_a_plain_link_to_the_emulator_is_taken(luma: LumaClient) -> None:
+async def test_a_plain_link_to_the_emulator_is_taken(studio: Studio) -> None:
     assert (
-        await Sources(luma).picture("http://127.0.0.1:9/assets/x/image.jpg") == "http://127.0.0.1:9/assets/x/image.jpg"
+        await studio.sources.picture("http://127.0.0.1:9/assets/x/image.jpg") == "http://127.0.0.1:9/assets/x/image.jpg"
     )
 
 
 @pytest.mark.parametrize(
     "source", ["http://127.0.0.1:10/x", "https://me@example.com/a.png", "https://", "http://example.com"]
 )
-async def test_a_link_that_luma_should_not_read_is_refused(luma: LumaClient, source: str) -> None:
+async def test_a_link_that_luma_should_not_read_is_refused(studio: Studio, source: str) -> None:
     with pytest.raises(InvalidRequestError):
-        await Sources(luma).picture(source)
+        await studio.sources.picture(source)
 
 
-async def test_a_generation_whose_picture_is_gone_is_said(luma: LumaClient, emulator: Emulator, clock) -> None:
+async def test_a_generation_whose_picture_is_gone_is_said(
+    studio: Studio, luma: LumaClient, emulator: Emulator, clock
+) -> None:
     from luma_mcp.emulator.requests import ImageBody
 
     made = emulator.machine.accept(ImageBody(model="photon-1", prompt="a boat"))
@@ -48,4 +52,4 @@ async def test_a_generation_whose_picture_is_gone_is_said(luma: LumaClient, emul
             return bare
 
     with pytest.raises(InvalidRequestError, match="has no image any more"):
-        await Sources(Forgetful("t")).picture(made.id)
+        await replace(studio.sources, luma=Forgetful("t")).picture(made.id)

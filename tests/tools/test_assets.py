@@ -24,7 +24,7 @@ async def test_a_file_is_saved_and_told_in_full(agent: Agent, output: Path) -> N
     assert file["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
     assert (file["generation_id"], file["media_type"]) == (image, "image/png")
     assert file["url"].endswith("/image.png")
-    assert [one.name for one in output.iterdir()] == [path.name]
+    assert {one.name for one in output.iterdir()} == {path.name, f"{path.name}.json"}
 
 
 async def test_several_are_saved_and_what_cannot_be_is_said(agent: Agent) -> None:
@@ -60,7 +60,7 @@ async def test_saving_again_answers_the_same_file(agent: Agent, output: Path) ->
     again = await agent.call("download_generation", generation_ids=[image])
 
     assert once == again
-    assert len(list(output.iterdir())) == 1
+    assert len(list(output.glob("*.jpg"))) == 1
 
 
 async def test_a_folder_inside_is_made(agent: Agent, output: Path) -> None:
@@ -97,12 +97,24 @@ async def test_the_thumbnail_of_a_video_can_be_saved(agent: Agent) -> None:
     assert answer["files"][0]["path"].endswith("-image.jpg")
 
 
-async def test_an_expired_link_is_said_and_leaves_nothing(agent: Agent, emulator: Emulator, output: Path) -> None:
+async def test_an_asset_that_is_gone_for_good_is_said_and_leaves_nothing(
+    agent: Agent, emulator: Emulator, output: Path
+) -> None:
     image = await agent.make("create_image", prompt="a boat")
-    emulator.faults.append(Fault("expire", path="/assets/*"))
+    emulator.faults.append(Fault("expire", path="/assets/*", times=2))
 
     assert "its link has expired (403)" in await agent.refusal("download_generation", generation_ids=[image])
-    assert not output.exists()
+    assert list(output.iterdir()) == []
+
+
+async def test_an_expired_link_is_asked_for_anew(agent: Agent, emulator: Emulator) -> None:
+    image = await agent.make("create_image", prompt="a boat")
+    emulator.faults.append(Fault("expire", path="/assets/*"))
+    before = emulator.requests.count(("GET", f"/generations/{image}"))
+    answer = await agent.call("download_generation", generation_ids=[image])
+
+    assert Path(answer["files"][0]["path"]).stat().st_size == answer["files"][0]["size_bytes"]
+    assert emulator.requests.count(("GET", f"/generations/{image}")) == before + 2
 
 
 async def test_progress_counts_bytes(agent: Agent) -> None:

@@ -17,7 +17,7 @@ SNAPSHOT = Path(__file__).parent.parent / "snapshots" / "tools.json"
 ALL_TOOLS = {
     "create_video", "extend_video", "modify_video", "reframe_video", "upscale_video", "add_audio", "create_image",
     "reframe_image", "get_generation", "wait_for_generation", "list_generations", "delete_generation",
-    "download_generation", "get_credits", "ping", "list_concepts", "list_camera_motions",
+    "download_generation", "view_generation", "get_credits", "ping", "list_concepts", "list_camera_motions",
 }  # fmt: skip
 SPENDING = {
     "create_video", "extend_video", "modify_video", "reframe_video", "upscale_video", "add_audio", "create_image",

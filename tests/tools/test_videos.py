@@ -110,13 +110,13 @@ async def test_modify_takes_an_earlier_clip_and_knows_its_price(agent: Agent, em
     assert video in asked["media"]["url"]
     assert image in asked["first_frame"]["url"]
     assert modified["price_usd"] == 1.75
-    assert modified["price_basis"] == "published"
+    assert "price_is_assumed" not in modified
 
 
 async def test_modifying_a_clip_from_elsewhere_has_an_assumed_price(agent: Agent) -> None:
     shown = await agent.call("modify_video", source="https://example.com/a.mp4", mode="adhere_1", dry_run=True)
 
-    assert shown["price_basis"] == "assumed"
+    assert shown["price_is_assumed"]
     assert shown["price_usd"] > 1.75
 
 
@@ -141,7 +141,7 @@ async def test_upscale_and_audio_make_new_generations(agent: Agent, emulator: Em
     assert len({video, larger, sounding["generation_id"]}) == 3
     assert echo(emulator, larger)["resolution"] == "1080p"
     assert echo(emulator, sounding["generation_id"])["negative_prompt"] == "voices"
-    assert sounding["price_basis"] == "assumed"
+    assert sounding["price_is_assumed"]
 
 
 @pytest.mark.parametrize(

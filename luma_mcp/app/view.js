@@ -1,0 +1,355 @@
+"use strict";
+
+// ---- The host: JSON-RPC over postMessage (MCP Apps, 2026-01-26) ----
+
+const waiting = new Map();
+const listeners = {};
+let lastId = 0;
+let can = {};
+
+const post = (message) => parent.postMessage({ jsonrpc: "2.0", ...message }, "*");
+const tell = (method, params = {}) => post({ method, params });
+const ask = (method, params) => new Promise((resolve, reject) => {
+  const id = ++lastId;
+  waiting.set(id, { resolve, reject });
+  post({ id, method, params });
+});
+
+addEventListener("message", ({ source, data }) => {
+  if (source !== parent || data?.jsonrpc !== "2.0") return;
+  if (data.method === undefined) {
+    const call = waiting.get(data.id);
+    waiting.delete(data.id);
+    if (data.error) call?.reject(new Error(data.error.message || "the host refused"));
+    else call?.resolve(data.result);
+    return;
+  }
+  const answer = listeners[data.method]?.(data.params ?? {});
+  if (data.id === undefined) return;
+  if (data.method in listeners) post({ id: data.id, result: answer ?? {} });
+  else post({ id: data.id, error: { code: -32601, message: "Method not found" } });
+});
+
+/** Calls a tool through the host. What a tool refuses is thrown in the tool's own words. */
+async function callTool(name, args) {
+  const result = await ask("tools/call", { name, arguments: args });
+  if (result.isError) throw new Error(result.content?.find((part) => part.type === "text")?.text || "It was refused.");
+  return result;
+}
+
+// ---- What is known ----
+
+const OFFERS = "dream-machine-mcp/offers";
+const FINAL = ["completed", "failed"];
+const generations = new Map();   // by id, in the order in which they came
+const offers = new Map();        // by id
+const asked = new Set();         // links that were asked for anew already
+let chosen = null;
+let sheet = null;                // the contact sheet of what was viewed last: { id, src, alt }
+
+/** Takes in what a tool answered. */
+function take(result) {
+  const told = result?.structuredContent ?? {};
+  const found = told.generations ?? (told.generation_id ? [told] : []);
+  for (const one of found) generations.set(one.generation_id, { ...generations.get(one.generation_id), ...one });
+  for (const offer of result?._meta?.[OFFERS] ?? []) {
+    const others = (offers.get(offer.generation_id) ?? []).filter((one) => one.action !== offer.action);
+    offers.set(offer.generation_id, [...others, offer]);
+  }
+  const picture = result?.content?.find((part) => part.type === "image");
+  if (picture && told.generation_id) {
+    const moments = told.frame_seconds?.map((moment) => `${moment} s`).join(", ");
+    sheet = {
+      id: told.generation_id,
+      src: `data:${picture.mimeType};base64,${picture.data}`,
+      alt: moments ? `Frames at ${moments}` : "The picture, made small",
+    };
+  }
+  if (!generations.has(chosen) && found.length) chosen = found[0].generation_id;
+  draw();
+  follow();
+}
+
+// ---- Following what is not finished ----
+
+let following = false;
+let failures = 0;
+
+/** Waits, a few seconds at a time, for as long as something is dreaming and somebody is looking. */
+async function follow() {
+  if (following) return;
+  following = true;
+  for (;;) {
+    const ids = [...generations.values()].filter((one) => !FINAL.includes(one.state)).map((one) => one.generation_id);
+    if (!ids.length || !can.serverTools || failures >= 5) break;
+    if (document.visibilityState === "hidden") { await pause(3000); continue; }
+    try {
+      const result = await callTool("wait_for_generation",
+        { generation_ids: ids.slice(0, 20), until: "any", patience_seconds: 8 });
+      failures = 0;
+      take(result);
+      if (!result.structuredContent?.done) await pause(200);
+    } catch (error) {
+      failures += 1;
+      if (failures >= 5) say(`It cannot be followed any more: ${error.message}`, "bad");
+      await pause(2000 * failures);
+    }
+  }
+  following = false;
+}
+
+const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+
+// ---- Showing ----
+
+const at = (id) => document.getElementById(id);
+
+function make(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) element[name] = value;
+    else if (value === true) element.setAttribute(name, "");
+    else if (value !== false && value != null) element.setAttribute(name, value);
+  }
+  element.append(...children);
+  return element;
+}
+
+/** A link that may be loaded: https, or this machine's, which the emulator uses. */
+function safe(link) {
+  try {
+    const url = new URL(link);
+    const local = ["127.0.0.1", "localhost", "[::1]"].includes(url.hostname);
+    return url.protocol === "https:" || (url.protocol === "http:" && local) ? url.href : null;
+  } catch { return null; }
+}
+
+const dollars = (usd) => (usd < 0.1 ? `$${usd.toFixed(3)}` : `$${usd.toFixed(2)}`);
+const priceOf = (offer) => (offer.price_basis === "assumed" ? "up to " : "") + dollars(offer.price_usd);
+const titled = (words) => words[0].toUpperCase() + words.slice(1);
+
+function draw() {
+  const one = generations.get(chosen);
+  if (one) {
+    drawFacts(one);
+    drawStage(one);
+    drawActions(one);
+    at("prompt").hidden = !one.prompt;
+    at("prompt").textContent = one.prompt ?? "";
+    at("sheet").hidden = sheet?.id !== chosen;
+    if (sheet?.id === chosen) at("sheet").replaceChildren(make("img", { src: sheet.src, alt: sheet.alt }));
+  }
+  drawGallery();
+}
+
+function drawFacts(one) {
+  const facts = [
+    one.kind?.replaceAll("_", " "), one.model,
+    one.width ? `${one.width}×${one.height}` : null, one.seconds ? `${one.seconds} s` : null,
+    one.price_usd != null ? dollars(one.price_usd) : null, one.path ? "saved" : null,
+  ].filter(Boolean);
+  at("facts").replaceChildren(
+    make("span", { class: "state", "data-state": one.state }, titled(one.state ?? "unknown")),
+    ...facts.map((fact) => make("span", {}, fact)));
+}
+
+/** Redrawn only when there is something else to show, so that a clip that plays goes on playing. */
+function drawStage(one) {
+  const link = safe(one.video_url ?? one.image_url ?? one.preview_url);
+  const shown = `${one.generation_id} ${one.state} ${link}`;
+  const stage = at("stage");
+  stage.classList.toggle("dreaming", !FINAL.includes(one.state));
+  if (stage.dataset.shown === shown) return;
+  stage.dataset.shown = shown;
+  if (one.state === "failed") {
+    stage.replaceChildren(make("p", {}, `It failed: ${one.failure_reason ?? "no reason was given"}. Luma refunds it.`));
+  } else if (!link) {
+    stage.replaceChildren(make("p", {}, FINAL.includes(one.state) ? "There is no file." : "It is being made…"));
+  } else if (one.video_url || one.preview_url) {
+    stage.replaceChildren(make("video", {
+      src: link, poster: safe(one.image_url), controls: true, loop: true, playsinline: true, preload: "metadata",
+      "aria-label": one.prompt ?? "The clip", onerror: () => refresh(one.generation_id, link),
+    }));
+  } else {
+    stage.replaceChildren(make("img", {
+      src: link, alt: one.prompt ?? "The picture", onerror: () => refresh(one.generation_id, link),
+    }));
+  }
+}
+
+/** A link that cannot be loaded may have expired: Luma is asked for a newer one, once. */
+async function refresh(id, link) {
+  if (asked.has(link)) return lost(link);
+  asked.add(link);
+  try {
+    const result = await callTool("get_generation", { generation_id: id });
+    at("stage").dataset.shown = "";
+    take(result);
+  } catch { lost(link); }
+}
+
+function lost(link) {
+  const open = make("button", { onclick: () => ask("ui/open-link", { url: link }) }, "Open the link");
+  at("stage").replaceChildren(
+    make("p", {}, "It cannot be shown here. ", can.openLinks ? open : link));
+}
+
+function drawActions(one) {
+  const shown = JSON.stringify([chosen, one.state, offers.get(chosen), Object.keys(can)]);
+  if (at("actions").dataset.shown === shown) return;
+  at("actions").dataset.shown = shown;
+  const link = safe(one.video_url ?? one.image_url);
+  const buttons = [];
+  if (can.serverTools && one.state === "completed") {
+    for (const offer of offers.get(chosen) ?? []) {
+      buttons.push(make("button", { "data-action": offer.action, onclick: () => consider(offer) },
+        `${titled(offer.action)} · ${priceOf(offer)}`));
+    }
+    buttons.push(make("button", { "data-action": "download", onclick: ({ target }) => download(chosen, target) },
+      "Download · free"));
+  }
+  if (can.openLinks && link) {
+    buttons.push(make("button", { "data-action": "open", onclick: () => ask("ui/open-link", { url: link }) }, "Open"));
+  }
+  at("actions").replaceChildren(...buttons);
+  at("form").hidden = true;
+}
+
+function drawGallery() {
+  at("gallery").hidden = generations.size < 2;
+  if (generations.size < 2) return;
+  const shown = JSON.stringify([chosen, [...generations.values()].map((one) => [one.generation_id, one.state, one.image_url])]);
+  if (at("gallery").dataset.shown === shown) return;
+  at("gallery").dataset.shown = shown;
+  const focused = document.activeElement?.dataset?.id;
+  at("gallery").replaceChildren(...[...generations.values()].map((one) => {
+    const still = safe(one.image_url);
+    const picture = still
+      ? make("img", { src: still, alt: "", onerror: (event) => event.target.replaceWith(make("div", { class: "blank" })) })
+      : make("div", { class: "blank" });
+    return make("button", {
+      "data-id": one.generation_id, "aria-pressed": String(one.generation_id === chosen), title: one.prompt,
+      onclick: () => choose(one.generation_id),
+    }, picture, make("span", {}, `${titled(one.state ?? "unknown")} · ${one.prompt ?? one.kind ?? ""}`));
+  }));
+  if (focused) at("gallery").querySelector(`[data-id="${CSS.escape(focused)}"]`)?.focus();
+}
+
+function choose(id) {
+  chosen = id;
+  say("");
+  draw();
+}
+
+at("gallery").addEventListener("keydown", (event) => {
+  const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+  if (!step) return;
+  event.preventDefault();
+  const all = [...at("gallery").children];
+  all[(all.indexOf(document.activeElement) + step + all.length) % all.length].focus();
+});
+
+function say(words, kind = "") {
+  at("note").hidden = !words;
+  at("note").textContent = words;
+  at("note").dataset.kind = kind;
+}
+
+// ---- Doing ----
+
+/**
+ * Says what an action does and costs, asks for words where it needs some, and buys when that is confirmed.
+ * It is no real form: a host's sandbox may forbid those.
+ */
+function consider(offer) {
+  say("");
+  const words = make("input", { name: "prompt", required: offer.prompt === "required", minlength: 3, maxlength: 5000 });
+  const question = { extend: "What happens next?", animate: "What should move?", "add audio": "What does it sound like?" };
+  const confirm = () => words.reportValidity() && buy(offer, words.value.trim());
+  words.onkeydown = ({ key }) => key === "Enter" && confirm();
+  const optional = offer.prompt === "optional" ? " (may be left empty)" : "";
+  at("form").replaceChildren(
+    offer.prompt
+      ? make("label", {}, (question[offer.action] ?? "In words") + optional, words)
+      : make("span", {}, `${titled(offer.action)}: a new generation.`),
+    make("button", { class: "main", onclick: confirm }, `Buy for ${priceOf(offer)}`),
+    make("button", { onclick: () => { at("form").hidden = true; } }, "Not now"));
+  at("form").hidden = false;
+  (offer.prompt ? words : at("form").querySelector("button")).focus();
+}
+
+async function buy(offer, prompt) {
+  const args = { ...offer.arguments, ...(prompt && offer.prompt ? { prompt } : {}) };
+  const buttons = [...document.querySelectorAll("#form button, #actions button")];
+  for (const button of buttons) button.disabled = true;   // a purchase is sent once
+  say("Buying…");
+  try {
+    const result = await callTool(offer.tool, args);
+    const { generation_id: id, state, price_usd: price } = result.structuredContent;
+    generations.set(id, { generation_id: id, state, prompt: args.prompt, kind: offer.action });
+    at("form").hidden = true;
+    choose(id);
+    say(`Bought for ${dollars(price)}.`);
+    report(`In the player the person bought "${offer.action}" of generation ${offer.generation_id}: ` +
+      `${offer.tool}(${JSON.stringify(args)}) made generation ${id} for ${dollars(price)}.`);
+    follow();
+  } catch (error) {
+    say(error.message, "bad");
+  } finally {
+    for (const button of buttons) button.disabled = false;
+  }
+}
+
+async function download(id, button) {
+  button.disabled = true;
+  say("Saving…");
+  try {
+    const { files } = (await callTool("download_generation", { generation_ids: [id] })).structuredContent;
+    say(`Saved as ${files[0].path}`);
+    report(`In the player the person saved generation ${id} as ${files[0].path}.`);
+  } catch (error) {
+    say(error.message, "bad");
+  } finally {
+    button.disabled = false;
+  }
+}
+
+/** The model hears of what the person did here, where the host passes that on. */
+function report(text) {
+  if (can.updateModelContext) ask("ui/update-model-context", { content: [{ type: "text", text }] }).catch(() => {});
+}
+
+// ---- Beginning ----
+
+function dress(context) {
+  if (context.theme) document.documentElement.style.colorScheme = context.theme;
+  for (const [name, value] of Object.entries(context.styles?.variables ?? {})) {
+    if (name.startsWith("--") && value) document.documentElement.style.setProperty(name, value);
+  }
+}
+
+listeners["ui/notifications/host-context-changed"] = dress;
+listeners["ui/notifications/tool-result"] = take;
+listeners["ui/notifications/tool-cancelled"] = () => say("The call was cancelled. What was bought is not lost.");
+listeners["ui/notifications/tool-input"] = ({ arguments: args = {} }) => {
+  const ids = args.generation_ids ?? (args.generation_id ? [args.generation_id] : []);
+  take({ structuredContent: { generations: ids.map((id) => ({ generation_id: id, state: "waiting", ...generations.get(id) })) } });
+};
+listeners["ui/resource-teardown"] = () => { failures = 5; return {}; };
+listeners.ping = () => ({});
+
+new ResizeObserver(() => {
+  const { scrollWidth: width } = document.documentElement;
+  tell("ui/notifications/size-changed", { width, height: Math.ceil(document.body.getBoundingClientRect().height) });
+}).observe(document.body);
+
+ask("ui/initialize", {
+  protocolVersion: "2026-01-26",
+  appInfo: { name: "dream-machine-mcp", version: "1" },
+  appCapabilities: { availableDisplayModes: ["inline", "fullscreen"] },
+}).then(({ hostCapabilities = {}, hostContext = {} }) => {
+  can = hostCapabilities;
+  dress(hostContext);
+  at("facts").firstElementChild.textContent = "Ready";
+  tell("ui/notifications/initialized");
+}).catch((error) => say(`This host cannot show it: ${error.message}`, "bad"));

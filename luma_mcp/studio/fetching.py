@@ -1,0 +1,204 @@
+"""Fetching an asset over a network that may do anything. The token is not here: this client has none.
+
+A download that breaks off goes on where it stopped, if the server can say that the file is still the same one; if not
+it begins again. What the guard refuses is not fetched, at any redirect.
+"""
+
+import re
+import shutil
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import anyio
+
+from luma_mcp.luma.client import open_http
+from luma_mcp.luma.errors import FileError
+from luma_mcp.studio import guard
+from luma_mcp.studio.files import MOST_BYTES, PartFile
+
+if TYPE_CHECKING:
+    import httpx
+
+OnBytes = Callable[[int, int | None], Awaitable[None]]
+
+_SPARE_BYTES = 64 * 1024**2
+_BLOCK_BYTES = 1024**2
+_STALL_SECONDS, _WHOLE_SECONDS = 30.0, 900.0
+# How often in a row a download may break off without having come any further.
+_ATTEMPTS = 3
+_MOST_REDIRECTS = 4
+_GONE = frozenset({401, 403, 404, 410})
+_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
+
+
+class GoneError(FileError):
+    """There is nothing behind the link any more; a newer link may lead to it."""
+
+
+class Fetching:
+    """Fetches assets.
+
+    Args:
+        api_url: the API's base URL; assets may come from the same host even if it is on this machine.
+        transport: how bytes travel; a test hands in its own.
+        look_up: how names become addresses; a test hands in its own.
+    """
+
+    def __init__(
+        self,
+        *,
+        api_url: str,
+        transport: "httpx.AsyncBaseTransport | None" = None,
+        look_up: guard.Resolve = guard.resolve,
+    ) -> None:
+        self._api_url = api_url
+        self._transport = transport
+        self._look_up = look_up
+        self._http: httpx.AsyncClient | None = None
+
+    async def close(self) -> None:
+        """Give back the connections."""
+        http, self._http = self._http, None
+        if http is not None:
+            await http.aclose()
+
+    async def fetch(self, url: str, part: PartFile, on_bytes: OnBytes) -> None:
+        """Write what is behind a link to a file.
+
+        Args:
+            url: the link.
+            part: the file, with nothing in it yet.
+            on_bytes: told how many bytes there are and, if known, how many there will be.
+
+        Raises:
+            GoneError: there is nothing behind the link any more.
+            FileError: it cannot be fetched, or is no picture or clip.
+            OSError: it cannot be written.
+        """
+        seen = _Seen()
+        idle = 0
+        try:
+            with anyio.fail_after(_WHOLE_SECONDS):
+                while True:
+                    before = part.size
+                    try:
+                        return await self._go_on(url, part, on_bytes, seen)
+                    except _CutShortError as error:
+                        idle = 0 if part.size > before > 0 else idle + 1
+                        if idle == _ATTEMPTS:
+                            hint = "Nothing was lost at Luma; call download_generation again."
+                            raise FileError(str(error), hint) from error
+        except TimeoutError:
+            raise FileError("The download took too long.", "Call download_generation again.") from None
+
+    async def _go_on(self, url: str, part: PartFile, on_bytes: OnBytes, seen: "_Seen") -> None:
+        """Fetch what is missing, or all of it."""
+        import httpx  # noqa: PLC0415 - see open_http
+
+        at = url
+        for _ in range(_MOST_REDIRECTS + 1):
+            destination = await guard.checked(at, api_url=self._api_url, look_up=self._look_up)
+            try:
+                answer = await self._get(destination, seen.asking_for_the_rest(part.size))
+                async with aclosing(answer):
+                    if answer.has_redirect_location:
+                        at = str(answer.url.copy_with(host=destination.host).join(answer.headers["location"]))
+                        continue
+                    whole = _whole_length(answer, part.size)
+                    if answer.status_code == 200 and part.size:
+                        await part.start_over()
+                    seen.remember(answer)
+                    _check_space(part.folder, whole and whole - part.size)
+                    stream = cast("AsyncGenerator[bytes]", answer.aiter_raw(_BLOCK_BYTES))
+                    async with aclosing(stream) as blocks:
+                        async for block in blocks:
+                            await part.write(block)
+                            await on_bytes(part.size, whole)
+                    if whole is not None and part.size != whole:
+                        raise _CutShortError(f"The download broke off after {part.size} of {whole} bytes.")
+                    return
+            except httpx.TransportError as error:
+                raise _CutShortError(f"The download broke off ({type(error).__name__}).") from error
+        raise FileError("The link leads from one address to the next without end.")
+
+    async def _get(self, destination: guard.Destination, headers: dict[str, str]) -> "httpx.Response":
+        """Ask for it at each of its checked addresses in turn."""
+        import httpx  # noqa: PLC0415
+
+        if self._http is None:
+            self._http = open_http(self._transport)
+        timeout = httpx.Timeout(_STALL_SECONDS, connect=10)
+        url = httpx.URL(destination.url)
+        if not destination.addresses:
+            request = self._http.build_request("GET", url, headers=headers, timeout=timeout)
+            return await self._http.send(request, stream=True)
+        host = destination.host if url.port is None else f"{destination.host}:{url.port}"
+        trouble: httpx.TransportError | None = None
+        for address in destination.addresses:
+            request = self._http.build_request(
+                "GET",
+                url.copy_with(host=address),
+                headers={"Host": host, **headers},
+                extensions={"sni_hostname": destination.host},
+                timeout=timeout,
+            )
+            try:
+                return await self._http.send(request, stream=True)
+            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+                trouble = error
+        raise trouble or httpx.ConnectError("no address")
+
+
+class _CutShortError(Exception):
+    """A download that may go better a second time."""
+
+
+class _Seen:
+    """What tells whether the file behind a link is still the one that was begun."""
+
+    def __init__(self) -> None:
+        self._validator: str | None = None
+
+    def remember(self, answer: "httpx.Response") -> None:
+        etag = answer.headers.get("etag", "")
+        if answer.status_code == 200:
+            # A weak tag promises the same meaning, not the same bytes.
+            self._validator = etag if etag.startswith('"') else answer.headers.get("last-modified")
+
+    def asking_for_the_rest(self, size: int) -> dict[str, str]:
+        """The headers that ask for what is missing, and for all of it if it has changed."""
+        if not size or self._validator is None:
+            return {}
+        return {"Range": f"bytes={size}-", "If-Range": self._validator}
+
+
+def _whole_length(answer: "httpx.Response", size: int) -> int | None:
+    """How long the file is as far as the answer says. Raises: FileError, if it is no answer to be saved."""
+    status = answer.status_code
+    if status in _GONE:
+        raise GoneError(f"The asset is gone or its link has expired ({status}).", "get_generation may give a new link.")
+    if status >= 500:
+        raise _CutShortError(f"The asset's server failed ({status}).")
+    if status not in (200, 206):
+        raise FileError(f"The asset's server answered {status}.")
+    if answer.headers.get("content-encoding", "identity") != "identity":
+        raise FileError("The asset came compressed, which was not asked for.")
+    if status == 206:
+        place = _RANGE.fullmatch(answer.headers.get("content-range", ""))
+        if place is None or int(place[1]) != size:
+            raise FileError("The asset's server answered another part than the one asked for.")
+        length: int | None = int(place[2])
+    else:
+        said = answer.headers.get("content-length", "")
+        length = int(said) if said.isdecimal() else None
+    if length is not None and length > MOST_BYTES:
+        raise FileError(f"The asset is larger than {MOST_BYTES // 1024**3} GB.")
+    return length
+
+
+def _check_space(folder: Path, missing: int | None) -> None:
+    there = next(one for one in (folder, *folder.parents) if one.exists())
+    if shutil.disk_usage(there).free < (missing or 0) + _SPARE_BYTES:
+        raise FileError(f"There is not enough free space in {folder}.", "Free some, or set LUMA_OUTPUT_DIR elsewhere.")
