@@ -12,6 +12,11 @@ install:
 test *arguments:
     {{bin}}/pytest {{arguments}}
 
+# The player in a real browser; needs Node.js and Chromium
+browser *arguments:
+    npm --prefix tests/app install --no-audit --no-fund --no-package-lock --silent && npm --prefix tests/app run --silent bundle
+    {{bin}}/pytest -n 2 -m browser tests/app {{arguments}}
+
 # What CI runs
 check:
     .ci/run

@@ -1,15 +1,23 @@
-"""Makes docs/demo.jpg: frames of the files that the demo makes."""
+"""Makes the pictures of the README and of docs: frames of the demo's files, and what a model sees of a clip."""
 
+import base64
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+import anyio
 import av
+from mcp import Client
 from PIL import Image
 
+from luma_mcp.emulator.app import Emulator
+from luma_mcp.emulator.serving import serving
+from luma_mcp.server import build_server
+from luma_mcp.settings import Settings
+
 WIDTH, HEIGHT, GAP, COLUMNS = 320, 180, 6, 4
-TARGET = Path(__file__).with_name("demo.jpg")
+HERE = Path(__file__).parent
 
 
 def frames(path: Path) -> list[Image.Image]:
@@ -21,11 +29,12 @@ def frames(path: Path) -> list[Image.Image]:
     return [every[round(part * (len(every) - 1) / (COLUMNS - 1))] for part in range(COLUMNS)]
 
 
-def main() -> None:
+def demo() -> None:
+    """docs/demo.jpg"""
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([sys.executable, "-m", "luma_mcp", "demo", "--keep", folder], check=True)
-        files = sorted(Path(folder).iterdir(), key=lambda path: path.stat().st_mtime_ns)
-        rows = [frames(path) for path in files]
+        files = [path for path in Path(folder).iterdir() if path.suffix != ".json" and "-joined-" not in path.name]
+        rows = [frames(path) for path in sorted(files, key=lambda path: path.stat().st_mtime_ns)]
     clips = [row for row in rows if len(row) > 1]
     still = next(row[0] for row in rows if len(row) == 1)
     sheet = Image.new("RGB", (COLUMNS * (WIDTH + GAP) - GAP, len(clips) * (HEIGHT + GAP) - GAP), "white")
@@ -35,8 +44,24 @@ def main() -> None:
         for column, frame in enumerate(row):
             picture = frame.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
             sheet.paste(picture, (column * (WIDTH + GAP), number * (HEIGHT + GAP)))
-    sheet.save(TARGET, quality=82, optimize=True)
+    sheet.save(HERE / "demo.jpg", quality=82, optimize=True)
+
+
+async def sheet() -> None:
+    """docs/sheet.jpg, as view_generation gives it."""
+    with tempfile.TemporaryDirectory() as folder:
+        async with serving(Emulator(speed=60)) as base_url:
+            given = {"LUMA_TOKEN": "x", "LUMA_BASE_URL": base_url, "LUMA_LEDGER": f"{folder}/book.sqlite3"}
+            async with Client(build_server(Settings.from_environment({**given, "LUMA_OUTPUT_DIR": folder}))) as client:
+                wanted = {"prompt": "a lighthouse on a cliff at dusk", "resolution": "720p", "concepts": ["orbit_left"]}
+                bought = (await client.call_tool("create_video", wanted)).structured_content or {}
+                ids = [bought["generation_id"]]
+                await client.call_tool("wait_for_generation", {"generation_ids": ids, "patience_seconds": 120})
+                seen = await client.call_tool("view_generation", {"generation_id": ids[0]})
+    (picture,) = [part for part in seen.content if part.type == "image"]
+    (HERE / "sheet.jpg").write_bytes(base64.b64decode(picture.data))
 
 
 if __name__ == "__main__":
-    main()
+    demo()
+    anyio.run(sheet)

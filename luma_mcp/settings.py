@@ -196,7 +196,9 @@ class Settings(BaseModel):
         for field in cls.model_fields:
             if field in ("token", "token_hint"):
                 continue
-            text = _meant(given.get(f"LUMA_{field.upper()}", ""))
+            said = given.get(f"LUMA_{field.upper()}", "")
+            # A template's own braces are no variable that was left unexpanded.
+            text = _bare(said) if field == "output_template" and "$" not in said else _meant(said)
             if text:
                 values[field] = text
         if "base_url" not in values and _meant(given.get("LUMAAI_BASE_URL", "")):

@@ -1,5 +1,6 @@
 """What the environment means."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,10 @@ from luma_mcp.settings import Settings, SettingsError
 def token(**environment: str) -> str | None:
     secret = Settings.from_environment(environment).token
     return secret.get_secret_value() if secret else None
+
+
+def read(**environment: str) -> Settings:
+    return Settings.from_environment(environment)
 
 
 def hint(**environment: str) -> str:
@@ -123,3 +128,50 @@ def test_the_process_environment_is_read_when_none_is_given(monkeypatch: pytest.
 
     assert secret is not None
     assert secret.get_secret_value() == "luma-1"
+
+
+def test_folders_are_separated_as_in_path(tmp_path: Path) -> None:
+    settings = read(LUMA_INPUT_DIRS=os.pathsep.join([str(tmp_path / "a"), "~/pictures", " "]), LUMA_OUTPUT_DIR="/out")
+
+    assert settings.readable == (tmp_path / "a", Path("~/pictures").expanduser(), Path("/out"))
+
+
+def test_a_folder_that_depends_on_where_the_server_was_started_is_refused() -> None:
+    with pytest.raises(SettingsError, match="LUMA_INPUT_DIRS cannot be used: it must be an absolute path"):
+        read(LUMA_INPUT_DIRS="pictures")
+
+
+@pytest.mark.parametrize(
+    "bucket",
+    [
+        "s3://b/in", "gs://b", "az://c/in?account=mine", "s3://b?endpoint=https://s3.example&region=eu",
+        "s3://b?endpoint=http://127.0.0.1:9000",
+    ],
+)  # fmt: skip
+def test_a_bucket_is_taken(bucket: str) -> None:
+    assert read(LUMA_UPLOAD_URL=bucket).upload_url == bucket
+
+
+@pytest.mark.parametrize(
+    ("bucket", "reason"),
+    [
+        ("https://b.s3.amazonaws.com", "it must be a bucket"),
+        ("s3://", "it must be a bucket"),
+        ("s3://key:secret@b/in", "it must hold no credentials"),
+        ("s3://b?secret=x", "its options may be"),
+        ("s3://b?endpoint=http://s3.example", "its endpoint must begin with https"),
+    ],
+)
+def test_what_is_no_bucket_is_refused(bucket: str, reason: str) -> None:
+    with pytest.raises(SettingsError, match=f"LUMA_UPLOAD_URL cannot be used: {reason}"):
+        read(LUMA_UPLOAD_URL=bucket)
+
+
+def test_a_template_that_cannot_be_filled_in_is_refused() -> None:
+    with pytest.raises(SettingsError, match="LUMA_OUTPUT_TEMPLATE cannot be used: it needs"):
+        read(LUMA_OUTPUT_TEMPLATE="{prompt}")
+
+
+def test_a_template_may_be_one_field_and_no_variable() -> None:
+    assert read(LUMA_OUTPUT_TEMPLATE="{id}").output_template == "{id}"
+    assert read(LUMA_OUTPUT_TEMPLATE="${LUMA_OUTPUT_TEMPLATE}").output_template == "{prompt}-{short_id}"

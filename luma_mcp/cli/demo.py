@@ -67,12 +67,18 @@ class _Demo:
                     await self._look_around(client)
                     made = await self._make(client)
                     files = await self._call(client, "download_generation", generation_ids=list(made.values()))
+                    film = await self._film(client, made)
                     await self._tidy_up(client, made)
                     left = await self._call(client, "get_credits")
                 except DemoError as error:
                     self._console.print(f"[red]The demo failed:[/] {error}", highlight=False)
                     return False
-        self._show(made, files["files"], _CREDIT_USD - left["credit_usd"], time.monotonic() - began)
+        self._show(
+            {**made, "both clips as one": film["generation_id"]},
+            [*files["files"], film],
+            _CREDIT_USD - left["credit_usd"],
+            time.monotonic() - began,
+        )
         return True
 
     async def _look_around(self, client: Client) -> None:
@@ -105,6 +111,15 @@ class _Demo:
             "extension of the first": extension,
             "upscaled, with sound": sounding,
         }
+
+    async def _film(self, client: Client, made: dict[str, str]) -> dict[str, Any]:
+        """The first clip and its extension as one file, and a look at what was made."""
+        first, extension = made["text to video, orbit left"], made["extension of the first"]
+        seen = await self._call(client, "view_generation", generation_id=extension)
+        moments = ", ".join(f"{moment:g}" for moment in seen["frame_seconds"])
+        self._console.print(f"Seen: frames of the extension at {moments} s", highlight=False)
+        joined = await self._call(client, "download_generation", generation_ids=[first, extension], join=True)
+        return {**joined["files"][0], "generation_id": "joined"}
 
     async def _tidy_up(self, client: Client, made: dict[str, str]) -> None:
         listed = await self._call(client, "list_generations", state="completed")

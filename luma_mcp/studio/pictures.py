@@ -71,7 +71,8 @@ def sheet_of(frames: Sequence[tuple[float, "Image"]]) -> "Image":
         top = _GAP + number // columns * (cell[1] + _GAP)
         sheet.paste(frame.resize(cell, Image.Resampling.BOX), (left, top))
         words = f" {moment:.2f} s "
-        draw.rectangle(draw.textbbox((left, top), words, font=font), fill="black")
+        _, _, right, foot = draw.textbbox((left, top), words, font=font)
+        draw.rectangle((left, top, right, foot + 2), fill="black")
         draw.text((left, top), words, font=font, fill="white")
     return sheet
 

@@ -24,6 +24,7 @@ SCHEMES = ("s3", "gs", "az")
 OPTIONS = ("endpoint", "region", "account")
 # Long enough for the longest queue, and for looking at the purchase again the same day.
 LINKS_LAST = timedelta(hours=6)
+_RETRY = {"max_retries": 3, "retry_timeout": timedelta(seconds=60)}
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _TROUBLES = {
     "FileNotFoundError": "there is no such bucket",
@@ -137,7 +138,7 @@ def _bucket_at(address: str) -> "Bucket":
             parts._replace(query="").geturl(),
             config=cast("Any", config),
             client_options={"allow_http": True} if on_loopback else {},
-            retry_config={"max_retries": 3, "retry_timeout": timedelta(seconds=60)},
+            retry_config=cast("Any", _RETRY),
         )
     except Exception as error:
         raise _said(error, address) from error

@@ -145,6 +145,127 @@ async def test_a_download_that_breaks_off_is_begun_again(tmp_path: Path) -> None
     assert {one.name for one in tmp_path.iterdir()} == {kept.path.name, f"{kept.path.name}.json"}
 
 
+class Cutting:
+    """A server that sends a part and breaks off, and knows ranges as far as it is told."""
+
+    def __init__(self, *, every: int, validator: dict[str, str], ranges: bool = True) -> None:
+        self.every, self.validator, self.ranges = every, validator, ranges
+        self.content = MP4
+        self.asked: list[str | None] = []
+        self.served = 0
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        asked = request.headers.get("range")
+        self.asked.append(asked)
+        fits = request.headers.get("if-range") in self.validator.values()
+        begin = int(asked[6:-1]) if asked and fits and self.ranges else 0
+        part = self.content[begin : begin + self.every]
+        self.served += len(part)
+        headers = {**self.validator, "content-length": str(len(self.content) - begin)}
+        if begin:
+            headers["content-range"] = f"bytes {begin}-{len(self.content) - 1}/{len(self.content)}"
+        return httpx.Response(206 if begin else 200, headers=headers, content=iter_of(part))
+
+
+@pytest.mark.parametrize("validator", [{"etag": '"a1"'}, {"last-modified": "Tue, 24 Nov 2026 10:00:00 GMT"}])
+async def test_a_download_goes_on_where_it_broke_off(tmp_path: Path, validator: dict[str, str]) -> None:
+    """However often, as long as it comes further each time."""
+    server = Cutting(every=3000, validator=validator)
+    kept = await keep(tmp_path, server)
+
+    assert kept.path.read_bytes() == MP4
+    assert kept.sha256 == hashlib.sha256(MP4).hexdigest()
+    assert server.asked == [None, *(f"bytes={begin}-" for begin in range(3000, len(MP4), 3000))]
+    assert server.served == len(MP4)
+
+
+@pytest.mark.parametrize("validator", [{}, {"etag": 'W/"a1"'}])
+async def test_a_download_begins_again_where_nothing_proves_that_it_is_the_same_file(tmp_path: Path, validator) -> None:
+    server = Cutting(every=3000, validator=validator)
+    with pytest.raises(FileError, match="broke off after 3000 of"):
+        await keep(tmp_path, server)
+
+    assert set(server.asked) == {None}
+    assert len(server.asked) == 3
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_file_that_changed_in_between_is_fetched_as_a_whole(tmp_path: Path) -> None:
+    server = Cutting(every=15_000, validator={"etag": '"a1"'})
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        if len(server.asked) == 1:
+            server.content, server.validator, server.every = MP4[::1] + b"new", {"etag": '"a2"'}, 10**6
+        return server(request)
+
+    kept = await keep(tmp_path, handle)
+
+    assert kept.path.read_bytes() == MP4 + b"new"
+    assert kept.sha256 == hashlib.sha256(MP4 + b"new").hexdigest()
+
+
+@pytest.mark.parametrize("place", ["bytes 1-20007/20008", "bytes */20008", ""])
+async def test_a_part_that_was_not_asked_for_is_refused(tmp_path: Path, place: str) -> None:
+    first = httpx.Response(200, headers={"content-length": "20008", "etag": '"a"'}, content=iter_of(MP4[:3000]))
+    other = httpx.Response(206, headers={"content-range": place}, content=iter_of(MP4[1:]))
+    with pytest.raises(FileError, match="another part than the one asked for"):
+        await keep(tmp_path, always(first, other))
+
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])  # trio minds how httpx leaves a made-up body behind
+async def test_a_disk_that_fills_up_in_mid_download_is_said_and_leaves_nothing(tmp_path: Path, monkeypatch) -> None:
+    from luma_mcp.studio.files import PartFile
+
+    written: list[int] = []
+
+    def full(self: PartFile, block: bytes) -> None:
+        written.append(len(block))
+        if len(written) == 3:
+            raise OSError(28, "No space left on device")
+        self._file.write(block)
+
+    monkeypatch.setattr(PartFile, "_append", full)
+    blocks = [MP4, b"x" * 2_000_000, b"y" * 2_000_000]
+    with pytest.raises(FileError, match=r"cannot be saved in .*: No space left on device") as caught:
+        await keep(tmp_path, always(httpx.Response(200, content=iter_of(*blocks))))
+
+    assert "LUMA_OUTPUT_DIR" in caught.value.hint
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_two_downloads_of_one_generation_at_once_are_one_file(tmp_path: Path) -> None:
+    kept: list[Kept] = []
+
+    async def one() -> None:
+        kept.append(await keep(tmp_path, always(sent(MP4))))
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(5):
+            tasks.start_soon(one)
+
+    assert len({file.path for file in kept}) == 1
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+async def test_a_saved_file_is_not_fetched_again_and_outlives_its_link(tmp_path: Path) -> None:
+    first = await keep(tmp_path, always(sent(MP4)))
+    again = await keep(tmp_path, always(httpx.Response(404)))
+
+    assert again == first
+
+
+@pytest.mark.parametrize("note", ["", "[]", "{", '{"generation_id": 5}', "[" * 100_000, "x" * 2_000_000])
+async def test_a_note_that_is_not_ours_proves_nothing(tmp_path: Path, note: str) -> None:
+    first = await keep(tmp_path, always(sent(MP4)))
+    first.path.with_name(f"{first.path.name}.json").write_text(note)
+    again = await keep(tmp_path, always(sent(MP4)))
+
+    assert again.path == first.path
+    assert first.path.with_name(f"{first.path.name}.json").read_text() == note
+
+
 @pytest.mark.parametrize(
     ("answer", "sentence"),
     [
