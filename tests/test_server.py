@@ -25,7 +25,7 @@ async def test_read_only_offers_only_what_reads(serve, era: str, emulator: Emula
         tools = (await client.list_tools()).tools
         assert {tool.name for tool in tools} == {
             "get_generation", "wait_for_generation", "list_generations", "get_credits", "ping", "list_concepts",
-            "list_camera_motions",
+            "list_camera_motions", "view_generation",
         }  # fmt: skip
 
         assert "Unknown tool" in await Agent(client).refusal("create_video", prompt="a boat")
@@ -61,7 +61,7 @@ async def test_resources_are_listed_and_can_be_read(agent: Agent) -> None:
     templates = (await agent.client.list_resource_templates()).resource_templates
 
     uris = [str(one.uri) for one in listed]
-    assert uris == ["luma://camera-motions", "luma://concepts", "luma://models", "luma://spending"]
+    assert uris == ["ui://luma/view", "luma://camera-motions", "luma://concepts", "luma://models", "luma://spending"]
     assert [one.uri_template for one in templates] == ["luma://generations/{generation_id}"]
     assert '"orbit_left"' in await read(agent, "luma://concepts")
     assert '"Orbit Left"' in await read(agent, "luma://camera-motions")

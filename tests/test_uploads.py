@@ -95,8 +95,8 @@ def listed(s3: str, address: str) -> list[str]:
 
 
 async def test_a_file_is_put_once_and_opened_by_its_link(uploads: Uploads, s3: str, address: str) -> None:
-    link = await uploads.put(HERO)
-    again = await uploads.put(HERO)
+    link = await uploads.link_to(HERO)
+    again = await uploads.link_to(HERO)
     answer = httpx.get(link, trust_env=False)
 
     assert answer.content == httpx.get(again, trust_env=False).content == HERO.data
@@ -117,7 +117,7 @@ async def test_the_signature_is_that_of_amazon_s_own_library(uploads: Uploads, s
     from botocore.awsrequest import AWSRequest
     from botocore.credentials import Credentials
 
-    link = await uploads.put(HERO)
+    link = await uploads.link_to(HERO)
     said = parse_qs(urlsplit(link).query)
     asked = AWSRequest("GET", link.partition("?")[0])
     signer = S3SigV4QueryAuth(
@@ -144,7 +144,7 @@ async def test_a_bucket_that_cannot_be_used_is_said(
 ) -> None:
     monkeypatch.setattr(module, "_RETRY", {"max_retries": 0, "retry_timeout": timedelta(seconds=1)})
     with pytest.raises(FileError) as caught:
-        await Uploads(address.replace(*change), local_api=True).put(HERO)
+        await Uploads(address.replace(*change), local_api=True).link_to(HERO)
 
     said = caught.value.in_full
     assert sentence in said
@@ -190,7 +190,7 @@ async def test_google_and_azure_sign_without_asking_anybody(monkeypatch: pytest.
 
 async def test_without_a_bucket_it_is_said_what_to_set() -> None:
     with pytest.raises(FileError) as caught:
-        await Uploads(None, local_api=True).put(HERO)
+        await Uploads(None, local_api=True).link_to(HERO)
 
     assert "'hero.png' is a local file, and Luma reads links only. LUMA_UPLOAD_URL is not set." in str(caught.value)
     assert "s3://bucket/folder" in caught.value.hint
@@ -199,7 +199,7 @@ async def test_without_a_bucket_it_is_said_what_to_set() -> None:
 async def test_without_its_package_it_is_said_what_to_install(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "obstore.store", None)
     with pytest.raises(FileError, match="package that it needs is not installed") as caught:
-        await Uploads(address, local_api=True).put(HERO)
+        await Uploads(address, local_api=True).link_to(HERO)
 
     assert "dream-machine-mcp[uploads]" in caught.value.hint
 

@@ -108,7 +108,7 @@ class Sources:
 
     async def _sent(self, file: LocalFile) -> str:
         """The link by which Luma can read it."""
-        return await (self.uploads.where(file) if self.is_rehearsal else self.uploads.put(file))
+        return await (self.uploads.where(file) if self.is_rehearsal else self.uploads.link_to(file))
 
     async def _frame(self, generation_id: str, frame: str) -> LocalFile:
         """A frame of an earlier clip, as a picture."""

@@ -65,7 +65,7 @@ class Uploads:
         self._local_api = local_api
         self._bucket: Bucket | None = None
 
-    async def put(self, file: LocalFile) -> str:
+    async def link_to(self, file: LocalFile) -> str:
         """Put a file there, unless its content is there already; a link that opens it for six hours.
 
         Raises:
@@ -74,7 +74,7 @@ class Uploads:
         return await anyio.to_thread.run_sync(self._put, file, abandon_on_cancel=True)
 
     async def where(self, file: LocalFile) -> str:
-        """Where it would be put, without putting it. Raises: as put."""
+        """Where it would be put, without putting it. Raises: as link_to."""
         return await anyio.to_thread.run_sync(self._where, file, abandon_on_cancel=True)
 
     def _put(self, file: LocalFile) -> str:
