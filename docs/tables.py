@@ -43,7 +43,7 @@ def default(value: object) -> str:
         case bool():
             return "0"
         case tuple():
-            return "all"
+            return "all" if value else "-"
         case _:
             return f"`{value}`"
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from mcp.server.caching import CacheHint
 from mcp.server.mcpserver import MCPServer
+from mcp.server.request_state import RequestStateSecurity
 from mcp.types import Icon
 
-from luma_mcp import __version__, resources
+from luma_mcp import __version__, prompts, resources
 from luma_mcp.app import player
 from luma_mcp.luma.client import LumaClient
 from luma_mcp.settings import Settings, Toolset
@@ -21,9 +22,11 @@ from luma_mcp.studio.inputs import Inputs
 from luma_mcp.studio.ledger import Ledger
 from luma_mcp.studio.media import Sources
 from luma_mcp.studio.naming import Naming
+from luma_mcp.studio.postgres_book import PostgresBook
 from luma_mcp.studio.preview import Previews
 from luma_mcp.studio.purchases import Budget, Purchases
 from luma_mcp.studio.recovery import Recovery, this_process
+from luma_mcp.studio.sqlite_book import SqliteBook
 from luma_mcp.studio.uploads import Uploads
 from luma_mcp.studio.vocabulary import Vocabulary
 from luma_mcp.studio.watch import Watch
@@ -118,12 +121,21 @@ def build_server(
             player(settings.base_url, is_emulated=settings.is_emulated),
         ],
         lifespan=lifespan,
+        # The same in every replica, so that an answer to a question may come to another one than asked it.
+        request_state_security=RequestStateSecurity(keys=[key_of(settings.account, f"state {settings.key or ''}")]),
         subscriptions=subscriptions.bus,
         middleware=[subscriptions.middleware],
-        cache_hints={"tools/list": _AN_HOUR, "resources/list": _AN_HOUR, "resources/templates/list": _AN_HOUR},
+        cache_hints={
+            "server/discover": _AN_HOUR,
+            "tools/list": _AN_HOUR,
+            "prompts/list": _AN_HOUR,
+            "resources/list": _AN_HOUR,
+            "resources/templates/list": _AN_HOUR,
+        },
         log_level=settings.log_level,
     )
     resources.attach(server, studio)
+    prompts.attach(server)
     subscriptions.attach(server)
     return server
 
@@ -144,7 +156,8 @@ def build_studio(
     )
     fetching = Fetching(api_url=settings.base_url, transport=transport)
     downloads = Downloads(lambda: settings.downloads, fetching, luma.get_generation, Naming(settings.output_template))
-    ledger = Ledger(lambda: settings.book, account=settings.account, process=this_process(), now=wall)
+    book = PostgresBook(settings.database) if settings.database else SqliteBook(lambda: settings.book)
+    ledger = Ledger(book, account=settings.account, process=this_process(), now=wall)
     return Studio(
         luma=luma,
         purchases=Purchases(

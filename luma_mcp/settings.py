@@ -26,6 +26,8 @@ _KEYS_PAGE = "https://lumalabs.ai/dream-machine/api/keys"
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 # What a host leaves behind when it does not know the variable: ${LUMA_TOKEN}, $LUMA_TOKEN, ${env:LUMA_TOKEN}, {env:X}.
 _UNEXPANDED = re.compile(r"\$?\{[A-Za-z_:. ]+\}|\$[A-Za-z_]+|\$\{\{.*\}\}")
+_SHORTEST_HTTP_TOKEN = 16
+_DATABASES = ("postgresql://", "postgres://")
 _AGENTS_KEY_PREFIX = "luma-api-"
 
 
@@ -69,10 +71,10 @@ class Settings(BaseModel):
         "gs://bucket/folder or az://container/folder; ?endpoint= and ?region= may follow. Needs the extra `uploads`.",
     )
     inline_images: bool = Field(True, description="0 keeps view_generation from showing pictures to the model.")
-    ledger: Path | None = Field(
+    ledger: SecretStr | None = Field(
         None,
-        description="The file of the book of purchases. Servers that share one share the caps. Default: "
-        "purchases.sqlite3 in your folder for application data.",
+        description="The book of purchases: a file, or postgresql://user:password@host/database (extra `postgres`). "
+        "Servers that share one share the caps. Default: purchases.sqlite3 in your folder for application data.",
     )
     max_usd_per_call: float | None = Field(None, ge=0, description="The most that one call may cost, in dollars.")
     max_usd_per_day: float | None = Field(
@@ -89,6 +91,20 @@ class Settings(BaseModel):
         TOOLSETS, description="Which tools are offered, separated by commas: " + ", ".join(TOOLSETS) + "."
     )
     callback_url: str | None = Field(None, description="An https URL that Luma shall POST every change of state to.")
+    http_host: str = Field("127.0.0.1", description="With `serve --http`: the address to listen on.")
+    http_port: int = Field(8080, ge=0, le=65535, description="With `serve --http`: the port.")
+    http_tokens: tuple[SecretStr, ...] = Field(
+        (),
+        description="With `serve --http`: bearer tokens that clients may have, separated by commas. Demanded off "
+        "loopback.",
+    )
+    http_allowed_hosts: tuple[str, ...] = Field(
+        (),
+        description="With `serve --http`: names that it is reached by, as in `luma.example.com`, separated by commas.",
+    )
+    http_allowed_origins: tuple[str, ...] = Field(
+        (), description="With `serve --http`: origins of web pages that may call it, separated by commas."
+    )
     log_level: LogLevel = Field("WARNING", description="How much is logged to stderr.")
 
     @field_validator("base_url")
@@ -108,9 +124,16 @@ class Settings(BaseModel):
             raise ValueError("it must be an https URL")
         return value
 
-    @field_validator("output_dir", "ledger")
+    @field_validator("ledger")
     @classmethod
-    def _absolute(cls, value: Path | None) -> Path | None:
+    def _file_or_database(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().startswith(_DATABASES):
+            _absolute(Path(value.get_secret_value()))
+        return value
+
+    @field_validator("output_dir")
+    @classmethod
+    def _absolute_folder(cls, value: Path | None) -> Path | None:
         return None if value is None else _absolute(value)
 
     @field_validator("input_dirs", mode="before")
@@ -135,7 +158,14 @@ class Settings(BaseModel):
             check_address(value)
         return value
 
-    @field_validator("toolsets", mode="before")
+    @field_validator("http_tokens")
+    @classmethod
+    def _long_enough(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        if any(len(token.get_secret_value()) < _SHORTEST_HTTP_TOKEN for token in value):
+            raise ValueError(f"each must have {_SHORTEST_HTTP_TOKEN} characters or more, and be random")
+        return value
+
+    @field_validator("toolsets", "http_tokens", "http_allowed_hosts", "http_allowed_origins", mode="before")
     @classmethod
     def _separated_by_commas(cls, value: object) -> object:
         return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
@@ -165,10 +195,16 @@ class Settings(BaseModel):
         return (*self.input_dirs, self.downloads)
 
     @property
+    def database(self) -> str | None:
+        """The address of the book of purchases if it is a database; with its password."""
+        address = self.ledger.get_secret_value() if self.ledger else ""
+        return address if address.startswith(_DATABASES) else None
+
+    @property
     def book(self) -> Path:
         """The file of the book of purchases. It is not made before there is a purchase."""
         if self.ledger is not None:
-            return self.ledger
+            return _absolute(Path(self.ledger.get_secret_value()))
         import platformdirs  # noqa: PLC0415 - only a purchase needs it
 
         return platformdirs.user_data_path("dream-machine-mcp", appauthor=False) / "purchases.sqlite3"

@@ -3,11 +3,14 @@
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
+import psycopg
 import pytest
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from mcp import Client
+from postgres import running
 from support import BASE_URL, TOKEN, Agent, HeldClock, InMemory, fetch
 
 from luma_mcp.emulator.app import Emulator
@@ -60,6 +63,22 @@ def output(tmp_path: Path) -> Path:
 def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The book of purchases; never the person's own."""
     return tmp_path_factory.mktemp("book") / "purchases.sqlite3"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """A PostgreSQL server of our own; tests that ask for it are marked `services`."""
+    with running() as address:
+        yield address
+
+
+@pytest.fixture
+def database(postgres: str) -> str:
+    """An empty database."""
+    name = f"book_{uuid4().hex}"
+    with psycopg.connect(f"{postgres}/postgres", autocommit=True) as server:
+        server.execute(f"CREATE DATABASE {name}".encode())
+    return f"{postgres}/{name}"
 
 
 @pytest.fixture

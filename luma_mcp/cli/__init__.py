@@ -1,6 +1,8 @@
-"""What a person types: the demo and the emulator. Anything else is said to be unknown, with what there is."""
+"""What a person types. Anything else is said to be unknown, with what there is."""
 
 import argparse
+import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,17 +17,67 @@ such as Claude, Cursor or VS Code starts it."""
 def run(arguments: Sequence[str]) -> int:
     """Run a command; the exit code."""
     options = _parser().parse_args(arguments)
-    if options.command == "emulator":
-        return emulator.run_from(options)
+    match options.command:
+        case "emulator":
+            return emulator.run_from(options)
+        case "serve":
+            return _serve(options)
+        case "doctor":
+            from luma_mcp.cli import doctor  # noqa: PLC0415 - each command pays for itself
+
+            return doctor.run(as_json=options.json)
+        case "config":
+            from luma_mcp.cli import config  # noqa: PLC0415
+
+            return config.run(options.host, write=options.write, project=Path.cwd())
+        case _:
+            return _demo(options)
+
+
+def _demo(options: argparse.Namespace) -> int:
     from luma_mcp.cli.demo import run as run_demo  # noqa: PLC0415 - rich and a client, which only the demo needs
 
     return run_demo(options.keep, options.speed)
+
+
+def _serve(options: argparse.Namespace) -> int:
+    """Over stdio as without a command, or over HTTP."""
+    from luma_mcp.server import build_server  # noqa: PLC0415
+    from luma_mcp.settings import Settings, SettingsError  # noqa: PLC0415
+
+    given = {"LUMA_HTTP_HOST": options.host, "LUMA_HTTP_PORT": options.port}
+    try:
+        settings = Settings.from_environment({**os.environ, **{name: str(one) for name, one in given.items() if one}})
+        server = build_server(settings)
+        if not options.http:
+            from luma_mcp import stdio  # noqa: PLC0415
+
+            stdio.run(server)
+            return 0
+        from luma_mcp import http  # noqa: PLC0415
+
+        return http.run(server, settings)
+    except SettingsError as error:
+        print(f"dream-machine-mcp cannot start: {error}", file=sys.stderr)
+        return 2
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="dream-machine-mcp", description=_DESCRIPTION)
     parser.add_argument("--version", action="version", version=f"dream-machine-mcp {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, title="commands")
+
+    serve = commands.add_parser("serve", help="serve MCP: over stdio, or with --http for a team")
+    serve.add_argument("--http", action="store_true", help="over Streamable HTTP; settings are LUMA_HTTP_...")
+    serve.add_argument("--host", help="the address to listen on (default: LUMA_HTTP_HOST or 127.0.0.1)")
+    serve.add_argument("--port", type=int, help="the port (default: LUMA_HTTP_PORT or 8080)")
+
+    doctor = commands.add_parser("doctor", help="check token, reach, credit, folders and the book; costs nothing")
+    doctor.add_argument("--json", action="store_true", help="for programs")
+
+    config = commands.add_parser("config", help="print the configuration for a host, or write it")
+    config.add_argument("host", nargs="?", metavar="HOST", help="without it, the hosts are listed")
+    config.add_argument("--write", action="store_true", help="merge it into the host's file; a backup is kept")
 
     demo = commands.add_parser("demo", help="make a few videos and images with the emulator; costs nothing")
     demo.add_argument("--keep", type=Path, metavar="DIR", help="where the files go (default: a new temporary folder)")

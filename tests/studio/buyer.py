@@ -23,6 +23,7 @@ from luma_mcp.studio.clock import MonotonicClock
 from luma_mcp.studio.ledger import Ledger
 from luma_mcp.studio.purchases import Budget, Purchases
 from luma_mcp.studio.recovery import Recovery, this_process
+from luma_mcp.studio.sqlite_book import SqliteBook
 
 
 class Hasty(MonotonicClock):
@@ -34,7 +35,7 @@ class Hasty(MonotonicClock):
 
 async def buy(prompt: str) -> str:
     luma = LumaClient("token", base_url=sys.argv[1])
-    ledger = Ledger(lambda: Path(sys.argv[2]), account="me", process=this_process())
+    ledger = Ledger(SqliteBook(lambda: Path(sys.argv[2])), account="me", process=this_process())
     clock = Hasty()
     recovery = Recovery(luma, ledger, clock, surely_listed_seconds=0.3)
     purchases = Purchases(luma, ledger, clock, recovery, budget=Budget())

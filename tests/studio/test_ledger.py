@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import anyio
@@ -17,21 +18,37 @@ from support import Agent, HeldClock, InMemory
 
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.luma.errors import BudgetError, LedgerError
-from luma_mcp.studio.ledger import VERSION, Entry, Ledger
+from luma_mcp.studio.book import VERSION, Book
+from luma_mcp.studio.ledger import Entry, Ledger
+from luma_mcp.studio.postgres_book import PostgresBook
 from luma_mcp.studio.recovery import may_be_alive, this_process
+from luma_mcp.studio.sqlite_book import SqliteBook
 
 pytestmark = pytest.mark.anyio
 
 ENTRY = Entry("fingerprint", "signature", "{}", "video", 700_000, "published")
 
 
+ON_FILE = pytest.mark.parametrize("engine", ["file"], indirect=True)
+
+
+@pytest.fixture(params=["file", pytest.param("database", marks=pytest.mark.services)])
+def engine(request: pytest.FixtureRequest, book: Path) -> Callable[[], Book]:
+    """Makes another hand on the same book, as another process has one."""
+    if request.param == "file":
+        return lambda: SqliteBook(lambda: book)
+    address = request.getfixturevalue("database")
+    return lambda: PostgresBook(address)
+
+
 @pytest.fixture
-async def ledger(book: Path):
-    made = Ledger(lambda: book, account="me", process=this_process())
+async def ledger(engine):
+    made = Ledger(engine(), account="me", process=this_process())
     yield made
     await made.close()
 
 
+@ON_FILE
 async def test_it_is_for_its_owner_alone(ledger: Ledger, book: Path) -> None:
     await ledger.reserve(ENTRY, most_micros_per_day=None)
 
@@ -45,6 +62,7 @@ async def test_it_is_not_made_before_there_is_a_purchase(serve, book: Path, era:
         assert not book.exists()
 
 
+@ON_FILE
 async def test_a_row_is_on_disk_before_anything_is_sent(ledger: Ledger, book: Path) -> None:
     row = await ledger.reserve(ENTRY, most_micros_per_day=None)
     other = sqlite3.connect(book)
@@ -66,9 +84,9 @@ async def test_the_cap_counts_what_is_spent_and_what_is_reserved(ledger: Ledger)
     await ledger.reserve(ENTRY, most_micros_per_day=2_000_000)
 
 
-async def test_money_that_is_still_unsettled_stays_reserved_over_midnight(book: Path) -> None:
+async def test_money_that_is_still_unsettled_stays_reserved_over_midnight(engine) -> None:
     now = [time.time()]
-    ledger = Ledger(lambda: book, account="me", process=this_process(), now=lambda: now[0])
+    ledger = Ledger(engine(), account="me", process=this_process(), now=lambda: now[0])
     await ledger.reserve(ENTRY, most_micros_per_day=None)
     spent = await ledger.reserve(ENTRY, most_micros_per_day=None)
     await ledger.record(spent, "accepted", "a")
@@ -80,9 +98,9 @@ async def test_money_that_is_still_unsettled_stays_reserved_over_midnight(book: 
     assert rows == []
 
 
-async def test_a_clock_that_is_set_back_does_not_open_the_purse(book: Path) -> None:
+async def test_a_clock_that_is_set_back_does_not_open_the_purse(engine) -> None:
     now = [time.time()]
-    ledger = Ledger(lambda: book, account="me", process=this_process(), now=lambda: now[0])
+    ledger = Ledger(engine(), account="me", process=this_process(), now=lambda: now[0])
     row = await ledger.reserve(ENTRY, most_micros_per_day=None)
     await ledger.record(row, "accepted", "a")
     now[0] -= 86_400
@@ -92,10 +110,10 @@ async def test_a_clock_that_is_set_back_does_not_open_the_purse(book: Path) -> N
     assert today.spent_usd == 0.7
 
 
-async def test_accounts_in_one_file_do_not_see_each_other(ledger: Ledger, book: Path) -> None:
+async def test_accounts_in_one_book_do_not_see_each_other(ledger: Ledger, engine) -> None:
     row = await ledger.reserve(ENTRY, most_micros_per_day=None)
     await ledger.record(row, "accepted", "a")
-    other = Ledger(lambda: book, account="you", process=this_process())
+    other = Ledger(engine(), account="you", process=this_process())
     today, rows = await other.today()
     await other.close()
 
@@ -218,9 +236,13 @@ RACER = textwrap.dedent("""
     from pathlib import Path
     from luma_mcp.luma.errors import BudgetError
     from luma_mcp.studio.ledger import Entry, Ledger
+    from luma_mcp.studio.postgres_book import PostgresBook
+    from luma_mcp.studio.sqlite_book import SqliteBook
 
     async def main():
-        ledger = Ledger(lambda: Path(sys.argv[1]), account="me", process="racer")
+        place = sys.argv[1]
+        book = PostgresBook(place) if place.startswith("postgresql:") else SqliteBook(lambda: Path(place))
+        ledger = Ledger(book, account="me", process="racer")
         made = 0
         for n in range(20):
             try:
@@ -238,9 +260,11 @@ RACER = textwrap.dedent("""
 """)
 
 
-async def test_eight_processes_never_spend_more_than_the_cap(book: Path) -> None:
+@pytest.mark.parametrize("kept", ["book", pytest.param("database", marks=pytest.mark.services)])
+async def test_eight_processes_never_spend_more_than_the_cap(request: pytest.FixtureRequest, kept: str) -> None:
+    place = str(request.getfixturevalue(kept))
     racers = [
-        subprocess.Popen([sys.executable, "-c", RACER, str(book), str(n)], stdout=subprocess.PIPE, text=True)
+        subprocess.Popen([sys.executable, "-c", RACER, place, str(n)], stdout=subprocess.PIPE, text=True)
         for n in range(8)
     ]
     made = [int(racer.communicate(timeout=120)[0]) for racer in racers]
@@ -262,6 +286,7 @@ def test_a_process_that_ended_is_known_to_be_gone() -> None:
     assert may_be_alive("nonsense")
 
 
+@ON_FILE
 async def test_a_lock_that_is_held_is_waited_for(ledger: Ledger, book: Path) -> None:
     await ledger.reserve(ENTRY, most_micros_per_day=None)
     other = sqlite3.connect(book, isolation_level=None, check_same_thread=False)

@@ -1,0 +1,181 @@
+"""`dream-machine-mcp doctor`: whether everything is there that is needed, and what to do about what is not.
+
+Nothing is bought, and nothing is left behind.
+"""
+
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from typing import Literal
+
+import anyio
+
+from luma_mcp import __version__
+from luma_mcp.luma.errors import LumaError
+from luma_mcp.server import build_studio
+from luma_mcp.settings import Settings, SettingsError
+from luma_mcp.studio import Studio
+from luma_mcp.studio.clock import MonotonicClock
+from luma_mcp.studio.inputs import LocalFile
+
+Verdict = Literal["good", "note", "bad"]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at. A `note` is no fault."""
+
+    name: str
+    verdict: Verdict
+    text: str
+
+
+def run(*, as_json: bool) -> int:
+    """Look at everything and tell; 0 if nothing is bad, 1 otherwise."""
+    checks = anyio.run(examine)
+    good = all(check.verdict != "bad" for check in checks)
+    if as_json:
+        print(json.dumps({"good": good, "checks": [asdict(check) for check in checks]}, indent=2))
+    elif sys.stdout.isatty():
+        _show(checks)
+    else:
+        for check in checks:
+            print(f"{check.verdict:5}{check.name}: {check.text}")
+    return 0 if good else 1
+
+
+async def examine() -> list[Check]:
+    """Every check, in the order in which a person would want to hear of them."""
+    checks = [_versions()]
+    try:
+        settings = Settings.from_environment()
+    except SettingsError as error:
+        return [*checks, Check("settings", "bad", str(error))]
+    studio = build_studio(settings, None, MonotonicClock())
+    try:
+        async with aclosing(_with(studio, settings)) as looked:
+            async for check in looked:
+                checks.append(check)  # noqa: PERF401 - each as it comes
+    finally:
+        await studio.close()
+    return checks
+
+
+async def _with(studio: Studio, settings: Settings) -> AsyncGenerator[Check]:
+    if settings.key is None:
+        yield Check("token", "bad", settings.token_hint)
+    else:
+        yield Check("token", "good", "A token is set. " + settings.token_hint)
+        yield await _reach(studio, settings)
+        yield await _tried("credit", lambda: _credit(studio))
+    yield _output(settings)
+    for folder in settings.input_dirs:
+        there = folder.is_dir() and os.access(folder, os.R_OK)
+        yield Check(
+            "input folder", "good" if there else "bad", f"{folder} {'is' if there else 'is not'} a folder to read."
+        )
+    yield await _uploads(studio, settings)
+    yield await _tried("book of purchases", lambda: _book(studio, settings))
+    yield _caps(settings)
+
+
+def _versions() -> Check:
+    parts = [f"dream-machine-mcp {__version__}", f"Python {platform.python_version()}", platform.platform(terse=True)]
+    parts += [f"{name} {metadata.version(name)}" for name in ("mcp", "httpx", "pydantic")]
+    missing = [name for name in ("av", "pillow") if not _is_installed(name)]
+    if missing:
+        return Check(
+            "versions", "bad", f"{', '.join(parts)}; missing: {', '.join(missing)}, so nothing can be looked at."
+        )
+    return Check("versions", "good", ", ".join(parts))
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+async def _reach(studio: Studio, settings: Settings) -> Check:
+    began = time.monotonic()
+    try:
+        await studio.luma.ping()
+    except LumaError as error:
+        return Check("Luma", "bad", error.in_full)
+    milliseconds = (time.monotonic() - began) * 1000
+    where = " (an emulator)" if settings.is_emulated else ""
+    return Check("Luma", "good", f"{settings.base_url}{where} takes the token and answers in {milliseconds:.0f} ms.")
+
+
+async def _tried(name: str, look: Callable[[], Awaitable[Check]]) -> Check:
+    try:
+        return await look()
+    except LumaError as error:
+        return Check(name, "bad", error.in_full)
+
+
+async def _credit(studio: Studio) -> Check:
+    usd = await studio.luma.get_credit_usd()
+    verdict: Verdict = "good" if usd >= 1 else "note"
+    more = "" if usd >= 1 else " Buy API credits at https://platform.lumalabs.ai; those of the app do not count."
+    return Check("credit", verdict, f"${usd:,.2f} is left.{more}")
+
+
+def _output(settings: Settings) -> Check:
+    folder = settings.downloads
+    there = next(one for one in (folder, *folder.parents) if one.exists())
+    if there.is_dir() and os.access(there, os.W_OK):
+        return Check("output folder", "good", f"{folder} can be written.")
+    return Check("output folder", "bad", f"{folder} cannot be written. Set LUMA_OUTPUT_DIR to a folder that can.")
+
+
+async def _uploads(studio: Studio, settings: Settings) -> Check:
+    if settings.upload_url is None:
+        return Check("uploads", "note", "LUMA_UPLOAD_URL is not set, so local files cannot be sent to Luma.")
+    try:
+        await studio.sources.uploads.where(LocalFile("doctor.png", "png", b""))
+    except LumaError as error:
+        return Check("uploads", "bad", error.in_full)
+    bucket = settings.upload_url.partition("?")[0]
+    return Check(
+        "uploads", "good", f"Links into {bucket} can be signed. Whether it takes files shows with the first one."
+    )
+
+
+async def _book(studio: Studio, settings: Settings) -> Check:
+    if settings.database is None and not settings.book.exists():
+        return Check("book of purchases", "good", f"{settings.book} will be made with the first purchase.")
+    today, rows = await studio.purchases.spending()
+    where = "The database" if settings.database else str(settings.book)
+    spent = f"${today.spent_usd:.2f} spent and ${today.reserved_usd:.2f} reserved today, in {len(rows)} purchases"
+    return Check("book of purchases", "good", f"{where} can be used: {spent}.")
+
+
+def _caps(settings: Settings) -> Check:
+    caps = {
+        "a call": settings.max_usd_per_call,
+        "a day": settings.max_usd_per_day,
+    }
+    said = [f"${usd:.2f} for {what}" for what, usd in caps.items() if usd is not None]
+    if said:
+        return Check("caps", "good", f"At most {' and '.join(said)}.")
+    return Check("caps", "note", "There is no cap. LUMA_MAX_USD_PER_CALL and LUMA_MAX_USD_PER_DAY set one.")
+
+
+def _show(checks: list[Check]) -> None:
+    from rich.console import Console  # noqa: PLC0415 - a terminal only
+    from rich.table import Table  # noqa: PLC0415
+
+    marks = {"good": "[green]✓[/]", "note": "[yellow]•[/]", "bad": "[red]✗[/]"}
+    table = Table.grid(padding=(0, 1))
+    for check in checks:
+        table.add_row(marks[check.verdict], f"[bold]{check.name}[/]", check.text)
+    Console().print(table)

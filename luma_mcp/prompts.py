@@ -1,0 +1,65 @@
+"""A few ways of asking that are worth offering: a person picks one, fills it in, and the model knows how to go on."""
+
+from typing import Annotated, Any
+
+from mcp.server.mcpserver import MCPServer
+from pydantic import Field
+
+_CARE = (
+    "Show me the price of everything with dry_run first, and buy only what I agree to. Wait with wait_for_generation, "
+    "look at each result with view_generation before you call it good, and save what I keep with download_generation."
+)
+
+
+def attach(server: MCPServer[Any]) -> None:
+    """Offer them on a server."""
+
+    @server.prompt(title="Shot list", description="Break a story into shots, draft them cheaply, finish the good ones.")
+    def shot_list(
+        story: Annotated[str, Field(description="What happens, in a few sentences.")],
+        shots: Annotated[str, Field(description="How many shots.")] = "4",
+    ) -> str:
+        return (
+            f"Break this story into {shots} shots for Dream Machine:\n\n{story}\n\n"
+            "For each shot write a prompt of one or two sentences with subject, action, setting, light and lens, and "
+            "choose a camera concept from list_concepts. Keep names, clothes and places the same in all of them. Draft "
+            "every shot with ray-flash-2 at 540p, look at the drafts, and make only those that work again with ray-2. "
+            + _CARE
+        )
+
+    @server.prompt(title="Product shot", description="A clip of a product from one picture of it.")
+    def product_shot(
+        picture: Annotated[str, Field(description="The picture: https URL, local path or generation id.")],
+        mood: Annotated[str, Field(description="The mood of the clip.")] = "clean studio, soft light",
+    ) -> str:
+        return (
+            f"Make a five-second product clip from this picture: {picture}\n\nMood: {mood}.\n\n"
+            "Use it as start_frame of create_video. One slow camera move and no more: try the concepts orbit_left, "
+            "push_in or pedestal_up. The product must keep its shape and its words, so say in the prompt that it stays still. "
+            "If the picture has another ratio than wanted, reframe_image it first. " + _CARE
+        )
+
+    @server.prompt(title="Seamless loop", description="A clip that ends as it begins, for backgrounds.")
+    def seamless_loop(
+        scene: Annotated[str, Field(description="What is to be seen.")],
+        aspect_ratio: Annotated[str, Field(description="16:9, 9:16, 1:1, 4:3, 3:4, 21:9 or 9:21.")] = "16:9",
+    ) -> str:
+        return (
+            f"Make a seamless loop in {aspect_ratio}: {scene}\n\n"
+            "Use create_video with loop=true, without end_frame. Choose a motion that has no beginning: drifting, "
+            "flowing, turning. Use the concept static unless the scene asks for more. In the contact sheet compare the "
+            "first and the last frame: they must meet. " + _CARE
+        )
+
+    @server.prompt(title="Storyboard with keyframes", description="Stills first, then the clips between them.")
+    def storyboard(
+        story: Annotated[str, Field(description="What happens, in a few sentences.")],
+        style: Annotated[str, Field(description="The look of it, or the id of an image to go by.")] = "cinematic",
+    ) -> str:
+        return (
+            f"Make a storyboard and then a film of it.\n\nStory: {story}\nStyle: {style}\n\n"
+            "First make the key moments as images with photon-1, the first as style_refs of the others so that they "
+            "look alike, and let me choose. Then make a clip between each pair of neighbours with create_video: start_frame and "
+            "end_frame are the ids of their images. At the end join the clips with download_generation and join=true; they "
+            "must all have the same ratio and resolution. " + _CARE
+        )

@@ -1,0 +1,139 @@
+"""The book as a PostgreSQL database, for servers on several machines that share one budget.
+
+Every transaction begins by taking one lock, so that they come one after the other as they do in a file. Commits are
+synchronous, as is PostgreSQL's default.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
+
+from luma_mcp.luma.errors import LedgerError
+from luma_mcp.studio.book import SCHEMA, VERSION, Answer, Hand, TakenError
+
+if TYPE_CHECKING:
+    import psycopg
+
+_T = TypeVar("_T")
+
+_CONNECT_SECONDS, _LOCK_SECONDS = 10, 15
+# Any number that nobody else is likely to lock.
+_LOCK = 0x6C756D61
+_WORDS = {
+    "identity": "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
+    "integer": "BIGINT",
+    "real": "DOUBLE PRECISION",
+    "strict": "",
+}
+
+
+class PostgresBook:
+    """A database.
+
+    Args:
+        url: `postgresql://user:password@host/database`. It is shown without its password.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._connection: psycopg.Connection[Any] | None = None
+
+    def __repr__(self) -> str:
+        return f"PostgresBook({self._shown()!r})"
+
+    def close(self) -> None:
+        """Let go of the connection. A later transaction opens a new one."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def transaction(self, work: Callable[[Hand], _T]) -> _T:
+        """Do some work in one transaction; nobody else writes meanwhile. Raises: LedgerError, TakenError."""
+        psycopg = _library()
+        try:
+            book = self._locked()
+            try:
+                done = work(_PostgresHand(book))
+                book.commit()
+            except BaseException:
+                if not book.closed:
+                    book.rollback()
+                raise
+        except psycopg.Error as error:
+            self.close()
+            raise self._unusable(error) from error
+        return done
+
+    def _locked(self) -> "psycopg.Connection[Any]":
+        """A connection in a transaction that nobody else is in. One that died meanwhile is replaced."""
+        psycopg = _library()
+        if self._connection is not None:
+            try:
+                self._connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+            except psycopg.OperationalError:
+                self.close()
+            else:
+                return self._connection
+        book = self._connection = self._open()
+        book.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        return book
+
+    def _open(self) -> "psycopg.Connection[Any]":
+        psycopg = _library()
+        options = f"-c lock_timeout={_LOCK_SECONDS}s -c synchronous_commit=on"
+        book = psycopg.connect(self._url, connect_timeout=_CONNECT_SECONDS, options=options)
+        try:
+            book.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+            book.execute("CREATE TABLE IF NOT EXISTS purchases_version (version BIGINT NOT NULL)")
+            found = book.execute("SELECT max(version) FROM purchases_version").fetchone()
+            version = (found[0] if found else None) or 0
+            self._check_version(version)
+            if version == 0:
+                for statement in SCHEMA:
+                    book.execute(statement.format(**_WORDS).encode())
+                book.execute("INSERT INTO purchases_version VALUES (%s)", (VERSION,))
+            book.commit()
+        except BaseException:
+            book.close()
+            raise
+        return book
+
+    def _check_version(self, version: int) -> None:
+        if version > VERSION:
+            raise LedgerError(
+                f"The book of purchases at {self._shown()} was written by a newer version of dream-machine-mcp.",
+                "Nothing was bought. Update dream-machine-mcp, or set LUMA_LEDGER to another database.",
+            )
+
+    def _shown(self) -> str:
+        parts = urlsplit(self._url)
+        return f"postgresql://{parts.hostname or ''}{parts.path}"
+
+    def _unusable(self, error: Exception) -> LedgerError:
+        # The driver's own words may hold the whole address; the kind of error says enough.
+        return LedgerError(
+            f"The book of purchases at {self._shown()} cannot be used ({type(error).__name__}).",
+            "Nothing is bought without it. Check that the database runs, and the address and password in LUMA_LEDGER.",
+        )
+
+
+class _PostgresHand:
+    def __init__(self, book: "psycopg.Connection[Any]") -> None:
+        self._book = book
+
+    def execute(self, statement: str, values: Sequence[object] = ()) -> Answer:
+        try:
+            return self._book.execute(statement.replace("?", "%s").encode(), tuple(values))
+        except _library().IntegrityError as error:
+            raise TakenError from error
+
+
+def _library():  # noqa: ANN202 - a module
+    try:
+        import psycopg  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise LedgerError(
+            "LUMA_LEDGER is a database, and the package that it needs is not installed.",
+            "Nothing was bought. Install dream-machine-mcp[postgres].",
+        ) from error
+    return psycopg

@@ -1,0 +1,114 @@
+"""The book as one SQLite file, in WAL mode with full synchronisation."""
+
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from luma_mcp.luma.errors import LedgerError
+from luma_mcp.studio.book import SCHEMA, VERSION, Answer, Hand, TakenError
+
+if TYPE_CHECKING:
+    import sqlite3
+
+_T = TypeVar("_T")
+
+_BUSY_SECONDS = 15.0
+_WORDS = {"identity": "INTEGER PRIMARY KEY", "integer": "INTEGER", "real": "REAL", "strict": " STRICT"}
+
+
+class SqliteBook:
+    """A file.
+
+    Args:
+        path: where it is, made when the first purchase comes; a function, for finding the default costs time.
+    """
+
+    def __init__(self, path: Callable[[], Path]) -> None:
+        self._path = path
+        self._connection: sqlite3.Connection | None = None
+
+    def close(self) -> None:
+        """Let go of the file. A later transaction opens it again."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def transaction(self, work: Callable[[Hand], _T]) -> _T:
+        """Do some work in one transaction; nobody else writes meanwhile. Raises: LedgerError, TakenError."""
+        import sqlite3  # noqa: PLC0415 - loaded with the first purchase, not at the start
+
+        try:
+            book = self._connection = self._connection or self._open()
+            book.execute("BEGIN IMMEDIATE")
+            try:
+                done = work(_SqliteHand(book))
+                book.execute("COMMIT")
+            except BaseException:
+                with suppress(sqlite3.Error):
+                    book.execute("ROLLBACK")
+                raise
+        except (sqlite3.Error, OSError) as error:
+            raise self._unusable(error) from error
+        return done
+
+    def _open(self) -> "sqlite3.Connection":
+        import sqlite3  # noqa: PLC0415
+
+        path = self._path()
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # Made by ourselves so that nobody else may read it, not even for a moment.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        book = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        try:
+            # A network drive may refuse WAL; the older way is slower and as safe.
+            with suppress(sqlite3.OperationalError):
+                book.execute("PRAGMA journal_mode = WAL")
+            book.execute("PRAGMA synchronous = FULL")
+            self._bring_up_to_date(book, path)
+        except BaseException:
+            book.close()
+            raise
+        return book
+
+    def _bring_up_to_date(self, book: "sqlite3.Connection", path: Path) -> None:
+        book.execute("BEGIN IMMEDIATE")
+        try:
+            version = book.execute("PRAGMA user_version").fetchone()[0]
+            _check_version(version, path)
+            if version == 0:
+                for statement in SCHEMA:
+                    book.execute(statement.format(**_WORDS))
+                book.execute(f"PRAGMA user_version = {VERSION}")
+            book.execute("COMMIT")
+        except BaseException:
+            book.execute("ROLLBACK")
+            raise
+
+    def _unusable(self, error: Exception) -> LedgerError:
+        return LedgerError(
+            f"The book of purchases at {self._path()} cannot be used: {error}.",
+            "Nothing is bought without it. Free disk space, mend the permissions, or set LUMA_LEDGER to another file.",
+        )
+
+
+class _SqliteHand:
+    def __init__(self, book: "sqlite3.Connection") -> None:
+        self._book = book
+
+    def execute(self, statement: str, values: Sequence[object] = ()) -> Answer:
+        import sqlite3  # noqa: PLC0415
+
+        try:
+            return self._book.execute(statement, tuple(values))
+        except sqlite3.IntegrityError as error:
+            raise TakenError from error
+
+
+def _check_version(version: int, path: Path) -> None:
+    if version > VERSION:
+        raise LedgerError(
+            f"The book of purchases at {path} was written by a newer version of dream-machine-mcp.",
+            "Nothing was bought. Update dream-machine-mcp, or set LUMA_LEDGER to another file.",
+        )
