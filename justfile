@@ -17,6 +17,10 @@ browser *arguments:
     npm --prefix tests/app install --no-audit --no-fund --no-package-lock --silent && npm --prefix tests/app run --silent bundle
     {{bin}}/pytest -n 2 -m browser tests/app {{arguments}}
 
+# PostgreSQL and three replicas behind nginx; needs both programs
+services *arguments:
+    {{bin}}/pytest -n 2 -m services {{arguments}}
+
 # What CI runs
 check:
     .ci/run
@@ -32,6 +36,10 @@ snapshots:
 # Write the tables of the README anew from the code
 readme:
     {{bin}}/python docs/tables.py
+
+# Write every manifest anew from the code
+manifests:
+    {{bin}}/python manifests/generate.py
 
 # Make the README's picture from the demo's own files
 picture:

@@ -1,8 +1,12 @@
 """Writes the tables of the README from the code. A test fails when they differ."""
 
+import base64
+import json
 from pathlib import Path
+from urllib.parse import quote, urlencode
 
-from luma_mcp.server import TOOLS
+from luma_mcp.cli.hosts import ARGUMENTS, COMMAND, HOSTS, KEY
+from luma_mcp.server import TITLE, TOOLS
 from luma_mcp.settings import Settings
 
 README = Path(__file__).parent.parent / "README.md"
@@ -25,6 +29,56 @@ def effect(hints: object) -> str:
     if not getattr(hints, "destructive_hint", True):
         return "writes a file"
     return "deletes" if getattr(hints, "idempotent_hint", False) else "spends"
+
+
+def hosts() -> str:
+    """Every host, and the one thing to do there."""
+    lines = ["| host | do this |", "|---|---|"]
+    for host in HOSTS:
+        done = BUTTONS[host.key]() if host.key in BUTTONS else f"`dream-machine-mcp config {host.key} --write`"
+        more = f" {host.note}" if host.note and host.key not in BUTTONS else ""
+        lines.append(f"| {host.title} | {done}{more} |")
+    return "\n".join(lines)
+
+
+def _vscode() -> str:
+    said = json.loads(next(host for host in HOSTS if host.key == "vscode").text)
+    query = urlencode(
+        {
+            "name": KEY,
+            "inputs": json.dumps(said["inputs"], separators=(",", ":")),
+            "config": json.dumps(said["servers"][KEY], separators=(",", ":")),
+        },
+        quote_via=quote,
+    )
+    return f"[Install in VS Code](https://vscode.dev/redirect/mcp/install?{query})"
+
+
+def _cursor() -> str:
+    said = json.loads(next(host for host in HOSTS if host.key == "cursor").text)["mcpServers"][KEY]
+    config = base64.b64encode(json.dumps(said, separators=(",", ":")).encode()).decode()
+    return f"[Install in Cursor](https://cursor.com/en/install-mcp?{urlencode({'name': KEY, 'config': config})})"
+
+
+def _lmstudio() -> str:
+    said = json.loads(next(host for host in HOSTS if host.key == "lmstudio").text)["mcpServers"][KEY]
+    config = base64.b64encode(json.dumps(said, separators=(",", ":")).encode()).decode()
+    return f"[Install in LM Studio](https://lmstudio.ai/install-mcp?{urlencode({'name': KEY, 'config': config})})"
+
+
+def _goose() -> str:
+    said = [("cmd", COMMAND), *(("arg", one) for one in ARGUMENTS), ("id", KEY), ("name", TITLE)]
+    query = urlencode([*said, ("env", "LUMA_TOKEN=API key")], quote_via=quote)
+    return f"open `goose://extension?{query}`"
+
+
+BUTTONS = {
+    "claude-code": lambda: "`claude mcp add luma --env LUMA_TOKEN=luma-... -- uvx dream-machine-mcp`",
+    "vscode": _vscode,
+    "cursor": _cursor,
+    "lmstudio": _lmstudio,
+    "goose": _goose,
+}
 
 
 def settings() -> str:
@@ -50,7 +104,7 @@ def default(value: object) -> str:
 
 def written(text: str) -> str:
     """The README with its tables as the code has them."""
-    for name, table in (("tools", tools()), ("settings", settings())):
+    for name, table in (("hosts", hosts()), ("tools", tools()), ("settings", settings())):
         before, _, rest = text.partition(f"<!-- {name} -->\n")
         _, _, after = rest.partition(f"<!-- /{name} -->")
         text = f"{before}<!-- {name} -->\n{table}\n<!-- /{name} -->{after}"

@@ -8,9 +8,11 @@ accepted from clients nor given to them.
 import hmac
 import json
 import logging
+import signal
 import sys
 import time
-from collections.abc import MutableMapping
+from collections.abc import Generator, MutableMapping
+from contextlib import contextmanager
 from typing import Any
 
 import uvicorn
@@ -48,8 +50,21 @@ def run(server: MCPServer[Any], settings: Settings) -> int:
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
     _log.warning("serving", extra={"facts": {"host": settings.http_host, "port": settings.http_port, "path": PATH}})
-    uvicorn.Server(config).run()
+    _Server(config).run()
     return 0
+
+
+class _Server(uvicorn.Server):
+    """Stops in order on a signal, and then has ended well; uvicorn's own dies of the signal afterwards."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def app(server: MCPServer[Any], settings: Settings) -> ASGIApp:

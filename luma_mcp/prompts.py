@@ -35,8 +35,8 @@ def attach(server: MCPServer[Any]) -> None:
         return (
             f"Make a five-second product clip from this picture: {picture}\n\nMood: {mood}.\n\n"
             "Use it as start_frame of create_video. One slow camera move and no more: try the concepts orbit_left, "
-            "push_in or pedestal_up. The product must keep its shape and its words, so say in the prompt that it stays still. "
-            "If the picture has another ratio than wanted, reframe_image it first. " + _CARE
+            "push_in or pedestal_up. The product must keep its shape and its words, so say in the prompt that it stays "
+            "still. If the picture has another ratio than wanted, reframe_image it first. " + _CARE
         )
 
     @server.prompt(title="Seamless loop", description="A clip that ends as it begins, for backgrounds.")
@@ -59,7 +59,7 @@ def attach(server: MCPServer[Any]) -> None:
         return (
             f"Make a storyboard and then a film of it.\n\nStory: {story}\nStyle: {style}\n\n"
             "First make the key moments as images with photon-1, the first as style_refs of the others so that they "
-            "look alike, and let me choose. Then make a clip between each pair of neighbours with create_video: start_frame and "
-            "end_frame are the ids of their images. At the end join the clips with download_generation and join=true; they "
-            "must all have the same ratio and resolution. " + _CARE
+            "look alike, and let me choose. Then make a clip between each pair of neighbours with create_video: "
+            "start_frame and end_frame are the ids of their images. At the end join the clips with download_generation "
+            "and join=true; they must all have the same ratio and resolution. " + _CARE
         )

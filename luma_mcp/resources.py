@@ -77,7 +77,10 @@ def attach(server: MCPServer[Any], studio: Studio) -> None:
         argument: CompletionArgument,
         _context: CompletionContext | None,
     ) -> Completion | None:
-        if not isinstance(ref, ResourceTemplateReference) or ref.uri != GENERATION:
+        if isinstance(ref, PromptReference):
+            ratios = [one for one in SIZES_AT_720P if one.startswith(argument.value)]
+            return Completion(values=ratios) if argument.name == "aspect_ratio" else None
+        if ref.uri != GENERATION:
             return None
         try:
             page = await studio.luma.list_generations(limit=_MOST_COMPLETIONS)

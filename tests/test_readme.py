@@ -1,11 +1,19 @@
 """What is written for people agrees with the code."""
 
+import base64
 import importlib.util
 import json
 import re
+import shlex
 import subprocess
 from pathlib import Path
+from urllib.parse import parse_qsl
 
+import pytest
+
+from luma_mcp.cli import _parser
+from luma_mcp.cli.hosts import HOSTS
+from luma_mcp.emulator.faults import parse
 from luma_mcp.server import TOOLS
 from luma_mcp.settings import Settings
 from luma_mcp.tools import _patience
@@ -77,6 +85,45 @@ def test_what_the_pages_show_as_json_is_json_and_names_real_settings() -> None:
             settings = {name: value for name, value in said.items() if name.startswith("LUMA_")}
             Settings.from_environment(settings)
             assert {f"LUMA_{name.upper()}" for name in Settings.model_fields} >= set(settings)
+
+
+def commands() -> list[list[str]]:
+    """Every command of ours that a page tells a person to type."""
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    snippets = [one for page in pages for one in re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL)]
+    lines = [line for snippet in snippets for line in snippet.splitlines() if line.startswith("dream-machine-mcp ")]
+    return [shlex.split(line)[1:] for line in lines]
+
+
+@pytest.mark.parametrize("words", commands(), ids=" ".join)
+def test_every_command_of_the_pages_is_one(words: list[str]) -> None:
+    options = _parser().parse_args(words)
+
+    assert options.command == words[0]
+    for fault in getattr(options, "fault", None) or []:
+        assert parse(fault)
+
+
+def test_every_host_has_its_button_or_command() -> None:
+    for host in HOSTS:
+        (line,) = [line for line in README.splitlines() if line.startswith(f"| {host.title} |")]
+        command = re.search(r"`dream-machine-mcp (config [a-z-]+ --write)`", line)
+        if command:
+            assert _parser().parse_args(command[1].split()).host == host.key
+        else:
+            assert "](" in line or "claude mcp add" in line or "goose://" in line
+
+
+def test_the_buttons_hold_what_the_hosts_would_be_given() -> None:
+    (link,) = re.findall(r"\(https://vscode.dev/redirect/mcp/install\?(.*?)\)", README)
+    said = dict(parse_qsl(link))
+    ours = json.loads((ROOT / "manifests" / "hosts" / "vscode.json").read_text())
+
+    assert json.loads(said["config"]) == ours["servers"]["luma"]
+    assert json.loads(said["inputs"]) == ours["inputs"]
+    for link in re.findall(r"install-mcp\?(.*?)\)", README):
+        said = dict(parse_qsl(link))
+        assert json.loads(base64.b64decode(said["config"]))["args"] == ["dream-machine-mcp"]
 
 
 def test_nothing_would_make_a_person_run_somebody_elses_package() -> None:

@@ -71,7 +71,7 @@ async def _with(studio: Studio, settings: Settings) -> AsyncGenerator[Check]:
     if settings.key is None:
         yield Check("token", "bad", settings.token_hint)
     else:
-        yield Check("token", "good", "A token is set. " + settings.token_hint)
+        yield Check("token", "good", settings.token_hint.partition(" Check that")[0])
         yield await _reach(studio, settings)
         yield await _tried("credit", lambda: _credit(studio))
     yield _output(settings)

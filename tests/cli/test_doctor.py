@@ -1,0 +1,108 @@
+"""The doctor finds what is wrong, says what to do, and leaves nothing behind."""
+
+import json
+from pathlib import Path
+
+import pytest
+from support import TOKEN
+
+from luma_mcp.cli import doctor, run
+from luma_mcp.emulator.app import Emulator
+from luma_mcp.emulator.serving import serving
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(params=["asyncio"])
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture(autouse=True)
+def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LUMA_TOKEN", "LUMAAI_API_KEY", "LUMA_API_KEY", "LUMA_UPLOAD_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("LUMA_BASE_URL", "http://127.0.0.1:1/x")
+    monkeypatch.setenv("LUMA_LEDGER", str(tmp_path / "book.sqlite3"))
+    monkeypatch.setenv("LUMA_OUTPUT_DIR", str(tmp_path / "files"))
+
+
+async def found() -> dict[str, doctor.Check]:
+    return {check.name: check for check in await doctor.examine()}
+
+
+async def test_everything_is_well(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    async with serving(Emulator(token=TOKEN, credit_usd=0.5)) as base_url:
+        monkeypatch.setenv("LUMA_TOKEN", TOKEN)
+        monkeypatch.setenv("LUMA_BASE_URL", base_url)
+        monkeypatch.setenv("LUMA_INPUT_DIRS", str(tmp_path / "pictures"))
+        monkeypatch.setenv("LUMA_UPLOAD_URL", "s3://bucket/in?region=us-east-1")
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
+        monkeypatch.setenv("LUMA_MAX_USD_PER_DAY", "5")
+        checks = await found()
+
+    assert {check.verdict for check in checks.values()} == {"good", "note"}
+    assert "(an emulator) takes the token" in checks["Luma"].text
+    assert checks["credit"].verdict == "note"
+    assert "$0.50 is left. Buy API credits" in checks["credit"].text
+    assert checks["caps"].text == "At most $5.00 for a day."
+    assert "s3://bucket/in" in checks["uploads"].text
+    assert TOKEN not in str(checks)
+    assert {path.name for path in tmp_path.iterdir()} == {"pictures"}
+
+
+async def test_what_is_wrong_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "book.sqlite3").write_text("no book, but long enough to be taken for one" * 30)
+    (tmp_path / "files").write_text("in the way")
+    monkeypatch.setenv("LUMA_TOKEN", TOKEN)
+    monkeypatch.setenv("LUMA_INPUT_DIRS", str(tmp_path / "nowhere"))
+    monkeypatch.setenv("LUMA_UPLOAD_URL", "s3://bucket?endpoint=http://127.0.0.1:1")
+    monkeypatch.setattr("luma_mcp.studio.uploads.Uploads._open", _refuses)
+    checks = await found()
+
+    bad = {name for name, check in checks.items() if check.verdict == "bad"}
+    assert bad == {"Luma", "credit", "output folder", "input folder", "uploads", "book of purchases"}
+    assert "cannot be reached" in checks["Luma"].text
+    assert "Set LUMA_OUTPUT_DIR" in checks["output folder"].text
+
+
+def _refuses(*_given: object) -> None:
+    from luma_mcp.luma.errors import FileError
+
+    raise FileError("The bucket cannot be used.")
+
+
+async def test_no_token_and_no_parts_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "_is_installed", lambda name: name != "av")
+    checks = await found()
+
+    assert "set LUMA_TOKEN" in checks["token"].text
+    assert "missing: av, so nothing can be looked at" in checks["versions"].text
+    assert "Luma" not in checks
+
+
+async def test_a_setting_that_cannot_be_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LUMA_READ_ONLY", "perhaps")
+
+    assert (await found())["settings"].text.startswith("LUMA_READ_ONLY cannot be used")
+
+
+def test_it_can_be_read_by_programs_and_by_people(capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
+    assert run(["doctor", "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert told["good"] is False
+    assert {"name", "verdict", "text"} == set(told["checks"][0])
+
+    assert run(["doctor"]) == 1
+    assert "bad  token: " in capsys.readouterr().out
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    run(["doctor"])
+    assert "✗" in capsys.readouterr().out
+
+
+def test_a_package_that_is_not_there_is_known() -> None:
+    assert doctor._is_installed("mcp")
+    assert not doctor._is_installed("no-such-package-as-this")
