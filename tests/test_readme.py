@@ -107,7 +107,7 @@ def test_every_command_of_the_pages_is_one(words: list[str]) -> None:
 def test_every_host_has_its_button_or_command() -> None:
     for host in HOSTS:
         (line,) = [line for line in README.splitlines() if line.startswith(f"| {host.title} |")]
-        command = re.search(r"`dream-machine-mcp (config [a-z-]+ --write)`", line)
+        command = re.search(r"`uvx dream-machine-mcp (config [a-z-]+ --write)`", line)
         if command:
             assert _parser().parse_args(command[1].split()).host == host.key
         else:
