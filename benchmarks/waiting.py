@@ -8,6 +8,7 @@ import json
 import random
 import resource
 import statistics
+import subprocess
 import sys
 import time
 
@@ -15,6 +16,7 @@ import httpx
 import trio
 import trio.testing
 
+from benchmarks.rows import Row
 from luma_mcp.emulator.app import PREFIX, Emulator
 from luma_mcp.emulator.lives import LIVES
 from luma_mcp.emulator.requests import VideoBody
@@ -80,6 +82,35 @@ async def measure(side: str, count: int) -> dict[str, float]:
 def main() -> None:
     side, count = sys.argv[1], int(sys.argv[2])
     print(json.dumps(trio.run(measure, side, count, clock=trio.testing.MockClock(autojump_threshold=0))))
+
+
+def rows() -> list[Row]:
+    """Waiting for many at once, against one loop for each that looks every 3 s; both in the same simulated time."""
+    return [row for count in (1, 10, 100, 1000) for row in _compared(count)]
+
+
+def _compared(count: int) -> list[Row]:
+    ours, floor = (
+        json.loads(
+            subprocess.run(
+                [sys.executable, "-m", "benchmarks.waiting", side, str(count)], capture_output=True, check=True
+            ).stdout
+        )
+        for side in ("ours", "peers")
+    )
+
+    def row(what: str, field: str, unit: str, goal: str) -> Row:
+        ratio = f"{ours[field] / floor[field]:.2f}x" if floor[field] > 0.005 else "-"
+        mine, theirs = (f"{side[field]:.2f} {unit}".strip() for side in (ours, floor))
+        return Row(f"{count:,} waited for: {what}", mine, theirs, ratio, goal)
+
+    return [
+        row("requests to Luma for each", "requests", "", "<= 0.05x at 100" if count == 100 else ""),
+        row("CPU", "cpu_seconds", "s", ""),
+        row("memory", "memory_mb", "MB", "< 150 MB" if count == 1000 else ""),
+        row("end seen after, median", "delay_seconds", "s", "one interval"),
+        row("end seen after, longest", "longest_delay_seconds", "s", ""),
+    ]
 
 
 if __name__ == "__main__":

@@ -111,6 +111,7 @@ def build_server(
         NAME,
         offered(settings),
         studio,
+        attach_prompts=prompts.attach,
         title=TITLE,
         description=DESCRIPTION,
         instructions=INSTRUCTIONS,
@@ -135,7 +136,6 @@ def build_server(
         log_level=settings.log_level,
     )
     resources.attach(server, studio)
-    prompts.attach(server)
     subscriptions.attach(server)
     return server
 

@@ -255,5 +255,5 @@ class Ledger:
 
 
 def _marks(values: Sequence[str]) -> str:
-    """As many question marks."""
-    return ", ".join("?" * len(values))
+    """As many question marks; where there is nothing to look for, what nothing equals."""
+    return ", ".join("?" * len(values)) or "NULL"

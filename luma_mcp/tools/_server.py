@@ -1,15 +1,15 @@
-"""An `MCPServer` whose tools are made when a client first asks for them, not when the process starts.
+"""An `MCPServer` whose tools and prompts are made when a client first asks for them, not when the process starts.
 
 Making the schemas of all of them takes as long as a twentieth of the start, and a host waits for the start of every
 server that it has.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.tools import Tool
-from mcp.types import CallToolResult, InputRequiredResult
+from mcp.types import CallToolResult, GetPromptResult, InputRequiredResult, Prompt
 from mcp.types import Tool as Definition
 
 from luma_mcp.studio import Studio
@@ -17,10 +17,26 @@ from luma_mcp.tools._toolset import Declared, build
 
 
 class StudioServer(MCPServer[Studio]):
-    """Offers declared tools that work with a studio. Options are those of `MCPServer`."""
+    """Offers declared tools that work with a studio, and prompts. Other options are those of `MCPServer`.
 
-    def __init__(self, name: str, declared: Sequence[Declared], studio: Studio, **options: Any) -> None:
+    Args:
+        name: what the server calls itself.
+        declared: the tools.
+        studio: what they work with.
+        attach_prompts: offers the prompts on a server.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        declared: Sequence[Declared],
+        studio: Studio,
+        *,
+        attach_prompts: Callable[[MCPServer[Any]], None],
+        **options: Any,
+    ) -> None:
         super().__init__(name, **options)
+        self._attach_prompts: Callable[[MCPServer[Any]], None] | None = attach_prompts
         self._declared = {one.function.__name__: one for one in declared}
         self._studio = studio
         self._made: dict[str, Tool] = {}
@@ -36,6 +52,23 @@ class StudioServer(MCPServer[Studio]):
         if name not in self._declared:
             return await super().call_tool(name, arguments, context)
         return await self._tool(name).run(arguments, context or Context(mcp_server=self), convert_result=True)
+
+    async def list_prompts(self) -> list[Prompt]:
+        """The definition of every prompt."""
+        self._make_prompts()
+        return await super().list_prompts()
+
+    async def get_prompt(
+        self, name: str, arguments: dict[str, Any] | None = None, context: Context[Studio, Any] | None = None
+    ) -> GetPromptResult | InputRequiredResult:
+        """A prompt, filled in."""
+        self._make_prompts()
+        return await super().get_prompt(name, arguments, context)
+
+    def _make_prompts(self) -> None:
+        attach, self._attach_prompts = self._attach_prompts, None
+        if attach is not None:
+            attach(self)
 
     def _tool(self, name: str) -> Tool:
         if name not in self._made:

@@ -1,0 +1,136 @@
+"""Calls over stdio: our runner against the SDK's, and our get_generation against a bare tool that does the same GET."""
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from benchmarks.rows import Row, ratio, spread
+from benchmarks.starting import INITIALIZE, INITIALIZED, console_script
+
+ROUNDS, WARMING_UP = 400, 40
+THE_SDKS_RUNNER = """
+from luma_mcp.server import build_server
+from luma_mcp.settings import Settings
+build_server(Settings.from_environment()).run()
+"""
+A_BARE_TOOL = """
+import os
+import httpx
+from mcp.server.mcpserver import MCPServer
+server, http = MCPServer("bare"), None
+@server.tool()
+async def get_generation(generation_id: str) -> dict:
+    global http
+    http = http or httpx.AsyncClient(headers={"Authorization": "Bearer x"})
+    return (await http.get(os.environ["LUMA_BASE_URL"] + "/generations/" + generation_id)).json()
+server.run()
+"""
+
+
+class Pipe:
+    """A server at the other end of a pipe."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
+        self._process = process
+        self._ids = itertools.count(2)
+        self._send(INITIALIZE)
+        self._read()
+        self._send(INITIALIZED)
+
+    def call(self, tool: str, **arguments: Any) -> tuple[float, Any]:
+        """Seconds, and the result."""
+        params = {"name": tool, "arguments": arguments}
+        message = {"jsonrpc": "2.0", "id": next(self._ids), "method": "tools/call", "params": params}
+        began = time.perf_counter()
+        self._send(message)
+        answer = self._read()
+        taken = time.perf_counter() - began
+        assert not answer["result"].get("isError"), answer
+        return taken, answer["result"]
+
+    def _send(self, message: dict[str, Any]) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(message).encode() + b"\n")
+        self._process.stdin.flush()
+
+    def _read(self) -> Any:
+        assert self._process.stdout is not None
+        return json.loads(self._process.stdout.readline())
+
+
+@contextmanager
+def piped(command: list[str], environment: dict[str, str]) -> Generator[Pipe]:
+    quiet = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, env={**os.environ, **environment}, **quiet) as process:  # type: ignore[call-overload]
+        try:
+            yield Pipe(process)
+        finally:
+            assert process.stdin is not None
+            process.stdin.close()
+
+
+@contextmanager
+def emulated() -> Generator[str]:
+    """An emulator in a process of its own; its base URL."""
+    command = [sys.executable, "-m", "luma_mcp", "emulator", "--port", "0", "--speed", "1000"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        try:
+            assert process.stdout is not None
+            words = next(line for line in process.stdout if "http://" in line).split()
+            yield next(word.rstrip(".,") for word in words if word.startswith("http://"))
+        finally:
+            process.terminate()
+
+
+def rows() -> list[Row]:
+    with ExitStack() as stack:
+        base_url = stack.enter_context(emulated())
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        given = {"LUMA_TOKEN": "x", "LUMA_BASE_URL": base_url, "LUMA_LEDGER": str(folder / "book.sqlite3")}
+        scripts = {"sdk": THE_SDKS_RUNNER, "bare": A_BARE_TOOL}
+        for name, text in scripts.items():
+            (folder / f"{name}.py").write_text(text)
+        ours = stack.enter_context(piped([sys.executable, str(console_script())], given))
+        sdk, bare = (
+            stack.enter_context(piped([sys.executable, str(folder / f"{name}.py")], given)) for name in scripts
+        )
+        generation_id = bought(base_url)
+        echo = in_turns(ours, sdk, "list_camera_motions")
+        get = in_turns(ours, bare, "get_generation", generation_id=generation_id)
+    return [
+        Row("list_camera_motions over stdio; floor: the same by the SDK's runner", *compared(echo), "<= 0.6x at p50"),
+        Row("get_generation over stdio; floor: a bare tool with the same GET", *compared(get), "<= 1.3x at p50"),
+    ]
+
+
+def bought(base_url: str) -> str:
+    body = {"prompt": "a boat", "model": "photon-1"}
+    answer = httpx.post(
+        f"{base_url}/generations/image", json=body, headers={"Authorization": "Bearer x"}, trust_env=False
+    )
+    return answer.json()["id"]
+
+
+def in_turns(one: Pipe, other: Pipe, tool: str, **arguments: Any) -> tuple[list[float], list[float]]:
+    seconds: tuple[list[float], list[float]] = ([], [])
+    for number in range(ROUNDS + WARMING_UP):
+        for side, pipe in zip(seconds, (one, other), strict=True):
+            taken, _ = pipe.call(tool, **arguments)
+            if number >= WARMING_UP:
+                side.append(taken)
+    return seconds
+
+
+def compared(sides: tuple[list[float], list[float]]) -> tuple[str, str, str]:
+    ours, floor = sides
+    return spread(ours), spread(floor), ratio(ours, floor)

@@ -1,0 +1,144 @@
+"""Files: a large download against curl on the same loopback, and a look at a clip."""
+
+import asyncio
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import anyio
+
+from benchmarks.rows import Row
+from luma_mcp.emulator.render.camera import ROOM
+from luma_mcp.emulator.render.clips import write_clip
+from luma_mcp.emulator.render.pictures import Marker, scene
+from luma_mcp.luma.client import open_http
+from luma_mcp.luma.models import Assets, Generation
+from luma_mcp.studio.downloads import Downloads
+from luma_mcp.studio.fetching import Fetching
+from luma_mcp.studio.frames import frames_at
+from luma_mcp.studio.pictures import sheet_of, small_jpeg
+
+SIZE = 200 * 1024**2
+ROUNDS = 7
+
+
+def rows() -> list[Row]:
+    return [*download(), look()]
+
+
+async def _serve(port_is: "asyncio.Future[int]", content: Path) -> None:
+    """A server that costs next to nothing: the kernel sends the file."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {SIZE}\r\nConnection: close\r\n\r\n".encode())
+        await writer.drain()
+        with content.open("rb") as file:
+            await asyncio.get_running_loop().sendfile(writer.transport, file)
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    port_is.set_result(server.sockets[0].getsockname()[1])
+    await server.serve_forever()
+
+
+def download() -> list[Row]:
+    with tempfile.TemporaryDirectory() as folder:
+        content = Path(folder) / "content.mp4"
+        content.write_bytes(b"\0\0\0\x18ftypmp42" + bytes(SIZE - 12))
+        server = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.files", "serve", str(content)], stdout=subprocess.PIPE, text=True
+        )
+        try:
+            assert server.stdout is not None
+            url = f"http://127.0.0.1:{server.stdout.readline().strip()}/v.mp4"
+            ours: list[float] = []
+            curl: list[float] = []
+            memory = 0.0
+            for _ in range(ROUNDS):
+                said = subprocess.run(
+                    [sys.executable, "-m", "benchmarks.files", "keep", url, folder],
+                    capture_output=True,
+                    text=True,
+                    check=True,
+                )
+                seconds, megabytes = map(float, said.stdout.split())
+                ours.append(seconds)
+                memory = max(memory, megabytes)
+                began = time.perf_counter()
+                subprocess.run(["curl", "-s", "-o", f"{folder}/by-curl", url], check=True)
+                curl.append(time.perf_counter() - began)
+        finally:
+            server.kill()
+            server.wait()
+    speeds = [SIZE / 1e6 / statistics.median(side) for side in (ours, curl)]
+    ratio = f"{speeds[0] / speeds[1]:.2f}x"
+    what = "download of 200 MB, with its hash, its check and its place on disk; floor: curl"
+    return [
+        Row(what, f"{speeds[0]:,.0f} MB/s", f"{speeds[1]:,.0f} MB/s", ratio, ">= 0.9x"),
+        Row("memory while it lasts, more than before it", f"{memory:.0f} MB", goal="constant"),
+    ]
+
+
+async def _keep(url: str, folder: Path) -> None:
+    """One download, in a process of its own: seconds and memory, on stdout."""
+
+    async def heard(_size: int, _length: int | None) -> None:
+        """Nobody listens."""
+
+    async def again(_generation_id: str) -> Generation:
+        raise AssertionError
+
+    generation = Generation(id=f"{time.time_ns():x}", state="completed", assets=Assets(video=url))
+    downloads = Downloads(lambda: folder, Fetching(api_url=url), again)
+    open_http()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # The first shows the memory; the second the speed, when everything is imported and connected, as in a server.
+    kept = await downloads.keep(generation, on_bytes=heard)
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    kept.path.unlink()
+    began = time.perf_counter()
+    kept = await downloads.keep(generation, on_bytes=heard)
+    print(time.perf_counter() - began, (after - before) / 1024)
+    kept.path.unlink()
+    await downloads.close()
+
+
+def look() -> Row:
+    """The contact sheet of a clip of five seconds in 720p."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "clip.mp4"
+        marker = Marker((1280, 720), "a clip to be looked at")
+        size = marker.picture_size
+        ground = scene("a harbour", (round(size[0] * ROOM.zoom), round(size[1] * ROOM.zoom)))
+        write_clip(
+            path, (marker.mark(ground.crop((n, 0, n + size[0], size[1])), n / 119) for n in range(120)), (1280, 720)
+        )
+        seconds: list[float] = []
+        data = b""
+        for _ in range(ROUNDS + 1):
+            began = time.process_time()
+            _, found = frames_at(path, [0, 1, 2, 3, 4, 5])
+            data = small_jpeg(sheet_of(found), 1280)
+            seconds.append(time.process_time() - began)
+    cpu = statistics.median(seconds[1:]) * 1000
+    return Row(
+        "contact sheet of a 5 s 720p clip", f"{cpu:.0f} ms of CPU, {len(data) / 1024:.0f} KB", goal="< 300 ms, 150 KB"
+    )
+
+
+async def _main(words: list[str]) -> None:
+    if words[0] == "serve":
+        port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        port.add_done_callback(lambda done: print(done.result(), flush=True))
+        await _serve(port, Path(words[1]))
+    else:
+        await _keep(words[1], Path(words[2]))
+
+
+if __name__ == "__main__":
+    anyio.run(_main, sys.argv[1:])
