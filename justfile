@@ -17,6 +17,10 @@ browser *arguments:
     npm --prefix tests/app install --no-audit --no-fund --no-package-lock --silent && npm --prefix tests/app run --silent bundle
     {{bin}}/pytest -n 2 -m browser tests/app {{arguments}}
 
+# Ten thousand calls that nobody would make
+fuzz:
+    {{bin}}/pytest -n 0 tests/test_fuzz.py --calls 10000
+
 # PostgreSQL and three replicas behind nginx; needs both programs
 services *arguments:
     {{bin}}/pytest -n 2 -m services {{arguments}}

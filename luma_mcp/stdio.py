@@ -8,6 +8,7 @@ Where stdin or stdout cannot be polled (Windows, a plain file) the SDK's transpo
 """
 
 import asyncio
+import json
 import os
 import signal
 import stat
@@ -151,7 +152,20 @@ class _Lines:
         del self._unread[: end + 1]
         if b'"id"' in line and b'"method"' in line:
             self._open_requests.asked()
-        return line.decode("utf-8", "replace")
+        return _whole_characters(line).decode("utf-8", "replace")
+
+
+def _whole_characters(line: bytes) -> bytes:
+    r"""The message without halves of characters (`\ud83d` alone), for which the SDK drops it and never answers.
+
+    JavaScript makes them when it cuts a text in the middle of an emoji.
+    """
+    if b"\\ud" not in line and b"\\uD" not in line:
+        return line
+    try:
+        return json.dumps(json.loads(line), ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+    except (ValueError, RecursionError):
+        return line
 
 
 class _Writer:

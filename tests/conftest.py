@@ -136,4 +136,5 @@ def serve(transport: InMemory, clock: HeldClock, output: Path, book: Path) -> Se
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-snapshots", action="store_true", help="write the snapshots instead of comparing")
+    parser.addoption("--calls", type=int, default=360, help="how many calls test_fuzz.py makes")
     parser.addoption("--screenshots", help="the folder to keep the browser's pictures in")
