@@ -6,6 +6,7 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import httpx
+import pytest
 from mcp import Client
 from mcp.types import CallToolResult
 
@@ -15,6 +16,11 @@ from luma_mcp.emulator.machine import UnreadableInputError
 
 TOKEN = "luma-test-token-that-must-never-show"
 BASE_URL = "http://127.0.0.1:9/dream-machine/v1"
+
+
+def once(test: Any) -> Any:
+    """For what takes long because something is rendered: on one event loop and in one era, which make no difference."""
+    return pytest.mark.parametrize("era", ["auto"])(pytest.mark.parametrize("anyio_backend", ["asyncio"])(test))
 
 
 class HeldClock:

@@ -17,7 +17,7 @@ import httpx
 import pytest
 from mcp import Client
 from PIL import Image
-from support import Agent
+from support import Agent, once
 
 from luma_mcp.emulator.app import Emulator, fetch_input
 from luma_mcp.emulator.faults import Fault
@@ -229,6 +229,7 @@ async def agent(settings: Settings, address: str, folder: Path, transport, clock
         yield Agent(client)
 
 
+@once
 async def test_a_local_picture_becomes_a_video(agent: Agent, folder: Path, output: Path) -> None:
     clip = await agent.make("create_video", prompt="it comes alive", start_frame=str(folder / "hero.png"))
     answer = await agent.call("download_generation", generation_ids=[clip])
@@ -238,6 +239,7 @@ async def test_a_local_picture_becomes_a_video(agent: Agent, folder: Path, outpu
     assert first.getpixel((600, 100)) == pytest.approx((0, 128, 128), abs=8), "it begins with the picture"
 
 
+@once
 async def test_every_place_for_a_picture_takes_a_path(agent: Agent, emulator: Emulator) -> None:
     await agent.make(
         "create_image",
@@ -253,6 +255,7 @@ async def test_every_place_for_a_picture_takes_a_path(agent: Agent, emulator: Em
     assert len(emulator.machine.account.purchases()) == 3
 
 
+@once
 async def test_a_local_clip_is_priced_by_its_own_measures(agent: Agent, folder: Path) -> None:
     clips.write_clip(folder / "clip.mp4", [Image.new("RGB", (960, 540), "teal")] * 48, (960, 540))
     told = await agent.call("modify_video", source="clip.mp4", mode="flex_1", prompt="in oil", dry_run=True)
@@ -279,6 +282,7 @@ async def test_a_dry_run_puts_nothing_anywhere(agent: Agent, s3: str, address: s
     assert listed(s3, address) == []
 
 
+@once
 @pytest.mark.parametrize(("frame", "moment"), [("first", 0.0), ("last", 1.0), ("2.5s", 0.5)])
 async def test_a_frame_of_an_earlier_clip_is_a_picture(agent: Agent, output: Path, frame: str, moment: float) -> None:
     """The clip pushes in, so its frames differ; the new clip begins with the one that was named."""
@@ -301,6 +305,7 @@ def _difference(still: Path, frame: Image.Image) -> float:
     return sum(abs(a - b) for a, b in zip(one, two, strict=True)) / len(one)
 
 
+@once
 @pytest.mark.parametrize(
     ("frame", "sentence"),
     [("9.5s", "is beyond the end of the clip, which is 5.0 s long"), ("middle", "There is no file")],
@@ -320,6 +325,7 @@ async def test_a_frame_is_no_clip_and_a_picture_has_none(agent: Agent) -> None:
     assert "is an image; a video is needed here" in said
 
 
+@once
 async def test_what_a_file_was_made_from_stands_beside_it(agent: Agent, output: Path) -> None:
     image = await agent.make("create_image", prompt="a harbour")
     clip = await agent.make(

@@ -10,7 +10,7 @@ import pytest
 from mcp import Client
 from mcp.client import advertise
 from PIL import Image
-from support import Agent, text
+from support import Agent, once, text
 
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.faults import Fault
@@ -113,6 +113,7 @@ async def test_a_sheet_has_four_to_nine_frames(agent: Agent, frames: int) -> Non
     assert "frames cannot be" in await agent.refusal("view_generation", generation_id="x" * 36, frames=frames)
 
 
+@once
 async def test_clips_are_joined_into_one_file(agent: Agent, output: Path) -> None:
     first = await agent.make("create_video", prompt="a boat", resolution="540p", model="ray-flash-2")
     second = await agent.make("extend_video", generation_id=first, prompt="night falls")
@@ -130,6 +131,7 @@ async def test_clips_are_joined_into_one_file(agent: Agent, output: Path) -> Non
     assert again["files"][0]["path"] == file["path"]
 
 
+@once
 async def test_clips_of_other_forms_and_pictures_are_not_joined(agent: Agent, output: Path) -> None:
     first = await agent.make("create_video", prompt="a boat", resolution="540p", model="ray-flash-2")
     other = await agent.make("create_video", prompt="x y z", resolution="540p", aspect_ratio="1:1", model="ray-flash-2")
