@@ -126,7 +126,7 @@ def _bucket_at(address: str) -> "Bucket":
     except ImportError as error:
         raise FileError(
             "LUMA_UPLOAD_URL is set, and the package that it needs is not installed.",
-            "Install dream-machine-mcp[uploads], or start it by: uvx --from 'dream-machine-mcp[uploads]' dream-machine-mcp",
+            "Install dream-machine-mcp[uploads]; with uvx: uvx --from 'dream-machine-mcp[uploads]' dream-machine-mcp",
         ) from error
     parts = urlsplit(address)
     given = dict(parse_qsl(parts.query))
