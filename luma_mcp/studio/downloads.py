@@ -110,14 +110,17 @@ class Downloads:
                 return await self._finish(part, first, None, name, link(first, None), (), ids)
 
     @asynccontextmanager
-    async def at_hand(self, generation: Generation, asset: Asset | None, on_bytes: OnBytes) -> AsyncGenerator[Path]:
-        """A file with the asset, to be looked at: the saved one, or one that is gone afterwards.
+    async def at_hand(
+        self, generation: Generation, asset: Asset | None, on_bytes: OnBytes
+    ) -> AsyncGenerator[tuple[Path, bool]]:
+        """A file with the asset, to be looked at, and whether it is the saved one; another is gone afterwards.
 
         Raises:
             FileError: there is no such asset, or it cannot be fetched.
         """
         with _disk_errors_said(Path(tempfile.gettempdir())), tempfile.TemporaryDirectory() as away:
-            yield await self._bring(generation, asset, Path(away), on_bytes)
+            path = await self._bring(generation, asset, Path(away), on_bytes)
+            yield path, path.parent != Path(away)
 
     def kept(self, generation: Generation, asset: Asset | None = None) -> Path | None:
         """Where the asset has been saved, in the output folder itself, if it still is there."""

@@ -93,10 +93,10 @@ class Sources:
             clip = Clip(url, None)
         else:
             file = await self.inputs.clip(source)
-            clip = Clip("", _footage(file.form) if file.form else None)
-            _check_length(clip, longest_seconds, file.name)
-            return replace(clip, url=await self._sent(file))
-        _check_length(clip, longest_seconds, source.strip())
+            footage = _footage(file.form) if file.form else None
+            _check_length(footage, longest_seconds, file.name)
+            return Clip(await self._sent(file), footage)
+        _check_length(clip.footage, longest_seconds, source.strip())
         return clip
 
     async def video(self, generation_id: str) -> Generation:
@@ -114,7 +114,7 @@ class Sources:
         """A frame of an earlier clip, as a picture."""
         generation = await self.video(generation_id)
         name = f"{generation_id}#{frame}"
-        async with self.downloads.at_hand(generation, None, _unheard) as path:
+        async with self.downloads.at_hand(generation, None, _unheard) as (path, _):
             data, ending = await anyio.to_thread.run_sync(_still, path, frame, name)
         return LocalFile(name, ending, data)
 
@@ -180,11 +180,11 @@ def _footage(form: Form) -> Footage:
     return Footage(form.width, form.height, form.seconds)
 
 
-def _check_length(clip: Clip, longest_seconds: float, name: str) -> None:
+def _check_length(footage: Footage | None, longest_seconds: float, name: str) -> None:
     # A clip that is made to be ten seconds long may have a frame more.
-    if clip.footage is not None and clip.footage.seconds > longest_seconds + 0.1:
+    if footage is not None and footage.seconds > longest_seconds + 0.1:
         raise InvalidRequestError(
-            f"{name!r} is {clip.footage.seconds:.1f} s long, and this takes at most {longest_seconds:g} s.",
+            f"{name!r} is {footage.seconds:.1f} s long, and this takes at most {longest_seconds:g} s.",
             "Nothing was bought. Cut it, or take a model that allows more.",
         )
 

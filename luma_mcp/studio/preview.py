@@ -57,13 +57,12 @@ class Previews:
         asset: Asset | None = None
         if not generation.is_final and generation.assets and generation.assets.progress_video:
             asset, frames = "preview", _PREVIEW_FRAMES
-        saved_at = await anyio.to_thread.run_sync(self._downloads.kept, generation, asset)
-        async with self._downloads.at_hand(generation, asset, on_bytes) as path:
+        async with self._downloads.at_hand(generation, asset, on_bytes) as (path, is_saved):
             look = _look_at_still if generation.is_picture and asset is None else _look_at_clip
             # One at a time: frames of 4k are large.
             self._hand = self._hand or anyio.CapacityLimiter(1)
             jpeg, form, moments = await anyio.to_thread.run_sync(look, path, frames, self._inline, limiter=self._hand)
-        return Preview(jpeg, form, moments, saved_at)
+        return Preview(jpeg, form, moments, path if is_saved else None)
 
 
 _Look = tuple[bytes | None, Form, tuple[float, ...]]

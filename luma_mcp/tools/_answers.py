@@ -70,7 +70,7 @@ class PurchaseAnswer(Answer):
 def of_one(generation: Generation) -> OneGenerationAnswer:
     """What is known of a generation, and the tool that goes on from there."""
     told = of_generation(generation)
-    return OneGenerationAnswer(**told.model_dump(), next=_next(generation)).offering(told.offers)
+    return OneGenerationAnswer(**told.model_dump(), next=_next(generation)).offering(lambda: told.offers)
 
 
 def of_generation(generation: Generation) -> GenerationAnswer:
@@ -91,7 +91,7 @@ def of_generation(generation: Generation) -> GenerationAnswer:
         price_usd=price.usd if price else None,
         created_at=generation.created_at.isoformat() if generation.created_at else None,
     )
-    return answer.offering(offers_of(generation))
+    return answer.offering(lambda: offers_of(generation))
 
 
 def of_quote(quote: Quote) -> PurchaseAnswer:

@@ -76,7 +76,7 @@ class Answer(BaseModel):
     model_config = ConfigDict(extra="forbid", protected_namespaces=(), defer_build=True)
 
     _jpeg: bytes | None = PrivateAttr(None)
-    _offers: tuple[Offer, ...] = PrivateAttr(())
+    _offers: Callable[[], Iterable[Offer]] = PrivateAttr(tuple)
 
     def say(self) -> str:
         """The same for clients that show only text."""
@@ -87,9 +87,9 @@ class Answer(BaseModel):
         self._jpeg = jpeg
         return self
 
-    def offering(self, offers: Iterable[Offer]) -> Self:
-        """The same with what a person may do next: for the buttons of the app, not for the model."""
-        self._offers = tuple(offers)
+    def offering(self, offers: Callable[[], Iterable[Offer]]) -> Self:
+        """The same with what a person may do next: for the buttons of the app, worked out only where there is one."""
+        self._offers = offers
         return self
 
     @property
@@ -98,7 +98,7 @@ class Answer(BaseModel):
 
     @property
     def offers(self) -> tuple[Offer, ...]:
-        return self._offers
+        return tuple(self._offers())
 
 
 ToolFunction = Callable[..., Awaitable[Answer]]

@@ -155,7 +155,7 @@ async def view_generation(
         has_sound=form.has_sound if form.seconds else None,
         path=str(preview.saved_at.absolute()) if preview.saved_at else None,
     )
-    return answer.showing(preview.jpeg).offering(told.offers)
+    return answer.showing(preview.jpeg).offering(lambda: told.offers)
 
 
 class _Progress:

@@ -117,7 +117,7 @@ def waited(generations: Sequence[Generation], until: str, seconds: float) -> Wai
         then = "change the request before trying again."
     told = [of_generation(one) for one in generations]
     answer = WaitAnswer(done=done, waited_seconds=round(seconds, 1), generations=told, next=then)
-    return answer.offering(offer for one in told for offer in one.offers)
+    return answer.offering(lambda: [offer for one in told for offer in one.offers])
 
 
 def _listed(ids: list[str]) -> str:
@@ -145,7 +145,7 @@ async def list_generations(
     found, next_offset = await _look_through(studio, offset, limit, fits)
     told = [of_generation(one) for one in found]
     answer = ListAnswer(generations=told, next_offset=next_offset, **await spending(studio))
-    return answer.offering(offer for one in told for offer in one.offers)
+    return answer.offering(lambda: [offer for one in told for offer in one.offers])
 
 
 async def _look_through(
