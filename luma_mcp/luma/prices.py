@@ -9,7 +9,7 @@ lumalabs.ai/photon (July 2026): $0.015 and $0.004 for two megapixels. Reframe co
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, TypedDict
 
 from luma_mcp.luma.models import (
     AddAudioRequest,
@@ -105,7 +105,27 @@ def footage_of(generation: Generation) -> Footage | None:
     return footage(*(str(word) for word in form))
 
 
-def sold_model_of(clip: Generation) -> VideoModel:
+class VideoForm(TypedDict):
+    """What a clip is made with, apart from what it shows."""
+
+    model: VideoModel
+    aspect_ratio: Any
+    resolution: Any
+    duration: Any
+
+
+def form_of(clip: Generation) -> VideoForm:
+    """The form of an earlier clip, for one that shall be like it."""
+    asked = clip.request
+    return VideoForm(
+        model=_sold_model_of(clip),
+        aspect_ratio=asked.get("aspect_ratio"),
+        resolution=asked.get("resolution"),
+        duration=asked.get("duration"),
+    )
+
+
+def _sold_model_of(clip: Generation) -> VideoModel:
     """The model that a clip was made with; one that is not sold any more gives way to ray-2."""
     said = (clip.model, clip.request.get("model"))
     for model in VIDEO_RATES:

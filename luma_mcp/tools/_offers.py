@@ -17,7 +17,7 @@ from luma_mcp.luma.models import (
     UpscaleRequest,
     VideoRequest,
 )
-from luma_mcp.luma.prices import HEIGHTS, Footage, footage_of, price_of, sold_model_of
+from luma_mcp.luma.prices import HEIGHTS, Footage, footage_of, form_of, price_of
 from luma_mcp.studio.links import unsigned
 from luma_mcp.tools._toolset import Offer
 
@@ -49,15 +49,8 @@ def _offer(generation: Generation, request: Request, footage: Footage | None = N
 
 
 def _extend(generation: Generation) -> Offer:
-    asked = generation.request
-    request = VideoRequest(
-        model=sold_model_of(generation),
-        prompt=_SOME_WORDS,
-        aspect_ratio=asked.get("aspect_ratio"),
-        resolution=asked.get("resolution"),
-        duration=asked.get("duration"),
-        frame0=GenerationKeyframe(generation.id),
-    )
+    frame = GenerationKeyframe(generation.id)
+    request = VideoRequest(**form_of(generation), prompt=_SOME_WORDS, frame0=frame)
     said: _Json = {"generation_id": generation.id}
     return _offer(generation, request, action="extend", tool="extend_video", arguments=said, prompt="required")
 
@@ -99,15 +92,12 @@ def _vary_video(generation: Generation) -> Offer | None:
     asked = generation.request
     frames = cast("_Json", asked.get("keyframes") or {})
     concepts = [str(one["key"]) for one in cast("list[_Json]", asked.get("concepts") or [])]
-    form = {name: asked.get(name) for name in ("prompt", "aspect_ratio", "resolution", "duration")}
+    form, prompt = form_of(generation), asked.get("prompt")
     loop = bool(asked.get("loop"))
     first, last = (_frame(frames.get(role)) for role in ("frame0", "frame1"))
-    model = sold_model_of(generation)
-    request = VideoRequest(
-        model=model, loop=loop, concepts=tuple(concepts), frame0=first, frame1=last, **cast("Any", form)
-    )
+    request = VideoRequest(**form, prompt=prompt, loop=loop, concepts=tuple(concepts), frame0=first, frame1=last)
     said = _without_nones(
-        model=model,
+        prompt=prompt,
         loop=loop or None,
         concepts=concepts or None,
         start_frame=_source(first),

@@ -17,7 +17,7 @@ from luma_mcp.luma.models import (
     UpscaleRequest,
     VideoRequest,
 )
-from luma_mcp.luma.prices import LONGEST_TO_MODIFY, LONGEST_TO_REFRAME, footage_of, sold_model_of
+from luma_mcp.luma.prices import LONGEST_TO_MODIFY, LONGEST_TO_REFRAME, footage_of, form_of
 from luma_mcp.studio import Studio
 from luma_mcp.tools._answers import PurchaseAnswer
 from luma_mcp.tools._arguments import (
@@ -93,13 +93,9 @@ async def extend_video(
     itself = GenerationKeyframe(clip.id)
     other = await find.keyframe(end_frame) if end_frame else None
     forward = direction == "forward"
-    asked = clip.request
     request = VideoRequest(
-        model=sold_model_of(clip),
+        **form_of(clip),
         prompt=prompt,
-        aspect_ratio=asked.get("aspect_ratio"),
-        resolution=asked.get("resolution"),
-        duration=asked.get("duration"),
         loop=loop,
         frame0=itself if forward else other,
         frame1=other if forward else itself,
