@@ -21,13 +21,13 @@ from mcp.server.transport_security import TransportSecuritySettings
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from luma_mcp.settings import Settings, SettingsError
+from luma_mcp.studio.guard import LOOPBACK
 
 PATH, HEALTH = "/mcp", "/healthz"
 # What a tool is asked fits in a fraction of it: a prompt has 5,000 characters at the most.
 MOST_BODY_BYTES = 1024 * 1024
 # Waits are cut, and clients call again; a purchase that is under way is in the book.
 _GRACE_SECONDS = 5
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 _log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ def app(server: MCPServer[Any], settings: Settings) -> ASGIApp:
     Raises:
         SettingsError: it would be open to everybody.
     """
-    if settings.http_host not in _LOOPBACK and not settings.http_tokens:
+    if settings.http_host not in LOOPBACK and not settings.http_tokens:
         raise SettingsError(
             f"LUMA_HTTP_TOKENS must be set to serve on {settings.http_host}, for whoever reaches this server spends "
             "your credits. Set it to a long random text, and give that to your clients as their bearer token."

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
+from luma_mcp.studio.guard import LOOPBACK
 from luma_mcp.studio.naming import Naming
 from luma_mcp.studio.uploads import check_address
 
@@ -23,7 +24,6 @@ TOOLSETS: tuple[Toolset, ...] = ("video", "image", "generations", "assets", "acc
 
 TOKEN_NAMES = ("LUMA_TOKEN", "LUMAAI_API_KEY", "LUMA_API_KEY")
 _KEYS_PAGE = "https://lumalabs.ai/dream-machine/api/keys"
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 # What a host leaves behind when it does not know the variable: ${LUMA_TOKEN}, $LUMA_TOKEN, ${env:LUMA_TOKEN}, {env:X}.
 _UNEXPANDED = re.compile(r"\$?\{[A-Za-z_:. ]+\}|\$[A-Za-z_]+|\$\{\{.*\}\}")
 _SHORTEST_HTTP_TOKEN = 16
@@ -113,7 +113,7 @@ class Settings(BaseModel):
         url = urlsplit(value)
         if url.username or url.password or url.query or url.fragment or not url.hostname:
             raise ValueError("it must be a plain URL such as https://api.lumalabs.ai/dream-machine/v1")
-        if url.scheme != "https" and not (url.scheme == "http" and url.hostname in _LOOPBACK):
+        if url.scheme != "https" and not (url.scheme == "http" and url.hostname in LOOPBACK):
             raise ValueError("it must begin with https://, for the token is sent there (http:// only on loopback)")
         return value.rstrip("/")
 
@@ -178,7 +178,7 @@ class Settings(BaseModel):
     @property
     def is_emulated(self) -> bool:
         """Whether the API is on this machine, which Luma's is not."""
-        return urlsplit(self.base_url).hostname in _LOOPBACK
+        return urlsplit(self.base_url).hostname in LOOPBACK
 
     @property
     def downloads(self) -> Path:

@@ -18,6 +18,8 @@ from luma_mcp.luma.wire import quoted
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 
+# What this machine calls itself.
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 # Addresses that reach inside a cloud though they look public.
 _METADATA = frozenset({"168.63.129.16", "100.100.100.200"})
 _NAT64 = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))

@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 import anyio.to_thread
 
 from luma_mcp.luma.errors import FileError
+from luma_mcp.studio.guard import LOOPBACK
 from luma_mcp.studio.inputs import LocalFile
 from luma_mcp.studio.links import unsigned
 
@@ -25,7 +26,6 @@ OPTIONS = ("endpoint", "region", "account")
 # Long enough for the longest queue, and for looking at the purchase again the same day.
 LINKS_LAST = timedelta(hours=6)
 _RETRY = {"max_retries": 3, "retry_timeout": timedelta(seconds=60)}
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _TROUBLES = {
     "FileNotFoundError": "there is no such bucket",
     "NotFoundError": "there is no such bucket",
@@ -47,7 +47,7 @@ def check_address(url: str) -> None:
     if not set(options) <= set(OPTIONS):
         raise ValueError("its options may be ?endpoint=..., ?region=... and ?account=...")
     endpoint = urlsplit(options.get("endpoint", "https://default"))
-    if endpoint.scheme != "https" and not (endpoint.scheme == "http" and endpoint.hostname in _LOOPBACK):
+    if endpoint.scheme != "https" and not (endpoint.scheme == "http" and endpoint.hostname in LOOPBACK):
         raise ValueError("its endpoint must begin with https:// (http:// only on loopback)")
 
 
@@ -132,7 +132,7 @@ def _bucket_at(address: str) -> "Bucket":
     given = dict(parse_qsl(parts.query))
     config: dict[str, Any] = {_CONFIG_NAMES[name]: value for name, value in given.items()}
     kinds = {"s3": S3Store, "gs": GCSStore, "az": AzureStore}
-    on_loopback = urlsplit(given.get("endpoint", "")).hostname in _LOOPBACK
+    on_loopback = urlsplit(given.get("endpoint", "")).hostname in LOOPBACK
     try:
         return kinds[parts.scheme].from_url(
             parts._replace(query="").geturl(),
