@@ -6,7 +6,6 @@ the same one. The other side is what such servers usually do: a loop for each ge
 
 import json
 import random
-import resource
 import statistics
 import subprocess
 import sys
@@ -16,7 +15,7 @@ import httpx
 import trio
 import trio.testing
 
-from benchmarks.rows import Row
+from benchmarks.rows import Row, peak_mb
 from luma_mcp.emulator.app import PREFIX, Emulator
 from luma_mcp.emulator.lives import LIVES
 from luma_mcp.emulator.requests import VideoBody
@@ -73,7 +72,7 @@ async def measure(side: str, count: int) -> dict[str, float]:
     return {
         "requests": len(emulator.requests) / count,
         "cpu_seconds": time.process_time() - began,
-        "memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "memory_mb": peak_mb(),
         "delay_seconds": statistics.median(delays),
         "longest_delay_seconds": max(delays),
     }

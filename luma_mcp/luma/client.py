@@ -51,6 +51,7 @@ _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 8.0
 _LONGEST_RETRY_AFTER_SECONDS = 60.0
 _CONNECT_SECONDS, _ANSWER_SECONDS = 10.0, 60.0
 _MOST_BYTES = 4 * 1024 * 1024
+_READ_BYTES = 256 * 1024
 _SUCCESSES = frozenset({200, 201, 204})
 _HINT_AMBIGUOUS = "It may have been bought, so it must not be sent again before it was looked for."
 
@@ -60,8 +61,12 @@ def open_http(transport: "httpx.AsyncBaseTransport | None" = None) -> "httpx.Asy
 
     Without a transport of its own it heeds the proxy variables of the environment.
     """
-    import httpx  # noqa: PLC0415 - costs 50 ms, which the start of the process shall not pay
+    import httpcore  # noqa: PLC0415 - costs 50 ms, which the start of the process shall not pay
+    import httpx  # noqa: PLC0415
     import truststore  # noqa: PLC0415
+
+    # httpx reads by httpcore, which takes 64 KB at a time. Each piece costs the same, whatever its size.
+    httpcore.AsyncHTTP11Connection.READ_NUM_BYTES = _READ_BYTES  # pyright: ignore[reportAttributeAccessIssue]
 
     return httpx.AsyncClient(
         transport=transport,

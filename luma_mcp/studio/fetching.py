@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 OnBytes = Callable[[int, int | None], Awaitable[None]]
 
 _SPARE_BYTES = 64 * 1024**2
-_BLOCK_BYTES = 1024**2
+_TOLD_EVERY_BYTES = 1024**2
 _STALL_SECONDS, _WHOLE_SECONDS = 30.0, 900.0
 # How often in a row a download may break off without having come any further.
 _ATTEMPTS = 3
@@ -111,11 +111,14 @@ class Fetching:
                         await part.start_over()
                     seen.remember(answer)
                     _check_space(part.folder, whole and whole - part.size)
-                    stream = cast("AsyncGenerator[bytes]", answer.aiter_raw(_BLOCK_BYTES))
-                    async with aclosing(stream) as blocks:
-                        async for block in blocks:
-                            await part.write(block)
-                            await on_bytes(part.size, whole)
+                    told = part.size
+                    async with aclosing(cast("AsyncGenerator[bytes]", answer.aiter_raw())) as pieces:
+                        async for piece in pieces:
+                            await part.write(piece)
+                            if part.size - told >= _TOLD_EVERY_BYTES:
+                                told = part.size
+                                await on_bytes(told, whole)
+                    await on_bytes(part.size, whole)
                     if whole is not None and part.size != whole:
                         raise _CutShortError(f"The download broke off after {part.size} of {whole} bytes.")
                     return

@@ -3,15 +3,18 @@
 The only module that writes files.
 """
 
+import contextlib
 import hashlib
 import os
 import re
 import secrets
 import unicodedata
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
+import anyio
 import anyio.to_thread
 
 from luma_mcp.luma.errors import FileError
@@ -19,6 +22,8 @@ from luma_mcp.luma.errors import FileError
 MOST_BYTES = 2 * 1024**3
 LONGEST_NAME = 60
 _HEAD_BYTES = 16
+# What is hashed and written in one go. Hashing lets the other threads run, and many small pieces would make them fight.
+_BLOCK_BYTES = 4 * 1024**2
 # Names that Windows keeps for devices, with any extension.
 _DEVICES = frozenset({"CON", "PRN", "AUX", "NUL", *(f"{port}{n}" for port in ("COM", "LPT") for n in range(10))})
 
@@ -50,11 +55,18 @@ def sniff(head: bytes) -> str | None:
 
 
 class PartFile:
-    """A file that is not whole yet. Unless it is finished it is gone on leaving."""
+    """A file that is not whole yet. Unless it is finished it is gone on leaving.
+
+    One block is hashed and written by a thread of its own while the next one is gathered; what the disk refuses is
+    raised by a later call, at the latest when the file is finished.
+    """
 
     def __init__(self, path: Path, file: BinaryIO) -> None:
         self._path = path
         self._file = file
+        self._gathered = bytearray()
+        self._writer = ThreadPoolExecutor(1)
+        self._writing: Future[None] | None = None
         self._sha256 = hashlib.sha256()
         self._head = b""
         self.size = 0
@@ -76,27 +88,42 @@ class PartFile:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(self._clear_away)
+
+    def _clear_away(self) -> None:
+        self._writer.shutdown()
+        # A full disk refuses what is still in the buffer once more.
+        with contextlib.suppress(OSError):
+            self._file.close()
         self._path.unlink(missing_ok=True)
 
     @property
     def sha256(self) -> str:
+        """Of the finished file, in hex."""
         return self._sha256.hexdigest()
 
     @property
     def media_type(self) -> str:
         return MEDIA_TYPES[self._kind()]
 
-    async def write(self, block: bytes) -> None:
-        """Raises: FileError, if it is too large or the beginning is not that of a picture or clip."""
+    async def write(self, piece: bytes) -> None:
+        """Add a piece.
+
+        Raises:
+            FileError: it is too large now, or the beginning is not that of a picture or clip.
+            OSError: an earlier piece could not be written.
+        """
         if len(self._head) < _HEAD_BYTES:
-            self._head = (self._head + block)[:_HEAD_BYTES]
+            self._head = (self._head + piece)[:_HEAD_BYTES]
             if len(self._head) == _HEAD_BYTES:
                 self._kind()
-        self.size += len(block)
+        self.size += len(piece)
         if self.size > MOST_BYTES:
             raise FileError(f"The asset is larger than {MOST_BYTES // 1024**3} GB.")
-        await anyio.to_thread.run_sync(self._append, block)
+        self._gathered += piece
+        if len(self._gathered) >= _BLOCK_BYTES:
+            await self._hand_over()
 
     @property
     def folder(self) -> Path:
@@ -105,11 +132,25 @@ class PartFile:
 
     async def start_over(self) -> None:
         """Throw away what is written."""
+        await self._written()
+        self._gathered.clear()
         self._head, self.size, self._sha256 = b"", 0, hashlib.sha256()
         await anyio.to_thread.run_sync(self._file.truncate, 0)
         self._file.seek(0)
 
-    def _append(self, block: bytes) -> None:
+    async def _hand_over(self) -> None:
+        """Give what is gathered to the thread that writes, once it is done with the block before."""
+        await self._written()
+        self._writing = self._writer.submit(self._append, self._gathered)
+        self._gathered = bytearray()
+
+    async def _written(self) -> None:
+        """Wait for the block that is being written. Raises: OSError."""
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            await anyio.to_thread.run_sync(writing.result)
+
+    def _append(self, block: bytearray) -> None:
         self._sha256.update(block)
         self._file.write(block)
 
@@ -120,7 +161,14 @@ class PartFile:
         return kind
 
     async def finish(self, name: str) -> Path:
-        """Give it its name, with the right ending, on disk for good; another if that is taken by something else."""
+        """Give it its name, with the right ending, on disk for good; another if that is taken by something else.
+
+        Raises:
+            FileError: it is neither a picture nor a clip.
+            OSError: it cannot be written.
+        """
+        await self._hand_over()
+        await self._written()
         return await anyio.to_thread.run_sync(self._finish, f"{name}.{self._kind()}")
 
     def _finish(self, name: str) -> Path:
