@@ -5,21 +5,16 @@ row are run in turns, and the row is the ratio of their medians. `--write` puts 
 """
 
 import sys
-from pathlib import Path
 
 from benchmarks import calls, files, starting, waiting
-from benchmarks.rows import table
-
-PAGE = Path(__file__).parent.parent / "docs" / "speed.md"
+from benchmarks.rows import into_page, table
 
 
 def main() -> None:
     measured = table([row for part in (starting, calls, waiting, files) for row in part.rows()])
     print(measured)
     if "--write" in sys.argv:
-        before, _, rest = PAGE.read_text().partition("<!-- table -->\n")
-        _, _, after = rest.partition("<!-- /table -->")
-        PAGE.write_text(f"{before}<!-- table -->\n{measured}\n<!-- /table -->{after}")
+        into_page("table", measured)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ import statistics
 from dataclasses import dataclass
 from pathlib import Path
 
+PAGE = Path(__file__).parent.parent / "docs" / "speed.md"
+
 
 @dataclass(frozen=True)
 class Row:
@@ -29,13 +31,24 @@ def spread(seconds: list[float]) -> str:
 
 def table(rows: list[Row]) -> str:
     """As Markdown."""
-    lines = [("what", "ours", "floor", "ratio", "goal")]
-    lines += [(row.what, row.ours, row.floor, row.ratio, row.goal) for row in rows]
+    head = ("what", "ours", "floor", "ratio", "goal")
+    return grid([head, *((row.what, row.ours, row.floor, row.ratio, row.goal) for row in rows)])
+
+
+def grid(lines: list[tuple[str, ...]]) -> str:
+    """Lines of cells as a table in Markdown; the first is its head."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     written = [
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in lines
     ]
     return "\n".join([written[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *written[1:]])
+
+
+def into_page(mark: str, text: str) -> None:
+    """Put a text into the page, between the marks of that name."""
+    before, _, rest = PAGE.read_text().partition(f"<!-- {mark} -->\n")
+    _, _, after = rest.partition(f"<!-- /{mark} -->")
+    PAGE.write_text(f"{before}<!-- {mark} -->\n{text}\n<!-- /{mark} -->{after}")
 
 
 def peak_mb() -> float:

@@ -159,7 +159,7 @@ class Purchases:
                 await self._ledger.deliver(handed.row)
                 if generation.is_final:
                     await self._recovery.note_end(handed.row, generation)
-                    del self._handed_over[generation.id]
+                    self._handed_over.pop(generation.id, None)
 
     async def made_from(self, generation: Generation) -> tuple[str, ...]:
         """The generations that one was made from, as far as Luma's echo and the book tell."""
@@ -176,11 +176,12 @@ class Purchases:
         """A client that goes on has had its answers. A process that is killed before that leaves them undelivered.
 
         Not so if an answer came late and the same is asked for again: then the client may have given up waiting.
+        Several calls may note the same ones at once.
         """
         for generation_id, handed in list(self._handed_over.items()):
             if entry is None or not handed.late or handed.row.fingerprint != entry.fingerprint:
                 await self._ledger.deliver(handed.row)
-            del self._handed_over[generation_id]
+            self._handed_over.pop(generation_id, None)
 
     def check(self, quote: Quote) -> None:
         """Raises: BudgetError, if the cap for one call forbids it."""

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -204,6 +205,20 @@ async def test_an_answer_that_came_late_and_was_used_has_arrived(agent: Agent, e
     second = await agent.call("create_video", prompt="a boat")
 
     assert second["generation_id"] != first["generation_id"]
+
+
+async def test_many_who_buy_and_look_at_once_do_not_trip_over_what_was_handed_over(
+    agent: Agent, emulator: Emulator, clock: HeldClock
+) -> None:
+    first = (await agent.call("create_image", prompt="a boat"))["generation_id"]
+    clock.seconds += 3600  # so that who looks finds it completed
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(8):
+            tasks.start_soon(partial(agent.call, "create_image", prompt=f"boat {number}"))
+            tasks.start_soon(partial(agent.call, "get_generation", generation_id=first))
+
+    assert len(emulator.machine.account.purchases()) == 9
 
 
 async def test_buying_the_same_many_times_at_once_buys_as_many(agent: Agent, emulator: Emulator) -> None:

@@ -1,0 +1,325 @@
+"""`python -m benchmarks.soak [--minutes 30] [--write]`: half an hour of use, with all that goes wrong in real life.
+
+Two servers share one book and one emulated account: one over HTTP, whose clients come and go, and one over stdio.
+Agents call every tool, give up in the middle of calls, and vanish without a word, while the emulator fails, drops and
+delays. What both servers hold is written down all the time; `--write` puts the outcome into docs/speed.md.
+"""
+
+import argparse
+import logging
+import random
+import shutil
+import sqlite3
+import statistics
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, closing
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx2
+from mcp import Client, MCPError
+from mcp.client.streamable_http import streamable_http_client
+
+from benchmarks.rows import grid, into_page
+from benchmarks.watched import Watched, http_server, stdio_client_of, until
+from luma_mcp.emulator.app import Emulator
+from luma_mcp.emulator.faults import Fault
+from luma_mcp.emulator.machine import Generation
+from luma_mcp.emulator.serving import serving
+
+AGENTS_OVER_HTTP, CALLERS_OVER_STDIO = 5, 3
+LOOK_EVERY_SECONDS = 10.0
+# A purchase whose answer was lost is looked for this long; then the book says what it knows.
+SETTLING_SECONDS = 60.0
+TOKEN = "soak-token-that-must-never-show"  # noqa: S105 - of an emulator
+
+Connect = Callable[[], AbstractAsyncContextManager[Client]]
+
+
+@dataclass
+class Use:
+    """What the agents do, and what came of it."""
+
+    emulator: Emulator
+    chance: random.Random
+    outcomes: Counter[str] = field(default_factory=Counter[str])
+    by_tool: Counter[str] = field(default_factory=Counter[str])
+    surprises: list[str] = field(default_factory=list[str])
+    known: dict[str, Generation] = field(default_factory=dict[str, Generation])
+    """Every generation at Luma, also those deleted since."""
+    numbers: "count[int]" = field(default_factory=count)
+    faults_laid: int = 0
+    over: bool = False
+
+    async def visit(self, connect: Connect) -> None:
+        """One client after another, until it is over."""
+        while not self.over:
+            # One in five vanishes in the middle of something.
+            patience = self.chance.uniform(0.2, 4) if self.chance.random() < 0.2 else 120
+            with anyio.move_on_after(patience) as scope:
+                try:
+                    async with connect() as client:
+                        for _ in range(self.chance.randint(3, 25)):
+                            await self.act(client)
+                except (MCPError, OSError, httpx2.HTTPError) as error:
+                    self.surprises.append(f"{type(error).__name__}: {error}")
+            self.outcomes["client vanished" if scope.cancelled_caught else "client left"] += 1
+
+    async def act(self, client: Client) -> None:
+        """One thing that an agent does, and now and then gives up."""
+        if self.over:
+            return
+        name, arguments = self._call()
+        patience = self.chance.uniform(0, 1) if self.chance.random() < 0.1 else 90
+        with anyio.move_on_after(patience) as scope:
+            if name.startswith("luma://"):
+                await client.read_resource(name)
+                outcome = "answered"
+            else:
+                result = await client.call_tool(name, arguments)
+                outcome = "refused" if result.is_error else "answered"
+                said = str(result.content)
+                if "Traceback" in said or TOKEN in said or "Error executing" in said:
+                    self.surprises.append(f"{name}: {said[:300]}")
+            self.outcomes[f"call {outcome}"] += 1
+            self.by_tool[f"{name} {outcome}"] += 1
+        if scope.cancelled_caught:
+            self.outcomes["call given up" if patience < 90 else "call without an end"] += 1
+
+    def _call(self) -> tuple[str, dict[str, Any]]:
+        """Every tool; what costs nothing more often than what is rendered."""
+        one, clip_id, image_id = self._some_id(), self._some_id(picture=False), self._some_id(picture=True)
+        prompt = f"boat {next(self.numbers)}"
+        clip = {"resolution": "540p", "model": "ray-flash-2"}
+        calls: list[tuple[int, str, dict[str, Any]]] = [
+            (6, "create_video", {"prompt": prompt, **clip, "concepts": ["orbit_left"]}),
+            (2, "create_video", {"prompt": prompt, "dry_run": True}),
+            (2, "create_video", {"prompt": f"{prompt} [fail: no boats]", **clip}),
+            (6, "create_image", {"prompt": prompt, "model": "photon-flash-1"}),
+            (2, "extend_video", {"generation_id": clip_id, "prompt": prompt}),
+            (1, "modify_video", {"source": clip_id, "prompt": prompt, "mode": "adhere_1", "model": "ray-flash-2"}),
+            (1, "reframe_video", {"source": clip_id, "prompt": prompt, "aspect_ratio": "9:16", "model": "ray-flash-2"}),
+            (1, "reframe_image", {"source": image_id, "prompt": prompt, "aspect_ratio": "9:16"}),
+            (1, "upscale_video", {"generation_id": clip_id, "resolution": "720p"}),
+            (1, "add_audio", {"generation_id": clip_id, "prompt": prompt}),
+            (6, "wait_for_generation", {"generation_ids": [one], "patience_seconds": self.chance.randint(0, 20)}),
+            (3, "wait_for_generation", {"generation_ids": list({self._some_id() for _ in range(8)})}),
+            (8, "get_generation", {"generation_id": one}),
+            (4, "list_generations", {"limit": 20}),
+            (1, "delete_generation", {"generation_id": one}),
+            (1, "download_generation", {"generation_ids": [one]}),
+            (1, "view_generation", {"generation_id": one}),
+            (3, "get_credits", {}),
+            (3, "ping", {}),
+            (3, "list_camera_motions", {}),
+            (3, "list_concepts", {}),
+            (2, "create_video", {"prompt": "x", "colour": "red"}),
+            (2, "get_generation", {"generation_id": "../credits"}),
+            (3, "luma://concepts", {}),
+            (3, "luma://spending", {}),
+        ]
+        weights = [weight for weight, _, _ in calls]
+        _, name, arguments = self.chance.choices(calls, weights)[0]
+        return name, arguments
+
+    def _some_id(self, *, picture: bool | None = None) -> str:
+        """A recent one, for most purposes one that is completed."""
+        fits = [
+            one
+            for one in self.known.values()
+            if picture is None or (one.makes_picture, one.ended) == (picture, "completed")
+        ]
+        return self.chance.choice(fits[-40:]).id if fits else "15b7abb1-3741-4b7e-9615-1f9a16c7442d"
+
+    async def remember(self) -> None:
+        """What is at Luma. What is deleted was chosen from here, so none is missed."""
+        while True:
+            for one in self.emulator.machine.newest_first():
+                self.known.setdefault(one.id, one)
+            await anyio.sleep(0.2)
+
+    async def spoil(self, faults: list[Fault]) -> None:
+        """A fault every second or so."""
+        while not self.over:
+            faults[:] = [one for one in faults if one.times > 0]
+            after = self.chance.random() < 0.5
+            kinds = (
+                Fault("error", status=self.chance.choice([500, 502, 503]), after=after),
+                Fault("drop", after=after),
+                Fault("slow", seconds=self.chance.uniform(0.5, 3), after=after),
+                Fault("cut"),
+                Fault("garble"),
+                Fault("limit", seconds=1),
+                Fault("expire", path="/assets/*"),
+                Fault("moderate", method="POST"),
+                Fault("error", status=500, method="POST", after=after),
+                Fault("drop", method="POST", after=True),
+            )
+            faults.append(self.chance.choice(kinds))
+            self.faults_laid += 1
+            await anyio.sleep(self.chance.uniform(0.3, 2))
+
+
+@dataclass
+class Outcome:
+    """What half an hour came to."""
+
+    servers: list[Watched]
+    use: Use
+    bought: int
+    twice: int
+    lost: int
+    stray_lines: list[str]
+
+    def course(self) -> str:
+        """What each server held: in the quiet before, in use (second and last third), and in the quiet after."""
+        lines: list[tuple[str, ...]] = [("", "before", "in use, second third", "in use, last third", "after")]
+        for server in self.servers:
+            for what in ("memory_mb", "objects", "handles", "sockets", "threads", "tasks"):
+                values = [getattr(sight, what) for sight in server.sights]
+                third = max(1, (len(values) - 2) // 3)
+                early, late = (
+                    statistics.median(part) for part in (values[1 + third : 1 + 2 * third], values[-1 - third : -1])
+                )
+                lines.append(
+                    (f"{server.name}: {what}", *(f"{value:,.0f}" for value in (values[0], early, late, values[-1])))
+                )
+        return grid(lines)
+
+    def sums(self) -> str:
+        """What was done, and whether all of it was well."""
+        lines = [("what", "how often"), *((what, f"{times:,}") for what, times in sorted(self.use.outcomes.items()))]
+        lines += [
+            ("faults laid", f"{self.use.faults_laid:,}"),
+            ("bought", f"{self.bought:,}"),
+            ("bought twice", f"{self.twice}"),
+            ("bought and not in the book", f"{self.lost}"),
+            ("tracebacks or tokens in the logs", f"{len(self.stray_lines)}"),
+            ("surprises", f"{len(self.use.surprises)}"),
+        ]
+        return grid(lines)
+
+
+async def soak(minutes: float, seed: int = 1) -> Outcome:
+    """Use them for so long."""
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        faults: list[Fault] = []
+        emulator = Emulator(credit_usd=1e9, limits={}, speed=30, faults=faults)
+        stack.callback(emulator.works.close)
+        base_url = await stack.enter_async_context(serving(emulator))
+        # uvicorn minds that the emulator drops connections.
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        log = stack.enter_context((folder / "log").open("w+"))
+        given = {
+            "LUMA_TOKEN": TOKEN,
+            "LUMA_BASE_URL": base_url,
+            "LUMA_LEDGER": str(folder / "book.sqlite3"),
+            "LUMA_OUTPUT_DIR": str(folder / "files"),
+        }
+        by_http = Watched("over HTTP", folder / "by-http.json")
+        by_stdio = Watched("over stdio", folder / "by-stdio.json")
+        url = await stack.enter_async_context(http_server(by_http, given, log))
+        pipe = await stack.enter_async_context(stdio_client_of(by_stdio, given, log))
+        use = Use(emulator, random.Random(seed))
+
+        @asynccontextmanager
+        async def over_http() -> AsyncGenerator[Client]:
+            era = use.chance.choice(["auto", "legacy"])
+            async with (
+                httpx2.AsyncClient(trust_env=False, timeout=120) as caller,
+                Client(streamable_http_client(url, http_client=caller), mode=era) as client,
+            ):
+                yield client
+
+        async with over_http() as first:
+            await first.list_tools()
+        for server in (by_http, by_stdio):
+            await server.look(0)
+        began = anyio.current_time()
+        async with anyio.create_task_group() as background:
+            background.start_soon(use.remember)
+            async with anyio.create_task_group() as agents:
+                agents.start_soon(use.spoil, faults)
+                for _ in range(AGENTS_OVER_HTTP):
+                    agents.start_soon(use.visit, over_http)
+                for _ in range(CALLERS_OVER_STDIO):
+                    agents.start_soon(_call_on, use, pipe)
+                while (passed := anyio.current_time() - began) < minutes * 60:
+                    await anyio.sleep(min(LOOK_EVERY_SECONDS, minutes * 60 - passed))
+                    for server in (by_http, by_stdio):
+                        await server.look((anyio.current_time() - began) / 60)
+                    # The disk is not what is tried here.
+                    await anyio.to_thread.run_sync(shutil.rmtree, folder / "files", True)
+                use.over = True
+            faults.clear()
+            await _settled(folder / "book.sqlite3")
+            # Connections that nobody uses are given up after some seconds.
+            await anyio.sleep(10)
+            for server in (by_http, by_stdio):
+                await server.look(minutes)
+            await anyio.sleep(0.3)
+            background.cancel_scope.cancel()
+        log.seek(0)
+        stray = [line for line in log if "Traceback" in line or TOKEN in line]
+        bought = emulator.machine.account.purchases()
+        # Each prompt is asked for once; what has none is one of a kind.
+        wishes = Counter(getattr(use.known[one].body, "prompt", None) or one for one in bought)
+        return Outcome(
+            servers=[by_http, by_stdio],
+            use=use,
+            bought=len(bought),
+            twice=sum(times - 1 for times in wishes.values()),
+            lost=len(set(bought) - _in_the_book(folder / "book.sqlite3")),
+            stray_lines=stray,
+        )
+
+
+async def _call_on(use: Use, client: Client) -> None:
+    """Several callers share the one client of a server over stdio."""
+    while not use.over:
+        await use.act(client)
+
+
+async def _settled(book: Path) -> None:
+    """Until no purchase is open, or what is open cannot be known any better."""
+
+    async def none_is_open() -> bool:
+        return not _rows(book, "SELECT 1 FROM purchases WHERE state IN ('sending', 'unknown') LIMIT 1")
+
+    with anyio.move_on_after(SETTLING_SECONDS):
+        await until(none_is_open, every=1)
+
+
+def _in_the_book(book: Path) -> set[str]:
+    return {row[0] for row in _rows(book, "SELECT generation_id FROM purchases WHERE generation_id IS NOT NULL")}
+
+
+def _rows(book: Path, question: str) -> list[Any]:
+    with closing(sqlite3.connect(book)) as connection:
+        return connection.execute(question).fetchall()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=30)
+    parser.add_argument("--write", action="store_true", help="put the outcome into docs/speed.md")
+    options = parser.parse_args()
+    outcome = anyio.run(soak, options.minutes)
+    told = f"{options.minutes:g} minutes.\n\n{outcome.course()}\n\n{outcome.sums()}"
+    print(told)
+    print(*(f"{what}: {times}" for what, times in sorted(outcome.use.by_tool.items())), sep="\n")
+    for one in (*outcome.use.surprises[:20], *outcome.stray_lines[:20]):
+        print(one, file=sys.stderr)
+    if options.write:
+        into_page("soak", told)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""Servers that are looked at while they are used: what each holds at one moment, and how to begin one."""
+
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TextIO
+
+import anyio
+import httpx2
+from mcp import Client
+from mcp.client.stdio import StdioServerParameters, stdio_client
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What a server holds at one moment."""
+
+    minute: float
+    memory_mb: float
+    handles: int
+    sockets: int
+    threads: int
+    tasks: int
+    objects: int
+
+
+@dataclass
+class Watched:
+    """A server that is looked at."""
+
+    name: str
+    report: Path
+    sights: list[Sight] = field(default_factory=list[Sight])
+
+    async def look(self, minute: float) -> Sight:
+        """Raises: TimeoutError, if it does not say what it holds."""
+        pid = int(json.loads(self.report.read_text())["pid"])
+        self.report.unlink()
+        os.kill(pid, signal.SIGUSR1)
+        with anyio.fail_after(30):
+            await until(lambda: anyio.Path(self.report).exists(), every=0.02)
+        told = json.loads(self.report.read_text())
+        process = Path(f"/proc/{pid}")
+        status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
+        open_now = _open_in(process)
+        sight = Sight(
+            minute=minute,
+            memory_mb=int(status["VmRSS"].split()[0]) / 1024,
+            handles=len(open_now),
+            sockets=sum(what.startswith("socket:") for what in open_now),
+            threads=int(status["Threads"]),
+            tasks=sum(told["tasks"].values()),
+            objects=told["objects"],
+        )
+        self.sights.append(sight)
+        return sight
+
+
+async def until(condition: Callable[[], Awaitable[bool]], every: float = 0.1) -> None:
+    """Ask again and again. The caller says for how long at the most."""
+    while not await condition():  # noqa: ASYNC110 - of another process
+        await anyio.sleep(every)
+
+
+def _open_in(process: Path) -> list[str]:
+    """What its handles lead to."""
+    found: list[str] = []
+    for handle in (process / "fd").iterdir():
+        # It may be closed by now.
+        with suppress(FileNotFoundError):
+            found.append(str(handle.readlink()))
+    return found
+
+
+@asynccontextmanager
+async def http_server(watched: Watched, given: dict[str, str], log: TextIO) -> AsyncGenerator[str]:
+    """Its address."""
+    port = _free_port()
+    command = [sys.executable, "-m", "benchmarks.telling", str(watched.report), "serve", "--http", "--port", str(port)]
+    process = await anyio.open_process(command, env={**os.environ, **given}, stdout=log, stderr=log)
+    try:
+        async with httpx2.AsyncClient(trust_env=False) as http:
+            with anyio.fail_after(60):
+                await until(lambda: _answers(http, f"http://127.0.0.1:{port}/healthz"))
+        yield f"http://127.0.0.1:{port}/mcp"
+    finally:
+        process.terminate()
+        with anyio.CancelScope(shield=True):
+            await process.aclose()
+
+
+async def _answers(http: httpx2.AsyncClient, url: str) -> bool:
+    try:
+        return (await http.get(url)).is_success
+    except httpx2.TransportError:
+        return False
+
+
+@asynccontextmanager
+async def stdio_client_of(watched: Watched, given: dict[str, str], log: TextIO) -> AsyncGenerator[Client]:
+    words = ["-m", "benchmarks.telling", str(watched.report)]
+    server = StdioServerParameters(command=sys.executable, args=words, env={**os.environ, **given})
+    async with Client(stdio_client(server, errlog=log)) as client:
+        await client.list_tools()
+        yield client
+
+
+def _free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
