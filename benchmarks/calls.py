@@ -44,19 +44,26 @@ class Pipe:
         self._process = process
         self._ids = itertools.count(2)
         self._send(INITIALIZE)
-        self._read()
+        self.hello: dict[str, Any] = self._read()["result"]
         self._send(INITIALIZED)
 
-    def call(self, tool: str, **arguments: Any) -> tuple[float, Any]:
+    def ask(self, method: str, **params: Any) -> dict[str, Any]:
+        self._send({"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": params})
+        return self._read()["result"]
+
+    def call(self, tool: str, **arguments: Any) -> tuple[float, dict[str, Any]]:
         """Seconds, and the result."""
-        params = {"name": tool, "arguments": arguments}
-        message = {"jsonrpc": "2.0", "id": next(self._ids), "method": "tools/call", "params": params}
         began = time.perf_counter()
-        self._send(message)
-        answer = self._read()
+        result = self.ask("tools/call", name=tool, arguments=arguments)
         taken = time.perf_counter() - began
-        assert not answer["result"].get("isError"), answer
-        return taken, answer["result"]
+        assert not result.get("isError"), result
+        return taken, result
+
+    def refused(self, tool: str, **arguments: Any) -> dict[str, Any]:
+        """The result of a call that is refused."""
+        result = self.ask("tools/call", name=tool, arguments=arguments)
+        assert result["isError"], result
+        return result
 
     def _send(self, message: dict[str, Any]) -> None:
         assert self._process.stdin is not None

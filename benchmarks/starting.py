@@ -1,4 +1,4 @@
-"""From the start of the process to the answer of `initialize`, and what every conversation pays for."""
+"""From the start of the process to the answer of `initialize`."""
 
 import compileall
 import json
@@ -16,11 +16,10 @@ EMPTY_SERVER = "from mcp.server.mcpserver import MCPServer\nMCPServer('empty').r
 CLIENT = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "benchmark", "version": "1"}}
 INITIALIZE = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": CLIENT}
 INITIALIZED = {"jsonrpc": "2.0", "method": "notifications/initialized"}
-LIST_TOOLS = {"jsonrpc": "2.0", "id": 2, "method": "tools/list"}
 
 
 def rows() -> list[Row]:
-    return [start_of_process(), *sizes()]
+    return [start_of_process()]
 
 
 def start_of_process() -> Row:
@@ -65,20 +64,3 @@ def seconds_to_initialize(command: list[str]) -> float:
         assert answer["id"] == 1
         process.stdin.close()
     return taken
-
-
-def sizes() -> list[Row]:
-    """The tools and the instructions as they come over the wire. A token is taken as four characters of JSON."""
-    lines = b"".join(json.dumps(message).encode() + b"\n" for message in (INITIALIZE, INITIALIZED, LIST_TOOLS))
-    done = subprocess.run([sys.executable, str(console_script())], input=lines, capture_output=True, check=True)
-    hello, listed = (json.loads(line)["result"] for line in done.stdout.splitlines()[:2])
-    tools = len(json.dumps(listed["tools"], separators=(",", ":")))
-    instructions = len(hello["instructions"])
-
-    def row(what: str, size: int, goal: str) -> Row:
-        return Row(what, f"{size:,} characters, about {size // 4:,} tokens", goal=goal)
-
-    return [
-        row(f"tools/list, {len(listed['tools'])} tools with typed outputs", tools, "<= 20,000"),
-        row("instructions", instructions, "<= 2,000"),
-    ]

@@ -1,0 +1,113 @@
+"""What a conversation pays for before it begins, and for a typical answer of each tool, in tokens of o200k."""
+
+import json
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import bpe_openai
+
+from benchmarks.calls import Pipe, emulated, piped
+from benchmarks.rows import Row
+from benchmarks.starting import console_script
+
+PROMPT = "A paper boat drifts down a rainy street at dusk, neon reflected in the puddles, slow camera"
+# The most tokens that each may have. A picture is not counted: a host hands it to the model as a picture.
+MOST_TOKENS = {
+    "instructions": 450,
+    "tools/list": 5_100,
+    "create_video": 190,
+    "create_video, dry run": 240,
+    "create_image": 180,
+    "wait_for_generation, one that goes on": 460,
+    "wait_for_generation, two that are completed": 740,
+    "get_generation": 440,
+    "list_generations, ten": 3_000,
+    "download_generation": 500,
+    "view_generation": 400,
+    "extend_video": 190,
+    "modify_video": 200,
+    "reframe_video": 200,
+    "reframe_image": 200,
+    "upscale_video": 190,
+    "add_audio": 190,
+    "delete_generation": 90,
+    "get_credits": 80,
+    "ping": 80,
+    "list_concepts": 260,
+    "list_camera_motions": 130,
+    "a refusal": 60,
+}
+
+
+def rows() -> list[Row]:
+    return [
+        Row(what, f"{len(text):,} characters, {tokens(text):,} tokens", goal=f"<= {MOST_TOKENS[what]:,} tokens")
+        for what, text in measured()
+    ]
+
+
+def tokens(text: str) -> int:
+    return len(bpe_openai.get_encoding("o200k_base").encode(text))
+
+
+def measured() -> Iterator[tuple[str, str]]:
+    """What is said, by the real server over stdio."""
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        given = {
+            "LUMA_TOKEN": "x",
+            "LUMA_BASE_URL": stack.enter_context(emulated()),
+            "LUMA_LEDGER": f"{folder}/book.sqlite3",
+            "LUMA_OUTPUT_DIR": f"{folder}/files",
+        }
+        pipe = stack.enter_context(piped([sys.executable, str(console_script())], given))
+        yield "instructions", pipe.hello["instructions"]
+        yield "tools/list", compact(pipe.ask("tools/list")["tools"])
+        yield from _answers(pipe)
+
+
+def _answers(pipe: Pipe) -> Iterator[tuple[str, str]]:
+    def said(tool: str, **arguments: Any) -> tuple[str, dict[str, Any]]:
+        _, result = pipe.call(tool, **arguments)
+        # Pictures go to the model as pictures, and what is in _meta not at all.
+        shown = {
+            "content": [one for one in result["content"] if one["type"] != "image"],
+            "structuredContent": result["structuredContent"],
+        }
+        return compact(shown), result["structuredContent"]
+
+    text, video = said("create_video", prompt=PROMPT, concepts=["orbit_left"], resolution="540p")
+    yield "create_video", text
+    yield "create_video, dry run", said("create_video", prompt=PROMPT, concepts=["orbit_left"], dry_run=True)[0]
+    text, image = said("create_image", prompt=PROMPT)
+    yield "create_image", text
+    clip, picture = video["generation_id"], image["generation_id"]
+    yield (
+        "wait_for_generation, one that goes on",
+        said("wait_for_generation", generation_ids=[clip], patience_seconds=0)[0],
+    )
+    ids = [clip, picture]
+    yield "wait_for_generation, two that are completed", said("wait_for_generation", generation_ids=ids)[0]
+    yield "get_generation", said("get_generation", generation_id=clip)[0]
+    yield "download_generation", said("download_generation", generation_ids=ids)[0]
+    yield "view_generation", said("view_generation", generation_id=clip)[0]
+    yield "extend_video", said("extend_video", generation_id=clip, prompt="The boat passes under a bridge")[0]
+    yield "modify_video", said("modify_video", source=clip, mode="flex_1", prompt="In the style of a woodcut")[0]
+    yield "reframe_video", said("reframe_video", source=clip, aspect_ratio="9:16")[0]
+    yield "reframe_image", said("reframe_image", source=picture, aspect_ratio="1:1")[0]
+    yield "upscale_video", said("upscale_video", generation_id=clip, resolution="1080p")[0]
+    yield "add_audio", said("add_audio", generation_id=clip, prompt="Rain on tin roofs")[0]
+    for _ in range(4):
+        said("create_image", prompt=PROMPT)
+    yield "list_generations, ten", said("list_generations", limit=10)[0]
+    yield "delete_generation", said("delete_generation", generation_id=picture)[0]
+    for tool in ("get_credits", "ping", "list_concepts", "list_camera_motions"):
+        yield tool, said(tool)[0]
+    yield "a refusal", compact(pipe.refused("get_generation", generation_id=picture)["content"])
+
+
+def compact(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
