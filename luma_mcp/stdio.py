@@ -8,7 +8,6 @@ Where stdin or stdout cannot be polled (Windows, a plain file) the SDK's transpo
 """
 
 import asyncio
-import json
 import os
 import signal
 import stat
@@ -20,6 +19,8 @@ from typing import Any, cast
 import anyio
 from mcp.server.mcpserver import MCPServer
 from mcp.server.stdio import stdio_server
+
+from luma_mcp.luma.characters import whole_characters
 
 # After the end of input, what was asked already may still be answered for so long.
 _GRACE_SECONDS = 0.5
@@ -152,18 +153,15 @@ class _Lines:
         del self._unread[: end + 1]
         if b'"id"' in line and b'"method"' in line:
             self._open_requests.asked()
-        return _whole_characters(line).decode("utf-8", "replace")
+        return _mended(line).decode("utf-8", "replace")
 
 
-def _whole_characters(line: bytes) -> bytes:
-    r"""The message without halves of characters (`\ud83d` alone), for which the SDK drops it and never answers.
-
-    JavaScript makes them when it cuts a text in the middle of an emoji.
-    """
+def _mended(line: bytes) -> bytes:
+    """The message without halves of characters, for which the SDK drops it and never answers."""
     if b"\\ud" not in line and b"\\uD" not in line:
         return line
     try:
-        return json.dumps(json.loads(line), ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+        return whole_characters(line) + b"\n"
     except (ValueError, RecursionError):
         return line
 

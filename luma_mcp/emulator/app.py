@@ -4,12 +4,11 @@ import hmac
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
 
 import anyio
 import httpx
 from anyio.abc import TaskGroup
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -18,6 +17,8 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from luma_mcp.emulator import openapi
+from luma_mcp.emulator.answers import CreditsAnswer, GenerationAnswer, PageAnswer, PingAnswer, WordsAnswer, told
 from luma_mcp.emulator.callbacks import deliver
 from luma_mcp.emulator.faults import App, Fault, FaultyApp
 from luma_mcp.emulator.machine import (
@@ -30,8 +31,9 @@ from luma_mcp.emulator.machine import (
     UnknownGenerationError,
     UnreadableInputError,
 )
+from luma_mcp.emulator.openapi import Endpoint
 from luma_mcp.emulator.render.pictures import UnreadableMediaError
-from luma_mcp.emulator.render.works import NoSuchAssetError, Works, main_name
+from luma_mcp.emulator.render.works import NoSuchAssetError, Works
 from luma_mcp.emulator.requests import (
     AddAudioBody,
     Body,
@@ -124,26 +126,34 @@ class Emulator:
         """What shall still go wrong; a test appends to it."""
         return self._faulty.faults
 
-    def _routes(self) -> list[Route]:
-        get, post = ["GET"], ["POST"]
-        one = f"{PREFIX}/generations/{{id}}"
+    def _endpoints(self) -> list[Endpoint]:
+        def creating(path: str, kind: type[Body], status: int = 201) -> Endpoint:
+            return Endpoint("POST", path, self._create(kind, status), GenerationAnswer, status, kind)
+
+        one = "/generations/{id}"
         return [
-            Route(f"{PREFIX}/ping", self._ping, methods=get),
-            Route(f"{PREFIX}/credits", self._credits, methods=get),
-            Route(f"{PREFIX}/generations", self._create(OldVideoBody), methods=post),
-            Route(f"{PREFIX}/generations", self._list, methods=get),
-            Route(f"{PREFIX}/generations/video", self._create(VideoBody), methods=post),
-            Route(f"{PREFIX}/generations/image", self._create(ImageBody), methods=post),
-            Route(f"{PREFIX}/generations/image/reframe", self._create(ReframeImageBody), methods=post),
-            Route(f"{PREFIX}/generations/video/reframe", self._create(ReframeVideoBody), methods=post),
-            Route(f"{PREFIX}/generations/video/modify", self._create(ModifyVideoBody), methods=post),
-            Route(f"{PREFIX}/generations/concepts/list", self._concepts, methods=get),
-            Route(f"{PREFIX}/generations/camera_motion/list", self._camera_motions, methods=get),
-            Route(f"{one}/upscale", self._create(UpscaleBody, status=200), methods=post),
-            Route(f"{one}/audio", self._create(AddAudioBody, status=200), methods=post),
-            Route(one, self._get, methods=get),
-            Route(one, self._delete, methods=["DELETE"]),
-            Route("/assets/{id}/{name}", self._asset, methods=get),
+            Endpoint("GET", "/ping", self._ping, PingAnswer),
+            Endpoint("GET", "/credits", self._credits, CreditsAnswer),
+            creating("/generations", OldVideoBody),
+            Endpoint("GET", "/generations", self._list, PageAnswer, query=("limit", "offset")),
+            creating("/generations/video", VideoBody),
+            creating("/generations/image", ImageBody),
+            creating("/generations/image/reframe", ReframeImageBody),
+            creating("/generations/video/reframe", ReframeVideoBody),
+            creating("/generations/video/modify", ModifyVideoBody),
+            Endpoint("GET", "/generations/concepts/list", self._concepts, WordsAnswer),
+            Endpoint("GET", "/generations/camera_motion/list", self._camera_motions, WordsAnswer),
+            creating(f"{one}/upscale", UpscaleBody, 200),
+            creating(f"{one}/audio", AddAudioBody, 200),
+            Endpoint("GET", one, self._get, GenerationAnswer),
+            Endpoint("DELETE", one, self._delete, None, 204),
+        ]
+
+    def _routes(self) -> list[Route]:
+        return [
+            *(Route(PREFIX + one.path, one.handler, methods=[one.method]) for one in self._endpoints()),
+            Route("/assets/{id}/{name}", self._asset, methods=["GET"]),
+            Route(openapi.PATH, self._describe, methods=["GET"]),
         ]
 
     @asynccontextmanager
@@ -171,10 +181,10 @@ class Emulator:
         return None
 
     async def _ping(self, _request: Request) -> Response:
-        return JSONResponse({"message": "pong"})
+        return _json(PingAnswer())
 
     async def _credits(self, _request: Request) -> Response:
-        return JSONResponse({"credit_balance": self.machine.account.balance_cents})
+        return _json(CreditsAnswer(credit_balance=self.machine.account.balance_cents))
 
     async def _concepts(self, _request: Request) -> Response:
         return JSONResponse(CONCEPTS)
@@ -192,40 +202,39 @@ class Emulator:
             if isinstance(body, ImageBody) and body.sync:
                 await anyio.sleep(min(self.machine.seconds_left(generation), body.sync_timeout))
                 await self.machine.finish_now(generation)
-            origin = str(request.base_url).rstrip("/")
             if body.callback_url and self._errands is not None:
-                self._errands.start_soon(self._call_back, body.callback_url, generation, origin)
-            return JSONResponse(self._wire(generation, origin), status)
+                self._errands.start_soon(self._call_back, body.callback_url, generation, _origin(request))
+            return _json(self._told(generation, request), status)
 
         return create
 
     async def _call_back(self, url: str, generation: Generation, origin: str) -> None:
-        told = None
-        while told not in ("completed", "failed"):
+        said = None
+        while said not in ("completed", "failed"):
             await self.machine.settle()
             state = self.machine.state(generation)
-            if state not in (told, "queued"):
-                await deliver(url, self._wire(generation, origin))
-                told = state
+            if state not in (said, "queued"):
+                await deliver(url, told(self.machine, generation, origin).model_dump(mode="json"))
+                said = state
             await anyio.sleep(min(0.5, max(0.02, self.machine.seconds_left(generation) / 10)))
 
     async def _list(self, request: Request) -> Response:
         limit, offset = _whole(request, "limit", 100), _whole(request, "offset", 0)
         everything = self.machine.newest_first()
         page = everything[offset : offset + limit]
-        return JSONResponse(
-            {
-                "has_more": offset + limit < len(everything),
-                "count": len(page),
-                "limit": limit,
-                "offset": offset,
-                "generations": [self._wire(generation, str(request.base_url).rstrip("/")) for generation in page],
-            }
+        return _json(
+            PageAnswer(
+                has_more=offset + limit < len(everything),
+                count=len(page),
+                limit=limit,
+                offset=offset,
+                generations=[self._told(generation, request) for generation in page],
+            )
         )
 
     async def _get(self, request: Request) -> Response:
         generation = self.machine.get(request.path_params["id"])
-        return JSONResponse(self._wire(generation, str(request.base_url).rstrip("/")))
+        return _json(self._told(generation, request))
 
     async def _delete(self, request: Request) -> Response:
         self.machine.delete(request.path_params["id"])
@@ -243,27 +252,11 @@ class Emulator:
             return _detail(404, f"Nothing was made of this input: {error}")
         return FileResponse(path)
 
-    def _wire(self, generation: Generation, origin: str) -> dict[str, Any]:
-        """A generation as the API says it."""
-        links = f"{origin}/assets/{generation.id}"
-        state = self.machine.state(generation)
-        assets: dict[str, str | None] | None = None
-        if state == "completed":
-            picture = f"{links}/{main_name(generation) if generation.makes_picture else 'image.jpg'}"
-            video = None if generation.makes_picture else f"{links}/video.mp4"
-            assets = {"video": video, "image": picture, "progress_video": None}
-        elif self.machine.shows_preview(generation):
-            assets = {"video": None, "image": None, "progress_video": f"{links}/preview.mp4"}
-        return {
-            "id": generation.id,
-            "generation_type": "image" if generation.makes_picture else "video",
-            "state": state,
-            "failure_reason": generation.failure_reason,
-            "created_at": generation.created_at.isoformat(timespec="microseconds").replace("+00:00", "Z"),
-            "assets": assets,
-            "model": generation.model,
-            "request": generation.body.model_dump(mode="json"),
-        }
+    def _told(self, generation: Generation, request: Request) -> GenerationAnswer:
+        return told(self.machine, generation, _origin(request))
+
+    async def _describe(self, _request: Request) -> Response:
+        return JSONResponse(openapi.describe(self._endpoints(), PREFIX))
 
 
 class _Door:
@@ -286,6 +279,14 @@ def _whole(request: Request, name: str, default: int) -> int:
     if value < 0:
         raise HTTPException(422, f"{name} must be a whole number of 0 or more")
     return value
+
+
+def _origin(request: Request) -> str:
+    return str(request.base_url).rstrip("/")
+
+
+def _json(answer: BaseModel, status: int = 200) -> Response:
+    return JSONResponse(answer.model_dump(mode="json"), status)
 
 
 def _detail(status: int, detail: object, headers: dict[str, str] | None = None) -> Response:

@@ -5,6 +5,10 @@ clock can look at any moment of a life.
 """
 
 from dataclasses import dataclass
+from typing import Literal
+
+Running = Literal["queued", "dreaming"]
+Ended = Literal["completed", "failed"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ def is_over(life: Life, age: float) -> bool:
     return age >= life.total
 
 
-def running_state(life: Life, age: float) -> str:
+def running_state(life: Life, age: float) -> Running:
     """The state before the end."""
     return "queued" if age < life.queued else "dreaming"
 

@@ -81,7 +81,7 @@ class Generation:
     created_at: datetime
     born: float
     source: "Generation | None" = None
-    ended: str | None = None
+    ended: lives.Ended | None = None
     failure_reason: str | None = None
     doom: str | None = None
     inputs: dict[str, "bytes | Generation"] = field(default_factory=dict[str, "bytes | Generation"])
@@ -193,7 +193,7 @@ class DreamMachine:
         """The generation behind an asset link, a deleted one too. Raises: UnknownGenerationError."""
         return self._forgotten.get(generation_id) or self.get(generation_id)
 
-    def state(self, generation: Generation) -> str:
+    def state(self, generation: Generation) -> lives.Running | lives.Ended:
         return generation.ended or lives.running_state(lives.LIVES[generation.kind], self._age(generation))
 
     def shows_preview(self, generation: Generation) -> bool:

@@ -98,7 +98,7 @@ class ImageBody(Body):
     character_ref: CharacterReference | None = None
     modify_image_ref: WeightedImage | None = None
     sync: bool = False
-    sync_timeout: float = 60
+    sync_timeout: Annotated[float, Field(ge=0)] = 60
 
 
 class Reframing(Body):

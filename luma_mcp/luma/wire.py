@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from pydantic_core import from_json, to_json
 
+from luma_mcp.luma.characters import whole_characters
 from luma_mcp.luma.errors import (
     AuthenticationError,
     InsufficientCreditsError,
@@ -45,8 +46,11 @@ Json = dict[str, Any]
 # Luma's ids are UUIDs. Any short word that is safe in a path is let through, lest a change of form lose a paid job.
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 _LONGEST_QUOTE = 500
-# Control characters, zero-width and direction marks, and the invisible "tag" letters that can hide instructions.
-_UNSEEN = re.compile("[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]+")
+# Control characters, zero-width and direction marks, halves of characters, and the invisible "tag" letters that can
+# hide instructions.
+_UNSEEN = re.compile(
+    "[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff\U000e0000-\U000e007f]+"
+)
 
 
 def endpoint(request: Request) -> str:
@@ -214,11 +218,20 @@ def _object(data: bytes) -> dict[str, Any]:
 
 def _json(data: bytes) -> Any:
     try:
-        return from_json(data, allow_inf_nan=False)
+        return _parsed(data)
     except (ValueError, RecursionError) as error:
         what = "nothing" if not data.strip() else f"{len(data)} bytes that are not JSON"
         hint = "A proxy or a login page may stand in between; check LUMA_BASE_URL and the network."
         raise UnexpectedResponseError(f"Luma answered {what}.", hint) from error
+
+
+def _parsed(data: bytes) -> Any:
+    """Raises: ValueError, RecursionError."""
+    try:
+        return from_json(data, allow_inf_nan=False)
+    except ValueError:
+        # One prompt with half an emoji in it shall not hide the whole list, in which a paid generation may stand.
+        return from_json(whole_characters(data), allow_inf_nan=False)
 
 
 def error_of(status: int, data: bytes, headers: Mapping[str, str], now: float) -> LumaError:
@@ -256,7 +269,7 @@ def error_of(status: int, data: bytes, headers: Mapping[str, str], now: float) -
 def detail_of(data: bytes) -> str:
     """Luma's own words in an error, cleaned and capped; empty when there are none."""
     try:
-        said = from_json(data, allow_inf_nan=False)
+        said = _parsed(data)
     except (ValueError, RecursionError):
         return ""
     detail: Any = cast("Json", said).get("detail") if isinstance(said, dict) else None
