@@ -53,13 +53,17 @@ _CONNECT_SECONDS, _ANSWER_SECONDS = 10.0, 60.0
 _MOST_BYTES = 4 * 1024 * 1024
 _READ_BYTES = 256 * 1024
 _SUCCESSES = frozenset({200, 201, 204})
+HINT_CA: Final = (
+    "A company's proxy may sign in its place: set SSL_CERT_FILE to a file with that company's CA, "
+    "or have the system trust it."
+)
 _HINT_AMBIGUOUS = "It may have been bought, so it must not be sent again before it was looked for."
 
 
-def open_http(transport: "httpx.AsyncBaseTransport | None" = None) -> "httpx.AsyncClient":
+def open_http(transport: "httpx.AsyncBaseTransport | None" = None, *, by_proxy: bool = True) -> "httpx.AsyncClient":
     """An HTTP client with no credentials in it, trusting what the operating system trusts.
 
-    Without a transport of its own it heeds the proxy variables of the environment.
+    It goes by way of the proxy that the environment names, unless it has a transport of its own or shall go direct.
     """
     import httpcore  # noqa: PLC0415 - costs 50 ms, which the start of the process shall not pay
     import httpx  # noqa: PLC0415
@@ -70,11 +74,19 @@ def open_http(transport: "httpx.AsyncBaseTransport | None" = None) -> "httpx.Asy
 
     return httpx.AsyncClient(
         transport=transport,
+        trust_env=by_proxy,
         verify=truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
         timeout=httpx.Timeout(_ANSWER_SECONDS, connect=_CONNECT_SECONDS),
         # Nothing compressed: a small answer could unpack to a very large one.
         headers={"Accept-Encoding": "identity", "User-Agent": f"dream-machine-mcp/{__version__}"},
     )
+
+
+def certificate_is_refused(error: BaseException | None) -> bool:
+    """Whether it failed because nobody whom this machine trusts vouches for the other side."""
+    while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 class LumaClient:
@@ -237,6 +249,10 @@ class LumaClient:
                 ) as answer:
                     return answer.status_code, await _limited(answer), answer.headers
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError) as error:
+            if certificate_is_refused(error):
+                raise UnreachableError(
+                    f"The certificate of {self.base_url} is not trusted here.", f"Nothing was sent. {HINT_CA}"
+                ) from error
             raise UnreachableError(
                 f"Luma cannot be reached at {self.base_url} ({type(error).__name__}).",
                 "Nothing was sent. Check the network, the proxy settings and LUMA_BASE_URL, then call again.",

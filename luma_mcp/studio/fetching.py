@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 
 import anyio
 
-from luma_mcp.luma.client import open_http
+from luma_mcp.luma.client import HINT_CA, certificate_is_refused, open_http
 from luma_mcp.luma.errors import FileError
 from luma_mcp.studio import guard
 from luma_mcp.studio.files import MOST_BYTES, PartFile
@@ -56,12 +56,13 @@ class Fetching:
         self._api_url = api_url
         self._transport = transport
         self._look_up = look_up
-        self._http: httpx.AsyncClient | None = None
+        self._http: dict[bool, httpx.AsyncClient] = {}
+        """By whether they connect to an address that was checked."""
 
     async def close(self) -> None:
         """Give back the connections."""
-        http, self._http = self._http, None
-        if http is not None:
+        while self._http:
+            _, http = self._http.popitem()
             await http.aclose()
 
     async def fetch(self, url: str, part: PartFile, on_bytes: OnBytes) -> None:
@@ -99,7 +100,8 @@ class Fetching:
 
         at = url
         for _ in range(_MOST_REDIRECTS + 1):
-            destination = await guard.checked(at, api_url=self._api_url, look_up=self._look_up)
+            by_proxy = self._transport is None and guard.goes_by_proxy(at)
+            destination = await guard.checked(at, api_url=self._api_url, look_up=self._look_up, by_proxy=by_proxy)
             try:
                 answer = await self._get(destination, seen.asking_for_the_rest(part.size))
                 async with aclosing(answer):
@@ -123,6 +125,8 @@ class Fetching:
                         raise _CutShortError(f"The download broke off after {part.size} of {whole} bytes.")
                     return
             except httpx.TransportError as error:
+                if certificate_is_refused(error):
+                    raise FileError(f"The certificate of {destination.host} is not trusted here.", HINT_CA) from error
                 raise _CutShortError(f"The download broke off ({type(error).__name__}).") from error
         raise FileError("The link leads from one address to the next without end.")
 
@@ -130,17 +134,19 @@ class Fetching:
         """Ask for it at each of its checked addresses in turn."""
         import httpx  # noqa: PLC0415
 
-        if self._http is None:
-            self._http = open_http(self._transport)
+        pinned = bool(destination.addresses)
+        if pinned not in self._http:
+            # What is pinned goes direct: on the way by a proxy the certificate would be held against the address.
+            self._http[pinned] = open_http(self._transport, by_proxy=not pinned)
+        http = self._http[pinned]
         timeout = httpx.Timeout(_STALL_SECONDS, connect=10)
         url = httpx.URL(destination.url)
-        if not destination.addresses:
-            request = self._http.build_request("GET", url, headers=headers, timeout=timeout)
-            return await self._http.send(request, stream=True)
+        if not pinned:
+            return await http.send(http.build_request("GET", url, headers=headers, timeout=timeout), stream=True)
         host = destination.host if url.port is None else f"{destination.host}:{url.port}"
         trouble: httpx.TransportError | None = None
         for address in destination.addresses:
-            request = self._http.build_request(
+            request = http.build_request(
                 "GET",
                 url.copy_with(host=address),
                 headers={"Host": host, **headers},
@@ -148,7 +154,7 @@ class Fetching:
                 timeout=timeout,
             )
             try:
-                return await self._http.send(request, stream=True)
+                return await http.send(request, stream=True)
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
                 trouble = error
         raise trouble or httpx.ConnectError("no address")

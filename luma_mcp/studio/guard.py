@@ -3,6 +3,9 @@
 A link comes from an API's answer, so it is not trusted: it must be https and lead to public addresses only, each
 redirect anew, and the connection goes to the address that was checked, so that a name cannot change its meaning
 between the check and the use. The emulator's own address is the one exception, and only while it is the API in use.
+
+Behind a proxy it is the proxy that finds the address, often of names that this network cannot resolve; what it can
+resolve must be public there too.
 """
 
 import ipaddress
@@ -28,7 +31,10 @@ _REFUSED = "The link comes from Luma's answer; nothing was fetched from it."
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """A link that may be fetched. No addresses means that the name need not be pinned: it is the API's own host."""
+    """A link that may be fetched.
+
+    No addresses means that the name is not pinned to one: it is the API's own host, or a proxy finds it.
+    """
 
     url: str
     host: str
@@ -41,8 +47,23 @@ async def resolve(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
-async def checked(url: str, *, api_url: str, look_up: Resolve = resolve) -> Destination:
+def goes_by_proxy(url: str) -> bool:
+    """Whether this machine's settings send a link by way of a proxy."""
+    from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415 - costs 20 ms, and only downloads need it
+
+    parts = urlsplit(url)
+    proxies = getproxies()
+    return bool(proxies.get(parts.scheme) or proxies.get("all")) and not proxy_bypass(parts.hostname or "")
+
+
+async def checked(url: str, *, api_url: str, look_up: Resolve = resolve, by_proxy: bool = False) -> Destination:
     """The destination that a link leads to.
+
+    Args:
+        url: the link.
+        api_url: the API's base URL.
+        look_up: how names become addresses.
+        by_proxy: whether a proxy will open the connection.
 
     Raises:
         FileError: it is not https, holds a password, names no host, or leads to an address that is not public.
@@ -61,10 +82,12 @@ async def checked(url: str, *, api_url: str, look_up: Resolve = resolve) -> Dest
     try:
         addresses = await look_up(host, port)
     except (OSError, UnicodeError) as error:
+        if by_proxy and "." in host:
+            return Destination(url, host)
         raise FileError(f"The host {quoted(host, 80)} of the link cannot be found.", "Check the network.") from error
     if not addresses or not all(is_public(address) for address in addresses):
         raise FileError(f"The link leads to {quoted(host, 80)}, which is not a public address.", _REFUSED)
-    return Destination(url, host, tuple(addresses))
+    return Destination(url, host, () if by_proxy else tuple(addresses))
 
 
 def is_public(address: str) -> bool:
