@@ -14,31 +14,32 @@ from benchmarks.rows import Row
 from benchmarks.starting import console_script
 
 PROMPT = "A paper boat drifts down a rainy street at dusk, neon reflected in the puddles, slow camera"
-# The most tokens that each may have. A picture is not counted: a host hands it to the model as a picture.
+# The most tokens that each may have, with some room, for ids and links differ. A picture is not counted: a host hands
+# it to the model as a picture.
 MOST_TOKENS = {
     "instructions": 450,
     "tools/list": 5_100,
-    "create_video": 190,
-    "create_video, dry run": 240,
-    "create_image": 180,
-    "wait_for_generation, one that goes on": 460,
-    "wait_for_generation, two that are completed": 740,
-    "get_generation": 440,
-    "list_generations, ten": 3_000,
-    "download_generation": 500,
-    "view_generation": 400,
-    "extend_video": 190,
-    "modify_video": 200,
-    "reframe_video": 200,
-    "reframe_image": 200,
-    "upscale_video": 190,
-    "add_audio": 190,
-    "delete_generation": 90,
-    "get_credits": 80,
-    "ping": 80,
-    "list_concepts": 260,
+    "create_video": 210,
+    "create_video, dry run": 260,
+    "create_image": 210,
+    "wait_for_generation, one that goes on": 500,
+    "wait_for_generation, two that are completed": 800,
+    "get_generation": 480,
+    "list_generations, ten": 3_300,
+    "download_generation": 550,
+    "view_generation": 440,
+    "extend_video": 210,
+    "modify_video": 220,
+    "reframe_video": 220,
+    "reframe_image": 220,
+    "upscale_video": 210,
+    "add_audio": 210,
+    "delete_generation": 110,
+    "get_credits": 90,
+    "ping": 90,
+    "list_concepts": 270,
     "list_camera_motions": 130,
-    "a refusal": 60,
+    "a refusal": 75,
 }
 
 

@@ -14,7 +14,7 @@ import statistics
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, field
 from itertools import count
@@ -39,6 +39,8 @@ LOOK_EVERY_SECONDS = 10.0
 SETTLING_SECONDS = 60.0
 TOKEN = "soak-token-that-must-never-show"  # noqa: S105 - of an emulator
 
+_OPEN = "SELECT 1 FROM purchases WHERE state IN ('sending', 'unknown')"
+
 Connect = Callable[[], AbstractAsyncContextManager[Client]]
 
 
@@ -50,6 +52,8 @@ class Use:
     chance: random.Random
     outcomes: Counter[str] = field(default_factory=Counter[str])
     by_tool: Counter[str] = field(default_factory=Counter[str])
+    refusals: dict[str, str] = field(default_factory=dict[str, str])
+    """The last of each tool."""
     surprises: list[str] = field(default_factory=list[str])
     known: dict[str, Generation] = field(default_factory=dict[str, Generation])
     """Every generation at Luma, also those deleted since."""
@@ -83,8 +87,9 @@ class Use:
                 outcome = "answered"
             else:
                 result = await client.call_tool(name, arguments)
-                outcome = "refused" if result.is_error else "answered"
-                said = str(result.content)
+                outcome, said = "refused" if result.is_error else "answered", str(result.content)
+                if result.is_error:
+                    self.refusals[name] = said[:300]
                 if "Traceback" in said or TOKEN in said or "Error executing" in said:
                     self.surprises.append(f"{name}: {said[:300]}")
             self.outcomes[f"call {outcome}"] += 1
@@ -112,9 +117,9 @@ class Use:
             (3, "wait_for_generation", {"generation_ids": list({self._some_id() for _ in range(8)})}),
             (8, "get_generation", {"generation_id": one}),
             (4, "list_generations", {"limit": 20}),
-            (1, "delete_generation", {"generation_id": one}),
-            (1, "download_generation", {"generation_ids": [one]}),
-            (1, "view_generation", {"generation_id": one}),
+            (1, "delete_generation", {"generation_id": self._old_id()}),
+            (1, "download_generation", {"generation_ids": [clip_id, image_id]}),
+            (1, "view_generation", {"generation_id": self.chance.choice([clip_id, image_id])}),
             (3, "get_credits", {}),
             (3, "ping", {}),
             (3, "list_camera_motions", {}),
@@ -133,9 +138,14 @@ class Use:
         fits = [
             one
             for one in self.known.values()
-            if picture is None or (one.makes_picture, one.ended) == (picture, "completed")
+            if one.id in self.emulator.machine.generations
+            and (picture is None or (one.makes_picture, one.ended) == (picture, "completed"))
         ]
         return self.chance.choice(fits[-40:]).id if fits else "15b7abb1-3741-4b7e-9615-1f9a16c7442d"
+
+    def _old_id(self) -> str:
+        """One that was bought a while ago: what is deleted before its lost answer was looked for cannot be found."""
+        return self.chance.choice(list(self.known)[:-300] or ["15b7abb1-3741-4b7e-9615-1f9a16c7442d"])
 
     async def remember(self) -> None:
         """What is at Luma. What is deleted was chosen from here, so none is missed."""
@@ -175,6 +185,7 @@ class Outcome:
     bought: int
     twice: int
     lost: int
+    open: int
     stray_lines: list[str]
 
     def course(self) -> str:
@@ -200,6 +211,7 @@ class Outcome:
             ("bought", f"{self.bought:,}"),
             ("bought twice", f"{self.twice}"),
             ("bought and not in the book", f"{self.lost}"),
+            ("still open in the book", f"{self.open}"),
             ("tracebacks or tokens in the logs", f"{len(self.stray_lines)}"),
             ("surprises", f"{len(self.use.surprises)}"),
         ]
@@ -259,7 +271,8 @@ async def soak(minutes: float, seed: int = 1) -> Outcome:
                     await anyio.to_thread.run_sync(shutil.rmtree, folder / "files", True)
                 use.over = True
             faults.clear()
-            await _settled(folder / "book.sqlite3")
+            async with over_http() as last:
+                await _settled((last, pipe), folder / "book.sqlite3")
             # Connections that nobody uses are given up after some seconds.
             await anyio.sleep(10)
             for server in (by_http, by_stdio):
@@ -277,6 +290,7 @@ async def soak(minutes: float, seed: int = 1) -> Outcome:
             bought=len(bought),
             twice=sum(times - 1 for times in wishes.values()),
             lost=len(set(bought) - _in_the_book(folder / "book.sqlite3")),
+            open=len(_rows(folder / "book.sqlite3", _OPEN)),
             stray_lines=stray,
         )
 
@@ -287,11 +301,13 @@ async def _call_on(use: Use, client: Client) -> None:
         await use.act(client)
 
 
-async def _settled(book: Path) -> None:
-    """Until no purchase is open, or what is open cannot be known any better."""
+async def _settled(clients: Sequence[Client], book: Path) -> None:
+    """Until no purchase is open, or it cannot be known any better. Each looks for its own when asked."""
 
     async def none_is_open() -> bool:
-        return not _rows(book, "SELECT 1 FROM purchases WHERE state IN ('sending', 'unknown') LIMIT 1")
+        for client in clients:
+            await client.read_resource("luma://spending")
+        return not _rows(book, _OPEN)
 
     with anyio.move_on_after(SETTLING_SECONDS):
         await until(none_is_open, every=1)
@@ -315,6 +331,7 @@ def main() -> None:
     told = f"{options.minutes:g} minutes.\n\n{outcome.course()}\n\n{outcome.sums()}"
     print(told)
     print(*(f"{what}: {times}" for what, times in sorted(outcome.use.by_tool.items())), sep="\n")
+    print(*outcome.use.refusals.items(), sep="\n")
     for one in (*outcome.use.surprises[:20], *outcome.stray_lines[:20]):
         print(one, file=sys.stderr)
     if options.write:

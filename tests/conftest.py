@@ -1,6 +1,6 @@
 """A real MCP client, our real server and the emulator, all in memory; time passes only when somebody waits."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -11,6 +11,7 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from mcp import Client
 from postgres import running
+from secrecy import read_report, secrecy
 from support import BASE_URL, TOKEN, Agent, HeldClock, InMemory, fetch
 
 from luma_mcp.emulator.app import Emulator
@@ -132,6 +133,16 @@ def serve(transport: InMemory, clock: HeldClock, output: Path, book: Path) -> Se
         )
 
     return build
+
+
+__all__ = ["secrecy"]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    read_report(report)
+    return report
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

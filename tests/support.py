@@ -9,12 +9,13 @@ import httpx
 import pytest
 from mcp import Client
 from mcp.types import CallToolResult
+from secrecy import NEEDLE
 
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.faults import ConnectionDroppedError
 from luma_mcp.emulator.machine import UnreadableInputError
 
-TOKEN = "luma-test-token-that-must-never-show"
+TOKEN = f"luma-test-{NEEDLE}"
 BASE_URL = "http://127.0.0.1:9/dream-machine/v1"
 
 
@@ -92,7 +93,9 @@ class Agent:
         self.client = client
 
     async def result(self, tool: str, **arguments: Any) -> CallToolResult:
-        return await self.client.call_tool(tool, arguments)
+        result = await self.client.call_tool(tool, arguments)
+        assert NEEDLE not in result.model_dump_json()
+        return result
 
     async def call(self, tool: str, **arguments: Any) -> dict[str, Any]:
         """The structured answer of a call that succeeds."""

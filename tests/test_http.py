@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -199,6 +200,20 @@ async def test_the_real_process_speaks_both_eras_and_stops_in_order(process: Pro
     assert all({"time", "level", "method", "status", "milliseconds"} <= set(line) for line in requests)
     assert KEY not in process.log.read_text()
     assert TOKEN not in process.log.read_text()
+
+
+def test_a_client_that_leaves_in_the_middle_of_its_request_is_no_fault(process: Process) -> None:
+    head = f"POST /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {KEY}\r\nContent-Type: application/json\r\n"
+    head += "Accept: application/json, text/event-stream\r\n"
+    for version in ("", "MCP-Protocol-Version: 2026-07-28\r\n"):
+        with socket.create_connection(("127.0.0.1", process.port)) as client:
+            client.sendall((head + version + 'Content-Length: 900\r\n\r\n{"jsonrpc"').encode())
+            time.sleep(0.2)
+    assert process.end() == 0
+
+    said = process.log.read_text()
+    assert said.count('"method": "POST"') == 2
+    assert "Traceback" not in said
 
 
 def test_what_cannot_be_served_is_one_sentence_and_no_trace(tmp_path: Path) -> None:

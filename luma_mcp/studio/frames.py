@@ -59,8 +59,15 @@ def measure(file: BinaryIO) -> Form:
         return _form(container)
 
 
-def frames_at(path: Path, moments: Sequence[float]) -> tuple[Form, list[tuple[float, "Image"]]]:
-    """The frames at some moments, in seconds, each with the moment that it really has; a moment beyond the end is it.
+def frames_at(
+    path: Path, moments: Sequence[float], *, longest: int | None = None
+) -> tuple[Form, list[tuple[float, "Image"]]]:
+    """The frames at some moments, each with the moment that it really has.
+
+    Args:
+        path: the clip.
+        moments: in seconds; one beyond the end is the end.
+        longest: the most pixels that a side of a frame may have. Many frames of 4k are much memory.
 
     Raises:
         FileError: it is not a clip that can be read, or takes too long.
@@ -80,13 +87,19 @@ def frames_at(path: Path, moments: Sequence[float]) -> tuple[Form, list[tuple[fl
                 raise FileError("The clip takes too long to read.")
             last = frame
             while len(found) < len(wanted) and _time_of(frame) + step / 2 >= wanted[len(found)]:
-                found.append((_time_of(frame), cast("Image", frame.to_image())))
+                found.append((_time_of(frame), _image(frame, longest)))
             if len(found) == len(wanted):
                 break
         if last is None:
             raise FileError("The clip has no frames.")
-        found += [(_time_of(last), last.to_image())] * (len(wanted) - len(found))
+        found += [(_time_of(last), _image(last, longest))] * (len(wanted) - len(found))
         return form, found
+
+
+def _image(frame: "VideoFrame", longest: int | None) -> "Image":
+    scale = min(1.0, longest / max(frame.width, frame.height)) if longest else 1.0
+    width, height = (max(1, round(side * scale)) for side in (frame.width, frame.height))
+    return cast("Image", frame.to_image(width=width, height=height, interpolation="AREA"))
 
 
 def _frames(

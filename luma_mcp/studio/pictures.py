@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 150 * 1024
 SHEET_SIDE = 1280
+# No frame of a sheet is larger, whatever its shape.
+CELL_SIDE = 800
 _GAP = 4
 # The wanted shape of a sheet: between that of a screen and that of a page.
 _SHEET_RATIO = 1.4

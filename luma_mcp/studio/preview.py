@@ -13,7 +13,7 @@ from luma_mcp.luma.models import Generation
 from luma_mcp.studio.downloads import Asset, Downloads
 from luma_mcp.studio.fetching import OnBytes
 from luma_mcp.studio.frames import Form, frames_at, measure
-from luma_mcp.studio.pictures import SHEET_SIDE, open_picture, sheet_of, small_jpeg
+from luma_mcp.studio.pictures import CELL_SIDE, SHEET_SIDE, open_picture, sheet_of, small_jpeg
 
 _STILL_SIDE = 1024
 _PREVIEW_FRAMES = 4
@@ -80,5 +80,5 @@ def _look_at_clip(path: Path, frames: int, inline: bool) -> _Look:
     moments = [form.seconds * number / (frames - 1) for number in range(frames)]
     if not inline:
         return None, form, ()
-    form, found = frames_at(path, moments)
+    form, found = frames_at(path, moments, longest=CELL_SIDE)
     return small_jpeg(sheet_of(found), SHEET_SIDE), form, tuple(round(moment, 2) for moment, _ in found)

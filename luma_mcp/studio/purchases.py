@@ -145,7 +145,8 @@ class Purchases:
         return purchase
 
     async def spending(self) -> tuple[Spending, list[Row]]:
-        """Today's money and today's purchases, brought up to their final states."""
+        """Today's money and today's purchases, brought up to their final states; what was lost is looked for."""
+        await self._recovery.settle_leftovers(frozenset(self._under_way))
         await self._recovery.settle_states()
         return await self._ledger.today()
 

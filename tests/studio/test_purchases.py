@@ -207,6 +207,22 @@ async def test_an_answer_that_came_late_and_was_used_has_arrived(agent: Agent, e
     assert second["generation_id"] != first["generation_id"]
 
 
+async def test_whoever_asks_for_the_day_s_spending_has_lost_answers_looked_for(
+    agent: Agent, emulator: Emulator, transport: InMemory, clock: HeldClock
+) -> None:
+    emulator.faults.append(Fault("drop", method="POST", after=True))
+    emulator.faults.append(Fault("error", method="GET", path="*/generations", times=100))
+    await agent.refusal("create_image", prompt="a boat")
+    emulator.faults.clear()
+    clock.seconds += 61
+
+    (contents,) = (await agent.client.read_resource("luma://spending")).contents
+
+    (bought,) = emulator.machine.account.purchases()
+    assert bought in contents.text
+    assert posts(transport) == 1
+
+
 async def test_many_who_buy_and_look_at_once_do_not_trip_over_what_was_handed_over(
     agent: Agent, emulator: Emulator, clock: HeldClock
 ) -> None:
