@@ -1,4 +1,4 @@
-"""`dream-machine-mcp`: no argument serves MCP over stdin and stdout; the rest is for people."""
+"""`dream-machine-mcp`: no argument, or `serve`, serves MCP over stdin and stdout; the rest is for people."""
 
 import gc
 import sys
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what the arguments say; the exit code."""
     words = sys.argv[1:] if arguments is None else list(arguments)
-    if words:
+    if words not in ([], ["serve"]):
         from luma_mcp.cli import run  # noqa: PLC0415 - serving shall not pay for it
 
         return run(words)

@@ -153,9 +153,8 @@ class Settings(BaseModel):
 
     @field_validator("upload_url")
     @classmethod
-    def _is_a_bucket(cls, value: str | None) -> str | None:
-        if value is not None:
-            check_address(value)
+    def _is_a_bucket(cls, value: str) -> str:
+        check_address(value)
         return value
 
     @field_validator("http_tokens")

@@ -65,6 +65,10 @@ async def test_resources_are_listed_and_can_be_read(agent: Agent) -> None:
     assert [one.uri_template for one in templates] == ["luma://generations/{generation_id}"]
     assert '"orbit_left"' in await read(agent, "luma://concepts")
     assert '"Orbit Left"' in await read(agent, "luma://camera-motions")
+    page = await read(agent, "ui://luma/view")
+    assert page.startswith("<!doctype html>")
+    assert "view.css" not in page
+    assert "view.js" not in page
 
 
 async def test_the_models_resource_knows_the_prices(agent: Agent) -> None:
@@ -118,7 +122,10 @@ async def test_completion_without_an_answer_is_empty(serve, era: str) -> None:
         nothing = await client.complete(template, {"name": "generation_id", "value": ""})
         other = await client.complete(PromptReference(type="ref/prompt", name="x"), {"name": "y", "value": ""})
 
-    assert nothing.completion.values == other.completion.values == []
+        stranger = ResourceTemplateReference(type="ref/resource", uri="luma://nowhere/{generation_id}")
+        nowhere = await client.complete(stranger, {"name": "generation_id", "value": ""})
+
+    assert nothing.completion.values == other.completion.values == nowhere.completion.values == []
 
 
 async def read(agent: Agent, uri: str) -> str:

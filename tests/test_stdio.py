@@ -238,9 +238,10 @@ async def test_eight_servers_with_one_book_keep_the_days_cap(output: Path) -> No
     assert all("today's cap (LUMA_MAX_USD_PER_DAY) of $5.00" in one for one in refused)
 
 
-async def test_a_piped_script_gets_every_answer(base_url: str, output: Path) -> None:
+@pytest.mark.parametrize("words", [[], ["serve"]])
+async def test_a_piped_script_gets_every_answer(base_url: str, output: Path, words: list[str]) -> None:
     """`cat requests | dream-machine-mcp`: the input ends before the last request is answered."""
-    async with started(base_url, output) as wire:
+    async with started(base_url, output, sys.executable, "-m", "luma_mcp", *words) as wire:
         client = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
         lines = [
             {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": client},
@@ -270,6 +271,48 @@ async def test_a_stray_print_does_not_reach_the_protocol(base_url: str, output: 
         await wire.call(1, "ping")
 
         assert (await wire.hear())["result"]["structuredContent"]["ok"] is True
+
+
+async def test_who_asks_twice_does_not_wait_for_the_cleanup(base_url: str, output: Path) -> None:
+    program = (
+        "import anyio, luma_mcp.stdio as s; from luma_mcp.server import build_server as b; "
+        "from luma_mcp.settings import Settings as S; server = b(S.from_environment())\n"
+        "async def slow(*a, **k):\n"
+        "    with anyio.CancelScope(shield=True): print('begun', flush=True); await anyio.sleep(60)\n"
+        "server.call_tool = slow; s.run(server)"
+    )
+    command = [sys.executable, "-c", program]
+    process = await anyio.open_process(command, env={**INHERITED, **environment_for(base_url, output)})
+    wire = Wire(process)
+    await wire.shake_hands()
+    await wire.call(1, "ping")
+    assert process.stderr is not None
+    assert await process.stderr.receive() == b"begun\n"
+    process.send_signal(signal.SIGTERM)
+    await anyio.sleep(0.2)
+    process.send_signal(signal.SIGTERM)
+
+    assert await wire.exit_code() == 1
+    await process.aclose()
+
+
+async def test_a_signal_ends_it_where_nothing_can_be_polled(base_url: str, output: Path, tmp_path: Path) -> None:
+    """The SDK's own transport reads in a thread, which nothing can interrupt."""
+    answers = tmp_path / "answers"
+    client = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
+    hello = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": client})
+    with answers.open("wb") as taken, anyio.fail_after(30):
+        process = await anyio.open_process(
+            [sys.executable, "-m", "luma_mcp"], stdout=taken, env={**INHERITED, **environment_for(base_url, output)}
+        )
+        assert process.stdin is not None
+        await process.stdin.send(hello.encode() + b"\n")
+        while not answers.read_text():  # noqa: ASYNC110 - another process writes it
+            await anyio.sleep(0.02)
+        process.send_signal(signal.SIGTERM)
+        with anyio.fail_after(SECONDS_TO_STOP):
+            assert await process.wait() == 0
+        await process.aclose()
 
 
 async def test_what_is_not_json_is_passed_over(base_url: str, output: Path) -> None:

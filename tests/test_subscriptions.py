@@ -1,6 +1,8 @@
 """Subscribers of a generation hear of each change of its state."""
 
 import warnings
+from dataclasses import dataclass
+from typing import Any
 
 import anyio
 import pytest
@@ -10,6 +12,8 @@ from support import Agent
 
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.requests import VideoBody
+from luma_mcp.studio import Studio
+from luma_mcp.subscriptions import Subscriptions
 
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore::mcp.MCPDeprecationWarning")]
 
@@ -125,3 +129,56 @@ def test_subscribing_is_offered_to_older_clients(serve) -> None:
         capabilities = serve()._lowlevel_server.create_initialization_options().capabilities
 
     assert capabilities.resources.subscribe is True
+
+
+@dataclass
+class Asked:
+    """A request, as far as subscriptions look at it."""
+
+    params: dict[str, Any]
+    method: str = "subscriptions/listen"
+
+
+@pytest.mark.parametrize("said", [None, "all", {}, {"resourceSubscriptions": "luma://generations/a"}])
+async def test_a_listener_who_names_nothing_is_passed_on(studio: Studio, said: object) -> None:
+    async def answer(_ctx: object) -> str:
+        return "answer"
+
+    asked: Any = Asked({"notifications": said})
+    assert await Subscriptions(studio).middleware(asked, answer) == "answer"
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_however_listening_ends_so_it_ends_for_the_listener(
+    studio: Studio, emulator: Emulator, fails: bool
+) -> None:
+    async def answer(_ctx: object) -> str:
+        if fails:
+            raise ValueError("as it was raised")
+        return "answer"
+
+    asked: Any = Asked({"notifications": {"resourceSubscriptions": [PREFIX + video(emulator), 7]}})
+    subscriptions = Subscriptions(studio)
+    if fails:
+        with pytest.raises(ValueError, match="as it was raised"):
+            await subscriptions.middleware(asked, answer)
+    else:
+        assert await subscriptions.middleware(asked, answer) == "answer"
+
+
+async def test_a_subscriber_who_has_gone_away_takes_no_other_along(studio: Studio, emulator: Emulator) -> None:
+    async def gone(_uri: str) -> None:
+        raise anyio.BrokenResourceError
+
+    heard: list[str] = []
+
+    async def hear(uri: str) -> None:
+        heard.append(uri)
+
+    one = video(emulator)
+    subscriptions = Subscriptions(studio)
+    async with anyio.create_task_group() as tasks:
+        for number, tell in enumerate((gone, hear)):
+            tasks.start_soon(subscriptions._follow_in, anyio.CancelScope(), (number, PREFIX + one), one, tell)
+
+    assert heard == [PREFIX + one] * 2

@@ -137,6 +137,7 @@ async def test_the_signature_is_that_of_amazon_s_own_library(uploads: Uploads, s
     [
         (("/pictures/", "/no-such-bucket/"), "there is no such bucket"),
         (("127.0.0.1", "127.0.0.1:1/"), "cannot be used"),
+        (("s3://pictures/", "s3://no bucket/"), "cannot be used"),
     ],
 )
 async def test_a_bucket_that_cannot_be_used_is_said(

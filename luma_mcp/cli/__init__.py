@@ -41,22 +41,18 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    """Over stdio as without a command, or over HTTP."""
+    """Over HTTP. What is served over stdio does not come here."""
+    if not options.http:
+        print("dream-machine-mcp cannot start: --host and --port go with --http.", file=sys.stderr)
+        return 2
+    from luma_mcp import http  # noqa: PLC0415
     from luma_mcp.server import build_server  # noqa: PLC0415
     from luma_mcp.settings import Settings, SettingsError  # noqa: PLC0415
 
     given = {"LUMA_HTTP_HOST": options.host, "LUMA_HTTP_PORT": options.port}
     try:
         settings = Settings.from_environment({**os.environ, **{name: str(one) for name, one in given.items() if one}})
-        server = build_server(settings)
-        if not options.http:
-            from luma_mcp import stdio  # noqa: PLC0415
-
-            stdio.run(server)
-            return 0
-        from luma_mcp import http  # noqa: PLC0415
-
-        return http.run(server, settings)
+        return http.run(build_server(settings), settings)
     except SettingsError as error:
         print(f"dream-machine-mcp cannot start: {error}", file=sys.stderr)
         return 2

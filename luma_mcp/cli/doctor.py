@@ -155,7 +155,8 @@ async def _book(studio: Studio, settings: Settings) -> Check:
         return Check("book of purchases", "good", f"{settings.book} will be made with the first purchase.")
     today, rows = await studio.purchases.spending()
     where = "The database" if settings.database else str(settings.book)
-    spent = f"${today.spent_usd:.2f} spent and ${today.reserved_usd:.2f} reserved today, in {len(rows)} purchases"
+    count = "1 purchase" if len(rows) == 1 else f"{len(rows)} purchases"
+    spent = f"${today.spent_usd:.2f} spent and ${today.reserved_usd:.2f} reserved today, in {count}"
     return Check("book of purchases", "good", f"{where} can be used: {spent}.")
 
 

@@ -1,6 +1,7 @@
 """`python -m luma_mcp.emulator`: the emulator alone, without the rest of the package."""
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Sequence
 
@@ -45,7 +46,9 @@ def run_from(options: argparse.Namespace) -> int:
         faults=faults,
     )
     print(f"Dream Machine emulator at {base_url(listener)} ({options.speed:g}x speed). Ctrl-C stops it.", flush=True)
-    run(emulator, listener)
+    # uvicorn stops in order, and then raises what it was stopped by.
+    with contextlib.suppress(KeyboardInterrupt):
+        run(emulator, listener)
     return 0
 
 

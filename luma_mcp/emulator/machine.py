@@ -308,8 +308,8 @@ class DreamMachine:
                 return Form((width, height), source.form.seconds, body.resolution)
             case AddAudioBody() if source is not None:
                 return source.form
-            case _:
-                raise RuleBrokenError("Unknown request type")
+            case _:  # pragma: no cover - accept() takes no other, and has found the source
+                raise AssertionError(body)
 
     def _form_behind(self, url: str) -> Form:
         own = self._behind(url)

@@ -9,7 +9,7 @@ lumalabs.ai/photon (July 2026): $0.015 and $0.004 for two megapixels. Reframe co
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypedDict, assert_never
 
 from luma_mcp.luma.models import (
     AddAudioRequest,
@@ -165,6 +165,8 @@ def price_of(request: Request, source: Footage | None = None) -> Price:
             return _rounded(made.megapixels * VIDEO_RATES["ray-2"], "assumed")
         case AddAudioRequest():
             return Price(AUDIO_USD, "assumed")
+        case _ as unreachable:
+            assert_never(unreachable)
 
 
 def price_of_echo(generation: Generation) -> Price | None:

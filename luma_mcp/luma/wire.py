@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from email.utils import parsedate_to_datetime
-from typing import Any, cast
+from typing import Any, assert_never, cast
 from urllib.parse import quote
 
 from pydantic_core import from_json, to_json
@@ -70,6 +70,8 @@ def endpoint(request: Request) -> str:
             return f"{one_generation(request.generation_id)}/upscale"
         case AddAudioRequest():
             return f"{one_generation(request.generation_id)}/audio"
+        case _ as unreachable:
+            assert_never(unreachable)
 
 
 def one_generation(generation_id: str) -> str:
@@ -140,6 +142,8 @@ def body(request: Request) -> dict[str, Any]:
             said = _said(generation_type="upscale_video", resolution=request.resolution)
         case AddAudioRequest():
             said = _said(generation_type="add_audio", prompt=request.prompt, negative_prompt=request.negative_prompt)
+        case _ as unreachable:
+            assert_never(unreachable)
     return said | _said(callback_url=request.callback_url)
 
 
@@ -160,6 +164,8 @@ def _keyframe(frame: Keyframe | None) -> dict[str, str] | None:
             return {"type": "generation", "id": generation_id}
         case None:
             return None
+        case _ as unreachable:
+            assert_never(unreachable)
 
 
 def _reference(reference: ImageReference) -> dict[str, Any]:

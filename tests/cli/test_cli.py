@@ -62,6 +62,13 @@ def test_the_version_and_the_help() -> None:
     assert "emulator" in helped
 
 
+def test_a_port_without_http_is_said() -> None:
+    done = run("serve", "--port", "8080")
+
+    assert done.returncode == 2
+    assert done.stderr == "dream-machine-mcp cannot start: --host and --port go with --http.\n"
+
+
 def test_an_unknown_command_is_said() -> None:
     done = run("explode")
 
@@ -77,6 +84,7 @@ def test_the_emulator_answers_at_once_and_stops_on_a_signal(module: str, number:
     process = subprocess.Popen(
         [sys.executable, "-m", module, *words, "--port", "0", "--credits", "12", "--no-limits"],
         stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )
@@ -88,8 +96,9 @@ def test_the_emulator_answers_at_once_and_stops_on_a_signal(module: str, number:
         with httpx.Client(transport=transport, headers={"Authorization": "Bearer x"}) as http:
             assert http.get(f"{found[0]}/credits").json() == {"credit_balance": 1200}
         process.send_signal(number)
-        assert process.wait(10) in (0, -number, 128 + number)
+        _, said = process.communicate(timeout=10)
+        assert process.returncode == (0 if number == signal.SIGINT else -number)
+        assert said == ""
     finally:
         process.kill()
-        process.wait()
-        process.stdout.close()
+        process.communicate()

@@ -1,6 +1,7 @@
 """A host's configuration: printed, and written without losing what is there."""
 
 import json
+import sys
 import tomllib
 from pathlib import Path
 
@@ -98,3 +99,20 @@ def test_what_cannot_be_added_to_is_left_alone(key: str, there: str, tmp_path: P
     assert path.read_text() == there
     assert "Nothing was written." in capsys.readouterr().err
     assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("platform", "place"),
+    [
+        ("darwin", "Library/Application Support/Claude"),
+        ("win32", "AppData/Roaming/Claude"),
+        ("linux", ".config/Claude"),
+    ],
+)
+def test_claude_desktop_s_file_is_where_each_system_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, platform: str, place: str
+) -> None:
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+
+    assert host_named("claude-desktop").path(tmp_path) == tmp_path / place / "claude_desktop_config.json"

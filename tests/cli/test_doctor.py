@@ -4,11 +4,14 @@ import json
 from pathlib import Path
 
 import pytest
+from mcp import Client
 from support import TOKEN
 
 from luma_mcp.cli import doctor, run
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.serving import serving
+from luma_mcp.server import build_server
+from luma_mcp.settings import Settings
 
 pytestmark = pytest.mark.anyio
 
@@ -52,6 +55,17 @@ async def test_everything_is_well(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert "s3://bucket/in" in checks["uploads"].text
     assert TOKEN not in str(checks)
     assert {path.name for path in tmp_path.iterdir()} == {"pictures"}
+
+
+async def test_the_day_s_purchases_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serving(Emulator(token=TOKEN)) as base_url:
+        monkeypatch.setenv("LUMA_TOKEN", TOKEN)
+        monkeypatch.setenv("LUMA_BASE_URL", base_url)
+        async with Client(build_server(Settings.from_environment())) as client:
+            await client.call_tool("create_video", {"prompt": "a boat"})
+        checks = await found()
+
+    assert "can be used: $0.71 spent and $0.00 reserved today, in 1 purchase." in checks["book of purchases"].text
 
 
 async def test_what_is_wrong_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -79,8 +79,9 @@ async def test_a_slow_answer_is_slow(http: httpx.AsyncClient, faulty: Emulator) 
         await http.get("/ping", timeout=0.2)
 
 
-async def test_a_slow_answer_comes_in_the_end(http: httpx.AsyncClient, faulty: Emulator) -> None:
-    faulty.faults.append(Fault("slow", seconds=0.01))
+@pytest.mark.parametrize("after", [False, True])
+async def test_a_slow_answer_comes_in_the_end(http: httpx.AsyncClient, faulty: Emulator, after: bool) -> None:
+    faulty.faults.append(Fault("slow", seconds=0.01, after=after))
 
     assert (await http.get("/ping")).json() == {"message": "pong"}
 

@@ -269,6 +269,45 @@ async def test_an_input_that_is_no_clip_makes_nothing(make: Make, http: httpx.As
     assert (await http.get(made["assets"]["video"])).status_code == 404
 
 
+def track_of(kind: str) -> bytes:
+    """An MP4 with one empty track."""
+    out = BytesIO()
+    with av.open(out, "w", format="mp4") as container:
+        stream: Any = container.add_stream(*(("libx264", 24) if kind == "video" else ("aac", 44100)))
+        if kind == "video":
+            stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+        container.start_encoding()
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["video", "audio"])
+@pytest.mark.parametrize("look", [clips.first_frame, clips.last_frame])
+def test_a_clip_without_a_frame_is_said_to_be_one(look: Callable[[BytesIO], object], kind: str) -> None:
+    with pytest.raises(pictures.UnreadableMediaError, match="no picture track"):
+        look(BytesIO(track_of(kind)))
+
+
+async def test_what_is_reframed_without_a_place_sits_in_the_middle(make: Make, http: httpx.AsyncClient) -> None:
+    INTERNET["https://a.example/red.png"] = solid((255, 0, 0))
+    made = await make(
+        "/generations/image/reframe", generation_type="reframe_image", model="photon-1", aspect_ratio="16:9",
+        media={"url": "https://a.example/red.png"},
+    )  # fmt: skip
+    picture = Image.open(BytesIO((await http.get(made["assets"]["image"])).content)).convert("RGB")
+
+    red, green, _ = picture.getpixel((picture.width // 2, picture.height // 2))
+    assert red > 200
+    assert green < 60
+
+
+def test_a_picture_just_below_a_bomb_is_refused_too() -> None:
+    large = BytesIO()
+    Image.new("1", (9_000, 9_000)).save(large, "PNG")
+
+    with pytest.raises(pictures.UnreadableMediaError, match="too many pixels"):
+        pictures.open_picture(large.getvalue())
+
+
 def test_a_picture_with_too_many_pixels_is_refused() -> None:
     bomb = BytesIO()
     Image.new("1", (12_000, 12_000)).save(bomb, "PNG")

@@ -1,5 +1,7 @@
 """Prices against Luma's published list."""
 
+from typing import Any
+
 import pytest
 
 from luma_mcp.luma.models import (
@@ -12,7 +14,7 @@ from luma_mcp.luma.models import (
     UpscaleRequest,
     VideoRequest,
 )
-from luma_mcp.luma.prices import Footage, Price, footage, footage_of, price_of, price_of_echo
+from luma_mcp.luma.prices import Footage, Price, footage, footage_of, form_of, price_of, price_of_echo
 
 ID = "15b7abb1-3741-4b7e-9615-1f9a16c7442d"
 
@@ -34,6 +36,19 @@ def test_a_clip_costs_what_is_printed(model, resolution: str, five: float, nine:
     for duration, usd in (("5s", five), ("9s", nine)):
         request = VideoRequest(model=model, prompt="...", resolution=resolution, duration=duration)
         assert price_of(request) == Price(usd, "published")
+
+
+@pytest.mark.parametrize(
+    ("said", "model"),
+    [
+        ({"model": "ray-flash-2"}, "ray-flash-2"),
+        ({"request": {"model": "ray-flash-2"}}, "ray-flash-2"),
+        ({"model": "ray-1-6"}, "ray-2"),
+        ({}, "ray-2"),
+    ],
+)
+def test_a_clip_goes_on_with_its_own_model_while_that_is_sold(said: dict[str, Any], model: str) -> None:
+    assert form_of(Generation(id=ID, state="completed", **said))["model"] == model
 
 
 def test_modifying_costs_what_is_printed() -> None:

@@ -1,6 +1,7 @@
 """Fetching assets over a network that may do anything."""
 
 import hashlib
+import json
 import resource
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from support import BASE_URL
 from luma_mcp.luma.errors import FileError
 from luma_mcp.luma.models import Assets, Generation
 from luma_mcp.studio import fetching
-from luma_mcp.studio.downloads import Downloads, Kept
+from luma_mcp.studio.downloads import Downloads, Kept, link
 from luma_mcp.studio.fetching import Fetching
 
 pytestmark = pytest.mark.anyio
@@ -260,7 +261,12 @@ async def test_a_saved_file_is_not_fetched_again_and_outlives_its_link(tmp_path:
     assert again == first
 
 
-@pytest.mark.parametrize("note", ["", "[]", "{", '{"generation_id": 5}', "[" * 100_000, "x" * 2_000_000])
+HALF_A_NOTE = json.dumps({"generation_id": generation().id, "asset": "video"})
+
+
+@pytest.mark.parametrize(
+    "note", ["", "[]", "{", '{"generation_id": 5}', "[" * 100_000, "x" * 2_000_000, HALF_A_NOTE], ids=range(7)
+)
 async def test_a_note_that_is_not_ours_proves_nothing(tmp_path: Path, note: str) -> None:
     first = await keep(tmp_path, always(sent(MP4)))
     first.path.with_name(f"{first.path.name}.json").write_text(note)
@@ -306,6 +312,14 @@ async def test_an_endless_asset_is_cut(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(FileError, match="larger than"):
         await keep(tmp_path, always(httpx.Response(200, content=iter_of(*[MP4] * 3))))
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_what_is_over_and_has_no_such_asset_is_said(tmp_path: Path) -> None:
+    bare = generation().model_copy(update={"assets": Assets(image="https://cdn.example/i.jpg")})
+    with pytest.raises(FileError, match="has no video") as caught:
+        link(bare, "video")
+
+    assert caught.value.hint == "get_generation lists what it has."
 
 
 async def test_too_little_space_is_said_before_it_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """The book itself: shared, durable, and never silently ignored."""
 
 import os
+import socket
 import sqlite3
 import stat
 import subprocess
@@ -298,6 +299,22 @@ async def test_a_lock_that_is_held_is_waited_for(ledger: Ledger, book: Path) -> 
     other.close()
 
     assert len(await ledger.in_state("sending")) == 2
+
+
+async def test_what_a_book_that_cannot_be_read_says_of_origins_is_nothing(tmp_path: Path) -> None:
+    (tmp_path / "book.sqlite3").mkdir()
+    broken = Ledger(SqliteBook(lambda: tmp_path / "book.sqlite3"), account="me", process=this_process())
+
+    assert await broken.made_from("15b7abb1-3741-4b7e-9615-1f9a16c7442d") == ()
+
+
+def test_a_process_of_somebody_else_s_may_be_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_pid: int, _signal: int) -> None:
+        raise PermissionError("not yours")
+
+    monkeypatch.setattr(os, "kill", refuse)
+
+    assert may_be_alive(f"{socket.gethostname()}:1:x")
 
 
 async def test_the_days_book_can_be_read(agent: Agent, clock: HeldClock) -> None:

@@ -1,15 +1,19 @@
 """Sources, where the answer depends on what Luma holds."""
 
 from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
 
 import pytest
+from PIL import Image
 from support import InMemory
 
 from luma_mcp.emulator.app import Emulator
+from luma_mcp.emulator.render.clips import write_clip
 from luma_mcp.luma.client import LumaClient
 from luma_mcp.luma.errors import InvalidRequestError
 from luma_mcp.luma.models import ImageKeyframe
-from luma_mcp.studio import Studio
+from luma_mcp.studio import Studio, media
 
 pytestmark = pytest.mark.anyio
 
@@ -34,6 +38,18 @@ async def test_a_plain_link_to_the_emulator_is_taken(studio: Studio) -> None:
 async def test_a_link_that_luma_should_not_read_is_refused(studio: Studio, source: str) -> None:
     with pytest.raises(InvalidRequestError):
         await studio.sources.picture(source)
+
+
+def test_a_frame_whose_png_is_too_large_becomes_a_jpeg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clip = tmp_path / "clip.mp4"
+    write_clip(clip, (Image.effect_noise((320, 180), 90).convert("RGB") for _ in range(12)), (320, 180))
+    _, ending = media._still(clip, "first", "a")
+    monkeypatch.setattr(media, "MOST_PICTURE_BYTES", 20_000)
+    data, smaller = media._still(clip, "first", "a")
+
+    assert (ending, smaller) == ("png", "jpg")
+    with Image.open(BytesIO(data)) as picture:
+        assert (picture.format, picture.size) == ("JPEG", (320, 180))
 
 
 async def test_a_generation_whose_picture_is_gone_is_said(

@@ -11,6 +11,7 @@ from luma_mcp.emulator.faults import Fault
 from luma_mcp.emulator.requests import ImageBody, VideoBody
 from luma_mcp.luma.client import LumaClient
 from luma_mcp.luma.errors import AuthenticationError, LumaError, NotFoundError
+from luma_mcp.luma.models import Generation
 from luma_mcp.studio.watch import Look, Watch
 
 pytestmark = pytest.mark.anyio
@@ -206,6 +207,89 @@ async def test_while_the_limit_holds_a_wait_without_patience_ends_with_that(watc
     emulator.faults.append(Fault("limit", method="GET", times=1, seconds=300))
     with pytest.raises(LumaError, match="rate limit"):
         await wait(watch, [video], patience=1)
+
+
+class StoppedClock(HeldClock):
+    """Whose sleeps end only when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asleep = anyio.Event()
+        self.woken = anyio.Event()
+
+    async def sleep(self, seconds: float) -> None:
+        self.asleep.set()
+        await self.woken.wait()
+        await super().sleep(seconds)
+
+
+async def test_a_newcomer_wakes_the_one_who_sleeps(luma: LumaClient, emulator: Emulator) -> None:
+    clock = StoppedClock()
+    watch = Watch(luma, clock)
+    first, second = videos(emulator, 2)
+    looks: list[Look] = []
+
+    async def look_once(look: Look) -> None:
+        looks.append(look)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(wait, watch, [first])
+        await clock.asleep.wait()
+        with anyio.fail_after(5):
+            # Its first look comes at once, though the poller sleeps and its clock stands still.
+            await watch.wait([second], until="all", patience_seconds=0, on_look=look_once)
+        tasks.cancel_scope.cancel()
+
+    assert [one.id for one in looks[-1].generations] == [second]
+
+
+async def test_what_is_heard_of_one_whose_waiter_has_left_is_let_go(
+    luma: LumaClient, emulator: Emulator, clock: HeldClock
+) -> None:
+    left, stays = videos(emulator, 2)
+    begun, may_go_on, asked, may_answer = (anyio.Event() for _ in range(4))
+
+    class SlowForOne:
+        async def get_generation(self, generation_id: str) -> Generation:
+            begun.set()
+            await may_go_on.wait()
+            if generation_id == left:
+                asked.set()
+                await may_answer.wait()
+            return await luma.get_generation(generation_id)
+
+    watch = Watch(SlowForOne(), clock)  # type: ignore[arg-type]
+    looks: list[Look] = []
+
+    async def stay() -> None:
+        looks.append(await wait(watch, [stays]))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(stay)
+        await begun.wait()
+        with anyio.CancelScope() as scope:
+            tasks.start_soon(leave_when, asked, scope)
+            may_go_on.set()
+            await wait(watch, [left])
+        may_answer.set()
+
+    assert looks[0].generations[0].state == "completed"
+
+
+async def leave_when(asked: anyio.Event, scope: anyio.CancelScope) -> None:
+    await asked.wait()
+    scope.cancel()
+
+
+async def test_when_a_limit_is_reached_halfway_the_rest_are_not_asked_for(watch: Watch, emulator: Emulator) -> None:
+    ids = videos(emulator, 60)
+    emulator.faults.append(Fault("error", method="GET", path="*/generations", times=3))
+    emulator.faults.append(Fault("limit", method="GET", path="*/generations/*", seconds=90, times=1))
+    look = await wait(watch, ids)
+
+    assert all(one.state == "completed" for one in look.generations)
+    single = [path for _, path in emulator.requests if path != "/generations"]
+    assert len(single) < 60
 
 
 async def test_five_hundred_waits_through_faults_all_end_right(

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from mcp import Client
@@ -161,6 +161,7 @@ class Outer(BaseModel):
     inner: Inner | None = None
     many: list[Inner] = []
     either: int | str = 1
+    always: Literal["so"] = "so"
 
 
 def test_a_schema_is_made_plain() -> None:
@@ -177,6 +178,7 @@ def test_a_schema_is_made_plain() -> None:
             "inner": inner,
             "many": {"type": "array", "items": inner},
             "either": {"anyOf": [{"type": "integer"}, {"type": "string"}], "default": 1},
+            "always": {"enum": ["so"], "type": "string", "default": "so"},
         },
     }
 

@@ -5,6 +5,7 @@ A clip is always opened as a file object and as MP4, never by a URL: libav would
 
 import math
 import random
+from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -54,7 +55,7 @@ def _opened(source: BinaryIO) -> Generator[InputContainer]:
 
 
 def frames_of(source: BinaryIO) -> Iterator[Image.Image]:
-    """Each frame of a clip, in order."""
+    """Each frame of a clip, in order; at least one, for libav opens no track without."""
     with _opened(source) as container:
         container.streams.video[0].thread_type = "AUTO"
         for frame in container.decode(video=0):
@@ -63,18 +64,12 @@ def frames_of(source: BinaryIO) -> Iterator[Image.Image]:
 
 def first_frame(source: BinaryIO) -> Image.Image:
     """The frame a clip begins with."""
-    for frame in frames_of(source):
-        return frame
-    raise UnreadableMediaError("no frame")
+    return next(frames_of(source))
 
 
 def last_frame(source: BinaryIO) -> Image.Image:
     """The frame a clip ends with."""
-    last: Image.Image | None = None
-    for frame in frames_of(source):
-        last = frame
-    if last is None:
-        raise UnreadableMediaError("no frame")
+    (last,) = deque(frames_of(source), maxlen=1)
     return last
 
 
@@ -126,5 +121,4 @@ def _melody(prompt: str, seconds: float) -> Iterator[AudioFrame]:
             block = graph.pull()
         except (EOFError, BlockingIOError):
             return
-        if isinstance(block, AudioFrame):
-            yield block
+        yield cast("AudioFrame", block)

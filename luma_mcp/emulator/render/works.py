@@ -18,6 +18,7 @@ from luma_mcp.emulator.requests import (
     GenerationKeyframe,
     ImageBody,
     ModifyVideoBody,
+    ReframeImageBody,
     Reframing,
     VideoBody,
 )
@@ -105,8 +106,11 @@ def _make(generation: Generation, name: str, target: Path, sources: dict[str, Pa
     if name == "image.jpg" and not generation.makes_picture:
         with _opened(sources["video"]) as clip:
             target.write_bytes(pictures.encoded(clips.first_frame(clip), "jpg"))
-    elif generation.makes_picture:
-        picture = _reframed_picture(generation, sources) if "media" in sources else _dreamed(generation, sources)
+    elif isinstance(generation.body, ImageBody):
+        picture = _dreamed(generation, generation.body, sources)
+        target.write_bytes(pictures.encoded(picture, generation.picture_format))
+    elif isinstance(generation.body, ReframeImageBody):
+        picture = _reframed(generation, generation.body, _picture(sources["media"]))
         target.write_bytes(pictures.encoded(picture, generation.picture_format))
     elif isinstance(generation.body, AddAudioBody):
         with _opened(sources["source"]) as clip:
@@ -133,32 +137,26 @@ def _picture(source: Path | bytes) -> Image.Image:
     return pictures.without_strip(pictures.open_picture(source.read_bytes()))
 
 
-def _dreamed(generation: Generation, sources: dict[str, Path | bytes]) -> Image.Image:
-    body = generation.body
+def _dreamed(generation: Generation, body: ImageBody, sources: dict[str, Path | bytes]) -> Image.Image:
     marker = pictures.Marker(generation.form.size, caption(generation))
-    prompt = getattr(body, "prompt", None) or ""
-    picture = pictures.scene(prompt, marker.picture_size)
-    if isinstance(body, ImageBody):
-        weights = {f"image_ref{n}": one.weight for n, one in enumerate(body.image_ref or [])}
-        weights |= {f"style_ref{n}": one.weight for n, one in enumerate(body.style_ref or [])}
-        if body.modify_image_ref:
-            weights["modify_image_ref"] = body.modify_image_ref.weight
-        for role, source in sources.items():
-            weight = weights.get(role)
-            picture = pictures.blended(picture, _picture(source), 0.6 if weight is None else weight)
+    picture = pictures.scene(body.prompt or "", marker.picture_size)
+    weights = {f"image_ref{n}": one.weight for n, one in enumerate(body.image_ref or [])}
+    weights |= {f"style_ref{n}": one.weight for n, one in enumerate(body.style_ref or [])}
+    if body.modify_image_ref:
+        weights["modify_image_ref"] = body.modify_image_ref.weight
+    for role, source in sources.items():
+        weight = weights.get(role)
+        picture = pictures.blended(picture, _picture(source), 0.6 if weight is None else weight)
     return marker.mark(picture)
 
 
-def _reframed_picture(generation: Generation, sources: dict[str, Path | bytes]) -> Image.Image:
+def _reframed(generation: Generation, body: ReframeImageBody, picture: Image.Image) -> Image.Image:
     marker = pictures.Marker(generation.form.size, caption(generation))
-    box = _box(generation.body, generation.form.size)
-    return marker.mark(pictures.placed(_picture(sources["media"]), marker.picture_size, box))
+    return marker.mark(pictures.placed(picture, marker.picture_size, _box(body, generation.form.size)))
 
 
-def _box(body: object, size: tuple[int, int]) -> tuple[int, int, int, int] | None:
+def _box(body: Reframing, size: tuple[int, int]) -> tuple[int, int, int, int] | None:
     """Where a reframed source sits, scaled from the documented canvas to the size that is rendered."""
-    if not isinstance(body, Reframing):
-        return None
     corners = (body.x_start, body.y_start, body.x_end, body.y_end)
     if any(corner is None for corner in corners):
         if None in (body.grid_position_x, body.grid_position_y, body.resized_width, body.resized_height):
