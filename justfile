@@ -17,9 +17,13 @@ browser *arguments:
     npm --prefix tests/app install --no-audit --no-fund --no-package-lock --silent && npm --prefix tests/app run --silent bundle
     {{bin}}/pytest -n 2 -m browser tests/app {{arguments}}
 
-# Ten thousand calls that nobody would make
+# Ten thousand calls that nobody would make, to the server and to the emulator
 fuzz:
-    {{bin}}/pytest -n 0 tests/test_fuzz.py --calls 10000
+    {{bin}}/pytest -n 2 tests/test_fuzz.py tests/emulator/test_openapi.py --calls 10000
+
+# Half an hour of use, with everything that goes wrong
+soak *arguments:
+    {{bin}}/python -m benchmarks.soak {{arguments}}
 
 # PostgreSQL and three replicas behind nginx; needs both programs
 services *arguments:

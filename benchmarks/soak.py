@@ -96,6 +96,8 @@ class Use:
             self.by_tool[f"{name} {outcome}"] += 1
         if scope.cancelled_caught:
             self.outcomes["call given up" if patience < 90 else "call without an end"] += 1
+            if patience == 90:
+                self.surprises.append(f"{name} {arguments} has not ended after {patience} s")
 
     def _call(self) -> tuple[str, dict[str, Any]]:
         """Every tool; what costs nothing more often than what is rendered."""
@@ -185,6 +187,7 @@ class Outcome:
     bought: int
     twice: int
     lost: int
+    disputed: int
     open: int
     stray_lines: list[str]
 
@@ -211,6 +214,7 @@ class Outcome:
             ("bought", f"{self.bought:,}"),
             ("bought twice", f"{self.twice}"),
             ("bought and not in the book", f"{self.lost}"),
+            ("in the book for a person to settle", f"{self.disputed}"),
             ("still open in the book", f"{self.open}"),
             ("tracebacks or tokens in the logs", f"{len(self.stray_lines)}"),
             ("surprises", f"{len(self.use.surprises)}"),
@@ -282,6 +286,8 @@ async def soak(minutes: float, seed: int = 1) -> Outcome:
         log.seek(0)
         stray = [line for line in log if "Traceback" in line or TOKEN in line]
         bought = emulator.machine.account.purchases()
+        lost = set(bought) - _in_the_book(folder / "book.sqlite3")
+        use.surprises += [f"not in the book: {use.known[one]}"[:600] for one in lost]
         # Each prompt is asked for once; what has none is one of a kind.
         wishes = Counter(getattr(use.known[one].body, "prompt", None) or one for one in bought)
         return Outcome(
@@ -289,7 +295,8 @@ async def soak(minutes: float, seed: int = 1) -> Outcome:
             use=use,
             bought=len(bought),
             twice=sum(times - 1 for times in wishes.values()),
-            lost=len(set(bought) - _in_the_book(folder / "book.sqlite3")),
+            lost=len(lost),
+            disputed=len(_rows(folder / "book.sqlite3", "SELECT 1 FROM purchases WHERE state = 'disputed'")),
             open=len(_rows(folder / "book.sqlite3", _OPEN)),
             stray_lines=stray,
         )

@@ -119,15 +119,15 @@ class Settings(BaseModel):
 
     @field_validator("callback_url")
     @classmethod
-    def _https(cls, value: str | None) -> str | None:
-        if value is not None and urlsplit(value).scheme not in ("https", "http"):
+    def _https(cls, value: str) -> str:
+        if urlsplit(value).scheme not in ("https", "http"):
             raise ValueError("it must be an https URL")
         return value
 
     @field_validator("ledger")
     @classmethod
-    def _file_or_database(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not value.get_secret_value().startswith(_DATABASES):
+    def _file_or_database(cls, value: SecretStr) -> SecretStr:
+        if not value.get_secret_value().startswith(_DATABASES):
             _absolute(Path(value.get_secret_value()))
         return value
 

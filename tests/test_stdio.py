@@ -243,18 +243,24 @@ async def test_a_piped_script_gets_every_answer(base_url: str, output: Path, wor
     """`cat requests | dream-machine-mcp`: the input ends before the last request is answered."""
     async with started(base_url, output, sys.executable, "-m", "luma_mcp", *words) as wire:
         client = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
+        wanted = {"name": "create_video", "arguments": {"prompt": "a boat", "dry_run": True}}
         lines = [
             {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": client},
             {"jsonrpc": "2.0", "method": "notifications/initialized"},
             {"jsonrpc": "2.0", "id": 2, "method": "tools/list"},
-            {"jsonrpc": "2.0", "id": 3, "method": "tools/call", "params": {"name": "get_credits", "arguments": {}}},
+            {
+                "jsonrpc": "2.0",
+                "id": 3,
+                "method": "tools/call",
+                "params": {"name": "create_video", "arguments": wanted},
+            },
         ]
         await wire.stdin.send("".join(json.dumps(line) + "\n" for line in lines).encode())
         await wire.stdin.aclose()
         heard = [await wire.hear() for _ in range(3)]
 
         assert [one["id"] for one in heard] == [1, 2, 3]
-        assert heard[2]["result"]["structuredContent"]["credit_usd"] == 100
+        assert heard[2]["result"]["structuredContent"]["price_usd"] == 0.71
         assert await wire.exit_code() == 0
 
 

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import assert_never
 
 import anyio
 import anyio.lowlevel
@@ -327,6 +328,8 @@ class Purchases:
                 return await self._luma.upscale_video(request)
             case AddAudioRequest():
                 return await self._luma.add_audio(request)
+            case _ as unreachable:
+                assert_never(unreachable)
 
 
 def _entry(quote: Quote) -> Entry:

@@ -48,8 +48,11 @@ async def test_what_must_stay_in_the_account_stays(serve, era: str, emulator: Em
     async with Client(serve(LUMA_MIN_CREDIT_USD="999.50"), mode=era) as client:
         said = await Agent(client).refusal("create_video", prompt="a boat")
 
+        assert emulator.machine.account.purchases() == []
+        affordable = await Agent(client).call("create_image", prompt="a boat")
+
     assert "the account has $1000.00, and $999.50 must stay in it (LUMA_MIN_CREDIT_USD)" in said
-    assert emulator.machine.account.purchases() == []
+    assert emulator.machine.account.purchases() == [affordable["generation_id"]]
 
 
 async def test_a_dry_run_needs_no_budget(serve, era: str) -> None:

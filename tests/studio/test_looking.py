@@ -133,6 +133,14 @@ def test_what_is_no_picture_is_said(data: bytes) -> None:
         open_picture(data)
 
 
+def test_a_picture_with_too_many_pixels_is_not_unpacked() -> None:
+    large = BytesIO()
+    Image.new("1", (9_000, 9_000)).save(large, "PNG")
+
+    with pytest.raises(FileError, match="more than 50 million pixels"):
+        open_picture(large.getvalue())
+
+
 def test_clips_of_equal_form_become_one_without_encoding_them_again(tmp_path: Path) -> None:
     pieces = [clip(tmp_path / f"{n}.mp4", shade=60 * n, sound="waves") for n in range(1, 4)]
     join(pieces, tmp_path / "whole.mp4")

@@ -248,6 +248,33 @@ async def test_what_another_process_claims_in_the_same_moment_is_not_adopted_twi
     assert finding.what == "not yet"
 
 
+async def test_what_is_lost_holds_up_nothing_else(agent: Agent, emulator: Emulator) -> None:
+    emulator.faults.append(Fault("drop", method="POST", after=True))
+    emulator.faults.append(Fault("error", method="GET", path="*/generations", times=100))
+    await agent.refusal("create_image", prompt="a boat")
+
+    other = await agent.call("create_image", prompt="another boat")
+
+    assert emulator.machine.account.purchases()[-1] == other["generation_id"]
+
+
+async def test_what_another_process_took_over_first_is_bought_anew(
+    agent: Agent, emulator: Emulator, clock: HeldClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two ask for the same lost answer at once: the book gives it to one of them."""
+
+    async def too_late(_self: Ledger, _row: Row) -> bool:
+        return False
+
+    emulator.faults.append(Fault("slow", method="POST", seconds=0, after=True))
+    first = await agent.call("create_image", prompt="a boat")
+    monkeypatch.setattr(Ledger, "take_over", too_late)
+    monkeypatch.setattr(Ledger, "deliver", too_late)
+    second = await agent.call("create_image", prompt="a boat")
+
+    assert emulator.machine.account.purchases() == [first["generation_id"], second["generation_id"]]
+
+
 async def test_many_who_buy_and_look_at_once_do_not_trip_over_what_was_handed_over(
     agent: Agent, emulator: Emulator, clock: HeldClock
 ) -> None:

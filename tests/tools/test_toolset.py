@@ -183,6 +183,10 @@ def test_a_schema_is_made_plain() -> None:
     }
 
 
+async def test_a_tool_that_there_is_not_is_said(agent: Agent) -> None:
+    assert "make_coffee" in await agent.refusal("make_coffee")
+
+
 async def test_a_crash_tells_the_client_nothing_of_itself(settings: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """Our own mistakes are not the model's to read."""
     from luma_mcp.server import build_server
