@@ -5,15 +5,12 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import anyio
 import pytest
-from anyio.abc import Process
-from anyio.streams.buffered import BufferedByteReceiveStream
 from mcp import Client, StdioServerParameters
+from piped import INHERITED, SECONDS_TO_STOP, Wire, environment_for, started
 from support import Agent
 
 from luma_mcp.emulator.app import Emulator
@@ -24,8 +21,6 @@ pytestmark = [
     pytest.mark.anyio,
     pytest.mark.skipif(sys.platform == "win32", reason="signals and pipes of POSIX"),
 ]
-
-SECONDS_TO_STOP = 5
 
 
 @pytest.fixture
@@ -41,63 +36,6 @@ async def base_url() -> AsyncIterator[str]:
 
 
 # What a process needs of ours, and what lets its coverage be measured.
-INHERITED = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME") or name.startswith("COV")}
-
-
-def environment_for(base_url: str, output: Path) -> dict[str, str]:
-    book = output.parent / "purchases.sqlite3"
-    return {"LUMA_TOKEN": "test", "LUMA_BASE_URL": base_url, "LUMA_OUTPUT_DIR": str(output), "LUMA_LEDGER": str(book)}
-
-
-class Wire:
-    """A server process, spoken to line by line."""
-
-    def __init__(self, process: Process) -> None:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        self.process = process
-        self.stdin = process.stdin
-        self.stdout = BufferedByteReceiveStream(process.stdout)
-
-    async def say(self, **message: Any) -> None:
-        await self.stdin.send(json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n")
-
-    async def hear(self) -> dict[str, Any]:
-        """The next answer; notifications are passed over."""
-        with anyio.fail_after(30):
-            while True:
-                heard = json.loads(await self.stdout.receive_until(b"\n", 1_000_000))
-                if "id" in heard:
-                    return heard
-
-    async def shake_hands(self) -> dict[str, Any]:
-        client = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
-        await self.say(id=0, method="initialize", params=client)
-        answer = await self.hear()
-        await self.say(method="notifications/initialized")
-        return answer
-
-    async def call(self, number: int, tool: str, **arguments: Any) -> None:
-        await self.say(id=number, method="tools/call", params={"name": tool, "arguments": arguments})
-
-    async def exit_code(self) -> int:
-        with anyio.fail_after(SECONDS_TO_STOP):
-            return await self.process.wait()
-
-
-@asynccontextmanager
-async def started(base_url: str, output: Path, *command: str) -> AsyncIterator[Wire]:
-    environment = {**INHERITED, **environment_for(base_url, output)}
-    arguments = command or (sys.executable, "-m", "luma_mcp")
-    process = await anyio.open_process(arguments, env=environment, stderr=None)
-    try:
-        yield Wire(process)
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.aclose()
-
-
 async def dreaming(wire: Wire) -> str:
     """Buy a video that takes a minute, and begin to wait for it."""
     await wire.shake_hands()
@@ -248,12 +186,7 @@ async def test_a_piped_script_gets_every_answer(base_url: str, output: Path, wor
             {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": client},
             {"jsonrpc": "2.0", "method": "notifications/initialized"},
             {"jsonrpc": "2.0", "id": 2, "method": "tools/list"},
-            {
-                "jsonrpc": "2.0",
-                "id": 3,
-                "method": "tools/call",
-                "params": {"name": "create_video", "arguments": wanted},
-            },
+            {"jsonrpc": "2.0", "id": 3, "method": "tools/call", "params": wanted},
         ]
         await wire.stdin.send("".join(json.dumps(line) + "\n" for line in lines).encode())
         await wire.stdin.aclose()

@@ -14,7 +14,7 @@ from support import BASE_URL
 from luma_mcp.luma.errors import FileError
 from luma_mcp.luma.models import Assets, Generation
 from luma_mcp.studio import fetching
-from luma_mcp.studio.downloads import Downloads, Kept, link
+from luma_mcp.studio.downloads import Downloads, Kept
 from luma_mcp.studio.fetching import Fetching
 
 pytestmark = pytest.mark.anyio
@@ -312,14 +312,6 @@ async def test_an_endless_asset_is_cut(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(FileError, match="larger than"):
         await keep(tmp_path, always(httpx.Response(200, content=iter_of(*[MP4] * 3))))
     assert list(tmp_path.iterdir()) == []
-
-
-async def test_what_is_over_and_has_no_such_asset_is_said(tmp_path: Path) -> None:
-    bare = generation().model_copy(update={"assets": Assets(image="https://cdn.example/i.jpg")})
-    with pytest.raises(FileError, match="has no video") as caught:
-        link(bare, "video")
-
-    assert caught.value.hint == "get_generation lists what it has."
 
 
 async def test_too_little_space_is_said_before_it_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,6 +71,13 @@ def posts(transport: InMemory) -> int:
     return sum(request.method == "POST" for request in transport.requests)
 
 
+async def lose_a_boat(agent: Agent, emulator: Emulator) -> None:
+    """Buy one whose answer is lost, while Luma's list, where it would be looked for, fails."""
+    emulator.faults.append(Fault("drop", method="POST", after=True))
+    emulator.faults.append(Fault("error", method="GET", path="*/generations", times=100))
+    await agent.refusal("create_image", prompt="a boat")
+
+
 @pytest.mark.parametrize("what", ACCEPTED)
 @pytest.mark.parametrize("tool", SPENDING)
 async def test_a_purchase_whose_answer_is_lost_is_found_and_not_bought_again(
@@ -181,9 +188,7 @@ async def test_an_answer_that_came_late_and_was_used_has_arrived(agent: Agent, e
 async def test_whoever_asks_for_the_day_s_spending_has_lost_answers_looked_for(
     agent: Agent, emulator: Emulator, transport: InMemory, clock: HeldClock
 ) -> None:
-    emulator.faults.append(Fault("drop", method="POST", after=True))
-    emulator.faults.append(Fault("error", method="GET", path="*/generations", times=100))
-    await agent.refusal("create_image", prompt="a boat")
+    await lose_a_boat(agent, emulator)
     emulator.faults.clear()
     clock.seconds += 61
 
@@ -199,9 +204,7 @@ async def test_a_lost_purchase_is_looked_for_behind_what_others_bought_since(
     agent: Agent, emulator: Emulator, clock: HeldClock, others: int, is_found: bool
 ) -> None:
     """Five pages of the list; beyond that it is neither adopted nor bought again."""
-    emulator.faults.append(Fault("drop", method="POST", after=True))
-    emulator.faults.append(Fault("error", method="GET", path="*/generations", times=100))
-    await agent.refusal("create_image", prompt="a boat")
+    await lose_a_boat(agent, emulator)
     emulator.faults.clear()
     clock.seconds += 5
     for number in range(others):
@@ -249,9 +252,7 @@ async def test_what_another_process_claims_in_the_same_moment_is_not_adopted_twi
 
 
 async def test_what_is_lost_holds_up_nothing_else(agent: Agent, emulator: Emulator) -> None:
-    emulator.faults.append(Fault("drop", method="POST", after=True))
-    emulator.faults.append(Fault("error", method="GET", path="*/generations", times=100))
-    await agent.refusal("create_image", prompt="a boat")
+    await lose_a_boat(agent, emulator)
 
     other = await agent.call("create_image", prompt="another boat")
 

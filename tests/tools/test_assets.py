@@ -8,6 +8,9 @@ from support import Agent, text
 
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.faults import Fault
+from luma_mcp.luma.errors import FileError
+from luma_mcp.luma.models import Assets, Generation
+from luma_mcp.studio.downloads import link
 
 pytestmark = pytest.mark.anyio
 
@@ -128,3 +131,11 @@ async def test_progress_counts_bytes(agent: Agent) -> None:
 
     assert told
     assert "File 1: " in str(told[-1])
+
+
+def test_what_is_over_and_has_no_such_asset_is_said() -> None:
+    bare = Generation(id="a", state="completed", assets=Assets(image="https://cdn.example/i.jpg"))
+    with pytest.raises(FileError, match="has no video") as caught:
+        link(bare, "video")
+
+    assert caught.value.hint == "get_generation lists what it has."
