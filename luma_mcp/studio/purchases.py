@@ -356,6 +356,12 @@ def _ambiguous(finding: Finding) -> AmbiguousPurchaseError:
             f"The answer to this purchase was lost, and it may be one of these generations: {ids}.",
             "Use one of them instead of buying again. For 15 minutes the same request is not sent.",
         )
+    if finding.what == "buried":
+        return AmbiguousPurchaseError(
+            "The answer to this purchase was lost, and too much was made in this account since to look for it. It may "
+            "have been charged.",
+            "Look for it with list_generations before buying again. For 15 minutes the same request is not sent.",
+        )
     return AmbiguousPurchaseError(
         "The answer to this purchase was lost, and it is not in Luma's list so far. It may have been charged.",
         "Call again in a minute: it is looked for first, and sent only if it is not there. get_credits tells the rest.",

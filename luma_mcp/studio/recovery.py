@@ -23,15 +23,19 @@ _SURELY_LISTED_SECONDS = 60.0
 # A question that only a person can answer is asked for so long, then the money counts as spent.
 _DISPUTED_AFTER_SECONDS = 15 * 60.0
 _PAUSES_BETWEEN_LOOKS = (1.0, 3.0, 8.0)
-_PAGE, _MOST_PAGES = 20, 5
+# Five hundred generations. Beyond that nobody can say that a purchase is not there.
+_PAGE, _MOST_PAGES = 20, 25
 _MOST_ASKED_SINGLY = 10
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What a look found. `adopted` comes with the generation, `several` with all that look like it."""
+    """What a look found. `adopted` comes with the generation, `several` with all that look like it.
 
-    what: Literal["adopted", "several", "none", "not yet"]
+    `buried` means that so much was made since that the list could not be read back to the time of sending.
+    """
+
+    what: Literal["adopted", "several", "none", "buried", "not yet"]
     generations: tuple[Generation, ...] = ()
 
 
@@ -52,7 +56,7 @@ class Recovery:
         for pause in _PAUSES_BETWEEN_LOOKS:
             await self._clock.sleep(pause)
             finding = await self.look(row)
-            if finding.what in ("adopted", "several"):
+            if finding.what in ("adopted", "several", "buried"):
                 break
         return finding
 
@@ -78,7 +82,7 @@ class Recovery:
         age = self._ledger.age_seconds(row)
         if finding.what == "none" and age >= self._surely_listed_seconds:
             await self._ledger.record(row, "absent")
-        if finding.what == "several" and age >= _DISPUTED_AFTER_SECONDS:
+        if finding.what in ("several", "buried") and age >= _DISPUTED_AFTER_SECONDS:
             await self._ledger.record(row, "disputed")
 
     async def look(self, row: Row) -> Finding:
@@ -87,7 +91,7 @@ class Recovery:
         if any(not self._is_abandoned(one) for one in sending):
             return Finding("not yet")
         try:
-            listed = await self._listed_since(row.sent_at)
+            listed, is_all = await self._listed_since(row.sent_at)
         except LumaError:
             return Finding("not yet")
         said = from_json(row.request)
@@ -95,7 +99,9 @@ class Recovery:
         if not alike:
             # Where the clocks disagree by hours the times mean nothing; then a person must look.
             doubtful = await self._unclaimed(adoption.doubtful(said, row.sent_at, listed))
-            return Finding("several", tuple(doubtful)) if doubtful else Finding("none")
+            if doubtful:
+                return Finding("several", tuple(doubtful))
+            return Finding("none" if is_all else "buried")
         rivals = [one for one in await self._ledger.in_state("sending", "unknown") if one.signature == row.signature]
         if len(alike) > len(rivals) or any(rival.fingerprint != row.fingerprint for rival in rivals):
             return Finding("several", tuple(alike))
@@ -133,15 +139,15 @@ class Recovery:
         except LumaError:
             return None
 
-    async def _listed_since(self, sent_at: float) -> list[Generation]:
-        """The newest generations, as far back as the time of sending."""
+    async def _listed_since(self, sent_at: float) -> tuple[list[Generation], bool]:
+        """The newest generations, and whether they reach back to the time of sending."""
         listed: list[Generation] = []
         for number in range(_MOST_PAGES):
             page = await self._luma.list_generations(limit=_PAGE, offset=number * _PAGE)
             listed += page.generations
             if not page.has_more or not all(adoption.is_since(one, sent_at) for one in page.generations):
-                break
-        return listed
+                return listed, True
+        return listed, False
 
     async def _unclaimed(self, generations: list[Generation]) -> list[Generation]:
         claimed = await self._ledger.claimed([one.id for one in generations])

@@ -199,11 +199,11 @@ async def test_whoever_asks_for_the_day_s_spending_has_lost_answers_looked_for(
     assert posts(transport) == 1
 
 
-@pytest.mark.parametrize(("others", "is_found"), [(50, True), (130, False)])
+@pytest.mark.parametrize(("others", "is_found"), [(50, True), (490, True), (510, False)])
 async def test_a_lost_purchase_is_looked_for_behind_what_others_bought_since(
     agent: Agent, emulator: Emulator, clock: HeldClock, others: int, is_found: bool
 ) -> None:
-    """Five pages of the list; beyond that it is neither adopted nor bought again."""
+    """Five hundred generations; beyond that it is a person's to settle, and not taken for absent."""
     await lose_a_boat(agent, emulator)
     emulator.faults.clear()
     clock.seconds += 5
@@ -215,7 +215,13 @@ async def test_a_lost_purchase_is_looked_for_behind_what_others_bought_since(
         assert again["adopted"] is True
         assert again["generation_id"] == emulator.machine.account.purchases()[0]
     else:
-        assert "may have been charged" in await agent.refusal("create_image", prompt="a boat")
+        for _ in range(3):
+            said = await agent.refusal("create_image", prompt="a boat")
+            assert "too much was made in this account since to look for it. It may have been charged" in said
+            clock.seconds += 61
+        clock.seconds += 15 * 60
+        (contents,) = (await agent.client.read_resource("luma://spending")).contents
+        assert '"state":"disputed"' in contents.text
     assert len(emulator.machine.account.purchases()) == others + 1
 
 
