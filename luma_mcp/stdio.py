@@ -42,6 +42,7 @@ async def _serve(server: MCPServer[Any]) -> None:
     stopping = False
 
     def stop() -> None:
+        # The thread of the SDK's own transport cannot be interrupted: then the process leaves with a read open.
         nonlocal stopping
         if stopping:
             os._exit(1)  # asked twice: somebody is tired of waiting for the cleanup
@@ -61,10 +62,6 @@ async def _serve(server: MCPServer[Any]) -> None:
             if not stopping:
                 raise
             task.uncancel()
-            if not streams:
-                # The SDK's reader thread sits in a read that nothing can interrupt.
-                sys.stderr.flush()
-                os._exit(0)
 
 
 def _leave_after(seconds: float) -> None:

@@ -1,6 +1,7 @@
 """Serving over Streamable HTTP: who is let in, what is refused, and that it is the same server."""
 
 import json
+import logging
 import os
 import signal
 import socket
@@ -200,6 +201,15 @@ async def test_the_real_process_speaks_both_eras_and_stops_in_order(process: Pro
     assert all({"time", "level", "method", "status", "milliseconds"} <= set(line) for line in requests)
     assert KEY not in process.log.read_text()
     assert TOKEN not in process.log.read_text()
+
+
+def test_a_fault_of_our_own_is_one_line_with_its_trace() -> None:
+    fault = ZeroDivisionError("by zero")
+    record = logging.LogRecord("a", logging.ERROR, "x", 1, "it failed", None, (type(fault), fault, None))
+    line = json.loads(http._JsonLines().format(record))
+
+    assert line["message"] == "it failed"
+    assert line["trace"].endswith("ZeroDivisionError: by zero")
 
 
 def test_a_client_that_leaves_in_the_middle_of_its_request_is_no_fault(process: Process) -> None:

@@ -54,6 +54,15 @@ async def test_the_old_name_of_the_endpoint_answers_and_needs_no_model(http: htt
     assert (await create(http, "/generations", prompt="a boat"))["model"] == "ray-2"
 
 
+async def test_what_has_ended_ends_once(http: httpx.AsyncClient, emulator: Emulator, clock: HeldClock) -> None:
+    made = emulator.machine.get((await create(http, prompt="a boat [fail]", model="ray-2"))["id"])
+    clock.seconds += 100
+    await emulator.machine.settle()
+    await emulator.machine.finish_now(made)
+
+    assert [entry.what for entry in emulator.machine.account.book] == ["charge", "refund"]
+
+
 async def test_unknown_fields_are_ignored(http: httpx.AsyncClient) -> None:
     assert "enhance_prompt" not in (await create(http, **VIDEO, enhance_prompt=True))["request"]
 
