@@ -15,7 +15,8 @@ _GRACE_SECONDS = 1
 
 def listen(port: int) -> socket.socket:
     """A socket on loopback; port 0 takes a free one. Raises: OSError when the port is taken."""
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # asyncio sends small pieces at once only on sockets that say they are TCP; else each answer waits 40 ms for an ACK.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(("127.0.0.1", port))
