@@ -29,8 +29,6 @@ def _told(report: Path) -> None:
 
 
 if __name__ == "__main__":
-    from luma_mcp.__main__ import main
-
     place = Path(sys.argv[1])
 
     def tell(_number: int, _frame: FrameType | None) -> None:

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from benchmarks.calls import emulated
 from luma_mcp.server import offered
 from luma_mcp.settings import Settings
 
@@ -34,22 +35,14 @@ AN_ID = st.sampled_from(["15b7abb1-3741-4b7e-9615-1f9a16c7442d", "15b7abb1-3741-
 
 
 class Server:
-    """Our server as a process, with an emulator behind it."""
+    """Our server as a process."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, base_url: str) -> None:
         self.log = folder / "stderr"
         command = [sys.executable, "-m", "luma_mcp"]
-        self._emulator = subprocess.Popen(
-            [*command, "emulator", "--port", "0", "--speed", "1000"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        assert self._emulator.stdout
-        words = next(line for line in self._emulator.stdout if "http://" in line).split()
         given_ = {
             "LUMA_TOKEN": "token-that-must-never-show",
-            "LUMA_BASE_URL": next(word.rstrip(".,") for word in words if word.startswith("http://")),
+            "LUMA_BASE_URL": base_url,
             "LUMA_LEDGER": str(folder / "book.sqlite3"),
             "LUMA_OUTPUT_DIR": str(folder / "files"),
             "LUMA_MAX_USD_PER_DAY": "5",
@@ -85,19 +78,17 @@ class Server:
         assert self._process.stdin
         self._process.stdin.close()
         code = self._process.wait(10)
-        self._emulator.terminate()
-        self._emulator.wait(10)
-        for pipe in (self._process.stdout, self._emulator.stdout):
-            assert pipe
-            pipe.close()
+        assert self._process.stdout
+        self._process.stdout.close()
         return code
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    made = Server(tmp_path_factory.mktemp("fuzz"))
-    yield made
-    assert made.end() == 0
+    with emulated() as base_url:
+        made = Server(tmp_path_factory.mktemp("fuzz"), base_url)
+        yield made
+        assert made.end() == 0
     said = made.log.read_text()
     assert "Traceback" not in said
     assert "token-that-must-never-show" not in said
