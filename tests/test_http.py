@@ -18,7 +18,7 @@ import httpx2
 import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
-from postgres import free_port
+from processes import free_port, until_it_answers
 from support import TOKEN
 
 from luma_mcp import http
@@ -149,15 +149,8 @@ class Process:
         return f"http://127.0.0.1:{self.port}/mcp"
 
     def wait_until_there(self) -> None:
-        for _ in range(600):
-            try:
-                httpx.get(f"http://127.0.0.1:{self.port}/healthz", trust_env=False)
-            except httpx.TransportError:
-                assert self.started.poll() is None, self.log.read_text()
-                time.sleep(0.05)
-            else:
-                return
-        raise AssertionError("it never came")
+        health = f"http://127.0.0.1:{self.port}/healthz"
+        until_it_answers(lambda: httpx.get(health, trust_env=False), self.started, log=self.log.read_text)
 
     def end(self) -> int:
         self.started.send_signal(signal.SIGTERM)

@@ -5,10 +5,10 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import httpx2
 import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
-from postgres import free_port
+from processes import free_port, until_it_answers
 from support import TOKEN
 
 from luma_mcp.emulator.app import Emulator
@@ -82,13 +82,8 @@ class Team:
 
     def wait_until_there(self) -> None:
         for port in (*self.ports, self.front):
-            for attempt in range(1200):
-                try:
-                    httpx.get(f"http://127.0.0.1:{port}/healthz", trust_env=False).raise_for_status()
-                    break
-                except httpx.HTTPError:
-                    assert attempt < 1199, [log.read_text() for log in self.logs]
-                    time.sleep(0.05)
+            ask = partial(httpx.get, f"http://127.0.0.1:{port}/healthz", trust_env=False)
+            until_it_answers(ask, log=lambda: str([log.read_text() for log in self.logs]))
 
     def kill(self, number: int) -> None:
         self.replicas[number].send_signal(signal.SIGKILL)

@@ -3,10 +3,8 @@
 import hashlib
 import json
 import os
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from datetime import timedelta
 from io import BytesIO
@@ -17,6 +15,7 @@ import httpx
 import pytest
 from mcp import Client
 from PIL import Image
+from processes import free_port, until_it_answers
 from support import Agent, once
 
 from luma_mcp.emulator.app import Emulator, fetch_input
@@ -37,20 +36,12 @@ BUCKET = "pictures"
 @pytest.fixture(scope="module")
 def s3() -> Iterator[str]:
     """The address of an S3 server that has one bucket."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     server = subprocess.Popen([sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], **quiet)
     address = f"http://127.0.0.1:{port}"
     try:
-        for _ in range(600):
-            try:
-                httpx.put(f"{address}/{BUCKET}", trust_env=False).raise_for_status()
-                break
-            except httpx.TransportError:
-                assert server.poll() is None
-                time.sleep(0.1)
+        until_it_answers(lambda: httpx.put(f"{address}/{BUCKET}", trust_env=False), server)
         yield address
     finally:
         server.terminate()
