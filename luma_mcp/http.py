@@ -11,7 +11,7 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Generator, MutableMapping
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,6 +19,7 @@ import uvicorn
 from mcp.server.mcpserver import MCPServer
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from luma_mcp.settings import Settings, SettingsError
@@ -27,6 +28,8 @@ from luma_mcp.studio.guard import LOOPBACK
 PATH, HEALTH = "/mcp", "/healthz"
 # What a tool is asked fits in a fraction of it: a prompt has 5,000 characters at the most.
 MOST_BODY_BYTES = 1024 * 1024
+_LOOPBACK_HOSTS = ("127.0.0.1:*", "localhost:*", "[::1]:*", "127.0.0.1", "localhost", "[::1]")
+_LOOPBACK_ORIGINS = ("http://127.0.0.1:*", "http://localhost:*", "http://[::1]:*")
 # Waits are cut, and clients call again; a purchase that is under way is in the book.
 _GRACE_SECONDS = 5
 
@@ -91,10 +94,6 @@ def app(server: MCPServer[Any], settings: Settings) -> ASGIApp:
     return _Logged(_Healthy(_Guarded(inner, tokens)))
 
 
-_LOOPBACK_HOSTS = ("127.0.0.1:*", "localhost:*", "[::1]:*", "127.0.0.1", "localhost", "[::1]")
-_LOOPBACK_ORIGINS = ("http://127.0.0.1:*", "http://localhost:*", "http://[::1]:*")
-
-
 class _Healthy:
     """Answers the question whether the process is there, to anybody: it says nothing else."""
 
@@ -103,7 +102,7 @@ class _Healthy:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] == HEALTH:
-            await _answer(send, 200, {"status": "ok"})
+            await JSONResponse({"status": "ok"})(scope, receive, send)
             return
         await self._inner(scope, receive, send)
 
@@ -117,8 +116,9 @@ class _Guarded:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and self._tokens and not self._has_token(scope):
-            wanted = [(b"www-authenticate", b'Bearer realm="dream-machine-mcp"')]
-            await _answer(send, 401, {"error": "A bearer token is needed: Authorization: Bearer ..."}, wanted)
+            refusal = {"error": "A bearer token is needed: Authorization: Bearer ..."}
+            wanted = {"WWW-Authenticate": 'Bearer realm="dream-machine-mcp"'}
+            await JSONResponse(refusal, 401, wanted)(scope, receive, send)
             return
         await self._inner(scope, receive, send)
 
@@ -159,21 +159,6 @@ class _Logged:
                 "client": (scope.get("client") or ("",))[0],
             }
             _log.info("request", extra={"facts": facts})
-
-
-async def _answer(send: Send, status: int, body: object, headers: list[tuple[bytes, bytes]] | None = None) -> None:
-    data = json.dumps(body).encode()
-    start: MutableMapping[str, Any] = {
-        "type": "http.response.start",
-        "status": status,
-        "headers": [
-            (b"content-type", b"application/json"),
-            (b"content-length", str(len(data)).encode()),
-            *(headers or []),
-        ],
-    }
-    await send(start)
-    await send({"type": "http.response.body", "body": data})
 
 
 class _JsonLines(logging.Formatter):

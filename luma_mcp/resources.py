@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
@@ -11,7 +11,7 @@ from mcp.types import Completion, CompletionArgument, CompletionContext, PromptR
 from pydantic_core import to_json
 
 from luma_mcp.luma.errors import InvalidRequestError, LumaError, NotFoundError
-from luma_mcp.luma.models import ImageRequest, VideoRequest
+from luma_mcp.luma.models import Duration, ImageFormat, ImageRequest, VideoRequest
 from luma_mcp.luma.prices import CANVASES, HEIGHTS, IMAGE_RATES, MODIFY_RATES, SIZES_AT_720P, VIDEO_RATES, price_of
 from luma_mcp.luma.rules import LONGEST_PROMPT, MOST_REFERENCES, SHORTEST_PROMPT
 from luma_mcp.studio import Studio
@@ -119,13 +119,13 @@ def describe_models() -> dict[str, Any]:
             "makes": "video",
             "aspect_ratios": list(SIZES_AT_720P),
             "resolutions": list(HEIGHTS),
-            "durations": ["5s", "9s"],
+            "durations": list(get_args(Duration)),
             "usd_for_16:9": {
                 f"{resolution} {duration}": price_of(
                     VideoRequest(model=model, prompt="...", resolution=resolution, duration=duration)
                 ).usd
                 for resolution in HEIGHTS
-                for duration in ("5s", "9s")
+                for duration in get_args(Duration)
             },
             "usd_per_megapixel_modified": MODIFY_RATES[model],
         }
@@ -135,7 +135,7 @@ def describe_models() -> dict[str, Any]:
         model: {
             "makes": "image",
             "aspect_ratios": list(CANVASES),
-            "formats": ["jpg", "png"],
+            "formats": list(get_args(ImageFormat)),
             "most_references": MOST_REFERENCES,
             "usd": price_of(ImageRequest(model=model, prompt="...")).usd,
         }

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
@@ -111,17 +111,18 @@ class Settings(BaseModel):
     @classmethod
     def _https_or_loopback(cls, value: str) -> str:
         url = urlsplit(value)
-        if url.username or url.password or url.query or url.fragment or not url.hostname:
+        if url.username or url.password or url.query or url.fragment or not url.hostname or url.port == 0:
             raise ValueError("it must be a plain URL such as https://api.lumalabs.ai/dream-machine/v1")
-        if url.scheme != "https" and not (url.scheme == "http" and url.hostname in LOOPBACK):
+        if not _is_private(url):
             raise ValueError("it must begin with https://, for the token is sent there (http:// only on loopback)")
         return value.rstrip("/")
 
     @field_validator("callback_url")
     @classmethod
-    def _https(cls, value: str) -> str:
-        if urlsplit(value).scheme not in ("https", "http"):
-            raise ValueError("it must be an https URL")
+    def _private(cls, value: str) -> str:
+        url = urlsplit(value)
+        if not url.hostname or url.port == 0 or not _is_private(url):
+            raise ValueError("it must be an https URL, for prompts and links are sent there (http:// only on loopback)")
         return value
 
     @field_validator("ledger")
@@ -245,6 +246,11 @@ class Settings(BaseModel):
             first = error.errors(include_url=False, include_input=False)[0]
             reason = first["msg"].removeprefix("Value error, ")
             raise SettingsError(f"LUMA_{str(first['loc'][0]).upper()} cannot be used: {reason}.") from None
+
+
+def _is_private(url: SplitResult) -> bool:
+    """Whether nobody on the way can read what is sent there."""
+    return url.scheme == "https" or (url.scheme == "http" and url.hostname in LOOPBACK)
 
 
 def _absolute(path: Path) -> Path:

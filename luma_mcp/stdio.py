@@ -13,8 +13,8 @@ import signal
 import stat
 import sys
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
-from typing import Any, cast
+from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import anyio
 from mcp.server.mcpserver import MCPServer
@@ -27,7 +27,6 @@ _GRACE_SECONDS = 0.5
 # A purchase that is under way is not cancelled. It is in the book, so after this the process may go all the same.
 _LAST_SECONDS = 1.0
 _READ_BYTES = 64 * 1024
-_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def run(server: MCPServer[Any]) -> None:
@@ -36,32 +35,37 @@ def run(server: MCPServer[Any]) -> None:
 
 
 async def _serve(server: MCPServer[Any]) -> None:
+    async with _streams() as streams:
+        serving = asyncio.create_task(_speak(server, streams))
+        _stop_on_signals(serving)
+        await asyncio.wait([serving])
+    if not serving.cancelled():
+        serving.result()
+
+
+async def _speak(server: MCPServer[Any], streams: tuple[Any, ...]) -> None:
     # The SDK has no public way to serve other streams than its own.
     low_level = server._lowlevel_server  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-    task = cast("asyncio.Task[None]", asyncio.current_task())
-    stopping = False
+    async with stdio_server(*streams) as (read, write):
+        await low_level.run(read, write, low_level.create_initialization_options())
+
+
+def _stop_on_signals(serving: asyncio.Task[None]) -> None:
+    asked = False
 
     def stop() -> None:
         # The thread of the SDK's own transport cannot be interrupted: then the process leaves with a read open.
-        nonlocal stopping
-        if stopping:
+        nonlocal asked
+        if asked:
             os._exit(1)  # asked twice: somebody is tired of waiting for the cleanup
-        stopping = True
+        asked = True
         _leave_after(_LAST_SECONDS)
-        task.cancel()
+        serving.cancel()
 
-    async with _streams() as streams:
-        loop = asyncio.get_running_loop()
-        if sys.platform != "win32":
-            for number in _STOP_SIGNALS:
-                loop.add_signal_handler(number, stop)
-        try:
-            async with stdio_server(*streams) as (read, write):
-                await low_level.run(read, write, low_level.create_initialization_options())
-        except asyncio.CancelledError:
-            if not stopping:
-                raise
-            task.uncancel()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with suppress(NotImplementedError):  # Windows has other ways, which asyncio.run knows
+            loop.add_signal_handler(number, stop)
 
 
 def _leave_after(seconds: float) -> None:

@@ -34,13 +34,16 @@ class Wire:
     async def say(self, **message: Any) -> None:
         await self.stdin.send(json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n")
 
+    async def next(self) -> dict[str, Any]:
+        """The next message."""
+        with anyio.fail_after(30):
+            return json.loads(await self.stdout.receive_until(b"\n", 1_000_000))
+
     async def hear(self) -> dict[str, Any]:
         """The next answer; notifications are passed over."""
-        with anyio.fail_after(30):
-            while True:
-                heard = json.loads(await self.stdout.receive_until(b"\n", 1_000_000))
-                if "id" in heard:
-                    return heard
+        while "id" not in (heard := await self.next()):
+            pass
+        return heard
 
     async def shake_hands(self) -> dict[str, Any]:
         client = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
@@ -62,8 +65,13 @@ async def started(base_url: str, output: Path, *command: str) -> AsyncIterator[W
     environment = {**INHERITED, **environment_for(base_url, output)}
     arguments = command or (sys.executable, "-m", "luma_mcp")
     process = await anyio.open_process(arguments, env=environment, stderr=None)
+    assert process.stdin is not None
     try:
         yield Wire(process)
+        # The end of input ends it in good order; only then does it write down what was covered.
+        await process.stdin.aclose()
+        with anyio.move_on_after(SECONDS_TO_STOP):
+            await process.wait()
     finally:
         if process.returncode is None:
             process.kill()

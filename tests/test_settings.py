@@ -111,7 +111,11 @@ def test_the_sdks_name_for_the_base_url_is_read_too() -> None:
         ("LUMA_READ_ONLY", "perhaps", "valid boolean"),
         ("LUMA_TOOLSETS", "video,sound", "'video', 'image'"),
         ("LUMA_LOG_LEVEL", "loud", "'DEBUG'"),
+        ("LUMA_BASE_URL", "https://example.com:port", "Port"),
+        ("LUMA_BASE_URL", "https://example.com:0", "must be a plain URL"),
         ("LUMA_CALLBACK_URL", "javascript:alert(1)", "must be an https URL"),
+        ("LUMA_CALLBACK_URL", "http://hooks.example.com/luma", "must be an https URL"),
+        ("LUMA_CALLBACK_URL", "https://hooks.example.com:99999", "Port"),
     ],
 )
 def test_a_setting_that_cannot_be_used_is_named_with_the_reason(name: str, text: str, reason: str) -> None:
@@ -120,6 +124,11 @@ def test_a_setting_that_cannot_be_used_is_named_with_the_reason(name: str, text:
 
     assert reason in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["https://hooks.example.com/luma", "http://127.0.0.1:9000/luma"])
+def test_callbacks_go_by_https_or_stay_on_this_machine(url: str) -> None:
+    assert read(LUMA_CALLBACK_URL=url).callback_url == url
 
 
 def test_words_are_read_as_they_are_meant() -> None:

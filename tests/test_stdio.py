@@ -263,6 +263,28 @@ async def test_what_is_not_json_is_passed_over(base_url: str, output: Path) -> N
         assert (await wire.hear())["id"] == 1
 
 
+async def test_half_a_character_in_what_is_not_json_is_passed_over(base_url: str, output: Path) -> None:
+    async with started(base_url, output) as wire:
+        await wire.shake_hands()
+        await wire.stdin.send(b'{"prompt": "\\ud83d\n')
+        await wire.call(1, "ping")
+
+        assert (await wire.hear())["id"] == 1
+
+
+async def test_progress_is_told_while_a_call_waits(base_url: str, output: Path) -> None:
+    async with started(base_url, output) as wire:
+        generation_id = await dreaming(wire)
+        waiting = {"generation_ids": [generation_id], "patience_seconds": 0}
+        params = {"name": "wait_for_generation", "arguments": waiting, "_meta": {"progressToken": "mine"}}
+        await wire.say(id=4, method="tools/call", params=params)
+        told = await wire.next()
+
+        assert (told["method"], told["params"]["progressToken"]) == ("notifications/progress", "mine")
+        assert generation_id[:8] in told["params"]["message"]
+        assert (await wire.hear())["id"] == 4
+
+
 async def test_a_long_message_comes_through(base_url: str, output: Path) -> None:
     async with started(base_url, output) as wire:
         await wire.shake_hands()

@@ -21,6 +21,7 @@ from luma_mcp.emulator.serving import serving
 
 _CREDIT_USD = 25.0
 _PATIENCE_SECONDS = 600
+_LIGHTHOUSE = "a lighthouse on a cliff at dusk, waves below, warm light"
 
 
 class DemoError(Exception):
@@ -187,6 +188,3 @@ def states(message: str) -> list[tuple[str, str]]:
     listed = message.partition(": ")[2].partition(";")[0]
     words = [part.split() for part in listed.split(", ")]
     return [(pair[0], pair[1]) for pair in words if len(pair) > 1]
-
-
-_LIGHTHOUSE = "a lighthouse on a cliff at dusk, waves below, warm light"

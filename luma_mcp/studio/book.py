@@ -7,6 +7,8 @@ and when it is committed it survives a power cut.
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
+from luma_mcp.luma.errors import LedgerError
+
 _T = TypeVar("_T")
 
 VERSION = 1
@@ -32,6 +34,15 @@ SCHEMA = (
     "CREATE INDEX purchases_by_state ON purchases (account, state, sent_at)",
     "CREATE INDEX purchases_by_fingerprint ON purchases (account, fingerprint, sent_at)",
 )
+
+
+def check_version(version: int, shown: str, kind: str) -> None:
+    """Raises: LedgerError, if the book was written by a newer program. `kind` is a file or a database."""
+    if version > VERSION:
+        raise LedgerError(
+            f"The book of purchases at {shown} was written by a newer version of dream-machine-mcp.",
+            f"Nothing was bought. Install the newest version, or set LUMA_LEDGER to another {kind}.",
+        )
 
 
 class TakenError(Exception):

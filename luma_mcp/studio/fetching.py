@@ -105,25 +105,9 @@ class Fetching:
             try:
                 answer = await self._get(destination, seen.asking_for_the_rest(part.size))
                 async with aclosing(answer):
-                    if answer.has_redirect_location:
-                        at = str(answer.url.copy_with(host=destination.host).join(answer.headers["location"]))
-                        continue
-                    whole = _whole_length(answer, part.size)
-                    if answer.status_code == 200 and part.size:
-                        await part.start_over()
-                    seen.remember(answer)
-                    _check_space(part.folder, whole and whole - part.size)
-                    told = part.size
-                    async with aclosing(cast("AsyncGenerator[bytes]", answer.aiter_raw())) as pieces:
-                        async for piece in pieces:
-                            await part.write(piece)
-                            if part.size - told >= _TOLD_EVERY_BYTES:
-                                told = part.size
-                                await on_bytes(told, whole)
-                    await on_bytes(part.size, whole)
-                    if whole is not None and part.size != whole:
-                        raise _CutShortError(f"The download broke off after {part.size} of {whole} bytes.")
-                    return
+                    if not answer.has_redirect_location:
+                        return await _receive(answer, part, on_bytes, seen)
+                    at = str(answer.url.copy_with(host=destination.host).join(answer.headers["location"]))
             except httpx.TransportError as error:
                 if certificate_is_refused(error):
                     raise FileError(f"The certificate of {destination.host} is not trusted here.", HINT_CA) from error
@@ -181,6 +165,25 @@ class _Seen:
         if not size or self._validator is None:
             return {}
         return {"Range": f"bytes={size}-", "If-Range": self._validator}
+
+
+async def _receive(answer: "httpx.Response", part: PartFile, on_bytes: OnBytes, seen: _Seen) -> None:
+    """Write what an answer brings: the rest of the file, or all of it."""
+    whole = _whole_length(answer, part.size)
+    if answer.status_code == 200 and part.size:
+        await part.start_over()
+    seen.remember(answer)
+    _check_space(part.folder, whole and whole - part.size)
+    told = part.size
+    async with aclosing(cast("AsyncGenerator[bytes]", answer.aiter_raw())) as pieces:
+        async for piece in pieces:
+            await part.write(piece)
+            if part.size - told >= _TOLD_EVERY_BYTES:
+                told = part.size
+                await on_bytes(told, whole)
+    await on_bytes(part.size, whole)
+    if whole is not None and part.size != whole:
+        raise _CutShortError(f"The download broke off after {part.size} of {whole} bytes.")
 
 
 def _whole_length(answer: "httpx.Response", size: int) -> int | None:

@@ -99,6 +99,11 @@ class PartFile:
         self._path.unlink(missing_ok=True)
 
     @property
+    def folder(self) -> Path:
+        """Where it lies."""
+        return self._path.parent
+
+    @property
     def sha256(self) -> str:
         """Of the finished file, in hex."""
         return self._sha256.hexdigest()
@@ -124,11 +129,6 @@ class PartFile:
         self._gathered += piece
         if len(self._gathered) >= _BLOCK_BYTES:
             await self._hand_over()
-
-    @property
-    def folder(self) -> Path:
-        """Where it lies."""
-        return self._path.parent
 
     async def start_over(self) -> None:
         """Throw away what is written."""

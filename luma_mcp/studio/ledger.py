@@ -133,7 +133,7 @@ class Ledger:
                 (self._account, entry.fingerprint, entry.signature, entry.request, entry.kind, entry.micros,
                  entry.basis, self._process, now, now),
             )  # fmt: skip
-            return self._row(book, "id = ?", made.fetchone()[0])[0]
+            return self._select(book, "id = ?", made.fetchone()[0])[0]
 
         return await self._transaction(work)
 
@@ -212,14 +212,14 @@ class Ledger:
         """The day's money and its rows."""
 
         def work(book: Hand) -> tuple[Spending, list[Row]]:
-            return self._spending(book), self._row(book, "sent_at >= ?", self._begin_of_day())
+            return self._spending(book), self._select(book, "sent_at >= ?", self._begin_of_day())
 
         return await self._transaction(work)
 
     async def _rows(self, condition: str, *values: object) -> list[Row]:
-        return await self._transaction(lambda book: self._row(book, condition, *values))
+        return await self._transaction(lambda book: self._select(book, condition, *values))
 
-    def _row(self, book: Hand, condition: str, *values: object) -> list[Row]:
+    def _select(self, book: Hand, condition: str, *values: object) -> list[Row]:
         found = book.execute(
             f"SELECT {_COLUMNS} FROM purchases WHERE account = ? AND {condition} ORDER BY id",
             (self._account, *values),

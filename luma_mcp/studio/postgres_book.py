@@ -5,11 +5,12 @@ synchronous, as is PostgreSQL's default.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from luma_mcp.luma.errors import LedgerError
-from luma_mcp.studio.book import SCHEMA, VERSION, Answer, Hand, TakenError
+from luma_mcp.studio.book import SCHEMA, VERSION, Answer, Hand, TakenError, check_version
 
 if TYPE_CHECKING:
     import psycopg
@@ -18,7 +19,7 @@ _T = TypeVar("_T")
 
 _CONNECT_SECONDS, _LOCK_SECONDS = 10, 15
 # Any number that nobody else is likely to lock.
-_LOCK = 0x6C756D61
+_LOCK_KEY = 0x6C756D61
 _WORDS = {
     "identity": "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
     "integer": "BIGINT",
@@ -56,7 +57,7 @@ class PostgresBook:
                 done = work(_PostgresHand(book))
                 book.commit()
             except BaseException:
-                if not book.closed:
+                with suppress(psycopg.Error):
                     book.rollback()
                 raise
         except psycopg.Error as error:
@@ -69,13 +70,13 @@ class PostgresBook:
         psycopg = _library()
         if self._connection is not None:
             try:
-                self._connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+                _lock(self._connection)
             except psycopg.OperationalError:
                 self.close()
             else:
                 return self._connection
         book = self._connection = self._open()
-        book.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        _lock(book)
         return book
 
     def _open(self) -> "psycopg.Connection[Any]":
@@ -83,11 +84,11 @@ class PostgresBook:
         options = f"-c lock_timeout={_LOCK_SECONDS}s -c synchronous_commit=on"
         book = psycopg.connect(self._url, connect_timeout=_CONNECT_SECONDS, options=options)
         try:
-            book.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+            _lock(book)
             book.execute("CREATE TABLE IF NOT EXISTS purchases_version (version BIGINT NOT NULL)")
             found = book.execute("SELECT max(version) FROM purchases_version").fetchone()
             version = (found[0] if found else None) or 0
-            self._check_version(version)
+            check_version(version, self._shown(), "database")
             if version == 0:
                 for statement in SCHEMA:
                     book.execute(statement.format(**_WORDS).encode())
@@ -97,13 +98,6 @@ class PostgresBook:
             book.close()
             raise
         return book
-
-    def _check_version(self, version: int) -> None:
-        if version > VERSION:
-            raise LedgerError(
-                f"The book of purchases at {self._shown()} was written by a newer version of dream-machine-mcp.",
-                "Nothing was bought. Update dream-machine-mcp, or set LUMA_LEDGER to another database.",
-            )
 
     def _shown(self) -> str:
         parts = urlsplit(self._url)
@@ -126,6 +120,11 @@ class _PostgresHand:
             return self._book.execute(statement.replace("?", "%s").encode(), tuple(values))
         except _library().IntegrityError as error:
             raise TakenError from error
+
+
+def _lock(book: "psycopg.Connection[Any]") -> None:
+    """Wait until nobody else is in a transaction. It is let go when this one ends."""
+    book.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK_KEY,))
 
 
 def _library():  # noqa: ANN202 - a module

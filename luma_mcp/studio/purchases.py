@@ -117,6 +117,16 @@ class Purchases:
         rules.check(request)
         return Quote(replace(request, callback_url=self._callback_url), price_of(request, source), made_from)
 
+    def check(self, quote: Quote) -> None:
+        """Raises: BudgetError, if the cap for one call forbids it."""
+        most = self.budget.max_usd_per_call
+        if most is not None and quote.price.usd > most:
+            raise BudgetError(
+                f"This costs {quote.price} ({quote.price.basis}), and the cap for one call (LUMA_MAX_USD_PER_CALL) is "
+                f"${most:.2f}.",
+                _ONLY_THE_PERSON,
+            )
+
     def needs_confirmation(self, quote: Quote) -> bool:
         """Whether the person wants to be asked first."""
         above = self.budget.confirm_above_usd
@@ -184,16 +194,6 @@ class Purchases:
             if entry is None or not handed.late or handed.row.fingerprint != entry.fingerprint:
                 await self._ledger.deliver(handed.row)
             self._handed_over.pop(generation_id, None)
-
-    def check(self, quote: Quote) -> None:
-        """Raises: BudgetError, if the cap for one call forbids it."""
-        most = self.budget.max_usd_per_call
-        if most is not None and quote.price.usd > most:
-            raise BudgetError(
-                f"This costs {quote.price} ({quote.price.basis}), and the cap for one call (LUMA_MAX_USD_PER_CALL) is "
-                f"${most:.2f}.",
-                _ONLY_THE_PERSON,
-            )
 
     async def _check_credit(self, quote: Quote) -> None:
         least = self.budget.min_credit_usd

@@ -87,7 +87,7 @@ class Recovery:
 
     async def look(self, row: Row) -> Finding:
         """Look once. What can only be this purchase is adopted; what could be another's is not."""
-        sending = [one for one in await self._ledger.in_state("sending") if self._is_twin(one, row)]
+        sending = [one for one in await self._ledger.in_state("sending") if _is_twin(one, row)]
         if any(not self._is_abandoned(one) for one in sending):
             return Finding("not yet")
         try:
@@ -153,11 +153,13 @@ class Recovery:
         claimed = await self._ledger.claimed([one.id for one in generations])
         return [one for one in generations if one.id not in claimed]
 
-    def _is_twin(self, one: Row, row: Row) -> bool:
-        return one.id != row.id and one.signature == row.signature
-
     def _is_abandoned(self, row: Row) -> bool:
         return self._ledger.age_seconds(row) > _LONGEST_SENDING_SECONDS or not may_be_alive(row.process)
+
+
+def _is_twin(one: Row, row: Row) -> bool:
+    """Whether Luma's list could take one for the other."""
+    return one.id != row.id and one.signature == row.signature
 
 
 _LIFE = uuid4().hex[:8]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from luma_mcp.luma.errors import LedgerError
-from luma_mcp.studio.book import SCHEMA, VERSION, Answer, Hand, TakenError
+from luma_mcp.studio.book import SCHEMA, VERSION, Answer, Hand, TakenError, check_version
 
 if TYPE_CHECKING:
     import sqlite3
@@ -76,7 +76,7 @@ class SqliteBook:
         book.execute("BEGIN IMMEDIATE")
         try:
             version = book.execute("PRAGMA user_version").fetchone()[0]
-            _check_version(version, path)
+            check_version(version, str(path), "file")
             if version == 0:
                 for statement in SCHEMA:
                     book.execute(statement.format(**_WORDS))
@@ -104,11 +104,3 @@ class _SqliteHand:
             return self._book.execute(statement, tuple(values))
         except sqlite3.IntegrityError as error:
             raise TakenError from error
-
-
-def _check_version(version: int, path: Path) -> None:
-    if version > VERSION:
-        raise LedgerError(
-            f"The book of purchases at {path} was written by a newer version of dream-machine-mcp.",
-            "Nothing was bought. Update dream-machine-mcp, or set LUMA_LEDGER to another file.",
-        )

@@ -114,7 +114,7 @@ def _vary_image(generation: Generation) -> Offer | None:
     form = {name: asked.get(name) for name in ("model", "prompt", "aspect_ratio", "format")}
     image_refs, style_refs = (_references(asked.get(name)) for name in ("image_ref", "style_ref"))
     person = cast("_Json", cast("_Json", asked.get("character_ref") or {}).get("identity0") or {})
-    people = [_open(url) for url in cast("list[str]", person.get("images") or [])]
+    people = [_lasting(url) for url in cast("list[str]", person.get("images") or [])]
     changed = _references([asked["modify_image_ref"]]) if asked.get("modify_image_ref") else []
     request = ImageRequest(
         image_ref=tuple(ImageReference(**one) for one in image_refs),
@@ -136,7 +136,7 @@ def _vary_image(generation: Generation) -> Offer | None:
 def _frame(said: _Json | None) -> Keyframe | None:
     if said is None:
         return None
-    return GenerationKeyframe(said["id"]) if said["type"] == "generation" else ImageKeyframe(_open(said["url"]))
+    return GenerationKeyframe(said["id"]) if said["type"] == "generation" else ImageKeyframe(_lasting(said["url"]))
 
 
 def _source(frame: Keyframe | None) -> str | None:
@@ -146,14 +146,14 @@ def _source(frame: Keyframe | None) -> str | None:
 
 
 def _references(said: list[_Json] | None) -> list[_Json]:
-    return [{"url": _open(one["url"]), "weight": one.get("weight")} for one in said or []]
+    return [{"url": _lasting(one["url"]), "weight": one.get("weight")} for one in said or []]
 
 
 def _reference(one: _Json) -> _Json:
     return _without_nones(source=one["url"], weight=one["weight"])
 
 
-def _open(url: str) -> str:
+def _lasting(url: str) -> str:
     """A link that can be used again. Raises: ValueError, if it is signed and so may have expired."""
     if unsigned(url) != url:
         raise ValueError("signed")

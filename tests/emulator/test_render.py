@@ -238,6 +238,15 @@ async def test_references_show_by_their_weight(make: Make, http: httpx.AsyncClie
     assert (await made_with(0.0)).getpixel((500, 500)) != (200, 20, 20)
 
 
+async def test_a_reference_without_a_link_changes_nothing(make: Make, http: httpx.AsyncClient) -> None:
+    """Luma's own SDK lets one be sent."""
+    plain = await make("/generations/image", model="photon-1", prompt="a boat")
+    weighed = await make("/generations/image", model="photon-1", prompt="a boat", image_ref=[{"weight": 0.5}])
+    pictures = [(await http.get(one["assets"]["image"])).content for one in (plain, weighed)]
+
+    assert pictures[0] == pictures[1]
+
+
 async def test_a_preview_is_a_small_clip(http: httpx.AsyncClient, clock: HeldClock) -> None:
     made = (await http.post("/generations/video", json=small("a boat"))).json()
     clock.seconds += 40

@@ -49,6 +49,30 @@ def test_frames_are_those_of_their_moments(tmp_path: Path) -> None:
     assert [shade_of(frame) for _, frame in found] == pytest.approx([0, 130, 255], abs=6)
 
 
+def slideshow(path: Path) -> Path:
+    """Ten frames, of which the last one stays for ten seconds."""
+    quick = clip(path.with_suffix(".quick"), seconds=10 / 24)
+    with av.open(str(quick)) as given, av.open(str(path), "w", format="mp4") as container:
+        stream = container.add_stream_from_template(given.streams.video[0])
+        packets = [packet for packet in given.demux(video=0) if packet.dts is not None]
+        packets[-1].duration = round(10 / packets[-1].time_base)
+        for packet in packets:
+            packet.stream = stream
+            container.mux(packet)
+    return path
+
+
+@pytest.mark.parametrize("seek_above_seconds", [30.0, 1.0])
+def test_a_frame_that_stays_is_the_frame_of_every_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seek_above_seconds: float
+) -> None:
+    monkeypatch.setattr(frames, "_SEEK_ABOVE_SECONDS", seek_above_seconds)
+    form, found = frames_at(slideshow(tmp_path / "a.mp4"), [0, 6, 9])
+
+    assert form.seconds > 10
+    assert [shade_of(frame) for _, frame in found] == pytest.approx([0, 255, 255], abs=6)
+
+
 def test_a_long_clip_is_not_decoded_from_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(frames, "_SEEK_ABOVE_SECONDS", 1.0)
     _, found = frames_at(clip(tmp_path / "a.mp4", seconds=3), [0.5, 2.5])
