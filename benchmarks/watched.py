@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -12,7 +11,6 @@ from pathlib import Path
 from typing import TextIO
 
 import anyio
-import httpx2
 from mcp import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 
@@ -81,13 +79,12 @@ def _open_in(process: Path) -> list[str]:
 @asynccontextmanager
 async def http_server(watched: Watched, given: dict[str, str], log: TextIO) -> AsyncGenerator[str]:
     """Its address."""
-    port = _free_port()
-    command = [sys.executable, "-m", "benchmarks.telling", str(watched.report), "serve", "--http", "--port", str(port)]
+    command = [sys.executable, "-m", "benchmarks.telling", str(watched.report), "serve", "--http", "--port", "0"]
     process = await anyio.open_process(command, env={**os.environ, **given}, stdout=log, stderr=log)
     try:
-        async with httpx2.AsyncClient(trust_env=False) as http:
-            with anyio.fail_after(60):
-                await until(lambda: _answers(http, f"http://127.0.0.1:{port}/healthz"))
+        with anyio.fail_after(60):
+            while (port := _port_told(Path(log.name))) is None:  # noqa: ASYNC110 - of another process
+                await anyio.sleep(0.1)
         yield f"http://127.0.0.1:{port}/mcp"
     finally:
         process.terminate()
@@ -95,11 +92,10 @@ async def http_server(watched: Watched, given: dict[str, str], log: TextIO) -> A
             await process.aclose()
 
 
-async def _answers(http: httpx2.AsyncClient, url: str) -> bool:
-    try:
-        return (await http.get(url)).is_success
-    except httpx2.TransportError:
-        return False
+def _port_told(log: Path) -> int | None:
+    """Where it listens, which it says once it does."""
+    told = (json.loads(line)["port"] for line in log.read_text().splitlines() if '"serving"' in line)
+    return next(told, None)
 
 
 @asynccontextmanager
@@ -109,9 +105,3 @@ async def stdio_client_of(watched: Watched, given: dict[str, str], log: TextIO) 
     async with Client(stdio_client(server, errlog=log)) as client:
         await client.list_tools()
         yield client
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]

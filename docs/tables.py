@@ -95,7 +95,7 @@ def default(value: object) -> str:
         case None:
             return "-"
         case bool():
-            return "0"
+            return str(int(value))
         case tuple():
             return "all" if value else "-"
         case _:

@@ -9,6 +9,7 @@ import hmac
 import json
 import logging
 import signal
+import socket
 import sys
 import time
 from collections.abc import Generator
@@ -53,13 +54,19 @@ def run(server: MCPServer[Any], settings: Settings) -> int:
         server_header=False,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
-    _log.warning("serving", extra={"facts": {"host": settings.http_host, "port": settings.http_port, "path": PATH}})
     _Server(config).run()
     return 0
 
 
 class _Server(uvicorn.Server):
-    """Stops in order on a signal, and then has ended well; uvicorn's own dies of the signal afterwards."""
+    """Says where it listens, stops in order on a signal, and then has ended well; uvicorn's own dies of the signal."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            # Not sooner: the port may be taken, or with 0 be any.
+            host, port = self.servers[0].sockets[0].getsockname()[:2]
+            _log.warning("serving", extra={"facts": {"host": host, "port": port, "path": PATH}})
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:

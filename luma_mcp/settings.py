@@ -92,7 +92,7 @@ class Settings(BaseModel):
     )
     callback_url: str | None = Field(None, description="An https URL that Luma shall POST every change of state to.")
     http_host: str = Field("127.0.0.1", description="With `serve --http`: the address to listen on.")
-    http_port: int = Field(8080, ge=0, le=65535, description="With `serve --http`: the port.")
+    http_port: int = Field(8080, ge=0, le=65535, description="With `serve --http`: the port. 0 takes a free one.")
     http_tokens: tuple[SecretStr, ...] = Field(
         (),
         description="With `serve --http`: bearer tokens that clients may have, separated by commas. Demanded off "

@@ -1,9 +1,11 @@
 """Other programs of this machine that a test starts and speaks to over HTTP."""
 
+import json
 import socket
 import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,6 +15,17 @@ def free_port() -> int:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return one.getsockname()[1]
+
+
+def port_told(log: Path, process: "subprocess.Popen[Any]") -> int:
+    """The port that our server says it serves on, in its log, within a minute."""
+    for _ in range(1200):
+        for line in log.read_text().splitlines():
+            if '"serving"' in line:
+                return json.loads(line)["port"]
+        assert process.poll() is None, log.read_text()
+        time.sleep(0.05)
+    raise AssertionError(log.read_text())
 
 
 def until_it_answers(

@@ -10,15 +10,18 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import httpx
 import httpx2
 import pytest
+import uvicorn
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
-from processes import free_port, until_it_answers
+from processes import port_told
+from starlette.types import Receive, Scope, Send
 from support import TOKEN
 
 from luma_mcp import http
@@ -135,22 +138,22 @@ class Process:
     """The real program, serving."""
 
     def __init__(self, tmp_path: Path, *arguments: str, **environment: str) -> None:
-        self.port = free_port()
-        given = {"LUMA_TOKEN": TOKEN, "LUMA_HTTP_PORT": str(self.port), "LUMA_LEDGER": str(tmp_path / "book.sqlite3")}
-        self.log = tmp_path / f"log-{self.port}"
-        command = [sys.executable, "-m", "luma_mcp", "serve", "--http", *arguments]
+        given = {"LUMA_TOKEN": TOKEN, "LUMA_LEDGER": str(tmp_path / "book.sqlite3")}
+        self.log = tmp_path / "log"
+        command = [sys.executable, "-m", "luma_mcp", "serve", "--http", "--port", "0", *arguments]
         with self.log.open("w") as log:
             self.started = subprocess.Popen(
                 command, env={**os.environ, "LUMA_LOG_LEVEL": "INFO", **given, **environment}, stderr=log, stdout=log
             )
 
+    @cached_property
+    def port(self) -> int:
+        """Once it is there."""
+        return port_told(self.log, self.started)
+
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/mcp"
-
-    def wait_until_there(self) -> None:
-        health = f"http://127.0.0.1:{self.port}/healthz"
-        until_it_answers(lambda: httpx.get(health, trust_env=False), self.started, log=self.log.read_text)
 
     def end(self) -> int:
         self.started.send_signal(signal.SIGTERM)
@@ -160,7 +163,7 @@ class Process:
 @pytest.fixture
 def process(tmp_path: Path):
     made = Process(tmp_path, LUMA_HTTP_TOKENS=KEY, LUMA_BASE_URL="http://127.0.0.1:9/x")
-    made.wait_until_there()
+    assert made.port
     yield made
     if made.started.poll() is None:
         made.started.kill()
@@ -188,7 +191,7 @@ async def test_the_real_process_speaks_both_eras_and_stops_in_order(process: Pro
     assert process.end() == 0
     assert time.monotonic() - began < 8
     lines = [json.loads(line) for line in process.log.read_text().splitlines()]
-    assert lines[0]["message"] == "serving"
+    assert (lines[0]["message"], lines[0]["host"], lines[0]["port"]) == ("serving", "127.0.0.1", process.port)
     requests = [line for line in lines if line["message"] == "request" and line["path"] == "/mcp"]
     assert requests
     assert all({"time", "level", "method", "status", "milliseconds"} <= set(line) for line in requests)
@@ -217,6 +220,22 @@ def test_a_client_that_leaves_in_the_middle_of_its_request_is_no_fault(process: 
     said = process.log.read_text()
     assert said.count('"method": "POST"') == 2
     assert "Traceback" not in said
+
+
+def test_health_is_told_to_anybody_and_the_port_is_the_one_that_was_said(process: Process) -> None:
+    answer = httpx.get(f"http://127.0.0.1:{process.port}/healthz", trust_env=False)
+
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+
+
+async def test_what_does_not_begin_is_not_said_to_serve(caplog: pytest.LogCaptureFixture) -> None:
+    async def broken(_scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.failed"})
+
+    await http._Server(uvicorn.Config(broken, port=0, log_config=None)).serve()
+
+    assert "serving" not in caplog.messages
 
 
 def test_what_cannot_be_served_is_one_sentence_and_no_trace(tmp_path: Path) -> None:

@@ -42,6 +42,13 @@ def test_every_tool_and_setting_is_in_it() -> None:
         assert field.exclude or (field.description and f"`LUMA_{name.upper()}`" in README)
 
 
+def test_the_defaults_that_it_names_are_what_is_taken() -> None:
+    named = dict(re.findall(r"^\| `(LUMA_\w+)` \| .* \| (?!-|all)`?(.+?)`? \|$", README, re.MULTILINE))
+
+    assert named["LUMA_INLINE_IMAGES"] == "1"
+    assert Settings.from_environment(named) == Settings.from_environment({})
+
+
 def test_its_configuration_can_be_copied() -> None:
     snippets = re.findall(r"```json\n(.*?)```", README, re.DOTALL)
 

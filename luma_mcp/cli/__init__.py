@@ -49,9 +49,10 @@ def _serve(options: argparse.Namespace) -> int:
     from luma_mcp.server import build_server  # noqa: PLC0415
     from luma_mcp.settings import Settings, SettingsError  # noqa: PLC0415
 
-    given = {"LUMA_HTTP_HOST": options.host, "LUMA_HTTP_PORT": options.port}
+    asked = {"LUMA_HTTP_HOST": options.host, "LUMA_HTTP_PORT": options.port}
+    given = {name: str(one) for name, one in asked.items() if one is not None}
     try:
-        settings = Settings.from_environment({**os.environ, **{name: str(one) for name, one in given.items() if one}})
+        settings = Settings.from_environment({**os.environ, **given})
         return http.run(build_server(settings), settings)
     except SettingsError as error:
         print(f"dream-machine-mcp cannot start: {error}", file=sys.stderr)
@@ -66,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     serve = commands.add_parser("serve", help="serve MCP: over stdio, or with --http for a team")
     serve.add_argument("--http", action="store_true", help="over Streamable HTTP; settings are LUMA_HTTP_...")
     serve.add_argument("--host", help="the address to listen on (default: LUMA_HTTP_HOST or 127.0.0.1)")
-    serve.add_argument("--port", type=int, help="the port (default: LUMA_HTTP_PORT or 8080)")
+    serve.add_argument("--port", type=int, help="the port, 0 for any (default: LUMA_HTTP_PORT or 8080)")
 
     doctor = commands.add_parser("doctor", help="check token, reach, credit, folders and the book; costs nothing")
     doctor.add_argument("--json", action="store_true", help="for programs")
