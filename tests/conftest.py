@@ -1,5 +1,6 @@
 """A real MCP client, our real server and the emulator, all in memory; time passes only when somebody waits."""
 
+import os
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -143,6 +144,11 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     report = yield
     read_report(report)
     return report
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than processors, for some tests wait for other processes and compute nothing."""
+    return (os.cpu_count() or 1) + 1
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -35,7 +35,6 @@ async def base_url() -> AsyncIterator[str]:
         yield url
 
 
-# What a process needs of ours, and what lets its coverage be measured.
 async def dreaming(wire: Wire) -> str:
     """Buy a video that takes a minute, and begin to wait for it."""
     await wire.shake_hands()
@@ -48,17 +47,18 @@ async def dreaming(wire: Wire) -> str:
 
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
-async def test_a_client_works_with_the_process(base_url: str, output: Path, mode: str) -> None:
-    server = StdioServerParameters(
-        command=sys.executable,
-        args=["-m", "luma_mcp"],
-        env={**INHERITED, **environment_for(base_url, output)},
-    )
-    with anyio.fail_after(60):
-        async with Client(server, mode=mode) as client:
-            bought = await Agent(client).call("create_image", prompt="a boat")
-            waited = await Agent(client).call("wait_for_generation", generation_ids=[bought["generation_id"]])
-            saved = await Agent(client).call("download_generation", generation_ids=[bought["generation_id"]])
+async def test_a_client_works_with_the_process(output: Path, mode: str) -> None:
+    async with serving(Emulator(speed=20)) as base_url:
+        server = StdioServerParameters(
+            command=sys.executable,
+            args=["-m", "luma_mcp"],
+            env={**INHERITED, **environment_for(base_url, output)},
+        )
+        with anyio.fail_after(60):
+            async with Client(server, mode=mode) as client:
+                bought = await Agent(client).call("create_image", prompt="a boat")
+                waited = await Agent(client).call("wait_for_generation", generation_ids=[bought["generation_id"]])
+                saved = await Agent(client).call("download_generation", generation_ids=[bought["generation_id"]])
 
     assert waited["done"] is True
     assert Path(saved["files"][0]["path"]).is_file()

@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from support import Agent, text
+from support import Agent, once, text
 
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.faults import Fault
@@ -59,10 +59,10 @@ async def test_a_failed_generation_has_nothing_to_save(agent: Agent) -> None:
 
 async def test_saving_again_answers_the_same_file(agent: Agent, output: Path) -> None:
     image = await agent.make("create_image", prompt="a boat")
-    once = await agent.call("download_generation", generation_ids=[image])
+    first = await agent.call("download_generation", generation_ids=[image])
     again = await agent.call("download_generation", generation_ids=[image])
 
-    assert once == again
+    assert first == again
     assert len(list(output.glob("*.jpg"))) == 1
 
 
@@ -92,6 +92,7 @@ async def test_a_link_inside_that_leads_out_is_refused(agent: Agent, output: Pat
     assert "outside" in await agent.refusal("download_generation", generation_ids=[image], directory="door")
 
 
+@once
 async def test_the_thumbnail_of_a_video_can_be_saved(agent: Agent) -> None:
     video = await agent.make("create_video", prompt="a boat", resolution="540p")
     answer = await agent.call("download_generation", generation_ids=[video], asset="image")

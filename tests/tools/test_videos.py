@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from support import Agent, InMemory
+from support import Agent, InMemory, once
 
 from luma_mcp.emulator.app import Emulator
 
@@ -207,6 +207,7 @@ async def test_a_clip_is_not_taken_for_a_picture(agent: Agent) -> None:
     )
 
 
+@once
 async def test_no_call_sends_the_token_to_where_the_assets_are(agent: Agent, transport: InMemory) -> None:
     video = await agent.make("create_video", prompt="a boat", resolution="540p")
     await agent.call("download_generation", generation_ids=[video])

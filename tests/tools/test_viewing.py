@@ -42,6 +42,7 @@ async def test_an_image_is_seen_made_small(agent: Agent) -> None:
     assert base64.b64encode(b"\xff\xd8\xff").decode()[:4] not in json.dumps(told)
 
 
+@once
 @pytest.mark.parametrize("frames", [4, 6, 9])
 async def test_a_clip_is_seen_as_a_sheet_of_frames_with_their_times(agent: Agent, frames: int) -> None:
     clip = await agent.make("create_video", prompt="a boat", resolution="540p", model="ray-flash-2")
