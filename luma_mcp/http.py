@@ -63,9 +63,9 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        if self.started:
-            # Not sooner: the port may be taken, or with 0 be any.
-            host, port = self.servers[0].sockets[0].getsockname()[:2]
+        # Not sooner: the port may be taken, or with 0 be any. There is none where it could not begin.
+        for listening in self.servers[:1]:
+            host, port = listening.sockets[0].getsockname()[:2]
             _log.warning("serving", extra={"facts": {"host": host, "port": port, "path": PATH}})
 
     @contextmanager
