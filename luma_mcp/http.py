@@ -9,7 +9,6 @@ import hmac
 import json
 import logging
 import signal
-import socket
 import sys
 import time
 from collections.abc import Generator
@@ -61,12 +60,11 @@ def run(server: MCPServer[Any], settings: Settings) -> int:
 class _Server(uvicorn.Server):
     """Says where it listens, stops in order on a signal, and then has ended well; uvicorn's own dies of the signal."""
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        # Not sooner: the port may be taken, or with 0 be any. There is none where it could not begin.
-        for listening in self.servers[:1]:
-            host, port = listening.sockets[0].getsockname()[:2]
-            _log.warning("serving", extra={"facts": {"host": host, "port": port, "path": PATH}})
+    async def main_loop(self) -> None:
+        # Not sooner: the port may be taken, or with 0 be any.
+        host, port = self.servers[0].sockets[0].getsockname()[:2]
+        _log.warning("serving", extra={"facts": {"host": host, "port": port, "path": PATH}})
+        await super().main_loop()
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:

@@ -146,6 +146,18 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     return report
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Each event loop is tried, and each era of the protocol, but the older era on the second loop says nothing new."""
+    twice = [one for one in items if _is_of(one, "trio", "legacy")]
+    items[:] = [one for one in items if one not in twice]
+    config.hook.pytest_deselected(items=twice)
+
+
+def _is_of(item: pytest.Item, loop: str, era: str) -> bool:
+    said = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    return (said.get("anyio_backend"), said.get("era")) == (loop, era)
+
+
 def pytest_xdist_auto_num_workers() -> int:
     """One more than processors, for some tests wait for other processes and compute nothing."""
     return (os.cpu_count() or 1) + 1
