@@ -348,6 +348,8 @@ def main() -> None:
     outcome = anyio.run(soak, options.minutes)
     told = f"{options.minutes:g} minutes.\n\n{outcome.course()}\n\n{outcome.sums()}"
     print(told)
+    for server in outcome.servers:
+        print(server.name, "memory over time:", *(f"{one.memory_mb:.0f}" for one in server.sights[::12]))
     print(*(f"{what}: {times}" for what, times in sorted(outcome.use.by_tool.items())), sep="\n")
     print(*outcome.use.refusals.items(), sep="\n")
     for one in (*outcome.use.surprises[:20], *outcome.stray_lines[:20]):

@@ -20,6 +20,7 @@ from luma_mcp.tools._answers import of_one
 GENERATION = "luma://generations/{generation_id}"
 _JSON = "application/json"
 _MOST_COMPLETIONS = 25
+_MOST_PURCHASES = 100
 _T = TypeVar("_T")
 
 
@@ -91,8 +92,9 @@ def attach(server: MCPServer[Any], studio: Studio) -> None:
 
 
 async def describe_spending(studio: Studio) -> dict[str, Any]:
-    """The day's book."""
-    today, rows = await studio.purchases.spending()
+    """The day's money, and its last purchases: a model reads this, and a busy day has many."""
+    today = await studio.purchases.spending()
+    rows = await studio.purchases.newest_today(_MOST_PURCHASES)
     purchases = [
         {
             "at": datetime.fromtimestamp(row.sent_at, UTC).isoformat(timespec="seconds"),
@@ -108,6 +110,7 @@ async def describe_spending(studio: Studio) -> dict[str, Any]:
         "spent_today_usd": round(today.spent_usd, 4),
         "reserved_usd": round(today.reserved_usd, 4),
         "caps_usd": asdict(studio.purchases.budget),
+        "purchases_today": today.purchases,
         "purchases": purchases,
     }
 

@@ -153,9 +153,9 @@ async def _uploads(studio: Studio, settings: Settings) -> Check:
 async def _book(studio: Studio, settings: Settings) -> Check:
     if settings.database is None and not settings.book.exists():
         return Check("book of purchases", "good", f"{settings.book} will be made with the first purchase.")
-    today, rows = await studio.purchases.spending()
+    today = await studio.purchases.spending()
     where = "The database" if settings.database else str(settings.book)
-    count = "1 purchase" if len(rows) == 1 else f"{len(rows)} purchases"
+    count = "1 purchase" if today.purchases == 1 else f"{today.purchases} purchases"
     spent = f"${today.spent_usd:.2f} spent and ${today.reserved_usd:.2f} reserved today, in {count}"
     return Check("book of purchases", "good", f"{where} can be used: {spent}.")
 

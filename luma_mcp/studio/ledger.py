@@ -80,10 +80,11 @@ class Row(Entry):
 
 @dataclass(frozen=True)
 class Spending:
-    """A day's money, in dollars."""
+    """A day's money in dollars, and how many purchases it holds, of whatever outcome."""
 
     spent_usd: float
     reserved_usd: float
+    purchases: int
 
 
 class Ledger:
@@ -208,31 +209,37 @@ class Ledger:
         """How long ago it was sent; negative if the clock was set back since."""
         return self._now() - row.sent_at
 
-    async def today(self) -> tuple[Spending, list[Row]]:
-        """The day's money and its rows."""
+    async def today(self) -> Spending:
+        """The day's money."""
+        return await self._transaction(self._spending)
 
-        def work(book: Hand) -> tuple[Spending, list[Row]]:
-            return self._spending(book), self._select(book, "sent_at >= ?", self._begin_of_day())
+    async def newest_today(self, most: int) -> list[Row]:
+        """The day's last rows, oldest first."""
+
+        def work(book: Hand) -> list[Row]:
+            return self._select(book, "sent_at >= ?", self._begin_of_day(), newest=most)
 
         return await self._transaction(work)
 
     async def _rows(self, condition: str, *values: object) -> list[Row]:
         return await self._transaction(lambda book: self._select(book, condition, *values))
 
-    def _select(self, book: Hand, condition: str, *values: object) -> list[Row]:
+    def _select(self, book: Hand, condition: str, *values: object, newest: int | None = None) -> list[Row]:
+        """The rows that meet a condition, or the newest of them; oldest first."""
+        order = "id" if newest is None else f"id DESC LIMIT {newest:d}"
         found = book.execute(
-            f"SELECT {_COLUMNS} FROM purchases WHERE account = ? AND {condition} ORDER BY id",
+            f"SELECT {_COLUMNS} FROM purchases WHERE account = ? AND {condition} ORDER BY {order}",
             (self._account, *values),
         )
-        return [Row(*columns) for columns in found]
+        return sorted((Row(*columns) for columns in found), key=lambda row: row.id)
 
     def _spending(self, book: Hand) -> Spending:
         """A row from the future counts as today's: a clock that was set back must not open the purse again."""
         found = book.execute(
-            "SELECT state, sum(micros) FROM purchases WHERE account = ? AND sent_at >= ? GROUP BY state",
+            "SELECT state, sum(micros), count(*) FROM purchases WHERE account = ? AND sent_at >= ? GROUP BY state",
             (self._account, self._begin_of_day()),
-        )
-        sums: dict[str, int] = {state: int(micros) for state, micros in found}
+        ).fetchall()
+        sums: dict[str, int] = {state: int(micros) for state, micros, _ in found}
         # What is not settled stays reserved beyond midnight.
         older = book.execute(
             "SELECT coalesce(sum(micros), 0) FROM purchases WHERE account = ? AND sent_at < ?"
@@ -242,6 +249,7 @@ class Ledger:
         return Spending(
             sum(sums.get(state, 0) for state in _SPENT) / 1e6,
             (sum(sums.get(state, 0) for state in _RESERVED) + int(older)) / 1e6,
+            sum(int(count) for _, _, count in found),
         )
 
     def _begin_of_day(self) -> float:

@@ -155,11 +155,15 @@ class Purchases:
         self._handed_over[purchase.generation.id] = _HandedOver(row, late=took > _CLIENT_LIMIT_SECONDS)
         return purchase
 
-    async def spending(self) -> tuple[Spending, list[Row]]:
-        """Today's money and today's purchases, brought up to their final states; what was lost is looked for."""
+    async def spending(self) -> Spending:
+        """Today's money, with purchases brought up to their final states; what was lost is looked for."""
         await self._recovery.settle_leftovers(frozenset(self._under_way))
         await self._recovery.settle_states()
         return await self._ledger.today()
+
+    async def newest_today(self, most: int) -> list[Row]:
+        """Today's last purchases as the book has them, oldest first."""
+        return await self._ledger.newest_today(most)
 
     async def observe(self, *generations: Generation) -> None:
         """Note what a caller's own question shows: it knows the ids that it asks about, and how they ended."""
@@ -201,7 +205,7 @@ class Purchases:
             return
         credit = await self._luma.get_credit_usd()
         # What others have under way may not show in the balance yet.
-        today, _ = await self._ledger.today()
+        today = await self._ledger.today()
         if credit - today.reserved_usd - quote.price.usd < least:
             raise BudgetError(
                 f"This costs {quote.price}, the account has ${credit:.2f}, and ${least:.2f} must stay in it "

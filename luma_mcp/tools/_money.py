@@ -16,7 +16,7 @@ class Money(TypedDict, total=False):
 async def spending(studio: Studio) -> Money:
     """What was spent today and what is reserved; nothing if the book cannot be read."""
     try:
-        today, _ = await studio.purchases.spending()
+        today = await studio.purchases.spending()
     except LedgerError:
         return {}
     return {"spent_today_usd": round(today.spent_usd, 4), "reserved_usd": round(today.reserved_usd, 4)}

@@ -92,10 +92,11 @@ async def test_money_that_is_still_unsettled_stays_reserved_over_midnight(engine
     spent = await ledger.reserve(ENTRY, most_micros_per_day=None)
     await ledger.record(spent, "accepted", "a")
     now[0] += 86_400
-    today, rows = await ledger.today()
+    today = await ledger.today()
+    rows = await ledger.newest_today(10)
     await ledger.close()
 
-    assert (today.spent_usd, today.reserved_usd) == (0, 0.7)
+    assert (today.spent_usd, today.reserved_usd, today.purchases) == (0, 0.7, 0)
     assert rows == []
 
 
@@ -105,7 +106,7 @@ async def test_a_clock_that_is_set_back_does_not_open_the_purse(engine) -> None:
     row = await ledger.reserve(ENTRY, most_micros_per_day=None)
     await ledger.record(row, "accepted", "a")
     now[0] -= 86_400
-    today, _ = await ledger.today()
+    today = await ledger.today()
     await ledger.close()
 
     assert today.spent_usd == 0.7
@@ -115,10 +116,19 @@ async def test_accounts_in_one_book_do_not_see_each_other(ledger: Ledger, engine
     row = await ledger.reserve(ENTRY, most_micros_per_day=None)
     await ledger.record(row, "accepted", "a")
     other = Ledger(engine(), account="you", process=this_process())
-    today, rows = await other.today()
+    today = await other.today()
+    rows = await other.newest_today(10)
     await other.close()
 
-    assert (today.spent_usd, rows) == (0, [])
+    assert (today.spent_usd, today.purchases, rows) == (0, 0, [])
+
+
+async def test_the_newest_of_a_day_are_told_in_their_order(ledger: Ledger) -> None:
+    made = [await ledger.reserve(ENTRY, most_micros_per_day=None) for _ in range(5)]
+
+    assert await ledger.newest_today(2) == made[-2:]
+    assert await ledger.newest_today(9) == made
+    assert (await ledger.today()).purchases == 5
 
 
 async def test_one_generation_is_claimed_once(ledger: Ledger) -> None:
@@ -328,6 +338,7 @@ async def test_the_days_book_can_be_read(agent: Agent, clock: HeldClock) -> None
 
     assert told["spent_today_usd"] == 0.71
     assert told["reserved_usd"] == 0
+    assert told["purchases_today"] == 2
     assert [one["state"] for one in told["purchases"]] == ["completed", "failed"]
     assert told["purchases"][1]["generation_id"] == failed["generation_id"]
     assert told["caps_usd"]["max_usd_per_day"] is None
