@@ -24,7 +24,6 @@ LONGEST_NAME = 60
 _HEAD_BYTES = 16
 # What is hashed and written in one go. Hashing lets the other threads run, and many small pieces would make them fight.
 _BLOCK_BYTES = 4 * 1024**2
-_SYNCED_EVERY_BYTES = 32 * 1024**2
 # Names that Windows keeps for devices, with any extension.
 _DEVICES = frozenset({"CON", "PRN", "AUX", "NUL", *(f"{port}{n}" for port in ("COM", "LPT") for n in range(10))})
 
@@ -70,7 +69,6 @@ class PartFile:
         self._writing: Future[None] | None = None
         self._sha256 = hashlib.sha256()
         self._head = b""
-        self._unsynced = 0
         self.size = 0
 
     @classmethod
@@ -155,15 +153,6 @@ class PartFile:
     def _append(self, block: bytearray) -> None:
         self._sha256.update(block)
         self._file.write(block)
-        self._unsynced += len(block)
-        if self._unsynced >= _SYNCED_EVERY_BYTES:
-            self._sync()
-
-    def _sync(self) -> None:
-        """On disk for good. Done on the way too, while the network is waited for, or the end would take as long."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._unsynced = 0
 
     def _kind(self) -> str:
         kind = sniff(self._head)
@@ -183,7 +172,8 @@ class PartFile:
         return await anyio.to_thread.run_sync(self._finish, f"{name}.{self._kind()}")
 
     def _finish(self, name: str) -> Path:
-        self._sync()
+        self._file.flush()
+        os.fsync(self._file.fileno())
         self._file.close()
         stem, ending = name.rsplit(".", 1)
         number = 1

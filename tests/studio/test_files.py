@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from luma_mcp.luma.models import Generation
-from luma_mcp.studio import files
 from luma_mcp.studio.files import PartFile, safe_name, sniff
 from luma_mcp.studio.naming import Naming
 
@@ -103,19 +102,3 @@ async def test_a_file_system_without_links_keeps_the_promise(tmp_path: Path, mon
 
     assert sorted(one.name for one in tmp_path.iterdir()) == ["picture-2.png", "picture.png"]
     assert (tmp_path / "picture.png").read_bytes() == content + b"\x00"
-
-
-async def test_a_long_file_is_on_disk_before_its_end_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that the end does not take as long as all the rest."""
-    sizes: list[int] = []
-    monkeypatch.setattr(files, "_BLOCK_BYTES", 64)
-    monkeypatch.setattr(files, "_SYNCED_EVERY_BYTES", 128)
-    monkeypatch.setattr(os, "fsync", lambda handle: sizes.append(os.fstat(handle).st_size))
-    content = b"\xff\xd8\xff" + bytes(397)
-    async with await PartFile.begin(tmp_path) as part:
-        for begin in range(0, 400, 16):
-            await part.write(content[begin : begin + 16])
-        path = await part.finish("boat")
-
-    assert path.read_bytes() == content
-    assert sizes == [128, 256, 384, 400]
