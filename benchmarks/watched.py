@@ -8,11 +8,13 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, TypeVar
 
 import anyio
 from mcp import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -60,10 +62,11 @@ class Watched:
         return sight
 
 
-async def until(condition: Callable[[], Awaitable[bool]], every: float = 0.1) -> None:
-    """Ask again and again. The caller says for how long at the most."""
-    while not await condition():  # noqa: ASYNC110 - of another process
+async def until(condition: Callable[[], Awaitable[_T]], every: float = 0.1) -> _T:
+    """Ask again and again; the first answer that says something. The caller says for how long at the most."""
+    while not (answer := await condition()):  # noqa: ASYNC110 - of another process
         await anyio.sleep(every)
+    return answer
 
 
 def _open_in(process: Path) -> list[str]:
@@ -83,8 +86,7 @@ async def http_server(watched: Watched, given: dict[str, str], log: TextIO) -> A
     process = await anyio.open_process(command, env={**os.environ, **given}, stdout=log, stderr=log)
     try:
         with anyio.fail_after(60):
-            while (port := _port_told(Path(log.name))) is None:  # noqa: ASYNC110 - of another process
-                await anyio.sleep(0.1)
+            port = await until(lambda: _port_told(anyio.Path(log.name)))
         yield f"http://127.0.0.1:{port}/mcp"
     finally:
         process.terminate()
@@ -92,10 +94,10 @@ async def http_server(watched: Watched, given: dict[str, str], log: TextIO) -> A
             await process.aclose()
 
 
-def _port_told(log: Path) -> int | None:
+async def _port_told(log: anyio.Path) -> int | None:
     """Where it listens, which it says once it does."""
-    told = (json.loads(line)["port"] for line in log.read_text().splitlines() if '"serving"' in line)
-    return next(told, None)
+    lines = (await log.read_text()).splitlines()
+    return next((json.loads(line)["port"] for line in lines if '"serving"' in line), None)
 
 
 @asynccontextmanager

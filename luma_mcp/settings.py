@@ -10,11 +10,11 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
-from luma_mcp.studio.guard import LOOPBACK
+from luma_mcp.studio.guard import LOOPBACK, is_private
 from luma_mcp.studio.naming import Naming
 from luma_mcp.studio.uploads import check_address
 
@@ -113,7 +113,7 @@ class Settings(BaseModel):
         url = urlsplit(value)
         if url.username or url.password or url.query or url.fragment or not url.hostname or url.port == 0:
             raise ValueError("it must be a plain URL such as https://api.lumalabs.ai/dream-machine/v1")
-        if not _is_private(url):
+        if not is_private(url):
             raise ValueError("it must begin with https://, for the token is sent there (http:// only on loopback)")
         return value.rstrip("/")
 
@@ -121,7 +121,7 @@ class Settings(BaseModel):
     @classmethod
     def _private(cls, value: str) -> str:
         url = urlsplit(value)
-        if not url.hostname or url.port == 0 or not _is_private(url):
+        if not url.hostname or url.port == 0 or not is_private(url):
             raise ValueError("it must be an https URL, for prompts and links are sent there (http:// only on loopback)")
         return value
 
@@ -246,11 +246,6 @@ class Settings(BaseModel):
             first = error.errors(include_url=False, include_input=False)[0]
             reason = first["msg"].removeprefix("Value error, ")
             raise SettingsError(f"LUMA_{str(first['loc'][0]).upper()} cannot be used: {reason}.") from None
-
-
-def _is_private(url: SplitResult) -> bool:
-    """Whether nobody on the way can read what is sent there."""
-    return url.scheme == "https" or (url.scheme == "http" and url.hostname in LOOPBACK)
 
 
 def _absolute(path: Path) -> Path:

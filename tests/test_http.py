@@ -20,7 +20,6 @@ import pytest
 import uvicorn
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
-from processes import port_told
 from starlette.types import Receive, Scope, Send
 from support import TOKEN
 
@@ -141,15 +140,25 @@ class Process:
         given = {"LUMA_TOKEN": TOKEN, "LUMA_LEDGER": str(tmp_path / "book.sqlite3")}
         self.log = tmp_path / "log"
         command = [sys.executable, "-m", "luma_mcp", "serve", "--http", "--port", "0", *arguments]
-        with self.log.open("w") as log:
-            self.started = subprocess.Popen(
-                command, env={**os.environ, "LUMA_LOG_LEVEL": "INFO", **given, **environment}, stderr=log, stdout=log
-            )
+        self.started = subprocess.Popen(
+            command,
+            env={**os.environ, "LUMA_LOG_LEVEL": "INFO", **given, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert self.started.stdout is not None
+        self._said = self.started.stdout
+        self._heard: list[str] = []
 
     @cached_property
     def port(self) -> int:
-        """Once it is there."""
-        return port_told(self.log, self.started)
+        """Where it says that it serves, once it does. Nothing more is said if it has ended."""
+        for line in self._said:
+            self._heard.append(line)
+            if '"serving"' in line:
+                return json.loads(line)["port"]
+        raise AssertionError(self._heard)
 
     @property
     def url(self) -> str:
@@ -157,7 +166,14 @@ class Process:
 
     def end(self) -> int:
         self.started.send_signal(signal.SIGTERM)
-        return self.started.wait(15)
+        return self.ended(15)
+
+    def ended(self, within_seconds: float) -> int:
+        """Its exit code; what it has said is in the log then."""
+        code = self.started.wait(within_seconds)
+        with self._said:
+            self.log.write_text("".join([*self._heard, *self._said]))
+        return code
 
 
 @pytest.fixture
@@ -167,7 +183,7 @@ def process(tmp_path: Path):
     yield made
     if made.started.poll() is None:
         made.started.kill()
-        made.started.wait()
+        made.ended(15)
 
 
 @asynccontextmanager
@@ -211,11 +227,13 @@ def test_a_fault_of_our_own_is_one_line_with_its_trace() -> None:
 
 def test_a_client_that_leaves_in_the_middle_of_its_request_is_no_fault(process: Process) -> None:
     head = f"POST /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {KEY}\r\nContent-Type: application/json\r\n"
-    head += "Accept: application/json, text/event-stream\r\n"
+    head += "Accept: application/json, text/event-stream\r\nExpect: 100-continue\r\n"
     for version in ("", "MCP-Protocol-Version: 2026-07-28\r\n"):
         with socket.create_connection(("127.0.0.1", process.port)) as client:
-            client.sendall((head + version + 'Content-Length: 900\r\n\r\n{"jsonrpc"').encode())
-            time.sleep(0.2)
+            client.sendall((head + version + "Content-Length: 900\r\n\r\n").encode())
+            # The server says so when it begins to read.
+            assert client.recv(100).startswith(b"HTTP/1.1 100 ")
+            client.sendall(b'{"jsonrpc"')
     assert process.end() == 0
 
     said = process.log.read_text()
@@ -243,6 +261,6 @@ async def test_what_does_not_begin_is_not_said_to_serve(caplog: pytest.LogCaptur
 def test_what_cannot_be_served_is_one_sentence_and_no_trace(tmp_path: Path) -> None:
     made = Process(tmp_path, "--host", "0.0.0.0", LUMA_BASE_URL="http://127.0.0.1:9/x")
 
-    assert made.started.wait(30) == 2
+    assert made.ended(30) == 2
     assert made.log.read_text().startswith("dream-machine-mcp cannot start: LUMA_HTTP_TOKENS must be set")
     assert len(made.log.read_text().splitlines()) == 1

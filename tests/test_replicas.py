@@ -8,17 +8,15 @@ import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import anyio
-import httpx
 import httpx2
 import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
-from processes import free_port, until_it_answers
+from processes import free_port, once_it_listens
 from support import TOKEN
 
 from luma_mcp.emulator.app import Emulator
@@ -82,8 +80,7 @@ class Team:
 
     def wait_until_there(self) -> None:
         for port in (*self.ports, self.front):
-            ask = partial(httpx.get, f"http://127.0.0.1:{port}/healthz", trust_env=False)
-            until_it_answers(ask, log=lambda: str([log.read_text() for log in self.logs]))
+            once_it_listens("GET", f"http://127.0.0.1:{port}/healthz")
 
     def kill(self, number: int) -> None:
         self.replicas[number].send_signal(signal.SIGKILL)

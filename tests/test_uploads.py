@@ -15,7 +15,7 @@ import httpx
 import pytest
 from mcp import Client
 from PIL import Image
-from processes import free_port, until_it_answers
+from processes import free_port, once_it_listens
 from support import Agent, once
 
 from luma_mcp.emulator.app import Emulator, fetch_input
@@ -41,7 +41,7 @@ def s3() -> Iterator[str]:
     server = subprocess.Popen([sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], **quiet)
     address = f"http://127.0.0.1:{port}"
     try:
-        until_it_answers(lambda: httpx.put(f"{address}/{BUCKET}", trust_env=False), server)
+        once_it_listens("PUT", f"{address}/{BUCKET}")
         yield address
     finally:
         server.terminate()

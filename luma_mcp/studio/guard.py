@@ -12,7 +12,7 @@ import ipaddress
 import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import anyio
 
@@ -27,6 +27,11 @@ LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _METADATA = frozenset({"168.63.129.16", "100.100.100.200"})
 _NAT64 = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
 _REFUSED = "The link comes from Luma's answer; nothing was fetched from it."
+
+
+def is_private(url: SplitResult) -> bool:
+    """Whether nobody on the way can read what is sent there: https, or this machine itself."""
+    return url.scheme == "https" or (url.scheme == "http" and url.hostname in LOOPBACK)
 
 
 @dataclass(frozen=True, slots=True)

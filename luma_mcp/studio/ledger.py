@@ -215,20 +215,16 @@ class Ledger:
 
     async def newest_today(self, most: int) -> list[Row]:
         """The day's last rows, oldest first."""
+        return await self._rows("sent_at >= ?", self._begin_of_day(), newest=most)
 
-        def work(book: Hand) -> list[Row]:
-            return self._select(book, "sent_at >= ?", self._begin_of_day(), newest=most)
-
-        return await self._transaction(work)
-
-    async def _rows(self, condition: str, *values: object) -> list[Row]:
-        return await self._transaction(lambda book: self._select(book, condition, *values))
+    async def _rows(self, condition: str, *values: object, newest: int | None = None) -> list[Row]:
+        return await self._transaction(lambda book: self._select(book, condition, *values, newest=newest))
 
     def _select(self, book: Hand, condition: str, *values: object, newest: int | None = None) -> list[Row]:
         """The rows that meet a condition, or the newest of them; oldest first."""
-        order = "id" if newest is None else f"id DESC LIMIT {newest:d}"
+        limit = "" if newest is None else f" ORDER BY id DESC LIMIT {newest:d}"
         found = book.execute(
-            f"SELECT {_COLUMNS} FROM purchases WHERE account = ? AND {condition} ORDER BY {order}",
+            f"SELECT {_COLUMNS} FROM purchases WHERE account = ? AND {condition}{limit}",
             (self._account, *values),
         )
         return sorted((Row(*columns) for columns in found), key=lambda row: row.id)

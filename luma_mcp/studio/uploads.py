@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 import anyio.to_thread
 
 from luma_mcp.luma.errors import FileError
-from luma_mcp.studio.guard import LOOPBACK
+from luma_mcp.studio.guard import LOOPBACK, is_private
 from luma_mcp.studio.inputs import LocalFile
 from luma_mcp.studio.links import unsigned
 
@@ -47,7 +47,7 @@ def check_address(url: str) -> None:
     if not set(options) <= set(OPTIONS):
         raise ValueError("its options may be ?endpoint=..., ?region=... and ?account=...")
     endpoint = urlsplit(options.get("endpoint", "https://default"))
-    if endpoint.scheme != "https" and not (endpoint.scheme == "http" and endpoint.hostname in LOOPBACK):
+    if not is_private(endpoint):
         raise ValueError("its endpoint must begin with https:// (http:// only on loopback)")
 
 
