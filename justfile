@@ -14,12 +14,12 @@ test *arguments:
 
 # The player in a real browser; needs Node.js and Chromium
 browser *arguments:
-    npm --prefix tests/app install --no-audit --no-fund --no-package-lock --silent && npm --prefix tests/app run --silent bundle
-    {{bin}}/pytest -n 2 -m browser tests/app {{arguments}}
+    npm --prefix tests/mcp/app install --no-audit --no-fund --no-package-lock --silent && npm --prefix tests/mcp/app run --silent bundle
+    {{bin}}/pytest -n 2 -m browser tests/mcp/app {{arguments}}
 
 # Ten thousand calls that nobody would make, to the server and to the emulator
 fuzz:
-    {{bin}}/pytest -n 2 tests/test_fuzz.py tests/emulator/test_openapi.py --calls 10000
+    {{bin}}/pytest -n 2 tests/mcp/test_fuzz.py tests/emulator/test_openapi.py --calls 10000
 
 # Half an hour of use, with everything that goes wrong
 soak *arguments:
@@ -39,7 +39,7 @@ format:
 
 # Take the tool definitions as they are now
 snapshots:
-    {{bin}}/pytest -n 0 tests/tools/test_toolset.py --update-snapshots
+    {{bin}}/pytest -n 0 tests/mcp/test_tool_adapter.py --update-snapshots
 
 # Write the tables of the README anew from the code
 readme:

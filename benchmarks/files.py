@@ -8,19 +8,21 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
 
 from benchmarks.rows import Row, peak_mb
-from luma_mcp.emulator.render.camera import ROOM
-from luma_mcp.emulator.render.clips import write_clip
-from luma_mcp.emulator.render.pictures import Marker, scene
-from luma_mcp.luma.models import Assets, Generation
-from luma_mcp.studio.downloads import Downloads
-from luma_mcp.studio.fetching import Fetching
-from luma_mcp.studio.frames import frames_at
-from luma_mcp.studio.pictures import CELL_SIDE, sheet_of, small_jpeg
+from luma_mcp.domain.generation import Generation, Output
+from luma_mcp.downloads.fetcher import Fetcher
+from luma_mcp.downloads.service import DownloadService
+from luma_mcp.emulator.rendering.camera import ROOM
+from luma_mcp.emulator.rendering.clips import write_clip
+from luma_mcp.emulator.rendering.images import Marker, scene
+from luma_mcp.media.contact_sheet import CELL_SIDE, contact_sheet
+from luma_mcp.media.frames import frames_at
+from luma_mcp.media.images import small_jpeg
 
 SIZE = 200 * 1024**2
 ROUNDS = 7
@@ -107,14 +109,14 @@ async def _keep(url: str, folder: Path) -> None:
     async def again(_generation_id: str) -> Generation:
         raise AssertionError
 
-    generation = Generation(id=f"{time.time_ns():x}", state="completed", assets=Assets(video=url))
-    downloads = Downloads(lambda: folder, Fetching(api_url=url), again)
+    generation = Generation(id=f"{time.time_ns():x}", state="completed", outputs=(Output("video", url),))
+    downloads = DownloadService(lambda: folder, Fetcher(api_url=url), again)
     # A tenth first: then everything is imported and connected, as in a server.
-    small = generation.model_copy(update={"id": "small", "assets": Assets(video=f"{url}?tenth")})
-    await downloads.keep(small, on_bytes=heard)
+    small = replace(generation, id="small", outputs=(Output("video", f"{url}?tenth"),))
+    await downloads.save(small, on_bytes=heard)
     before = peak_mb()
     began = time.perf_counter()
-    await downloads.keep(generation, on_bytes=heard)
+    await downloads.save(generation, on_bytes=heard)
     print(time.perf_counter() - began, before, peak_mb())
     await downloads.close()
 
@@ -133,8 +135,8 @@ def look() -> Row:
         data = b""
         for _ in range(ROUNDS + 1):
             began = time.process_time()
-            _, found = frames_at(path, [0, 1, 2, 3, 4, 5], longest=CELL_SIDE)
-            data = small_jpeg(sheet_of(found), 1280)
+            _, found = frames_at(path, [0, 1, 2, 3, 4, 5], max_side=CELL_SIDE)
+            data = small_jpeg(contact_sheet(found), 1280)
             seconds.append(time.process_time() - began)
     cpu = statistics.median(seconds[1:]) * 1000
     return Row(

@@ -88,7 +88,7 @@ def _answers(pipe: Pipe) -> Iterator[tuple[str, str]]:
     clip, picture = video["generation_id"], image["generation_id"]
     yield (
         "wait_for_generation, one that goes on",
-        said("wait_for_generation", generation_ids=[clip], patience_seconds=0)[0],
+        said("wait_for_generation", generation_ids=[clip], timeout_seconds=0)[0],
     )
     ids = [clip, picture]
     yield "wait_for_generation, two that are completed", said("wait_for_generation", generation_ids=ids)[0]

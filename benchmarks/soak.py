@@ -27,9 +27,9 @@ from mcp.client.streamable_http import streamable_http_client
 
 from benchmarks.rows import grid, into_page
 from benchmarks.watched import Watched, http_server, stdio_client_of, until
-from luma_mcp.emulator.app import Emulator
+from luma_mcp.emulator.dream_machine.account import Generation
+from luma_mcp.emulator.dream_machine.app import Emulator
 from luma_mcp.emulator.faults import Fault
-from luma_mcp.emulator.machine import Generation
 from luma_mcp.emulator.serving import serving
 
 AGENTS_OVER_HTTP, CALLERS_OVER_STDIO = 5, 3
@@ -114,7 +114,7 @@ class Use:
             (1, "reframe_image", {"source": image_id, "prompt": prompt, "aspect_ratio": "9:16"}),
             (1, "upscale_video", {"generation_id": clip_id, "resolution": "720p"}),
             (1, "add_audio", {"generation_id": clip_id, "prompt": prompt}),
-            (6, "wait_for_generation", {"generation_ids": [one], "patience_seconds": self.chance.randint(0, 20)}),
+            (6, "wait_for_generation", {"generation_ids": [one], "timeout_seconds": self.chance.randint(0, 20)}),
             (3, "wait_for_generation", {"generation_ids": list({self._some_id() for _ in range(8)})}),
             (8, "get_generation", {"generation_id": one}),
             (4, "list_generations", {"limit": 20}),

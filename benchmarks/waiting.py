@@ -16,11 +16,11 @@ import trio
 import trio.testing
 
 from benchmarks.rows import Row, peak_mb
-from luma_mcp.emulator.app import PREFIX, Emulator
-from luma_mcp.emulator.lives import LIVES
-from luma_mcp.emulator.requests import VideoBody
-from luma_mcp.luma.client import LumaClient
-from luma_mcp.studio.watch import Look, Watch
+from luma_mcp.backends.dream_machine.client import DreamMachine
+from luma_mcp.emulator.dream_machine.app import PREFIX, Emulator
+from luma_mcp.emulator.dream_machine.bodies import VideoBody
+from luma_mcp.emulator.lifecycle import LIVES
+from luma_mcp.polling.poller import Poller, Snapshot
 
 STARTED_WITHIN_SECONDS = 60.0
 PEER_INTERVAL_SECONDS = 3.0
@@ -36,7 +36,7 @@ class SimulatedClock:
         await trio.sleep(seconds)
 
 
-async def silent(_look: Look) -> None:
+async def silent(_look: Snapshot) -> None:
     """Nobody listens."""
 
 
@@ -44,14 +44,14 @@ async def measure(side: str, count: int) -> dict[str, float]:
     chance = random.Random(1)
     clock = SimulatedClock()
     emulator = Emulator(credit_usd=1e9, limits={}, clock=clock.now)
-    luma = LumaClient(
+    luma = DreamMachine(
         "x", base_url=f"http://127.0.0.1:9{PREFIX}", transport=httpx.ASGITransport(emulator.app), sleep=clock.sleep
     )
-    watch = Watch(luma, clock)
+    watch = Poller(luma, clock)
     delays: list[float] = []
 
     async def ours(generation_id: str) -> None:
-        await watch.wait([generation_id], until="all", patience_seconds=1800, on_look=silent)
+        await watch.wait([generation_id], until="all", timeout_seconds=1800, on_snapshot=silent)
 
     async def peers(generation_id: str) -> None:
         while not (await luma.get_generation(generation_id)).is_final:

@@ -11,9 +11,9 @@ import av
 from mcp import Client
 from PIL import Image
 
-from luma_mcp.emulator.app import Emulator
+from luma_mcp.composition import build_server
+from luma_mcp.emulator.dream_machine.app import Emulator
 from luma_mcp.emulator.serving import serving
-from luma_mcp.server import build_server
 from luma_mcp.settings import Settings
 
 WIDTH, HEIGHT, GAP, COLUMNS = 320, 180, 6, 4
@@ -56,7 +56,7 @@ async def sheet() -> None:
                 wanted = {"prompt": "a lighthouse on a cliff at dusk", "resolution": "720p", "concepts": ["orbit_left"]}
                 bought = (await client.call_tool("create_video", wanted)).structured_content or {}
                 ids = [bought["generation_id"]]
-                await client.call_tool("wait_for_generation", {"generation_ids": ids, "patience_seconds": 120})
+                await client.call_tool("wait_for_generation", {"generation_ids": ids, "timeout_seconds": 120})
                 seen = await client.call_tool("view_generation", {"generation_id": ids[0]})
     (picture,) = [part for part in seen.content if part.type == "image"]
     (HERE / "sheet.jpg").write_bytes(base64.b64decode(picture.data))

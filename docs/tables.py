@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import quote, urlencode
 
 from luma_mcp.cli.hosts import ARGUMENTS, COMMAND, HOSTS, KEY
-from luma_mcp.server import TITLE, TOOLS
+from luma_mcp.mcp.server import TITLE, TOOLSETS
 from luma_mcp.settings import Settings
 
 README = Path(__file__).parent.parent / "README.md"
@@ -15,10 +15,10 @@ README = Path(__file__).parent.parent / "README.md"
 def tools() -> str:
     """Every tool, what it does, and its effect."""
     lines = ["| tool | what it does | |", "|---|---|---|"]
-    for toolset, declared in TOOLS.items():
+    for toolset, declared in TOOLSETS.items():
         for one in declared:
-            words = " ".join((one.function.__doc__ or "").split())
-            lines.append(f"| `{one.function.__name__}` | {words} | {effect(one.effect)}, {toolset} |")
+            words = " ".join((one.run.__doc__ or "").split())
+            lines.append(f"| `{one.name}` | {words} | {effect(one.annotations)}, {toolset} |")
     return "\n".join(lines)
 
 
@@ -63,7 +63,7 @@ def _cursor() -> str:
 def _lmstudio() -> str:
     said = json.loads(next(host for host in HOSTS if host.key == "lmstudio").text)["mcpServers"][KEY]
     config = base64.b64encode(json.dumps(said, separators=(",", ":")).encode()).decode()
-    return f"[Install in LM Studio](https://lmstudio.ai/install-mcp?{urlencode({'name': KEY, 'config': config})})"
+    return f"[Install in LM Services](https://lmstudio.ai/install-mcp?{urlencode({'name': KEY, 'config': config})})"
 
 
 def _goose() -> str:

@@ -19,9 +19,9 @@ def serve() -> int:
     """Serve MCP over stdio until the end of input or a signal."""
     # Imports make no garbage worth collecting, and looking for some costs a tenth of the start.
     gc.disable()
-    from luma_mcp.server import build_server  # noqa: PLC0415
+    from luma_mcp.composition import build_server  # noqa: PLC0415
+    from luma_mcp.mcp.transports.stdio import run  # noqa: PLC0415
     from luma_mcp.settings import Settings, SettingsError  # noqa: PLC0415
-    from luma_mcp.stdio import run  # noqa: PLC0415
 
     try:
         server = build_server(Settings.from_environment())

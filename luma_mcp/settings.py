@@ -14,9 +14,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
-from luma_mcp.studio.guard import LOOPBACK, is_private
-from luma_mcp.studio.naming import Naming
-from luma_mcp.studio.uploads import check_address
+from luma_mcp.domain.addresses import LOOPBACK, check_bucket_address, is_https_or_loopback
+from luma_mcp.domain.file_names import DEFAULT_TEMPLATE, check_template
 
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 Toolset = Literal["video", "image", "generations", "assets", "account"]
@@ -24,7 +23,7 @@ TOOLSETS: tuple[Toolset, ...] = ("video", "image", "generations", "assets", "acc
 
 TOKEN_NAMES = ("LUMA_TOKEN", "LUMAAI_API_KEY", "LUMA_API_KEY")
 _KEYS_PAGE = "https://lumalabs.ai/dream-machine/api/keys"
-# What a host leaves behind when it does not know the variable: ${LUMA_TOKEN}, $LUMA_TOKEN, ${env:LUMA_TOKEN}, {env:X}.
+# What a host leaves when it does not know the variable: ${LUMA_TOKEN}, $LUMA_TOKEN, ${env:LUMA_TOKEN}, {env:X}.
 _UNEXPANDED = re.compile(r"\$?\{[A-Za-z_:. ]+\}|\$[A-Za-z_]+|\$\{\{.*\}\}")
 _SHORTEST_HTTP_TOKEN = 16
 _DATABASES = ("postgresql://", "postgres://")
@@ -56,7 +55,7 @@ class Settings(BaseModel):
         "folder for videos.",
     )
     output_template: str = Field(
-        "{prompt}-{short_id}",
+        DEFAULT_TEMPLATE,
         description="What saved files are called, from {prompt}, {id}, {short_id}, {kind}, {model}, {date}, {time} and "
         "{asset}; a / makes a folder.",
     )
@@ -73,12 +72,12 @@ class Settings(BaseModel):
     inline_images: bool = Field(True, description="0 keeps view_generation from showing pictures to the model.")
     ledger: SecretStr | None = Field(
         None,
-        description="The book of purchases: a file, or postgresql://user:password@host/database (extra `postgres`). "
+        description="The purchase ledger: a file, or postgresql://user:password@host/database (extra `postgres`). "
         "Servers that share one share the caps. Default: purchases.sqlite3 in your folder for application data.",
     )
     max_usd_per_call: float | None = Field(None, ge=0, description="The most that one call may cost, in dollars.")
     max_usd_per_day: float | None = Field(
-        None, ge=0, description="The most that may be spent in a day, in dollars, by all servers of one book."
+        None, ge=0, description="The most that may be spent in a day, in dollars, by all servers of one ledger."
     )
     min_credit_usd: float | None = Field(
         None, ge=0, description="What must stay in the Luma account after a purchase, in dollars."
@@ -113,15 +112,15 @@ class Settings(BaseModel):
         url = urlsplit(value)
         if url.username or url.password or url.query or url.fragment or not url.hostname or url.port == 0:
             raise ValueError("it must be a plain URL such as https://api.lumalabs.ai/dream-machine/v1")
-        if not is_private(url):
+        if not is_https_or_loopback(url):
             raise ValueError("it must begin with https://, for the token is sent there (http:// only on loopback)")
         return value.rstrip("/")
 
     @field_validator("callback_url")
     @classmethod
-    def _private(cls, value: str) -> str:
+    def _is_https_url(cls, value: str) -> str:
         url = urlsplit(value)
-        if not url.hostname or url.port == 0 or not is_private(url):
+        if not url.hostname or url.port == 0 or not is_https_or_loopback(url):
             raise ValueError("it must be an https URL, for prompts and links are sent there (http:// only on loopback)")
         return value
 
@@ -140,7 +139,9 @@ class Settings(BaseModel):
     @field_validator("input_dirs", mode="before")
     @classmethod
     def _separated_as_in_path(cls, value: object) -> object:
-        return tuple(one for one in value.split(os.pathsep) if one.strip()) if isinstance(value, str) else value
+        return (
+            tuple(folder for folder in value.split(os.pathsep) if folder.strip()) if isinstance(value, str) else value
+        )
 
     @field_validator("input_dirs")
     @classmethod
@@ -150,12 +151,13 @@ class Settings(BaseModel):
     @field_validator("output_template")
     @classmethod
     def _fills_in(cls, value: str) -> str:
-        return Naming(value).template
+        check_template(value)
+        return value
 
     @field_validator("upload_url")
     @classmethod
     def _is_a_bucket(cls, value: str) -> str:
-        check_address(value)
+        check_bucket_address(value)
         return value
 
     @field_validator("http_tokens")
@@ -181,7 +183,7 @@ class Settings(BaseModel):
         return urlsplit(self.base_url).hostname in LOOPBACK
 
     @property
-    def downloads(self) -> Path:
+    def output_folder(self) -> Path:
         """The folder for files. It is not made before there is a file for it."""
         if self.output_dir is not None:
             return self.output_dir
@@ -190,19 +192,19 @@ class Settings(BaseModel):
         return platformdirs.user_videos_path() / "dream-machine"
 
     @property
-    def readable(self) -> tuple[Path, ...]:
+    def readable_folders(self) -> tuple[Path, ...]:
         """The folders whose files may be sent to Luma."""
-        return (*self.input_dirs, self.downloads)
+        return (*self.input_dirs, self.output_folder)
 
     @property
-    def database(self) -> str | None:
-        """The address of the book of purchases if it is a database; with its password."""
+    def database_url(self) -> str | None:
+        """The address of the purchase ledger if it is a database; with its password."""
         address = self.ledger.get_secret_value() if self.ledger else ""
         return address if address.startswith(_DATABASES) else None
 
     @property
-    def book(self) -> Path:
-        """The file of the book of purchases. It is not made before there is a purchase."""
+    def ledger_file(self) -> Path:
+        """The file of the purchase ledger. It is not made before there is a purchase."""
         if self.ledger is not None:
             return _absolute(Path(self.ledger.get_secret_value()))
         import platformdirs  # noqa: PLC0415 - only a purchase needs it
@@ -232,13 +234,13 @@ class Settings(BaseModel):
         for field in cls.model_fields:
             if field in ("token", "token_hint"):
                 continue
-            said = given.get(f"LUMA_{field.upper()}", "")
+            text = given.get(f"LUMA_{field.upper()}", "")
             # A template's own braces are no variable that was left unexpanded.
-            text = _bare(said) if field == "output_template" and "$" not in said else _meant(said)
+            text = _unquoted(text) if field == "output_template" and "$" not in text else _expanded(text)
             if text:
                 values[field] = text
-        if "base_url" not in values and _meant(given.get("LUMAAI_BASE_URL", "")):
-            values["base_url"] = _meant(given["LUMAAI_BASE_URL"])
+        if "base_url" not in values and _expanded(given.get("LUMAAI_BASE_URL", "")):
+            values["base_url"] = _expanded(given["LUMAAI_BASE_URL"])
         token, hint = _token(given)
         try:
             return cls.model_validate({**values, "token": token, "token_hint": hint})
@@ -254,22 +256,22 @@ def _absolute(path: Path) -> Path:
     return path.expanduser()
 
 
-def _bare(text: str) -> str:
+def _unquoted(text: str) -> str:
     return text.strip().strip("\"'").strip()
 
 
-def _meant(text: str) -> str:
-    """The value that was meant: without the spaces and quotes that copying brings, nothing if left unexpanded."""
-    text = _bare(text)
+def _expanded(text: str) -> str:
+    """The value without the spaces and quotes that copying adds; empty if the host left a variable unexpanded."""
+    text = _unquoted(text)
     return "" if _UNEXPANDED.fullmatch(text) else text
 
 
 def _token(given: Mapping[str, str]) -> tuple[str | None, str]:
     """The token, and what to tell a person if there is none or it is refused."""
-    get_one = f"Get a Dream Machine API key at {_KEYS_PAGE}, set LUMA_TOKEN to it in this server's environment"
+    advice = f"Get a Dream Machine API key at {_KEYS_PAGE}, set LUMA_TOKEN to it in this server's environment"
     problems: list[str] = []
     for name in TOKEN_NAMES:
-        text = _bare(given.get(name, ""))
+        text = _unquoted(given.get(name, ""))
         if not text:
             continue
         if _UNEXPANDED.fullmatch(text):
@@ -280,7 +282,7 @@ def _token(given: Mapping[str, str]) -> tuple[str | None, str]:
             return text, f"The token came from {name}. Check that it is a valid Dream Machine API key." + _agents(text)
     if given.get("LUMA_AGENTS_API_KEY"):
         problems.append("LUMA_AGENTS_API_KEY is for the Luma Agents API, another product.")
-    return None, " ".join([*problems, f"{get_one} and restart it."])
+    return None, " ".join([*problems, f"{advice} and restart it."])
 
 
 def _agents(token: str) -> str:

@@ -13,7 +13,8 @@ from mcp import Client
 
 from luma_mcp import __version__
 from luma_mcp.cli.hosts import COMMAND, HOSTS, KEY, PACKAGE
-from luma_mcp.server import DESCRIPTION, TITLE, build_server
+from luma_mcp.composition import build_server
+from luma_mcp.mcp.server import DESCRIPTION, TITLE
 from luma_mcp.settings import Settings
 
 HERE = Path(__file__).parent
@@ -257,7 +258,7 @@ ENTRYPOINT ["{PACKAGE}"]
 """
 
 
-async def offered() -> tuple[list[Json], list[Json]]:
+async def offered_tools() -> tuple[list[Json], list[Json]]:
     """The tools and prompts as a client gets them."""
     async with Client(build_server(Settings.from_environment({}))) as client:
         tools = [
@@ -274,7 +275,7 @@ async def offered() -> tuple[list[Json], list[Json]]:
 
 def files() -> dict[str, str]:
     """Every manifest by its path below this folder."""
-    tools, prompts = anyio.run(offered)
+    tools, prompts = anyio.run(offered_tools)
     skill = (HERE / "skill.md").read_text()
     structured: dict[str, Any] = {
         "registry/server.json": server_json(),

@@ -11,15 +11,15 @@ import pytest
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from mcp import Client
-from postgres import running
-from secrecy import read_report, secrecy
-from support import BASE_URL, TOKEN, Agent, HeldClock, InMemory, fetch
 
-from luma_mcp.emulator.app import Emulator
-from luma_mcp.luma.client import LumaClient
-from luma_mcp.server import build_server, build_studio
+from luma_mcp.backends.dream_machine.client import DreamMachine
+from luma_mcp.composition import build_server, build_services
+from luma_mcp.emulator.dream_machine.app import Emulator
+from luma_mcp.mcp.services import Services
 from luma_mcp.settings import Settings
-from luma_mcp.studio import Studio
+from tests.support.agent import BASE_URL, TOKEN, Agent, HeldClock, InMemory, fetch
+from tests.support.postgres import running
+from tests.support.secrecy import read_report, secrecy
 
 # The machine's speed is no part of what a property says.
 hypothesis_settings.register_profile(
@@ -96,17 +96,17 @@ def settings(output: Path, book: Path) -> Settings:
 
 
 @pytest.fixture
-async def luma(transport: InMemory, clock: HeldClock) -> AsyncIterator[LumaClient]:
-    client = LumaClient(TOKEN, base_url=BASE_URL, transport=transport, sleep=clock.sleep)
+async def luma(transport: InMemory, clock: HeldClock) -> AsyncIterator[DreamMachine]:
+    client = DreamMachine(TOKEN, base_url=BASE_URL, transport=transport, sleep=clock.sleep)
     yield client
     await client.close()
 
 
 @pytest.fixture
-async def studio(settings: Settings, transport: InMemory, clock: HeldClock) -> AsyncIterator[Studio]:
-    made = build_studio(settings, transport, clock, clock.wall)
-    yield made
-    await made.close()
+async def services(settings: Settings, transport: InMemory, clock: HeldClock) -> AsyncIterator[Services]:
+    made = build_services(settings, transport, clock, clock.wall)
+    async with made.running():
+        yield made
 
 
 @pytest.fixture

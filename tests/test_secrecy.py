@@ -5,8 +5,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from secrecy import NEEDLE, files_with_it, read_report
-from support import TOKEN
+
+from tests.support.agent import TOKEN
+from tests.support.secrecy import NEEDLE, files_with_it, read_report
 
 
 def test_the_token_of_the_tests_is_the_one_looked_for() -> None:

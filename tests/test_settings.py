@@ -71,7 +71,7 @@ def test_defaults_need_nothing() -> None:
 def test_the_default_folder_is_the_persons_own_and_never_the_working_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/somebody")
     monkeypatch.delenv("XDG_VIDEOS_DIR", raising=False)
-    folder = Settings.from_environment({}).downloads
+    folder = Settings.from_environment({}).output_folder
 
     assert folder.is_absolute()
     assert folder.name == "dream-machine"
@@ -82,7 +82,7 @@ def test_the_default_folder_is_the_persons_own_and_never_the_working_one(monkeyp
 def test_the_default_book_is_the_persons_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", "/home/somebody/data")
     monkeypatch.setenv("HOME", "/home/somebody")
-    book = Settings.from_environment({}).book
+    book = Settings.from_environment({}).ledger_file
 
     assert book.is_relative_to("/home/somebody")
     assert book.parts[-2:] == ("dream-machine-mcp", "purchases.sqlite3")
@@ -90,7 +90,7 @@ def test_the_default_book_is_the_persons_own(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_folder_may_begin_at_home() -> None:
-    assert Settings.from_environment({"LUMA_OUTPUT_DIR": "~/films"}).downloads == Path.home() / "films"
+    assert Settings.from_environment({"LUMA_OUTPUT_DIR": "~/films"}).output_folder == Path.home() / "films"
 
 
 def test_the_sdks_name_for_the_base_url_is_read_too() -> None:
@@ -152,7 +152,7 @@ def test_the_process_environment_is_read_when_none_is_given(monkeypatch: pytest.
 def test_folders_are_separated_as_in_path(tmp_path: Path) -> None:
     settings = read(LUMA_INPUT_DIRS=os.pathsep.join([str(tmp_path / "a"), "~/pictures", " "]), LUMA_OUTPUT_DIR="/out")
 
-    assert settings.readable == (tmp_path / "a", Path("~/pictures").expanduser(), Path("/out"))
+    assert settings.readable_folders == (tmp_path / "a", Path("~/pictures").expanduser(), Path("/out"))
 
 
 def test_a_folder_that_depends_on_where_the_server_was_started_is_refused() -> None:

@@ -45,8 +45,8 @@ def _serve(options: argparse.Namespace) -> int:
     if not options.http:
         print("dream-machine-mcp cannot start: --host and --port go with --http.", file=sys.stderr)
         return 2
-    from luma_mcp import http  # noqa: PLC0415
-    from luma_mcp.server import build_server  # noqa: PLC0415
+    from luma_mcp.composition import build_server  # noqa: PLC0415
+    from luma_mcp.mcp.transports import http  # noqa: PLC0415
     from luma_mcp.settings import Settings, SettingsError  # noqa: PLC0415
 
     asked = {"LUMA_HTTP_HOST": options.host, "LUMA_HTTP_PORT": options.port}
@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--host", help="the address to listen on (default: LUMA_HTTP_HOST or 127.0.0.1)")
     serve.add_argument("--port", type=int, help="the port, 0 for any (default: LUMA_HTTP_PORT or 8080)")
 
-    doctor = commands.add_parser("doctor", help="check token, reach, credit, folders and the book; costs nothing")
+    doctor = commands.add_parser("doctor", help="check token, reach, credit, folders and the ledger; costs nothing")
     doctor.add_argument("--json", action="store_true", help="for programs")
 
     config = commands.add_parser("config", help="print the configuration for a host, or write it")

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from luma_mcp.emulator.app import Emulator
+from luma_mcp.emulator.dream_machine.app import Emulator
 from luma_mcp.emulator.serving import serving
 
 _CREDIT_USD = 25.0
@@ -156,7 +156,7 @@ class _Demo:
 
             await self._call(
                 client, "wait_for_generation", tell,
-                generation_ids=list(generations.values()), patience_seconds=_PATIENCE_SECONDS,
+                generation_ids=list(generations.values()), timeout_seconds=_PATIENCE_SECONDS,
             )  # fmt: skip
 
     async def _call(self, client: Client, tool: str, tell: Any = None, **arguments: Any) -> dict[str, Any]:

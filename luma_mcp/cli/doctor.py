@@ -17,12 +17,11 @@ from typing import Literal
 import anyio
 
 from luma_mcp import __version__
-from luma_mcp.luma.errors import LumaError
-from luma_mcp.server import build_studio
+from luma_mcp.composition import build_services
+from luma_mcp.domain.errors import LumaError
+from luma_mcp.mcp.services import Services
 from luma_mcp.settings import Settings, SettingsError
-from luma_mcp.studio import Studio
-from luma_mcp.studio.clock import MonotonicClock
-from luma_mcp.studio.inputs import LocalFile
+from luma_mcp.sources.local_files import LocalFile
 
 Verdict = Literal["good", "note", "bad"]
 
@@ -57,31 +56,33 @@ async def examine() -> list[Check]:
         settings = Settings.from_environment()
     except SettingsError as error:
         return [*checks, Check("settings", "bad", str(error))]
-    studio = build_studio(settings, None, MonotonicClock())
+    services = build_services(settings)
     try:
-        async with aclosing(_with(studio, settings)) as looked:
+        async with aclosing(_with(services, settings)) as looked:
             async for check in looked:
                 checks.append(check)  # noqa: PERF401 - each as it comes
     finally:
-        await studio.close()
+        await services.close()
     return checks
 
 
-async def _with(studio: Studio, settings: Settings) -> AsyncGenerator[Check]:
+async def _with(services: Services, settings: Settings) -> AsyncGenerator[Check]:
     if settings.key is None:
         yield Check("token", "bad", settings.token_hint)
     else:
         yield Check("token", "good", settings.token_hint.partition(" Check that")[0])
-        yield await _reach(studio, settings)
-        yield await _tried("credit", lambda: _credit(studio))
+        yield await _reach(services, settings)
+        yield await _tried("credit", lambda: _credit(services))
     yield _output(settings)
     for folder in settings.input_dirs:
-        there = folder.is_dir() and os.access(folder, os.R_OK)
+        is_readable = folder.is_dir() and os.access(folder, os.R_OK)
         yield Check(
-            "input folder", "good" if there else "bad", f"{folder} {'is' if there else 'is not'} a folder to read."
+            "input folder",
+            "good" if is_readable else "bad",
+            f"{folder} {'is' if is_readable else 'is not'} a folder to read.",
         )
-    yield await _uploads(studio, settings)
-    yield await _tried("book of purchases", lambda: _book(studio, settings))
+    yield await _uploads(services, settings)
+    yield await _tried("purchase ledger", lambda: _ledger(services, settings))
     yield _caps(settings)
 
 
@@ -104,12 +105,12 @@ def _is_installed(name: str) -> bool:
     return True
 
 
-async def _reach(studio: Studio, settings: Settings) -> Check:
+async def _reach(services: Services, settings: Settings) -> Check:
     began = time.monotonic()
     try:
-        await studio.luma.ping()
+        await services.backend.ping()
     except LumaError as error:
-        return Check("Luma", "bad", error.in_full)
+        return Check("Luma", "bad", error.full_text)
     milliseconds = (time.monotonic() - began) * 1000
     where = " (an emulator)" if settings.is_emulated else ""
     return Check("Luma", "good", f"{settings.base_url}{where} takes the token and answers in {milliseconds:.0f} ms.")
@@ -119,45 +120,45 @@ async def _tried(name: str, look: Callable[[], Awaitable[Check]]) -> Check:
     try:
         return await look()
     except LumaError as error:
-        return Check(name, "bad", error.in_full)
+        return Check(name, "bad", error.full_text)
 
 
-async def _credit(studio: Studio) -> Check:
-    usd = await studio.luma.get_credit_usd()
+async def _credit(services: Services) -> Check:
+    usd = await services.backend.get_credit_usd()
     verdict: Verdict = "good" if usd >= 1 else "note"
     more = "" if usd >= 1 else " Buy API credits at https://platform.lumalabs.ai; those of the app do not count."
     return Check("credit", verdict, f"${usd:,.2f} is left.{more}")
 
 
 def _output(settings: Settings) -> Check:
-    folder = settings.downloads
-    there = next(one for one in (folder, *folder.parents) if one.exists())
-    if there.is_dir() and os.access(there, os.W_OK):
+    folder = settings.output_folder
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    if existing.is_dir() and os.access(existing, os.W_OK):
         return Check("output folder", "good", f"{folder} can be written.")
     return Check("output folder", "bad", f"{folder} cannot be written. Set LUMA_OUTPUT_DIR to a folder that can.")
 
 
-async def _uploads(studio: Studio, settings: Settings) -> Check:
+async def _uploads(services: Services, settings: Settings) -> Check:
     if settings.upload_url is None:
         return Check("uploads", "note", "LUMA_UPLOAD_URL is not set, so local files cannot be sent to Luma.")
     try:
-        await studio.sources.uploads.where(LocalFile("doctor.png", "png", b""))
+        await services.sources.bucket.location(LocalFile("doctor.png", "png", b""))
     except LumaError as error:
-        return Check("uploads", "bad", error.in_full)
+        return Check("uploads", "bad", error.full_text)
     bucket = settings.upload_url.partition("?")[0]
     return Check(
         "uploads", "good", f"Links into {bucket} can be signed. Whether it takes files shows with the first one."
     )
 
 
-async def _book(studio: Studio, settings: Settings) -> Check:
-    if settings.database is None and not settings.book.exists():
-        return Check("book of purchases", "good", f"{settings.book} will be made with the first purchase.")
-    today = await studio.purchases.spending()
-    where = "The database" if settings.database else str(settings.book)
-    count = "1 purchase" if today.purchases == 1 else f"{today.purchases} purchases"
-    spent = f"${today.spent_usd:.2f} spent and ${today.reserved_usd:.2f} reserved today, in {count}"
-    return Check("book of purchases", "good", f"{where} can be used: {spent}.")
+async def _ledger(services: Services, settings: Settings) -> Check:
+    if settings.database_url is None and not settings.ledger_file.exists():
+        return Check("purchase ledger", "good", f"{settings.ledger_file} will be made with the first purchase.")
+    spending = await services.purchases.spending()
+    where = "The database" if settings.database_url else str(settings.ledger_file)
+    count = "1 purchase" if spending.purchases == 1 else f"{spending.purchases} purchases"
+    spent = f"${spending.spent_usd:.2f} spent and ${spending.reserved_usd:.2f} reserved today, in {count}"
+    return Check("purchase ledger", "good", f"{where} can be used: {spent}.")
 
 
 def _caps(settings: Settings) -> Check:
@@ -165,9 +166,9 @@ def _caps(settings: Settings) -> Check:
         "a call": settings.max_usd_per_call,
         "a day": settings.max_usd_per_day,
     }
-    said = [f"${usd:.2f} for {what}" for what, usd in caps.items() if usd is not None]
-    if said:
-        return Check("caps", "good", f"At most {' and '.join(said)}.")
+    limits = [f"${usd:.2f} for {what}" for what, usd in caps.items() if usd is not None]
+    if limits:
+        return Check("caps", "good", f"At most {' and '.join(limits)}.")
     return Check("caps", "note", "There is no cap. LUMA_MAX_USD_PER_CALL and LUMA_MAX_USD_PER_DAY set one.")
 
 

@@ -5,7 +5,7 @@ import contextlib
 import sys
 from collections.abc import Sequence
 
-from luma_mcp.emulator.app import Emulator
+from luma_mcp.emulator.dream_machine.app import Emulator
 from luma_mcp.emulator.faults import parse
 from luma_mcp.emulator.serving import base_url, listen, run
 

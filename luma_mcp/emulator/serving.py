@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import anyio
 import uvicorn
 
-from luma_mcp.emulator.app import PREFIX, Emulator
+from luma_mcp.emulator.dream_machine.app import PREFIX, Emulator
 
 # Answers in flight may finish; then the server goes.
 _GRACE_SECONDS = 1

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 from mcp import Client
-from support import TOKEN
 
 from luma_mcp.cli import doctor, run
-from luma_mcp.emulator.app import Emulator
+from luma_mcp.composition import build_server
+from luma_mcp.emulator.dream_machine.app import Emulator
 from luma_mcp.emulator.serving import serving
-from luma_mcp.server import build_server
 from luma_mcp.settings import Settings
+from tests.support.agent import TOKEN
 
 pytestmark = pytest.mark.anyio
 
@@ -65,7 +65,7 @@ async def test_the_day_s_purchases_are_counted(monkeypatch: pytest.MonkeyPatch) 
             await client.call_tool("create_video", {"prompt": "a boat"})
         checks = await found()
 
-    assert "can be used: $0.71 spent and $0.00 reserved today, in 1 purchase." in checks["book of purchases"].text
+    assert "can be used: $0.71 spent and $0.00 reserved today, in 1 purchase." in checks["purchase ledger"].text
 
 
 async def test_what_is_wrong_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -74,17 +74,17 @@ async def test_what_is_wrong_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     monkeypatch.setenv("LUMA_TOKEN", TOKEN)
     monkeypatch.setenv("LUMA_INPUT_DIRS", str(tmp_path / "nowhere"))
     monkeypatch.setenv("LUMA_UPLOAD_URL", "s3://bucket?endpoint=http://127.0.0.1:1")
-    monkeypatch.setattr("luma_mcp.studio.uploads.Uploads._open", _refuses)
+    monkeypatch.setattr("luma_mcp.sources.bucket.Bucket._open", _refuses)
     checks = await found()
 
     bad = {name for name, check in checks.items() if check.verdict == "bad"}
-    assert bad == {"Luma", "credit", "output folder", "input folder", "uploads", "book of purchases"}
+    assert bad == {"Luma", "credit", "output folder", "input folder", "uploads", "purchase ledger"}
     assert "cannot be reached" in checks["Luma"].text
     assert "Set LUMA_OUTPUT_DIR" in checks["output folder"].text
 
 
 def _refuses(*_given: object) -> None:
-    from luma_mcp.luma.errors import FileError
+    from luma_mcp.domain.errors import FileError
 
     raise FileError("The bucket cannot be used.")
 

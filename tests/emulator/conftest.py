@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-from support import BASE_URL, TOKEN
 
-from luma_mcp.emulator.app import Emulator
+from luma_mcp.emulator.dream_machine.app import Emulator
+from tests.support.agent import BASE_URL, TOKEN
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from schemathesis import Case, GenerationMode
 from schemathesis.specs.openapi import checks
-from support import TOKEN
 
-from luma_mcp.emulator.app import PREFIX, Emulator
-from luma_mcp.emulator.openapi import PATH
-from luma_mcp.emulator.requests import VideoBody
+from luma_mcp.emulator.dream_machine.app import PREFIX, Emulator
+from luma_mcp.emulator.dream_machine.bodies import VideoBody
+from luma_mcp.emulator.dream_machine.openapi import PATH
+from tests.support.agent import TOKEN
 
 # Luma's server takes "yes" for a boolean, answers 400 to what breaks a rule that no schema states, and says 403 where
 # 401 would be usual to a request without a key.

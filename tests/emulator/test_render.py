@@ -8,10 +8,11 @@ import av
 import httpx
 import pytest
 from PIL import Image, ImageChops, ImageStat
-from support import INTERNET, HeldClock
 
-from luma_mcp.emulator.render import camera, clips, pictures
-from luma_mcp.emulator.vocabulary import CAMERA_MOTIONS, CONCEPTS, IMAGE_SIZES, video_size
+from luma_mcp.emulator.dream_machine.catalogue import CAMERA_MOTIONS, CONCEPTS, IMAGE_SIZES, video_size
+from luma_mcp.emulator.rendering import camera, clips
+from luma_mcp.emulator.rendering import images as pictures
+from tests.support.agent import INTERNET, HeldClock
 
 pytestmark = pytest.mark.anyio
 

@@ -1,0 +1,1 @@
+"""Luma's APIs: one package for each, behind the protocols of `base`."""

@@ -1,0 +1,117 @@
+"""What a backend is: a Luma API that takes requests, and what else it may be able to do.
+
+`Backend` is what every API can do. The other protocols are capabilities that an API may lack.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, cast
+
+from pydantic_core import to_json
+
+from luma_mcp.domain.generation import Generation, Page
+from luma_mcp.domain.requests import Request
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedRequest:
+    """A request as one API takes it. It is encoded once, then shown, stored, compared and sent.
+
+    Args:
+        request: the request itself.
+        path: where it is POSTed, below the base URL.
+        body: the JSON object; only what was asked for, nothing filled in.
+    """
+
+    request: Request
+    path: str
+    body: dict[str, Any]
+
+    def with_links(self, links: Mapping[str, str]) -> "EncodedRequest":
+        """The same with URLs replaced by others, for local files whose signed links are known only before sending."""
+        return replace(self, body=_replaced(self.body, links))
+
+    def __str__(self) -> str:
+        return f"POST {self.path} {to_json(self.body).decode()}"
+
+
+def _replaced(value: Any, links: Mapping[str, str]) -> Any:
+    if isinstance(value, dict):
+        return {name: _replaced(item, links) for name, item in cast("dict[str, Any]", value).items()}
+    if isinstance(value, list):
+        return [_replaced(item, links) for item in cast("list[Any]", value)]
+    return links.get(value, value) if isinstance(value, str) else value
+
+
+class Backend(Protocol):
+    """A Luma API. Every method raises `LumaError`s and nothing else."""
+
+    @property
+    def base_url(self) -> str:
+        """Where the API is."""
+        ...
+
+    def encode(self, request: Request) -> EncodedRequest:
+        """The request as this API takes it. Raises: InvalidRequestError."""
+        ...
+
+    async def submit(self, encoded: EncodedRequest) -> Generation:
+        """Buy: send the request once.
+
+        Raises:
+            AmbiguousPurchaseError: it may have been bought.
+            LumaError: it was not bought.
+        """
+        ...
+
+    async def get_generation(self, generation_id: str) -> Generation:
+        """Raises: NotFoundError."""
+        ...
+
+    async def ping(self) -> None:
+        """Return if the API answers and accepts the token."""
+        ...
+
+    async def close(self) -> None:
+        """Close the connections. A later call opens new ones."""
+        ...
+
+
+class Listing(Protocol):
+    """A backend that lists the account's generations."""
+
+    async def list_generations(self, *, limit: int = 20, offset: int = 0) -> Page:
+        """Part of the list, newest first."""
+        ...
+
+
+class Balance(Protocol):
+    """A backend that tells the account's credit."""
+
+    async def get_credit_usd(self) -> float:
+        """The credit that is left, in dollars."""
+        ...
+
+
+class Deletion(Protocol):
+    """A backend that deletes generations."""
+
+    async def delete_generation(self, generation_id: str) -> None:
+        """Raises: NotFoundError."""
+        ...
+
+
+class CameraWords(Protocol):
+    """A backend that lists the words that its models know for the camera."""
+
+    async def list_concepts(self) -> tuple[str, ...]:
+        """The values of `VideoRequest.concepts`."""
+        ...
+
+    async def list_camera_motions(self) -> tuple[str, ...]:
+        """Words for a prompt."""
+        ...
+
+
+class FullBackend(Backend, Listing, Balance, Deletion, CameraWords, Protocol):
+    """A backend with every capability."""

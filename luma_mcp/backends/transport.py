@@ -1,0 +1,242 @@
+"""HTTP to Luma: exchanges with a deadline and a size limit, reads that are repeated, purchases that are sent once."""
+
+import random
+import ssl
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import anyio
+
+from luma_mcp import __version__
+from luma_mcp.domain.errors import (
+    AmbiguousPurchaseError,
+    AuthenticationError,
+    LumaError,
+    NoAnswerError,
+    NotFoundError,
+    RateLimitError,
+    ServerError,
+    UnexpectedResponseError,
+    UnreachableError,
+)
+
+if TYPE_CHECKING:
+    import httpcore
+    import httpx
+
+Sleep = Callable[[float], Awaitable[None]]
+ErrorOf = Callable[[int, bytes, Mapping[str, str], float], LumaError]
+
+_ATTEMPTS = 3
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 8.0
+# A read may wait as long as Luma's Retry-After asks, up to this.
+_LONGEST_RETRY_AFTER_SECONDS = 60.0
+_CONNECT_SECONDS, _ANSWER_SECONDS = 10.0, 60.0
+_MAX_ANSWER_BYTES = 4 * 1024 * 1024
+_LARGE_READ_BYTES = 256 * 1024
+_SUCCESSES = frozenset({200, 201, 204})
+HINT_CA: Final = (
+    "A company's proxy may sign in its place: set SSL_CERT_FILE to a file with that company's CA, "
+    "or have the system trust it."
+)
+_HINT_AMBIGUOUS = "It may have been bought, so it must not be sent again before it was looked for."
+
+
+def open_http(
+    transport: "httpx.AsyncBaseTransport | None" = None, *, by_proxy: bool = True, large_reads: bool = False
+) -> "httpx.AsyncClient":
+    """An HTTP client without credentials that trusts what the operating system trusts.
+
+    Args:
+        transport: carries the bytes; the network unless a test gives another.
+        by_proxy: whether to use the proxy that the environment names.
+        large_reads: read more bytes at a time, for downloads.
+    """
+    import httpx  # noqa: PLC0415 - costs 50 ms, which the start of the process shall not pay
+    import truststore  # noqa: PLC0415
+
+    client = httpx.AsyncClient(
+        transport=transport,
+        trust_env=by_proxy,
+        verify=truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
+        timeout=httpx.Timeout(_ANSWER_SECONDS, connect=_CONNECT_SECONDS),
+        # Nothing compressed: a small answer could unpack to a very large one.
+        headers={"Accept-Encoding": "identity", "User-Agent": f"dream-machine-mcp/{__version__}"},
+    )
+    if large_reads:
+        _read_more_at_a_time(client)
+    return client
+
+
+def _read_more_at_a_time(client: "httpx.AsyncClient") -> None:
+    """Let this client read 256 KB at a time.
+
+    httpcore reads 64 KB at a time, and each piece costs the same whatever its size: a download takes twice as long.
+    The size is a class attribute (httpcore 1.0.9, `AsyncHTTP11Connection.READ_NUM_BYTES`), and httpx passes no option
+    on (encode/httpx 0.28.1). The network backend of this client's own pools is replaced, so no other client of the
+    process is changed.
+    """
+    inner: Any = client
+    for transport in (inner._transport, *inner._mounts.values()):  # noqa: SLF001 - see above
+        pool = getattr(transport, "_pool", None)
+        if pool is not None:
+            pool._network_backend = _LargeReadBackend(pool._network_backend)  # noqa: SLF001
+
+
+class _LargeReadBackend:
+    """httpcore's network backend, whose streams read more at a time."""
+
+    def __init__(self, inner: "httpcore.AsyncNetworkBackend") -> None:
+        self._inner = inner
+
+    async def connect_tcp(self, *arguments: Any, **named: Any) -> "_LargeReadStream":
+        return _LargeReadStream(await self._inner.connect_tcp(*arguments, **named))
+
+
+class _LargeReadStream:
+    """A network stream that ignores the size it is asked for."""
+
+    def __init__(self, inner: "httpcore.AsyncNetworkStream") -> None:
+        self._inner = inner
+
+    async def read(self, _max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - httpcore's name
+        return await self._inner.read(_LARGE_READ_BYTES, timeout=timeout)
+
+    async def start_tls(self, *arguments: Any, **named: Any) -> "_LargeReadStream":
+        return _LargeReadStream(await self._inner.start_tls(*arguments, **named))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+def is_certificate_error(error: BaseException | None) -> bool:
+    """Whether it failed because this machine does not trust the other side's certificate."""
+    while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
+class Transport:
+    """Speaks HTTP to one API with one token. It touches no network before the first call.
+
+    Args:
+        token: the API key; None if there is none, and then every call raises AuthenticationError.
+        token_hint: what to tell a person whose token is missing or refused.
+        base_url: where the API is. The token is sent there and nowhere else.
+        error_of: what an answer that is not a success means.
+        transport: carries the bytes; a test gives its own.
+        sleep: waits between attempts; a test gives its own.
+    """
+
+    def __init__(
+        self,
+        token: str | None,
+        *,
+        token_hint: str,
+        base_url: str,
+        error_of: ErrorOf,
+        transport: "httpx.AsyncBaseTransport | None",
+        sleep: Sleep,
+    ) -> None:
+        self.base_url = base_url.rstrip("/")
+        self._token = token
+        self._token_hint = token_hint
+        self._error_of = error_of
+        self._transport = transport
+        self._sleep = sleep
+        self._http: httpx.AsyncClient | None = None
+
+    async def close(self) -> None:
+        """Close the connections. A later call opens new ones."""
+        http, self._http = self._http, None
+        if http is not None:
+            await http.aclose()
+
+    async def purchase(self, path: str, body: dict[str, Any]) -> bytes:
+        """POST once.
+
+        Raises:
+            AmbiguousPurchaseError: it may have been carried out.
+            LumaError: it was not carried out.
+        """
+        try:
+            return await self._exchange("POST", path, json=body)
+        except (NoAnswerError, ServerError, UnexpectedResponseError) as error:
+            raise ambiguous(error) from error
+
+    async def read(self, method: str, path: str, query: dict[str, int] | None = None) -> bytes:
+        """GET or DELETE, repeated after an error that may pass. A DELETE that was carried out already is a success."""
+        attempt = 1
+        while True:
+            try:
+                return await self._exchange(method, path, query=query)
+            except (UnreachableError, ServerError, RateLimitError) as error:
+                retry_after = getattr(error, "retry_after", None)
+                if attempt == _ATTEMPTS or (retry_after is not None and retry_after > _LONGEST_RETRY_AFTER_SECONDS):
+                    raise
+                pause = min(_FIRST_PAUSE_SECONDS * 2 ** (attempt - 1), _LONGEST_PAUSE_SECONDS)
+                jitter = random.uniform(0.5, 1)  # noqa: S311 - no secret
+                await self._sleep(retry_after if retry_after is not None else pause * jitter)
+            except NotFoundError:
+                if method == "DELETE" and attempt > 1:
+                    return b""
+                raise
+            attempt += 1
+
+    async def _exchange(
+        self, method: str, path: str, *, query: dict[str, int] | None = None, json: dict[str, Any] | None = None
+    ) -> bytes:
+        """One request and the body of its answer. The whole exchange has a deadline, for httpx counts per byte."""
+        if self._token is None:
+            raise AuthenticationError("No Luma token is set.", self._token_hint)
+        import httpx  # noqa: PLC0415 - see open_http
+
+        if self._http is None:
+            self._http = open_http(self._transport)
+        headers = {"Authorization": f"Bearer {self._token}"}
+        url = self.base_url + path
+        try:
+            with anyio.fail_after(_CONNECT_SECONDS + _ANSWER_SECONDS):
+                async with self._http.stream(method, url, headers=headers, params=query, json=json) as answer:
+                    data = await _limited(answer)
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError) as error:
+            raise self._unreachable(error) from error
+        except (httpx.TransportError, TimeoutError) as error:
+            raise NoAnswerError(
+                f"Luma did not answer at {self.base_url} ({type(error).__name__}).", "Call again in a moment."
+            ) from error
+        except (httpx.InvalidURL, httpx.DecodingError) as error:
+            raise UnexpectedResponseError(f"Luma's answer cannot be read ({type(error).__name__}).") from error
+        if answer.status_code in _SUCCESSES:
+            return data
+        error = self._error_of(answer.status_code, data, answer.headers, time.time())
+        if isinstance(error, AuthenticationError):
+            raise AuthenticationError(str(error), self._token_hint)
+        raise error
+
+    def _unreachable(self, error: Exception) -> UnreachableError:
+        if is_certificate_error(error):
+            return UnreachableError(
+                f"The certificate of {self.base_url} is not trusted here.", f"Nothing was sent. {HINT_CA}"
+            )
+        return UnreachableError(
+            f"Luma cannot be reached at {self.base_url} ({type(error).__name__}).",
+            "Nothing was sent. Check the network, the proxy settings and LUMA_BASE_URL, then call again.",
+        )
+
+
+def ambiguous(error: LumaError) -> AmbiguousPurchaseError:
+    """The error of a purchase that was sent, and whose answer is lost or cannot be read."""
+    return AmbiguousPurchaseError(f"{error} What became of the purchase is not known.", _HINT_AMBIGUOUS)
+
+
+async def _limited(answer: "httpx.Response") -> bytes:
+    data = bytearray()
+    async with aclosing(cast("AsyncGenerator[bytes]", answer.aiter_bytes())) as blocks:
+        async for block in blocks:
+            data += block
+            if len(data) > _MAX_ANSWER_BYTES:
+                raise UnexpectedResponseError(f"Luma answered more than {_MAX_ANSWER_BYTES // 1024 // 1024} MB.")
+    return bytes(data)

@@ -1,0 +1,29 @@
+"""Addresses that settings may hold: what may carry a secret, and what names a bucket."""
+
+from urllib.parse import SplitResult, parse_qsl, urlsplit
+
+# The names that this machine has for itself.
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+BUCKET_SCHEMES = ("s3", "gs", "az")
+BUCKET_OPTIONS = ("endpoint", "region", "account")
+
+
+def is_https_or_loopback(url: SplitResult) -> bool:
+    """Whether nobody on the way can read what is sent there: the URL is https, or it stays on this machine."""
+    return url.scheme == "https" or (url.scheme == "http" and url.hostname in LOOPBACK)
+
+
+def check_bucket_address(url: str) -> None:
+    """Raises: ValueError, if it is not the address of a bucket."""
+    parts = urlsplit(url)
+    if parts.scheme not in BUCKET_SCHEMES or not parts.netloc:
+        raise ValueError("it must be a bucket: s3://bucket/folder, gs://bucket/folder or az://container/folder")
+    if parts.username or parts.password or parts.fragment:
+        raise ValueError("it must hold no credentials; they are set as for the bucket's own tools")
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    if not set(options) <= set(BUCKET_OPTIONS):
+        raise ValueError("its options may be ?endpoint=..., ?region=... and ?account=...")
+    endpoint = urlsplit(options.get("endpoint", "https://default"))
+    if not is_https_or_loopback(endpoint):
+        raise ValueError("its endpoint must begin with https:// (http:// only on loopback)")

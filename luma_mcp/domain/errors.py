@@ -1,0 +1,92 @@
+"""Everything that can go wrong between us and Luma.
+
+::
+
+    LumaError
+      UnreachableError          no answer: DNS, TLS, refused, a time-out before anything was sent
+        NoAnswerError              it was sent, and no answer came
+      InvalidRequestError       Luma would refuse, or has refused, what was asked (400, 422)
+        InsufficientCreditsError   the account cannot pay for it (400 with that detail)
+      AuthenticationError       no usable token, or Luma refused it (401, 403)
+      NotFoundError             no generation has that id (404)
+      RateLimitError            too many requests (429)
+      ServerError               Luma failed on a read (5xx), and went on failing
+      UnexpectedResponseError   a success that cannot be read
+      AmbiguousPurchaseError    a purchase was sent and its outcome is not known
+      BudgetError               a cap forbids it
+      LedgerError               the purchase ledger cannot be used, so nothing is bought
+      FileError                 a file cannot be fetched, read or saved
+
+`str()` says what happened and `hint` says what the caller can do. Both are safe to show: they hold no token, and text
+that comes from Luma or another server is cut and cleaned first (`text.cleaned`).
+"""
+
+
+class LumaError(Exception):
+    """The base class. `hint` is a sentence, or empty if there is nothing to add."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+    @property
+    def full_text(self) -> str:
+        """What happened and what to do, in one line."""
+        return f"{self} {self.hint}".strip()
+
+
+class UnreachableError(LumaError):
+    """Luma was not reached. Unless it is a NoAnswerError nothing was sent, and it is safe to try again."""
+
+
+class NoAnswerError(UnreachableError):
+    """It was sent and may have been carried out. A read is repeated; a purchase becomes an AmbiguousPurchaseError."""
+
+
+class InvalidRequestError(LumaError):
+    """The request itself is at fault; sending it again as it is cannot help."""
+
+
+class InsufficientCreditsError(InvalidRequestError):
+    """The account cannot pay."""
+
+
+class AuthenticationError(LumaError):
+    """The token is missing, malformed or refused."""
+
+
+class NotFoundError(LumaError):
+    """No generation has that id, or it was deleted."""
+
+
+class RateLimitError(LumaError):
+    """Luma wants to be asked less often. Nothing was bought."""
+
+    def __init__(self, message: str, hint: str = "", retry_after: float | None = None) -> None:
+        super().__init__(message, hint)
+        self.retry_after = retry_after
+        """Seconds that Luma asks to wait; None where it does not say."""
+
+
+class ServerError(LumaError):
+    """Luma failed at answering a read."""
+
+
+class UnexpectedResponseError(LumaError):
+    """Luma, or something on the way to it, answered what makes no sense here."""
+
+
+class AmbiguousPurchaseError(LumaError):
+    """It may have been bought, so it must not be sent again before it was looked for."""
+
+
+class BudgetError(LumaError):
+    """A cap that the person set forbids it. Nothing was sent."""
+
+
+class LedgerError(LumaError):
+    """The purchase ledger cannot be read or written. Without it nothing is bought."""
+
+
+class FileError(LumaError):
+    """A file cannot be fetched, read or written."""

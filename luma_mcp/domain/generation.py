@@ -1,0 +1,77 @@
+"""A generation: one piece of work at Luma, as far as Luma describes it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+FINAL_STATES = frozenset({"completed", "failed"})
+
+OutputKind = Literal["video", "image", "preview"]
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A file that a generation made. For a video, `image` is its thumbnail; a `preview` is a clip of a running one."""
+
+    kind: OutputKind
+    url: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generation:
+    """One piece of work at Luma. Only the id is certain; what Luma did not say is None or empty.
+
+    Args:
+        id: Luma's id.
+        state: `queued`, `dreaming`, `completed` or `failed`; other words are kept as Luma says them.
+        kind: the operation: `video`, `image`, `modify_video`, `reframe_video`, `reframe_image`, `upscale_video` or
+            `add_audio`.
+        failure_reason: Luma's own words.
+        created_at: when Luma accepted the request.
+        outputs: links to what was made.
+        model: the model's name; for images it may differ from the name in the request.
+        request: the request, as Luma echoes it.
+    """
+
+    id: str
+    state: str = "unknown"
+    kind: str = "video"
+    failure_reason: str | None = None
+    created_at: datetime | None = None
+    outputs: tuple[Output, ...] = ()
+    model: str | None = None
+    request: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    @property
+    def is_final(self) -> bool:
+        """Whether its state can change no more. An unknown state is not final."""
+        return self.state in FINAL_STATES
+
+    @property
+    def makes_image(self) -> bool:
+        """Whether it makes an image, not a video."""
+        return self.kind in ("image", "reframe_image")
+
+    @property
+    def main_output(self) -> OutputKind:
+        """The kind of output that was asked for."""
+        return "image" if self.makes_image else "video"
+
+    @property
+    def prompt(self) -> str | None:
+        """The prompt, as Luma echoes it."""
+        prompt = self.request.get("prompt")
+        return prompt if isinstance(prompt, str) else None
+
+    def url(self, kind: OutputKind) -> str | None:
+        """The link to an output; None if there is none."""
+        return next((output.url for output in self.outputs if output.kind == kind), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Part of a list of generations, newest first."""
+
+    generations: tuple[Generation, ...]
+    has_more: bool

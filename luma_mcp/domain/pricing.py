@@ -1,0 +1,174 @@
+"""What a request costs in US dollars, computed from the catalogue.
+
+Luma's API answers no price. Where Luma publishes none, the price is an upper estimate and is marked `assumed`; caps
+count an assumed price like any other.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal, TypedDict, assert_never
+
+from luma_mcp.domain.catalogue import (
+    AUDIO_USD,
+    CANVASES,
+    DEFAULT_DURATION,
+    DEFAULT_RATIO,
+    DEFAULT_RESOLUTION,
+    DEFAULT_VIDEO_MODEL,
+    FRAMES_PER_SECOND,
+    HEIGHTS,
+    IMAGE_MODELS,
+    LONGEST_DURATION_SECONDS,
+    SIZES_AT_720P,
+    VIDEO_MODELS,
+    ImageModelName,
+    VideoModelName,
+)
+from luma_mcp.domain.generation import Generation
+from luma_mcp.domain.requests import (
+    AddAudioRequest,
+    ImageRequest,
+    ModifyVideoRequest,
+    ReframeImageRequest,
+    ReframeVideoRequest,
+    Request,
+    UpscaleRequest,
+    VideoRequest,
+)
+
+Basis = Literal["published", "assumed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """An amount in US dollars, and whether Luma publishes it or it is an upper estimate."""
+
+    usd: float
+    basis: Basis
+
+    def __str__(self) -> str:
+        return f"${self.usd:.3f}" if self.usd < 0.1 else f"${self.usd:.2f}"
+
+
+@dataclass(frozen=True, slots=True)
+class Footage:
+    """The size in pixels and the length in seconds of a clip."""
+
+    width: int
+    height: int
+    seconds: float
+
+    @property
+    def megapixels(self) -> float:
+        """Millions of pixels in all frames together."""
+        return self.width * self.height * FRAMES_PER_SECOND * self.seconds / 1e6
+
+
+class VideoForm(TypedDict):
+    """What a clip is made with, apart from what it shows."""
+
+    model: VideoModelName
+    aspect_ratio: Any
+    resolution: Any
+    duration: Any
+
+
+def footage(aspect_ratio: str, resolution: str, duration: str) -> Footage:
+    """The footage of a clip of that form. An unknown word counts as the largest form that is sold."""
+    width, height = SIZES_AT_720P.get(aspect_ratio, SIZES_AT_720P[DEFAULT_RATIO])
+    scale = HEIGHTS.get(resolution, max(HEIGHTS.values())) / 720
+    seconds = duration.removesuffix("s")
+    return Footage(
+        round(width * scale), round(height * scale), float(seconds) if seconds.isdecimal() else LONGEST_DURATION_SECONDS
+    )
+
+
+def footage_of(generation: Generation) -> Footage | None:
+    """The footage of an earlier clip, by the request that Luma echoes; None if the echo does not tell it."""
+    form = [generation.request.get(field) for field in ("aspect_ratio", "resolution", "duration")]
+    if not all(isinstance(word, str) for word in form):
+        return None
+    return footage(*(str(word) for word in form))
+
+
+def form_of(clip: Generation) -> VideoForm:
+    """The form of an earlier clip, for a new clip that shall be like it."""
+    return VideoForm(
+        # A model that is no longer sold gives way to the default.
+        model=_sold(clip.model) or _sold(clip.request.get("model")) or DEFAULT_VIDEO_MODEL,
+        aspect_ratio=clip.request.get("aspect_ratio"),
+        resolution=clip.request.get("resolution"),
+        duration=clip.request.get("duration"),
+    )
+
+
+def _sold(name: object) -> VideoModelName | None:
+    return name if name in VIDEO_MODELS else None
+
+
+def price_of(request: Request, source: Footage | None = None) -> Price:
+    """What a request costs.
+
+    Args:
+        request: what would be sent.
+        source: the footage of the clip that it works on, where that is known.
+    """
+    match request:
+        case VideoRequest():
+            made = footage(
+                request.aspect_ratio or DEFAULT_RATIO,
+                request.resolution or DEFAULT_RESOLUTION,
+                request.duration or DEFAULT_DURATION,
+            )
+            return _price(made.megapixels * VIDEO_MODELS[request.model].usd_per_megapixel, "published")
+        case ImageRequest() | ReframeImageRequest():
+            return _image_price(request.model, request.aspect_ratio or DEFAULT_RATIO)
+        case ReframeVideoRequest():
+            model = VIDEO_MODELS[request.model]
+            size = footage(request.aspect_ratio, DEFAULT_RESOLUTION, DEFAULT_DURATION)
+            seconds = source.seconds if source else model.longest_reframe_seconds
+            made = Footage(size.width, size.height, seconds)
+            return _price(made.megapixels * model.usd_per_megapixel, "published" if source else "assumed")
+        case ModifyVideoRequest():
+            model = VIDEO_MODELS[request.model]
+            made = source or Footage(1920, 1080, model.longest_modify_seconds)
+            return _price(made.megapixels * model.modify_usd_per_megapixel, "published" if source else "assumed")
+        case UpscaleRequest():
+            seconds = source.seconds if source else LONGEST_DURATION_SECONDS
+            made = Footage(*_upscaled_size(source, request.resolution), seconds)
+            return _price(made.megapixels * VIDEO_MODELS["ray-2"].usd_per_megapixel, "assumed")
+        case AddAudioRequest():
+            return Price(AUDIO_USD, "assumed")
+        case _ as unreachable:
+            assert_never(unreachable)
+
+
+def price_of_generation(generation: Generation) -> Price | None:
+    """What an earlier generation cost, by the request that Luma echoes; None if the echo does not tell it.
+
+    A failed generation costs nothing, for Luma refunds it.
+    """
+    request = generation.request
+    if generation.state == "failed":
+        return Price(0, "published")
+    if generation.makes_image and request.get("model") in IMAGE_MODELS:
+        return _image_price(request["model"], str(request.get("aspect_ratio")))
+    made = footage_of(generation)
+    if generation.kind == "video" and made is not None and request.get("model") in VIDEO_MODELS:
+        return _price(made.megapixels * VIDEO_MODELS[request["model"]].usd_per_megapixel, "published")
+    return None
+
+
+def _upscaled_size(source: Footage | None, resolution: str | None) -> tuple[int, int]:
+    """The size after upscaling. It is priced like a new clip of that size; an unknown ratio counts as 16:9."""
+    height = HEIGHTS.get(resolution or "4k", HEIGHTS["4k"])
+    ratio = max(source.width / source.height, source.height / source.width) if source else 16 / 9
+    return round(height * ratio), height
+
+
+def _price(usd: float, basis: Basis) -> Price:
+    return Price(round(usd, 2), basis)
+
+
+def _image_price(model: ImageModelName, aspect_ratio: str) -> Price:
+    width, height = CANVASES.get(aspect_ratio, CANVASES[DEFAULT_RATIO])
+    return Price(round(width * height / 1e6 * IMAGE_MODELS[model].usd_per_megapixel, 4), "published")

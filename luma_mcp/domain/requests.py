@@ -1,0 +1,160 @@
+"""What can be asked of Luma: a frozen dataclass for each operation.
+
+Every request has a `kind`, which is the operation's name, and a `callback_url`, to which Luma posts each change of
+state. None leaves a choice to Luma. A media file is named by an https URL; a clip to extend is named by its id.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, get_args
+
+from luma_mcp.domain.catalogue import AspectRatio, ImageFormat, ImageModelName, ModifyMode, VideoModelName
+
+
+@dataclass(frozen=True, slots=True)
+class ImageKeyframe:
+    """An image that a clip begins or ends with."""
+
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationKeyframe:
+    """An earlier clip that a clip continues, or leads up to."""
+
+    id: str
+
+
+Keyframe = ImageKeyframe | GenerationKeyframe
+
+
+@dataclass(frozen=True, slots=True)
+class ImageReference:
+    """An image to imitate. The weight is 0 to 1."""
+
+    url: str
+    weight: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where a source lies in the new canvas, in fractions of it: 0.5 is the middle, 1 the right or lower end."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoRequest:
+    """A new video: from a prompt, from images, or from earlier clips."""
+
+    kind: ClassVar[str] = "video"
+
+    model: VideoModelName
+    prompt: str | None = None
+    aspect_ratio: AspectRatio | None = None
+    resolution: str | None = None
+    duration: str | None = None
+    loop: bool = False
+    start: Keyframe | None = None
+    end: Keyframe | None = None
+    concepts: tuple[str, ...] = ()
+    callback_url: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageRequest:
+    """A new image: from a prompt, from references, or by changing an image."""
+
+    kind: ClassVar[str] = "image"
+
+    model: ImageModelName
+    prompt: str | None = None
+    aspect_ratio: AspectRatio | None = None
+    format: ImageFormat | None = None
+    image_references: tuple[ImageReference, ...] = ()
+    style_references: tuple[ImageReference, ...] = ()
+    character_images: tuple[str, ...] = ()
+    modify_image: ImageReference | None = None
+    callback_url: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReframeVideoRequest:
+    """A clip in another ratio. Without a placement Luma centres the source."""
+
+    kind: ClassVar[str] = "reframe_video"
+
+    model: VideoModelName
+    media: str
+    aspect_ratio: AspectRatio
+    prompt: str | None = None
+    first_frame: str | None = None
+    placement: Placement | None = None
+    callback_url: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReframeImageRequest:
+    """An image in another ratio. Without a placement Luma centres the source."""
+
+    kind: ClassVar[str] = "reframe_image"
+
+    model: ImageModelName
+    media: str
+    aspect_ratio: AspectRatio
+    prompt: str | None = None
+    format: ImageFormat | None = None
+    placement: Placement | None = None
+    callback_url: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModifyVideoRequest:
+    """A clip painted anew, with its motion kept."""
+
+    kind: ClassVar[str] = "modify_video"
+
+    model: VideoModelName
+    media: str
+    mode: ModifyMode
+    prompt: str | None = None
+    first_frame: str | None = None
+    callback_url: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpscaleRequest:
+    """A larger copy of a clip that Luma made."""
+
+    kind: ClassVar[str] = "upscale_video"
+
+    generation_id: str
+    resolution: str | None = None
+    callback_url: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AddAudioRequest:
+    """A copy with sound of a clip that Luma made."""
+
+    kind: ClassVar[str] = "add_audio"
+
+    generation_id: str
+    prompt: str | None = None
+    negative_prompt: str | None = None
+    callback_url: str | None = None
+
+
+Request = (
+    VideoRequest
+    | ImageRequest
+    | ReframeVideoRequest
+    | ReframeImageRequest
+    | ModifyVideoRequest
+    | UpscaleRequest
+    | AddAudioRequest
+)
+KINDS: tuple[str, ...] = tuple(request.kind for request in get_args(Request))
+"""The name of every operation."""

@@ -1,0 +1,62 @@
+"""The sidecar: a JSON file beside each saved file that says what it shows, how it was made and from what.
+
+A year later the file still exists, and Luma's list may not. A sidecar holds no signed link and nothing that opens the
+account.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from luma_mcp import __version__
+from luma_mcp.domain.generation import Generation
+from luma_mcp.domain.pricing import price_of_generation
+from luma_mcp.domain.signed_urls import without_signatures
+from luma_mcp.domain.text import cleaned
+
+ENDING = ".json"
+_MAX_PROMPT_LENGTH = 5000
+_MAX_SIDECAR_BYTES = 1024**2
+# Fields with a place of their own, and the callback, which may hold a secret.
+_NOT_SETTINGS = frozenset({"prompt", "model", "generation_type", "type", "callback_url"})
+
+
+def render(
+    generation: Generation, asset: str, *, made_from: Sequence[str], file: Mapping[str, Any], joined: Sequence[str] = ()
+) -> str:
+    """The text of a sidecar. `joined` are the clips of a joined file, in their order."""
+    price = price_of_generation(generation)
+    fields: dict[str, Any] = {
+        "generation_id": generation.id,
+        "asset": asset,
+        "kind": cleaned(generation.kind, 40),
+        "model": cleaned(generation.model, 60) if generation.model else None,
+        "prompt": cleaned(generation.prompt, _MAX_PROMPT_LENGTH) if generation.prompt is not None else None,
+        "settings": _settings(generation.request),
+        "made_from": list(made_from),
+        "joined": list(joined),
+        "created_at": generation.created_at.isoformat() if generation.created_at else None,
+        "price_usd": price.usd if price else None,
+        "file": dict(file),
+        "saved_by": f"dream-machine-mcp {__version__}",
+    }
+    present = {name: value for name, value in fields.items() if value not in (None, [], {})}
+    return json.dumps(present, indent=2, ensure_ascii=False) + "\n"
+
+
+def read(file: Path) -> dict[str, Any]:
+    """The content of a file's sidecar; empty if it has none."""
+    path = file.with_name(file.name + ENDING)
+    try:
+        if path.stat().st_size > _MAX_SIDECAR_BYTES:
+            return {}
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return cast("dict[str, Any]", content) if isinstance(content, dict) else {}
+
+
+def _settings(request: Mapping[str, Any]) -> dict[str, Any]:
+    settings = {name: value for name, value in request.items() if value is not None and name not in _NOT_SETTINGS}
+    return without_signatures(settings)

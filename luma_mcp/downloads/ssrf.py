@@ -1,0 +1,101 @@
+"""The SSRF guard: which addresses a file may be fetched from.
+
+A link comes from an API's answer, so it is not trusted. It must be https and lead to public addresses only; every
+redirect is checked again. The connection goes to the address that was checked, so that the name cannot change its
+meaning between the check and the use. The one exception is the API's own address, which may be the emulator's.
+
+Behind a proxy, the proxy finds the address, often of names that this network cannot resolve. A name that this network
+can resolve must be public there too.
+"""
+
+import ipaddress
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import anyio
+
+from luma_mcp.domain.errors import FileError
+from luma_mcp.domain.text import cleaned
+
+Resolve = Callable[[str, int], Awaitable[list[str]]]
+
+# Addresses that reach inside a cloud though they look public.
+_METADATA = frozenset({"168.63.129.16", "100.100.100.200"})
+_NAT64 = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
+_REFUSED = "The link comes from Luma's answer; nothing was fetched from it."
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """A link that may be fetched.
+
+    No addresses means that the name is not pinned to one: it is the API's own host, or a proxy finds it.
+    """
+
+    url: str
+    host: str
+    addresses: tuple[str, ...] = ()
+
+
+async def resolve(host: str, port: int) -> list[str]:
+    """The addresses of a name, by the operating system. Raises: OSError."""
+    found = await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+def goes_by_proxy(url: str) -> bool:
+    """Whether this machine's settings send requests for a URL through a proxy."""
+    from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415 - costs 20 ms, and only downloads need it
+
+    parts = urlsplit(url)
+    proxies = getproxies()
+    return bool(proxies.get(parts.scheme) or proxies.get("all")) and not proxy_bypass(parts.hostname or "")
+
+
+async def check(url: str, *, api_url: str, resolve_host: Resolve = resolve, by_proxy: bool = False) -> Destination:
+    """The destination that a link leads to.
+
+    Args:
+        url: the link.
+        api_url: the API's base URL.
+        resolve_host: how names become addresses.
+        by_proxy: whether a proxy will open the connection.
+
+    Raises:
+        FileError: it is not https, holds a password, names no host, or leads to an address that is not public.
+    """
+    try:
+        parts = urlsplit(url)
+        host, port = (parts.hostname or "").rstrip("."), parts.port or 443
+    except ValueError:
+        raise FileError("The link is not a URL.", _REFUSED) from None
+    api = urlsplit(api_url)
+    if (parts.scheme, parts.netloc) == (api.scheme, api.netloc):
+        return Destination(url, host)
+    if parts.scheme != "https" or not host or parts.username is not None or parts.password is not None:
+        # The host alone is shown: the rest may hold a password or a signature.
+        raise FileError(f"The link to {cleaned(host or 'nowhere', 80)} is not a plain https URL.", _REFUSED)
+    try:
+        addresses = await resolve_host(host, port)
+    except (OSError, UnicodeError) as error:
+        if by_proxy and "." in host:
+            return Destination(url, host)
+        raise FileError(f"The host {cleaned(host, 80)} of the link cannot be found.", "Check the network.") from error
+    if not addresses or not all(is_public(address) for address in addresses):
+        raise FileError(f"The link leads to {cleaned(host, 80)}, which is not a public address.", _REFUSED)
+    return Destination(url, host, () if by_proxy else tuple(addresses))
+
+
+def is_public(address: str) -> bool:
+    """Whether an address is public, also if it is embedded in another address."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address):
+        if any(ip in network for network in _NAT64) or int(ip) >> 32 == 0:
+            return False
+        inner = (ip.ipv4_mapped, ip.sixtofour, ip.teredo[1] if ip.teredo else None)
+        for embedded in inner:
+            if embedded is not None:
+                return is_public(str(embedded))
+    return ip.is_global and not ip.is_multicast and str(ip) not in _METADATA

@@ -1,0 +1,353 @@
+"""The Dream Machine itself: takes requests, keeps generations, settles them, bills for them. Knows nothing of HTTP."""
+
+import re
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import anyio
+
+from luma_mcp.emulator import lifecycle as lives
+from luma_mcp.emulator.dream_machine.billing import (
+    AUDIO_USD_PER_SECOND,
+    DREAM_RATES,
+    IMAGE_RATES,
+    MODIFY_RATES,
+    Account,
+    clip_cents,
+    picture_cents,
+)
+from luma_mcp.emulator.dream_machine.bodies import (
+    AddAudioBody,
+    Body,
+    GenerationKeyframe,
+    ImageBody,
+    ImageKeyframe,
+    ModifyVideoBody,
+    ReframeImageBody,
+    ReframeVideoBody,
+    RuleBrokenError,
+    UpscaleBody,
+    VideoBody,
+    check,
+)
+from luma_mcp.emulator.dream_machine.catalogue import DURATIONS, HEIGHTS, IMAGE_SIZES, video_size
+
+Fetch = Callable[[str], Awaitable[bytes]]
+
+_FAIL = re.compile(r"\[fail(?::\s*(?P<reason>[^\]]*))?\]")
+_OWN_ASSET = re.compile(r"/assets/(?P<id>[0-9a-f-]{36})/(?P<name>[a-z]+\.[a-z0-9]+)$")
+
+
+class UnknownGenerationError(Exception):
+    """No generation has that id."""
+
+
+class TooManyRequestsError(Exception):
+    """A rate limit was reached."""
+
+    def __init__(self, retry_after: float) -> None:
+        super().__init__("Rate limit exceeded")
+        self.retry_after = retry_after
+
+
+class UnreadableInputError(Exception):
+    """A picture or clip that a request names cannot be fetched."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """What a generation's asset measures; a still has no seconds."""
+
+    size: tuple[int, int]
+    seconds: float
+    resolution: str
+
+
+# The form that is billed for a clip on somebody else's server, which nobody measures before it is accepted.
+_FORM_OF_A_STRANGER = Form((1280, 720), 5, "720p")
+
+
+@dataclass
+class Generation:
+    """One piece of work. `ended` is None while it runs."""
+
+    id: str
+    body: Body
+    model: str
+    form: Form
+    created_at: datetime
+    born: float
+    source: "Generation | None" = None
+    ended: lives.Ended | None = None
+    failure_reason: str | None = None
+    doom: str | None = None
+    inputs: dict[str, "bytes | Generation"] = field(default_factory=dict[str, "bytes | Generation"])
+    continued: dict[str, "Generation"] = field(default_factory=dict[str, "Generation"])
+    """The generations that its keyframes name, by `frame0` and `frame1`."""
+
+    @property
+    def kind(self) -> str:
+        """`video`, `image`, `reframe_image`, `reframe_video`, `modify_video`, `upscale_video` or `add_audio`."""
+        return str(getattr(self.body, "generation_type", ""))
+
+    @property
+    def makes_picture(self) -> bool:
+        return self.kind in ("image", "reframe_image")
+
+    @property
+    def picture_format(self) -> str:
+        return getattr(self.body, "format", "jpg")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """A model family's limits: creations in a minute and generations at once (Luma's Build tier)."""
+
+    per_minute: int
+    at_once: int
+
+
+BUILD_TIER = {"video": Limits(20, 10), "image": Limits(80, 40)}
+
+
+class DreamMachine:
+    """The state of one emulated account.
+
+    `speed` says how many times faster than Luma's it lives; `clock` gives seconds that only rise, `wall` Unix time;
+    `fetch` reads somebody else's URLs.
+    """
+
+    def __init__(
+        self,
+        *,
+        fetch: Fetch,
+        clock: Callable[[], float],
+        wall: Callable[[], float] = time.time,
+        speed: float = 1,
+        credit_usd: float = 100,
+        limits: dict[str, Limits] | None = None,
+    ) -> None:
+        self.account = Account(credit_usd * 100)
+        self.generations: dict[str, Generation] = {}
+        self.doomed_next: list[str] = []
+        """Reasons for which the next generations fail; the emulator's faults fill it."""
+        self._fetch = fetch
+        self._clock = clock
+        self._wall = wall
+        self._speed = speed
+        self._limits = limits or {}
+        self._accepted_at: dict[str, list[float]] = {"video": [], "image": []}
+        self._settling = anyio.Lock()
+        self._forgotten: dict[str, Generation] = {}
+
+    def accept(self, body: Body, source_id: str | None = None) -> Generation:
+        """Take a request, charge for it, and begin.
+
+        Raises:
+            RuleBrokenError: the API's refusals, insufficient credits among them.
+            UnknownGenerationError: the generation to work on does not exist.
+            TooManyRequestsError: a rate limit is reached.
+        """
+        check(body)
+        source = self._finished_video(source_id) if source_id is not None else None
+        continued = self._continued(body)
+        form = self._form(body, source)
+        cents = _cents(body, form, source)
+        self._respect_limits(body)
+        if not self.account.can_pay(cents):
+            raise RuleBrokenError("Insufficient credits")
+        generation = Generation(
+            id=str(uuid4()),
+            body=body,
+            model=getattr(body, "model", None) or (source.model if source else "ray-2"),
+            form=form,
+            created_at=datetime.fromtimestamp(self._wall(), UTC),
+            born=self._clock(),
+            source=source,
+            continued=continued,
+            doom=self._doom(body),
+        )
+        self.account.charge(generation.id, cents)
+        self.generations[generation.id] = generation
+        return generation
+
+    def get(self, generation_id: str) -> Generation:
+        """Raises: UnknownGenerationError."""
+        try:
+            return self.generations[generation_id]
+        except KeyError:
+            raise UnknownGenerationError(generation_id) from None
+
+    def newest_first(self) -> list[Generation]:
+        return list(reversed(self.generations.values()))
+
+    def delete(self, generation_id: str) -> None:
+        """Forget a generation; its assets stay readable, for nothing says that Luma revokes them."""
+        self._forgotten[generation_id] = self.get(generation_id)
+        del self.generations[generation_id]
+
+    def with_asset(self, generation_id: str) -> Generation:
+        """The generation behind an asset link, a deleted one too. Raises: UnknownGenerationError."""
+        return self._forgotten.get(generation_id) or self.get(generation_id)
+
+    def state(self, generation: Generation) -> lives.Running | lives.Ended:
+        return generation.ended or lives.running_state(lives.LIVES[generation.kind], self._age(generation))
+
+    def shows_preview(self, generation: Generation) -> bool:
+        if generation.ended or generation.kind != "video":
+            return False
+        return lives.has_preview(lives.LIVES[generation.kind], self._age(generation))
+
+    def seconds_left(self, generation: Generation) -> float:
+        """Until its end, by the clock on the wall."""
+        return max(0.0, lives.LIVES[generation.kind].total - self._age(generation)) / self._speed
+
+    async def settle(self) -> None:
+        """End every generation whose time has come."""
+        async with self._settling:
+            for generation in list(self.generations.values()):
+                if generation.ended is None and lives.is_over(lives.LIVES[generation.kind], self._age(generation)):
+                    await self._end(generation)
+
+    async def finish_now(self, generation: Generation) -> None:
+        """End one at once, as a synchronous image request does."""
+        async with self._settling:
+            if generation.ended is None:
+                await self._end(generation)
+
+    async def _end(self, generation: Generation) -> None:
+        reason = generation.doom
+        if reason is None:
+            try:
+                for role, url in urls_of(generation.body):
+                    generation.inputs[role] = await self._input(url)
+            except UnreadableInputError:
+                reason = "Failed to read user input frames"
+        if reason is not None:
+            generation.failure_reason = reason
+            self.account.refund(generation.id)
+        generation.ended = "failed" if reason is not None else "completed"
+
+    async def _input(self, url: str) -> bytes | Generation:
+        return self._behind(url) or await self._fetch(url)
+
+    def _behind(self, url: str) -> Generation | None:
+        """The generation whose own asset a link names."""
+        found = _OWN_ASSET.search(url)
+        if found is None:
+            return None
+        return self._forgotten.get(found["id"]) or self.generations.get(found["id"])
+
+    def _age(self, generation: Generation) -> float:
+        return (self._clock() - generation.born) * self._speed
+
+    def _doom(self, body: Body) -> str | None:
+        if self.doomed_next:
+            return self.doomed_next.pop(0)
+        prompt: str = getattr(body, "prompt", None) or ""
+        found = _FAIL.search(prompt)
+        if found:
+            return found["reason"] or "Job failed"
+        return "Contains blacklisted words" if "blacklisted" in prompt.lower() else None
+
+    def _continued(self, body: Body) -> dict[str, Generation]:
+        """The generations that a clip goes on from, or leads to; each must be a finished clip."""
+        if not isinstance(body, VideoBody) or body.keyframes is None:
+            return {}
+        named = {"frame0": body.keyframes.frame0, "frame1": body.keyframes.frame1}
+        found = {role: self.generations.get(f.id) for role, f in named.items() if isinstance(f, GenerationKeyframe)}
+        usable = {
+            role: one for role, one in found.items() if one and not one.makes_picture and one.ended == "completed"
+        }
+        if len(usable) < len(found):
+            raise RuleBrokenError(
+                "400: Extend is currently supported only for generated videos. "
+                "Please make sure the generation is in completed state"
+            )
+        return usable
+
+    def _finished_video(self, generation_id: str) -> Generation:
+        generation = self.get(generation_id)
+        if generation.makes_picture or generation.ended != "completed":
+            raise RuleBrokenError("400: The generation must be a video in completed state")
+        return generation
+
+    def _respect_limits(self, body: Body) -> None:
+        family = "image" if isinstance(body, ImageBody | ReframeImageBody) else "video"
+        limits = self._limits.get(family)
+        now = self._clock()
+        recent = [at for at in self._accepted_at[family] if (now - at) * self._speed < 60]
+        if limits is not None:
+            running = [
+                one for one in self.generations.values()
+                if one.ended is None and one.makes_picture == (family == "image")
+            ]  # fmt: skip
+            if len(recent) >= limits.per_minute:
+                raise TooManyRequestsError(max(0.0, 60 / self._speed - (now - recent[0])))
+            if len(running) >= limits.at_once:
+                raise TooManyRequestsError(min(self.seconds_left(one) for one in running))
+        self._accepted_at[family] = [*recent, now]
+
+    def _form(self, body: Body, source: Generation | None) -> Form:
+        match body:
+            case VideoBody():
+                size = video_size(body.aspect_ratio, body.resolution)
+                return Form(size, DURATIONS[body.duration], body.resolution)
+            case ImageBody() | ReframeImageBody():
+                return Form(IMAGE_SIZES[body.aspect_ratio], 0, "")
+            case ReframeVideoBody():
+                return Form(video_size(body.aspect_ratio, "720p"), self._form_behind(body.media.url).seconds, "720p")
+            case ModifyVideoBody():
+                return self._form_behind(body.media.url)
+            case UpscaleBody() if source is not None:
+                scale = HEIGHTS[body.resolution] / HEIGHTS[source.form.resolution]
+                width, height = (round(side * scale / 2) * 2 for side in source.form.size)
+                return Form((width, height), source.form.seconds, body.resolution)
+            case AddAudioBody() if source is not None:
+                return source.form
+            case _:  # pragma: no cover - accept() takes no other, and has found the source
+                raise AssertionError(body)
+
+    def _form_behind(self, url: str) -> Form:
+        own = self._behind(url)
+        return own.form if own is not None and not own.makes_picture else _FORM_OF_A_STRANGER
+
+
+def _cents(body: Body, form: Form, source: Generation | None) -> float:
+    match body:
+        case ImageBody() | ReframeImageBody():
+            return picture_cents(IMAGE_RATES[body.model], form.size)
+        case ModifyVideoBody():
+            return clip_cents(MODIFY_RATES[body.model], form.size, form.seconds)
+        case AddAudioBody():
+            return round(AUDIO_USD_PER_SECOND * form.seconds * 100, 2)
+        case VideoBody() | ReframeVideoBody():
+            return clip_cents(DREAM_RATES[body.model], form.size, form.seconds)
+        case _:
+            model = source.model if source and source.model in DREAM_RATES else "ray-2"
+            return clip_cents(DREAM_RATES[model], form.size, form.seconds)
+
+
+def urls_of(body: Body) -> Iterator[tuple[str, str]]:
+    """Each link that a request names, with the part it plays."""
+    if isinstance(body, VideoBody) and body.keyframes:
+        for role, frame in (("frame0", body.keyframes.frame0), ("frame1", body.keyframes.frame1)):
+            if isinstance(frame, ImageKeyframe):
+                yield role, frame.url
+    if isinstance(body, ModifyVideoBody | ReframeVideoBody | ReframeImageBody):
+        yield "media", body.media.url
+    if isinstance(body, ModifyVideoBody | ReframeVideoBody) and body.first_frame:
+        yield "first_frame", body.first_frame.url
+    if isinstance(body, ImageBody):
+        for role, references in (("image_ref", body.image_ref), ("style_ref", body.style_ref)):
+            for number, reference in enumerate(references or []):
+                if reference.url:
+                    yield f"{role}{number}", reference.url
+        if body.modify_image_ref and body.modify_image_ref.url:
+            yield "modify_image_ref", body.modify_image_ref.url
+        identity = body.character_ref.identity0 if body.character_ref else None
+        for number, url in enumerate((identity and identity.images) or []):
+            yield f"character{number}", url

@@ -1,0 +1,327 @@
+"""The HTTP face of the emulator: every endpoint of the Dream Machine API, and the files it makes."""
+
+import hmac
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import anyio
+import httpx
+from anyio.abc import TaskGroup
+from pydantic import BaseModel, ValidationError
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from luma_mcp.emulator.dream_machine import openapi
+from luma_mcp.emulator.dream_machine.account import (
+    BUILD_TIER,
+    DreamMachine,
+    Fetch,
+    Generation,
+    Limits,
+    TooManyRequestsError,
+    UnknownGenerationError,
+    UnreadableInputError,
+)
+from luma_mcp.emulator.dream_machine.bodies import (
+    AddAudioBody,
+    Body,
+    ImageBody,
+    ModifyVideoBody,
+    OldVideoBody,
+    ReframeImageBody,
+    ReframeVideoBody,
+    RuleBrokenError,
+    UpscaleBody,
+    VideoBody,
+)
+from luma_mcp.emulator.dream_machine.callbacks import deliver
+from luma_mcp.emulator.dream_machine.catalogue import CAMERA_MOTIONS, CONCEPTS
+from luma_mcp.emulator.dream_machine.openapi import Endpoint
+from luma_mcp.emulator.dream_machine.responses import (
+    CreditsAnswer,
+    GenerationAnswer,
+    PageAnswer,
+    PingAnswer,
+    WordsAnswer,
+    told,
+)
+from luma_mcp.emulator.faults import App, Fault, FaultyApp
+from luma_mcp.emulator.rendering.assets import NoSuchAssetError, Works
+from luma_mcp.emulator.rendering.images import UnreadableMediaError
+
+PREFIX = "/dream-machine/v1"
+_MOST_INPUT_BYTES = 100 * 1024 * 1024
+
+
+async def fetch_input(url: str) -> bytes:
+    """Read a picture or clip that a request names, as Luma's servers would. Raises: UnreadableInputError."""
+    try:
+        async with httpx.AsyncClient(timeout=10, follow_redirects=True) as client, client.stream("GET", url) as answer:
+            answer.raise_for_status()
+            data = bytearray()
+            async for block in answer.aiter_bytes():
+                data += block
+                if len(data) > _MOST_INPUT_BYTES:
+                    raise UnreadableInputError("over 100 MB")
+            return bytes(data)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise UnreadableInputError(type(error).__name__) from error
+
+
+class Emulator:
+    """One emulated account behind an ASGI `app`.
+
+    Args:
+        token: the only key that is accepted; None accepts any.
+        credit_usd: what the account begins with.
+        speed: how many times faster than Luma generations live.
+        limits: rate limits by model family (`video`, `image`); Luma's Build tier unless said otherwise.
+        faults: what shall go wrong.
+        clock: seconds that only rise; a test hands in its own.
+        wall: Unix time, for `created_at`; likewise.
+        fetch: how somebody else's URLs are read.
+    """
+
+    def __init__(
+        self,
+        *,
+        token: str | None = None,
+        credit_usd: float = 100,
+        speed: float = 1,
+        limits: dict[str, Limits] | None = None,
+        faults: list[Fault] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+        fetch: Fetch = fetch_input,
+    ) -> None:
+        self.machine = DreamMachine(
+            fetch=fetch,
+            clock=clock,
+            wall=wall,
+            speed=speed,
+            credit_usd=credit_usd,
+            limits=BUILD_TIER if limits is None else limits,
+        )
+        self.works = Works()
+        self.requests: list[tuple[str, str]] = []
+        """Method and path of every API request that was let in, in order."""
+        self._token = token
+        self._errands: TaskGroup | None = None
+        routes = Starlette(
+            routes=self._routes(),
+            middleware=[Middleware(_Door, refusal_of=self._refusal_of)],
+            exception_handlers={
+                HTTPException: _http_error,
+                RuleBrokenError: _rule_broken,
+                UnknownGenerationError: _unknown,
+                TooManyRequestsError: _too_many,
+                ValidationError: _invalid,
+            },
+            lifespan=self._lifespan,
+        )
+        self._faulty = FaultyApp(routes, faults if faults is not None else [])
+        self.app: App = self._faulty
+
+    @property
+    def faults(self) -> list[Fault]:
+        """What shall still go wrong; a test appends to it."""
+        return self._faulty.faults
+
+    def _endpoints(self) -> list[Endpoint]:
+        def creating(path: str, kind: type[Body], status: int = 201) -> Endpoint:
+            return Endpoint("POST", path, self._create(kind, status), GenerationAnswer, status, kind)
+
+        one = "/generations/{id}"
+        return [
+            Endpoint("GET", "/ping", self._ping, PingAnswer),
+            Endpoint("GET", "/credits", self._credits, CreditsAnswer),
+            creating("/generations", OldVideoBody),
+            Endpoint("GET", "/generations", self._list, PageAnswer, query=("limit", "offset")),
+            creating("/generations/video", VideoBody),
+            creating("/generations/image", ImageBody),
+            creating("/generations/image/reframe", ReframeImageBody),
+            creating("/generations/video/reframe", ReframeVideoBody),
+            creating("/generations/video/modify", ModifyVideoBody),
+            Endpoint("GET", "/generations/concepts/list", self._concepts, WordsAnswer),
+            Endpoint("GET", "/generations/camera_motion/list", self._camera_motions, WordsAnswer),
+            creating(f"{one}/upscale", UpscaleBody, 200),
+            creating(f"{one}/audio", AddAudioBody, 200),
+            Endpoint("GET", one, self._get, GenerationAnswer),
+            Endpoint("DELETE", one, self._delete, None, 204),
+        ]
+
+    def _routes(self) -> list[Route]:
+        return [
+            *(Route(PREFIX + one.path, one.handler, methods=[one.method]) for one in self._endpoints()),
+            Route("/assets/{id}/{name}", self._asset, methods=["GET"]),
+            Route(openapi.PATH, self._describe, methods=["GET"]),
+        ]
+
+    @asynccontextmanager
+    async def _lifespan(self, _app: Starlette) -> AsyncGenerator[None]:
+        async with anyio.create_task_group() as errands:
+            self._errands = errands
+            try:
+                yield
+            finally:
+                self._errands = None
+                errands.cancel_scope.cancel()
+                self.works.close()
+
+    async def _refusal_of(self, request: Request) -> Response | None:
+        """The answer to a request without the key; None lets it in."""
+        if not request.url.path.startswith(PREFIX):
+            return None
+        scheme, _, key = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not key:
+            return _detail(403, "Not authenticated")
+        if self._token is not None and not hmac.compare_digest(key.encode(), self._token.encode()):
+            return _detail(401, "Invalid API key is provided")
+        self.requests.append((request.method, request.url.path.removeprefix(PREFIX)))
+        await self.machine.settle()
+        return None
+
+    async def _ping(self, _request: Request) -> Response:
+        return _json(PingAnswer())
+
+    async def _credits(self, _request: Request) -> Response:
+        return _json(CreditsAnswer(credit_balance=self.machine.account.balance_cents))
+
+    async def _concepts(self, _request: Request) -> Response:
+        return JSONResponse(CONCEPTS)
+
+    async def _camera_motions(self, _request: Request) -> Response:
+        return JSONResponse(CAMERA_MOTIONS)
+
+    def _create(self, kind: type[Body], status: int = 201) -> Callable[[Request], Awaitable[Response]]:
+        async def create(request: Request) -> Response:
+            body = kind.model_validate_json(await request.body() or b"{}")
+            reason = self._faulty.moderation_due(request.method, request.url.path)
+            if reason is not None:
+                self.machine.doomed_next.append(reason)
+            generation = self.machine.accept(body, request.path_params.get("id"))
+            if isinstance(body, ImageBody) and body.sync:
+                await anyio.sleep(min(self.machine.seconds_left(generation), body.sync_timeout))
+                await self.machine.finish_now(generation)
+            if body.callback_url and self._errands is not None:
+                self._errands.start_soon(self._call_back, body.callback_url, generation, _origin(request))
+            return _json(self._told(generation, request), status)
+
+        return create
+
+    async def _call_back(self, url: str, generation: Generation, origin: str) -> None:
+        said = None
+        while said not in ("completed", "failed"):
+            await self.machine.settle()
+            state = self.machine.state(generation)
+            if state not in (said, "queued"):
+                await deliver(url, told(self.machine, generation, origin).model_dump(mode="json"))
+                said = state
+            await anyio.sleep(min(0.5, max(0.02, self.machine.seconds_left(generation) / 10)))
+
+    async def _list(self, request: Request) -> Response:
+        limit, offset = _whole(request, "limit", 100), _whole(request, "offset", 0)
+        everything = self.machine.newest_first()
+        page = everything[offset : offset + limit]
+        return _json(
+            PageAnswer(
+                has_more=offset + limit < len(everything),
+                count=len(page),
+                limit=limit,
+                offset=offset,
+                generations=[self._told(generation, request) for generation in page],
+            )
+        )
+
+    async def _get(self, request: Request) -> Response:
+        generation = self.machine.get(request.path_params["id"])
+        return _json(self._told(generation, request))
+
+    async def _delete(self, request: Request) -> Response:
+        self.machine.delete(request.path_params["id"])
+        return Response(status_code=204)
+
+    async def _asset(self, request: Request) -> Response:
+        generation = self.machine.with_asset(request.path_params["id"])
+        if generation.ended != "completed" and not self.machine.shows_preview(generation):
+            return _detail(404, "Not found")
+        try:
+            path = await self.works.asset(generation, request.path_params["name"])
+        except NoSuchAssetError:
+            return _detail(404, "Not found")
+        except UnreadableMediaError as error:
+            return _detail(404, f"Nothing was made of this input: {error}")
+        return FileResponse(path)
+
+    def _told(self, generation: Generation, request: Request) -> GenerationAnswer:
+        return told(self.machine, generation, _origin(request))
+
+    async def _describe(self, _request: Request) -> Response:
+        return JSONResponse(openapi.describe(self._endpoints(), PREFIX))
+
+
+class _Door:
+    """Stands before the routes and lets in who has the key."""
+
+    def __init__(self, app: ASGIApp, refusal_of: Callable[[Request], Awaitable[Response | None]]) -> None:
+        self._app = app
+        self._refusal_of = refusal_of
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refusal = await self._refusal_of(Request(scope)) if scope["type"] == "http" else None
+        await (refusal or self._app)(scope, receive, send)
+
+
+def _whole(request: Request, name: str, default: int) -> int:
+    try:
+        value = int(request.query_params.get(name, default))
+    except ValueError:
+        value = -1
+    if value < 0:
+        raise HTTPException(422, f"{name} must be a whole number of 0 or more")
+    return value
+
+
+def _origin(request: Request) -> str:
+    return str(request.base_url).rstrip("/")
+
+
+def _json(answer: BaseModel, status: int = 200) -> Response:
+    return JSONResponse(answer.model_dump(mode="json"), status)
+
+
+def _detail(status: int, detail: object, headers: dict[str, str] | None = None) -> Response:
+    return JSONResponse({"detail": detail}, status, headers)
+
+
+async def _http_error(_request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    return _detail(status, error.detail if isinstance(error, HTTPException) else "Internal Server Error")
+
+
+async def _rule_broken(_request: Request, error: Exception) -> Response:
+    return _detail(400, str(error))
+
+
+async def _unknown(_request: Request, _error: Exception) -> Response:
+    return _detail(404, "Generation not found")
+
+
+async def _too_many(_request: Request, error: Exception) -> Response:
+    wait = error.retry_after if isinstance(error, TooManyRequestsError) else 1
+    return _detail(429, "Rate limit exceeded", {"Retry-After": str(max(1, round(wait + 0.5)))})
+
+
+async def _invalid(_request: Request, error: Exception) -> Response:
+    """422, shaped as FastAPI shapes it: a list of what is wrong and where."""
+    problems = error.errors(include_url=False) if isinstance(error, ValidationError) else []
+    shown = [
+        {**problem, "loc": ["body", *problem["loc"]], "input": repr(problem["input"])[:200]} for problem in problems
+    ]
+    return JSONResponse({"detail": shown}, 422)

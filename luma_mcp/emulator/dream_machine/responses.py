@@ -1,0 +1,88 @@
+"""What the API answers, as it goes over the wire."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, RootModel
+
+from luma_mcp.emulator.dream_machine.account import DreamMachine, Generation
+from luma_mcp.emulator.lifecycle import Ended, Running
+from luma_mcp.emulator.rendering.assets import main_name
+
+
+class Assets(BaseModel):
+    video: str | None = None
+    image: str | None = None
+    progress_video: str | None = None
+
+
+class GenerationAnswer(BaseModel):
+    id: str
+    generation_type: Literal["video", "image"]
+    state: Running | Ended
+    failure_reason: str | None
+    created_at: str
+    assets: Assets | None
+    model: str
+    request: dict[str, Any]
+
+
+class PageAnswer(BaseModel):
+    has_more: bool
+    count: int
+    limit: int
+    offset: int
+    generations: list[GenerationAnswer]
+
+
+class CreditsAnswer(BaseModel):
+    credit_balance: float
+    """US cents."""
+
+
+class PingAnswer(BaseModel):
+    message: Literal["pong"] = "pong"
+
+
+class WordsAnswer(RootModel[list[str]]):
+    """The camera concepts, or the camera motions."""
+
+
+class DetailAnswer(BaseModel):
+    """Why something was refused."""
+
+    detail: str
+
+
+class Problem(BaseModel):
+    type: str
+    loc: list[str | int]
+    msg: str
+    input: str
+
+
+class ProblemsAnswer(BaseModel):
+    """What is wrong with a body and where, or one sentence about a query."""
+
+    detail: list[Problem] | str
+
+
+def told(machine: DreamMachine, generation: Generation, origin: str) -> GenerationAnswer:
+    """A generation as the API says it; `origin` is where its assets are."""
+    links = f"{origin}/assets/{generation.id}"
+    state = machine.state(generation)
+    assets: Assets | None = None
+    if state == "completed":
+        picture = f"{links}/{main_name(generation) if generation.makes_picture else 'image.jpg'}"
+        assets = Assets(video=None if generation.makes_picture else f"{links}/video.mp4", image=picture)
+    elif machine.shows_preview(generation):
+        assets = Assets(progress_video=f"{links}/preview.mp4")
+    return GenerationAnswer(
+        id=generation.id,
+        generation_type="image" if generation.makes_picture else "video",
+        state=state,
+        failure_reason=generation.failure_reason,
+        created_at=generation.created_at.isoformat(timespec="microseconds").replace("+00:00", "Z"),
+        assets=assets,
+        model=generation.model,
+        request=generation.body.model_dump(mode="json"),
+    )

@@ -1,0 +1,1 @@
+"""The MCP server: tools, resources, prompts, tasks, subscriptions, the player, and the transports."""

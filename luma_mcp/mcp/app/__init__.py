@@ -1,0 +1,41 @@
+"""The player that hosts with MCP Apps show for the results of some tools: one page, no outside script.
+
+A host runs the page in a sandbox of its own, hands it the results of those tools and carries its tool calls, so a
+button of the page can do what the model could do and nothing more. Hosts without MCP Apps never see it.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mcp.server.apps import APP_MIME_TYPE, Apps, ResourceCsp
+from mcp.server.mcpserver.resources import FunctionResource
+
+from luma_mcp.mcp.tool_adapter import PLAYER_URI
+
+# Where Luma's files are (luma's own samples of 2024-2026), and their subdomains.
+ASSET_HOSTS = ("https://storage.cdn-luma.com", "https://*.cdn-luma.com")
+_HERE = Path(__file__).parent
+
+
+def page() -> str:
+    """The page with its style and its script in it."""
+    html, style, script = ((_HERE / f"view.{ending}").read_text(encoding="utf-8") for ending in ("html", "css", "js"))
+    return html.replace("/* view.css */\n", style).replace("// view.js\n", script)
+
+
+def player(asset_origins: Sequence[str] = ()) -> Apps:
+    """The extension that offers the page. It may load images and videos from Luma's hosts and those origins only."""
+    csp = ResourceCsp(resource_domains=[*ASSET_HOSTS, *asset_origins]).model_dump(by_alias=True, exclude_none=True)
+    apps = Apps()
+    apps.add_resource(
+        FunctionResource(
+            uri=PLAYER_URI,
+            name="view",
+            title="Dream Machine player",
+            description="Shows generations with their state, price and what can be done with them.",
+            mime_type=APP_MIME_TYPE,
+            fn=page,
+            meta={"ui": {"csp": csp, "prefersBorder": True}},
+        )
+    )
+    return apps

@@ -1,0 +1,77 @@
+"""The client behind a call: how it is told of progress, and how the person behind it is asked."""
+
+import hashlib
+from typing import Any
+
+from mcp.server.mcpserver import Context
+from mcp.types import ElicitRequest, ElicitRequestFormParams, ElicitResult, InputRequiredResult
+from mcp.types.version import is_version_at_least
+from pydantic import BaseModel, ConfigDict, Field
+
+from luma_mcp.domain.errors import BudgetError
+from luma_mcp.mcp.client_timeouts import timeout_for
+from luma_mcp.mcp.schema import simplified
+
+_KEY = "confirm"
+# From this protocol version on a server cannot send requests, so a question is asked by the result of the call.
+_FIRST_WITHOUT_SERVER_REQUESTS = "2026-07-28"
+
+
+class Confirmation(BaseModel):
+    """The form that a person fills in."""
+
+    model_config = ConfigDict(defer_build=True)
+
+    buy: bool = Field(description="Buy it?")
+
+
+class QuestionAskedError(Exception):
+    """The person must be asked first, by a result that is a question. The client calls again with the answer."""
+
+    def __init__(self, question: InputRequiredResult) -> None:
+        super().__init__("the person must be asked")
+        self.question = question
+
+
+class ContextCaller:
+    """A caller, by the SDK's context of its request."""
+
+    def __init__(self, ctx: Context[Any, Any]) -> None:
+        self._ctx = ctx
+        self._last_progress = -1.0
+
+    @property
+    def timeout_seconds(self) -> float:
+        """How long a call may take before this client is known, or feared, to give up."""
+        params = self._ctx.session.client_params
+        return timeout_for(params.client_info.name if params else None)
+
+    async def report(self, progress: float, message: str) -> None:
+        """Report the progress of a long call. The protocol demands that the numbers rise."""
+        self._last_progress = max(progress, self._last_progress + 0.001)
+        await self._ctx.report_progress(self._last_progress, message=message)
+
+    async def confirm(self, question: str) -> bool:
+        """Ask the person: by a request to the client, or from 2026-07-28 on by the result of the call."""
+        capabilities = self._ctx.client_capabilities
+        if capabilities is None or capabilities.elicitation is None:
+            raise BudgetError(
+                "The person wants to be asked before this is bought (LUMA_CONFIRM_ABOVE_USD); this client cannot ask.",
+                "Nothing was bought. Make something cheaper, or ask the person to change the setting.",
+            )
+        if not is_version_at_least(self._ctx.protocol_version or "", _FIRST_WITHOUT_SERVER_REQUESTS):
+            answer = await self._ctx.elicit(question, Confirmation)
+            return answer.action == "accept" and answer.data.buy
+        # The answer must be one to this very question; the SDK seals the state against changes.
+        state = hashlib.sha256(question.encode()).hexdigest()
+        answers = self._ctx.input_responses or {}
+        given = answers.get(_KEY) if self._ctx.request_state == state else None
+        if given is None:
+            raise QuestionAskedError(_question_result(question, state))
+        return isinstance(given, ElicitResult) and given.action == "accept" and (given.content or {}).get("buy") is True
+
+
+def _question_result(question: str, state: str) -> InputRequiredResult:
+    schema = simplified(Confirmation.model_json_schema())
+    form = ElicitRequestFormParams(message=question, requested_schema=schema)
+    return InputRequiredResult(input_requests={_KEY: ElicitRequest(params=form)}, request_state=state)

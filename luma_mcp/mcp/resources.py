@@ -1,0 +1,165 @@
+"""What a client may read without calling a tool: camera words, models with prices, spending, any generation."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from mcp.server.mcpserver import MCPServer
+from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
+from mcp.types import Completion, CompletionArgument, CompletionContext, PromptReference, ResourceTemplateReference
+from pydantic_core import to_json
+
+from luma_mcp.domain import catalogue
+from luma_mcp.domain.errors import InvalidRequestError, LumaError, NotFoundError
+from luma_mcp.domain.pricing import price_of
+from luma_mcp.domain.requests import ImageRequest, VideoRequest
+from luma_mcp.mcp.results import details_result
+from luma_mcp.mcp.services import Services
+
+GENERATION = "luma://generations/{generation_id}"
+_JSON = "application/json"
+_MAX_COMPLETIONS = 25
+_MAX_PURCHASES = 100
+_T = TypeVar("_T")
+
+
+def attach(server: MCPServer[Any], services: Services) -> None:
+    """Offer them on a server."""
+
+    @server.resource(
+        "luma://camera-motions",
+        title="Camera motions",
+        description="Camera motions that a video's prompt may name.",
+        mime_type=_JSON,
+    )
+    async def camera_motions() -> str:
+        words = await services.vocabulary.camera_motions()
+        return _json({"camera_motions": words.words, "from_luma": words.from_luma})
+
+    @server.resource(
+        "luma://concepts",
+        title="Camera concepts",
+        description="Camera concepts that a video's `concepts` takes.",
+        mime_type=_JSON,
+    )
+    async def concepts() -> str:
+        words = await services.vocabulary.concepts()
+        return _json({"concepts": words.words, "from_luma": words.from_luma})
+
+    @server.resource(
+        "luma://models",
+        title="Models",
+        description="What each model takes and what it costs in US dollars.",
+        mime_type=_JSON,
+    )
+    async def models() -> str:
+        return _json(describe_models())
+
+    @server.resource(
+        "luma://spending",
+        title="Spending",
+        description="What was bought today by all servers of this ledger, and the caps.",
+        mime_type=_JSON,
+    )
+    async def spending() -> str:
+        return _json(await _translated(lambda: describe_spending(services)))
+
+    @server.resource(
+        GENERATION, title="Generation", description="Status and asset URLs of a generation.", mime_type=_JSON
+    )
+    async def generation(generation_id: str) -> str:
+        found = await _translated(lambda: services.backend.get_generation(generation_id))
+        return _json(details_result(found).model_dump(mode="json", exclude_none=True))
+
+    @server.completion()
+    async def complete(
+        ref: PromptReference | ResourceTemplateReference,
+        argument: CompletionArgument,
+        _context: CompletionContext | None,
+    ) -> Completion | None:
+        if isinstance(ref, PromptReference):
+            ratios = [ratio for ratio in catalogue.SIZES_AT_720P if ratio.startswith(argument.value)]
+            return Completion(values=ratios) if argument.name == "aspect_ratio" else None
+        if ref.uri != GENERATION:
+            return None
+        try:
+            page = await services.backend.list_generations(limit=_MAX_COMPLETIONS)
+        except LumaError:
+            return None
+        ids = [listed.id for listed in page.generations if listed.id.startswith(argument.value)]
+        return Completion(values=ids, total=None, has_more=page.has_more)
+
+
+async def describe_spending(services: Services) -> dict[str, Any]:
+    """The day's money, and its last purchases: a model reads this, and a busy day has many."""
+    today = await services.purchases.spending()
+    rows = await services.purchases.newest_today(_MAX_PURCHASES)
+    purchases = [
+        {
+            "at": datetime.fromtimestamp(row.sent_at, UTC).isoformat(timespec="seconds"),
+            "kind": row.kind,
+            "usd": row.usd,
+            "basis": row.basis,
+            "state": row.state,
+            "generation_id": row.generation_id,
+        }
+        for row in rows
+    ]
+    return {
+        "spent_today_usd": round(today.spent_usd, 4),
+        "reserved_usd": round(today.reserved_usd, 4),
+        "caps_usd": asdict(services.purchases.budget),
+        "purchases_today": today.purchases,
+        "purchases": purchases,
+    }
+
+
+def describe_models() -> dict[str, Any]:
+    """The models, from the catalogue."""
+    videos = {
+        name: {
+            "makes": "video",
+            "aspect_ratios": list(catalogue.SIZES_AT_720P),
+            "resolutions": list(model.resolutions),
+            "durations": list(model.durations),
+            "usd_for_16:9": {
+                f"{resolution} {duration}": price_of(
+                    VideoRequest(model=name, prompt="...", resolution=resolution, duration=duration)
+                ).usd
+                for resolution in model.resolutions
+                for duration in model.durations
+            },
+            "usd_per_megapixel_modified": model.modify_usd_per_megapixel,
+        }
+        for name, model in catalogue.VIDEO_MODELS.items()
+    }
+    images = {
+        name: {
+            "makes": "image",
+            "aspect_ratios": list(catalogue.CANVASES),
+            "formats": list(model.formats),
+            "most_references": catalogue.MAX_REFERENCES,
+            "usd": price_of(ImageRequest(model=name, prompt="...")).usd,
+        }
+        for name, model in catalogue.IMAGE_MODELS.items()
+    }
+    return {
+        "models": {**videos, **images},
+        "prompt_characters": [catalogue.SHORTEST_PROMPT, catalogue.LONGEST_PROMPT],
+        "note": "Prices are computed from Luma's list of 2025-2026. Upscaling and audio have no published price.",
+    }
+
+
+async def _translated(read: Callable[[], Awaitable[_T]]) -> _T:
+    """What was read; our errors become the protocol's."""
+    try:
+        return await read()
+    except (NotFoundError, InvalidRequestError) as error:
+        raise ResourceNotFoundError(error.full_text) from error
+    except LumaError as error:
+        raise ResourceError(error.full_text) from error
+
+
+def _json(value: Any) -> str:
+    return to_json(value).decode()

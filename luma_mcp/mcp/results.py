@@ -1,0 +1,195 @@
+"""What tools answer about generations and purchases, and the tool to call next."""
+
+from collections.abc import Sequence
+from typing import Any, TypedDict
+
+from luma_mcp.domain.errors import LedgerError
+from luma_mcp.domain.generation import Generation
+from luma_mcp.domain.pricing import Basis, Price, price_of_generation
+from luma_mcp.domain.text import cleaned
+from luma_mcp.mcp.player_actions import actions_of
+from luma_mcp.mcp.services import Services
+from luma_mcp.mcp.tool_spec import Result
+from luma_mcp.purchasing.service import Purchase, Quote
+
+_MAX_PROMPT_LENGTH = 200
+
+
+class GenerationResult(Result):
+    """A generation."""
+
+    generation_id: str
+    state: str
+    kind: str
+    model: str | None = None
+    video_url: str | None = None
+    image_url: str | None = None
+    preview_url: str | None = None
+    failure_reason: str | None = None
+    prompt: str | None = None
+    price_usd: float | None = None
+    created_at: str | None = None
+
+    def text(self) -> str:
+        price = f", {Price(self.price_usd, 'published')}" if self.price_usd is not None else ""
+        lines = [f"{self.generation_id} is {self.state} ({self.kind}, {self.model or 'model unknown'}{price})."]
+        if self.failure_reason:
+            lines.append(f"Luma's reason: {self.failure_reason!r}. Luma refunds failed generations.")
+        links = {"Video": self.video_url, "Image": self.image_url, "Preview": self.preview_url}
+        lines += [f"{name}: {url}" for name, url in links.items() if url]
+        return "\n".join(lines)
+
+
+class GenerationDetailsResult(GenerationResult):
+    """A generation, and what to do next."""
+
+    next: str
+
+    def text(self) -> str:
+        return f"{super().text()}\nNext: {self.next}"
+
+
+class WaitResult(Result):
+    """The generations after a wait."""
+
+    done: bool
+    waited_seconds: float
+    generations: list[GenerationResult]
+    next: str
+
+    def text(self) -> str:
+        heading = "Done" if self.done else "Not done yet"
+        lines = [f"{heading} after {self.waited_seconds:.0f} s."]
+        lines += [generation.text() for generation in self.generations]
+        return "\n".join([*lines, f"Next: {self.next}"])
+
+
+class PurchaseResult(Result):
+    """What was bought, or in a dry run, what would be."""
+
+    dry_run: bool
+    price_usd: float
+    price_is_assumed: bool | None = None
+    generation_id: str | None = None
+    state: str | None = None
+    request: str | None = None
+    recovered: bool | None = None
+    next: str
+
+    def text(self) -> str:
+        basis: Basis = "assumed" if self.price_is_assumed else "published"
+        price = f"{Price(self.price_usd, basis)} ({basis})"
+        if self.dry_run:
+            return f"Dry run, nothing was bought. Price: {price}.\nRequest: {self.request}\nNext: {self.next}"
+        verb = "Bought before and found again, not bought twice:" if self.recovered else "Bought"
+        return f"{verb} {self.generation_id}, now {self.state}. Price: {price}.\nNext: {self.next}"
+
+
+def generation_result(generation: Generation) -> GenerationResult:
+    """The facts of a generation. Text that comes from outside is cleaned and cut."""
+    price = price_of_generation(generation)
+    result = GenerationResult(
+        generation_id=generation.id,
+        state=cleaned(generation.state, 40),
+        kind=cleaned(generation.kind, 40),
+        model=_cleaned(generation.model, 60),
+        video_url=_cleaned(generation.url("video"), 2000),
+        image_url=_cleaned(generation.url("image"), 2000),
+        preview_url=_cleaned(generation.url("preview"), 2000),
+        failure_reason=_cleaned(generation.failure_reason, 500),
+        prompt=None if generation.prompt is None else cleaned(generation.prompt, _MAX_PROMPT_LENGTH),
+        price_usd=price.usd if price else None,
+        created_at=generation.created_at.isoformat() if generation.created_at else None,
+    )
+    return result.with_actions(lambda: actions_of(generation))
+
+
+def details_result(generation: Generation) -> GenerationDetailsResult:
+    """The facts of a generation, and what to do next."""
+    facts = generation_result(generation)
+    return GenerationDetailsResult(**facts.model_dump(), next=_next(generation)).with_actions(lambda: facts.actions)
+
+
+def wait_result(generations: Sequence[Generation], until: str, seconds: float) -> WaitResult:
+    """The result of a wait that ends with these generations."""
+    final = [generation.is_final for generation in generations]
+    done = any(final) if until == "any" else all(final)
+    running = [generation.id for generation in generations if not generation.is_final]
+    completed = [generation.id for generation in generations if generation.state == "completed"]
+    if not done:
+        next_step = f"call wait_for_generation(generation_ids={_json_list(running)}) again."
+    elif completed:
+        next_step = f"download_generation(generation_ids={_json_list(completed)}) saves the files."
+    else:
+        next_step = "change the request before trying again."
+    results = [generation_result(generation) for generation in generations]
+    waited = WaitResult(done=done, waited_seconds=round(seconds, 1), generations=results, next=next_step)
+    return waited.with_actions(lambda: [action for result in results for action in result.actions])
+
+
+def quote_result(quote: Quote) -> PurchaseResult:
+    """The result of a dry run."""
+    return PurchaseResult(
+        dry_run=True,
+        price_usd=quote.price.usd,
+        price_is_assumed=_is_assumed(quote.price),
+        request=str(quote.encoded),
+        next="call again without dry_run to buy it.",
+    )
+
+
+def purchase_result(purchase: Purchase) -> PurchaseResult:
+    """The result of a purchase."""
+    generation = purchase.generation
+    return PurchaseResult(
+        dry_run=False,
+        price_usd=purchase.price.usd,
+        price_is_assumed=_is_assumed(purchase.price),
+        generation_id=generation.id,
+        state=cleaned(generation.state, 40),
+        recovered=purchase.recovered or None,
+        next=_next(generation),
+    )
+
+
+def updated_purchase(result: dict[str, Any], generation: Generation) -> PurchaseResult:
+    """An earlier result of a purchase, with the present state of its generation."""
+    state = cleaned(generation.state, 40)
+    return PurchaseResult.model_validate({**result, "state": state, "next": _next(generation)})
+
+
+class SpentToday(TypedDict, total=False):
+    """The fields of a result that tell the day's spending."""
+
+    spent_today_usd: float
+    reserved_usd: float
+
+
+async def spent_today(services: Services) -> SpentToday:
+    """What was spent today and what is reserved; empty if the ledger cannot be read."""
+    try:
+        spending = await services.purchases.spending()
+    except LedgerError:
+        return {}
+    return {"spent_today_usd": round(spending.spent_usd, 4), "reserved_usd": round(spending.reserved_usd, 4)}
+
+
+def _is_assumed(price: Price) -> bool | None:
+    return price.basis == "assumed" or None
+
+
+def _next(generation: Generation) -> str:
+    ids = f'generation_ids=["{generation.id}"]'
+    if generation.state == "completed":
+        return f"download_generation({ids}) saves the file."
+    if generation.state == "failed":
+        return "change the request before trying again; the same one may fail again."
+    return f"wait_for_generation({ids})."
+
+
+def _cleaned(text: str | None, longest: int) -> str | None:
+    return cleaned(text, longest) if text else None
+
+
+def _json_list(ids: list[str]) -> str:
+    return "[" + ", ".join(f'"{generation_id}"' for generation_id in ids) + "]"

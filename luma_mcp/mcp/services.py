@@ -1,0 +1,41 @@
+"""Everything that tools work with."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from luma_mcp.backends.base import FullBackend
+from luma_mcp.backends.camera_words import CameraVocabulary
+from luma_mcp.downloads.preview import PreviewService
+from luma_mcp.downloads.service import DownloadService
+from luma_mcp.polling.poller import Poller
+from luma_mcp.purchasing.service import PurchaseService
+from luma_mcp.sources.resolver import SourceResolver
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The services of one server."""
+
+    backend: FullBackend
+    purchases: PurchaseService
+    poller: Poller
+    sources: SourceResolver
+    downloads: DownloadService
+    previews: PreviewService
+    vocabulary: CameraVocabulary
+
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[None]:
+        """Run the background tasks while this is entered; then close."""
+        try:
+            async with self.poller.running():
+                yield
+        finally:
+            await self.close()
+
+    async def close(self) -> None:
+        """Close every connection. A later call opens new ones."""
+        await self.backend.close()
+        await self.downloads.close()
+        await self.purchases.close()

@@ -1,0 +1,129 @@
+"""Subscriptions to `luma://generations/{id}`: subscribers hear of each change of state.
+
+A subscription waits like any other caller, so its polls are shared and end with it. From protocol 2026-07-28 on it is
+one long request that holds the watching. Before, it is a request that is answered at once; watching then goes on until
+the client unsubscribes, the generation is final, nobody can be notified any more, or the server stops.
+"""
+
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+from anyio.abc import TaskGroup
+from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+from mcp.server.mcpserver import MCPServer
+from mcp.server.subscriptions import InMemorySubscriptionBus, ResourceUpdated
+from mcp.types import EmptyResult, SubscribeRequestParams, UnsubscribeRequestParams
+
+from luma_mcp.domain.errors import LumaError
+from luma_mcp.mcp import sdk_compat
+from luma_mcp.polling.poller import Poller, Snapshot
+
+_log = logging.getLogger(__name__)
+
+_GENERATIONS = "luma://generations/"
+# The length of one wait; another begins as long as somebody is subscribed.
+_WAIT_SECONDS = 1800.0
+
+Notify = Callable[[str], Awaitable[None]]
+
+
+class Subscriptions:
+    """Watches generations for subscribers."""
+
+    def __init__(self, poller: Poller) -> None:
+        self._poller = poller
+        self.bus = InMemorySubscriptionBus()
+        self._watchers: TaskGroup | None = None
+        self._scopes: dict[tuple[int, str], anyio.CancelScope] = {}
+
+    @asynccontextmanager
+    async def open(self) -> AsyncGenerator[None]:
+        """Watch for subscriptions of the older protocol versions while this is entered."""
+        async with anyio.create_task_group() as watchers:
+            self._watchers = watchers
+            try:
+                yield
+            finally:
+                self._watchers = None
+                self._scopes.clear()
+                watchers.cancel_scope.cancel()
+
+    def attach(self, server: MCPServer[Any]) -> None:
+        """Serve the requests of protocol versions before 2026-07-28."""
+        sdk_compat.add_subscription_handlers(server, self._subscribe, self._unsubscribe)
+
+    async def middleware(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+        """Watch what a `subscriptions/listen` request names, as long as it listens."""
+        uris = sdk_compat.listened_uris(ctx)
+        ids = list(dict.fromkeys(found for uri in uris if (found := _generation_id(uri))))
+        if not ids:
+            return await call_next(ctx)
+        failure: Exception | None = None
+        result: HandlerResult = None
+        async with anyio.create_task_group() as watchers:
+            for generation_id in ids:
+                watchers.start_soon(self._watch, generation_id, self._publish)
+            try:
+                result = await call_next(ctx)
+            except Exception as error:  # noqa: BLE001 - raised again below, or it would come out as a group
+                failure = error
+            watchers.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
+        return result
+
+    async def _publish(self, uri: str) -> None:
+        await self.bus.publish(ResourceUpdated(uri=uri))
+
+    async def _subscribe(self, ctx: ServerRequestContext[Any, Any], params: SubscribeRequestParams) -> EmptyResult:
+        generation_id = _generation_id(params.uri)
+        key = (sdk_compat.connection_key(ctx), params.uri)
+        if generation_id and self._watchers is not None and key not in self._scopes:
+            scope = self._scopes[key] = anyio.CancelScope()
+            self._watchers.start_soon(
+                self._watch_in_scope, scope, key, generation_id, ctx.session.send_resource_updated
+            )
+        return EmptyResult()
+
+    async def _unsubscribe(self, ctx: ServerRequestContext[Any, Any], params: UnsubscribeRequestParams) -> EmptyResult:
+        scope = self._scopes.pop((sdk_compat.connection_key(ctx), params.uri), None)
+        if scope is not None:
+            scope.cancel()
+        return EmptyResult()
+
+    async def _watch_in_scope(
+        self, scope: anyio.CancelScope, key: tuple[int, str], generation_id: str, notify: Notify
+    ) -> None:
+        with scope:
+            try:
+                await self._watch(generation_id, notify)
+            except Exception:  # noqa: BLE001 - one client that went away must not take the others along
+                _log.info("the subscriber of %s cannot be notified any more", generation_id, exc_info=True)
+        self._scopes.pop(key, None)
+
+    async def _watch(self, generation_id: str, notify: Notify) -> None:
+        """Notify of each change of state until the generation is final, or cannot be asked for."""
+        known: str | None = None
+        is_final = False
+
+        async def compare(snapshot: Snapshot) -> None:
+            nonlocal known, is_final
+            for generation in snapshot.generations:
+                if known is not None and generation.state != known:
+                    await notify(_GENERATIONS + generation_id)
+                known, is_final = generation.state, generation.is_final
+
+        while not is_final:
+            try:
+                await self._poller.wait(
+                    [generation_id], until="all", timeout_seconds=_WAIT_SECONDS, on_snapshot=compare
+                )
+            except LumaError:
+                return
+
+
+def _generation_id(uri: str) -> str:
+    return uri.removeprefix(_GENERATIONS) if uri.startswith(_GENERATIONS) else ""

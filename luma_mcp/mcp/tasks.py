@@ -1,0 +1,197 @@
+"""A generation as an MCP task (`io.modelcontextprotocol/tasks`, protocol 2026-07-28).
+
+A generation id is a durable handle already, so nothing is stored: the id of a task says which tool was called and which
+generations it waits for, and `tasks/get` asks Luma. Any process with the same token answers, also after a restart. The
+id carries a code that only such a process can make, so that nobody can have it ask for what was never its task.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from mcp import MCPError
+from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+from mcp.server.extension import Extension, MethodBinding
+from mcp.server.mcpserver import require_client_extension
+from mcp.types import (
+    HEADER_MISMATCH,
+    INTERNAL_ERROR,
+    INVALID_PARAMS,
+    CallToolRequestParams,
+    CallToolResult,
+    RequestParams,
+)
+from pydantic import ConfigDict, Field
+from pydantic.alias_generators import to_camel
+from pydantic_core import from_json, to_json
+
+from luma_mcp.domain.errors import LumaError
+from luma_mcp.domain.generation import FINAL_STATES, Generation
+from luma_mcp.mcp.results import updated_purchase, wait_result
+from luma_mcp.mcp.services import Services
+from luma_mcp.mcp.tool_adapter import to_call_tool_result
+
+IDENTIFIER = "io.modelcontextprotocol/tasks"
+VERSION = "2026-07-28"
+_WAIT_TOOL = "wait_for_generation"
+_POLL_MS = 5000
+_CODE_BYTES = 16
+
+
+class TaskParams(RequestParams):
+    """What the three methods take."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, defer_build=True)
+
+    task_id: str = Field(max_length=4000)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a task id says."""
+
+    tool: str
+    generation_ids: tuple[str, ...]
+    until: str
+    answer: dict[str, Any] | None = None
+    """What a tool that spends answered; its state is brought up to date."""
+
+
+class Tasks(Extension):
+    """Answers with a task where a client declares the extension; other clients see no difference.
+
+    Args:
+        services: what tasks ask.
+        key: makes and checks the code in a task's id.
+    """
+
+    identifier = IDENTIFIER
+
+    def __init__(self, services: Services, key: bytes) -> None:
+        self._services = services
+        self._key = key
+
+    def methods(self) -> list[MethodBinding]:
+        """`tasks/get`, and the two that change nothing: Luma cannot cancel, and asks no questions."""
+        versions = frozenset({VERSION})
+        return [
+            MethodBinding("tasks/get", TaskParams, self._get, versions),
+            MethodBinding("tasks/cancel", TaskParams, self._acknowledge, versions),
+            MethodBinding("tasks/update", TaskParams, self._acknowledge, versions),
+        ]
+
+    async def intercept_tool_call(
+        self, params: CallToolRequestParams, ctx: ServerRequestContext[Any, Any], call_next: CallNext
+    ) -> HandlerResult:
+        """Turn a wait that would have to wait, or a purchase that is under way, into a task."""
+        if not _declares_tasks(ctx):
+            return await call_next(ctx)
+        if params.name == _WAIT_TOOL:
+            # One poll: what is final, or wrong, is answered at once. The SDK gives the handler these very params.
+            params.arguments = {**(params.arguments or {}), "timeout_seconds": 0}
+        result = await call_next(ctx)
+        task = _task_of(params, result)
+        return self._describe(task, "task", "working") if task else result
+
+    async def _get(self, ctx: ServerRequestContext[Any, Any], params: TaskParams) -> dict[str, Any]:
+        task = self._read(ctx, params)
+        try:
+            generations = [
+                await self._services.backend.get_generation(generation_id) for generation_id in task.generation_ids
+            ]
+        except LumaError as error:
+            raise MCPError(code=INTERNAL_ERROR, message=error.full_text) from error
+        await self._services.purchases.observe(*generations)
+        final = [generation.is_final for generation in generations]
+        is_over = any(final) if task.until == "any" else all(final)
+        description = self._describe(task, "complete", "completed" if is_over else "working", generations)
+        if is_over:
+            description["result"] = _result(task, generations).model_dump(by_alias=True, mode="json", exclude_none=True)
+        return description
+
+    async def _acknowledge(self, ctx: ServerRequestContext[Any, Any], params: TaskParams) -> dict[str, Any]:
+        self._read(ctx, params)
+        return {}
+
+    def _describe(
+        self, task: Task, result_type: str, status: str, generations: list[Generation] | None = None
+    ) -> dict[str, Any]:
+        now = datetime.now(UTC).isoformat()
+        created = [seen.created_at.isoformat() for seen in generations or [] if seen.created_at]
+        states = ", ".join(f"{seen.id[:8]} {seen.state}" for seen in generations or [])
+        return {
+            "resultType": result_type,
+            "taskId": self._write(task),
+            "status": status,
+            "statusMessage": states or f"Waiting for {', '.join(task.generation_ids)}",
+            "createdAt": min(created, default=now),
+            "lastUpdatedAt": now,
+            "ttlMs": None,
+            "pollIntervalMs": _POLL_MS,
+        }
+
+    def _write(self, task: Task) -> str:
+        content = to_json(asdict(task))
+        return f"{_text(content)}.{_text(self._code(content))}"
+
+    def _read(self, ctx: ServerRequestContext[Any, Any], params: TaskParams) -> Task:
+        """What a task id says. Raises: MCPError, if it is none of ours or the client may not ask."""
+        require_client_extension(ctx, IDENTIFIER)
+        headers = getattr(ctx.request, "headers", None)
+        if headers is not None and headers.get("mcp-name") != params.task_id:
+            raise MCPError(code=HEADER_MISMATCH, message="The Mcp-Name header does not match params.taskId")
+        content, _, code = params.task_id.partition(".")
+        try:
+            data, given = _bytes(content), _bytes(code)
+        except (ValueError, binascii.Error):
+            data, given = b"", b""
+        if not hmac.compare_digest(given, self._code(data)):
+            raise MCPError(code=INVALID_PARAMS, message="Task not found")
+        read = cast("dict[str, Any]", from_json(data))
+        return Task(read["tool"], tuple(read["generation_ids"]), read["until"], read["answer"])
+
+    def _code(self, content: bytes) -> bytes:
+        return hmac.digest(self._key, content, "sha256")[:_CODE_BYTES]
+
+
+def derive_key(account: str, secret: str) -> bytes:
+    """A key that is the same in every process with the same secret, and another for every account."""
+    return hashlib.sha256(f"tasks {account} {secret}".encode()).digest()
+
+
+def _declares_tasks(ctx: ServerRequestContext[Any, Any]) -> bool:
+    capabilities = ctx.session.client_capabilities
+    extensions = (capabilities.extensions if capabilities else None) or {}
+    return IDENTIFIER in extensions and ctx.protocol_version == VERSION
+
+
+def _task_of(params: CallToolRequestParams, result: HandlerResult) -> Task | None:
+    """The task that a result stands for; None if the result says all there is."""
+    if not isinstance(result, CallToolResult) or result.is_error:
+        return None
+    answer = cast("dict[str, Any]", result.structured_content or {})
+    if params.name == _WAIT_TOOL and not answer["done"]:
+        ids = tuple(generation["generation_id"] for generation in answer["generations"])
+        return Task(_WAIT_TOOL, ids, (params.arguments or {}).get("until", "all"))
+    if answer.get("dry_run") is False and answer["state"] not in FINAL_STATES:
+        return Task(params.name, (answer["generation_id"],), "all", answer)
+    return None
+
+
+def _result(task: Task, generations: list[Generation]) -> CallToolResult:
+    """What the tool answers in the end."""
+    if task.answer is None:
+        return to_call_tool_result(wait_result(generations, task.until, 0))
+    return to_call_tool_result(updated_purchase(task.answer, generations[0]))
+
+
+def _text(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+
+def _bytes(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))

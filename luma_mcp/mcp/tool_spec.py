@@ -1,0 +1,120 @@
+"""What a tool is: a name, a model of its arguments, a function, a model of its result, and its annotations."""
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, Self
+
+from mcp.types import ToolAnnotations
+from pydantic import BaseModel, ConfigDict, PrivateAttr
+
+from luma_mcp.mcp.services import Services
+
+# What a tool does, as the four hints that a host shows a person. None is left out.
+READS = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=True)
+WRITES_A_FILE = ToolAnnotations(
+    read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=True
+)
+SPENDS = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=False, open_world_hint=True)
+DELETES = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=True)
+
+
+class Caller(Protocol):
+    """The client that called a tool, and the person behind it."""
+
+    @property
+    def timeout_seconds(self) -> float:
+        """How long a call may take before this client is known, or feared, to give up."""
+        ...
+
+    async def report(self, progress: float, message: str) -> None:
+        """Report the progress of a long call. `progress` only rises; what it counts is up to the tool."""
+        ...
+
+    async def confirm(self, question: str) -> bool:
+        """Ask the person; whether the answer is yes. Raises: BudgetError, if this client cannot ask."""
+        ...
+
+
+class Arguments(BaseModel):
+    """The arguments of a tool. The class's schema is the tool's input schema."""
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=(), frozen=True, defer_build=True)
+
+
+class Action(BaseModel):
+    """Something that a person can do with a generation: a button of the player."""
+
+    model_config = ConfigDict(defer_build=True)
+
+    generation_id: str
+    action: Literal["extend", "upscale", "add audio", "animate", "variation"]
+    tool: str
+    arguments: dict[str, Any]
+    price_usd: float
+    price_basis: Literal["published", "assumed"]
+    prompt: Literal["required", "optional"] | None = None
+    """Whether the person should be asked for a prompt first."""
+
+
+class Result(BaseModel):
+    """The result of a tool. Its fields are the structured content, absent ones left out; `text` is the text."""
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=(), defer_build=True)
+
+    _jpeg: bytes | None = PrivateAttr(None)
+    _actions: Callable[[], Iterable[Action]] = PrivateAttr(tuple)
+
+    def text(self) -> str:
+        """The same for clients that show only text."""
+        raise NotImplementedError
+
+    def with_image(self, jpeg: bytes | None) -> Self:
+        """The same with an image beside the text. The image is not in the structured content, which would double it."""
+        self._jpeg = jpeg
+        return self
+
+    def with_actions(self, actions: Callable[[], Iterable[Action]]) -> Self:
+        """The same with buttons for the player. They are computed only for clients that show it."""
+        self._actions = actions
+        return self
+
+    @property
+    def jpeg(self) -> bytes | None:
+        return self._jpeg
+
+    @property
+    def actions(self) -> tuple[Action, ...]:
+        return tuple(self._actions())
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of a tool: what it works with, and who called."""
+
+    services: Services
+    caller: Caller
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSpec:
+    """A tool.
+
+    Args:
+        run: the function; its docstring is the description, its name the tool's name.
+        arguments: the model of its arguments.
+        result: the model of its result.
+        title: the name that a person reads.
+        annotations: what it does.
+        in_player: whether hosts with MCP Apps show its results in the player.
+    """
+
+    run: Callable[[Call, Any], Awaitable[Result]]
+    arguments: type[Arguments]
+    result: type[Result]
+    title: str
+    annotations: ToolAnnotations
+    in_player: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.run.__name__

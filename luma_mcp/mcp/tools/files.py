@@ -1,0 +1,191 @@
+"""Tools for files: save what was made, and look at it."""
+
+from typing import Annotated
+
+import anyio
+from pydantic import Field
+
+from luma_mcp.domain.errors import FileError, InvalidRequestError, LumaError
+from luma_mcp.domain.generation import OutputKind
+from luma_mcp.downloads.fetcher import OnBytes
+from luma_mcp.downloads.service import SavedFile
+from luma_mcp.mcp.results import generation_result
+from luma_mcp.mcp.tool_spec import READS, WRITES_A_FILE, Arguments, Call, Caller, Result, ToolSpec
+from luma_mcp.mcp.tools.arguments import GenerationId, GenerationIds
+
+_DOWNLOADS_AT_ONCE = 4
+
+
+class SavedFileResult(Result):
+    """A saved file."""
+
+    generation_id: str
+    path: str
+    size_bytes: int
+    sha256: str
+    media_type: str
+    url: str
+
+    def text(self) -> str:
+        return f"{self.path} ({self.media_type}, {self.size_bytes:,} bytes, sha256 {self.sha256[:16]}…)"
+
+
+class DownloadResult(Result):
+    """What was saved and what was not."""
+
+    files: list[SavedFileResult]
+    problems: list[str] | None = None
+
+    def text(self) -> str:
+        return "\n".join([*(file.text() for file in self.files), *(self.problems or [])])
+
+
+class ViewResult(Result):
+    """The size, length and links of what a generation made; the image is beside the text."""
+
+    generation_id: str
+    state: str
+    width: int
+    height: int
+    seconds: float | None = None
+    fps: float | None = None
+    frame_seconds: list[float] | None = None
+    has_sound: bool | None = None
+    prompt: str | None = None
+    video_url: str | None = None
+    image_url: str | None = None
+    path: str | None = None
+
+    def text(self) -> str:
+        size = f"{self.width}x{self.height}"
+        if self.seconds is not None:
+            size += f", {self.seconds:.1f} s at {self.fps or 0:g} frames a second"
+            size += ", with sound" if self.has_sound else ", silent"
+        saved = f"Saved as {self.path}." if self.path else "It is not saved yet: download_generation does."
+        return f"{self.generation_id} is {self.state}. It is {size}. {self._image_sentence()}\n{saved}"
+
+    def _image_sentence(self) -> str:
+        if self.jpeg is None:
+            return "No picture is shown, for LUMA_INLINE_IMAGES is 0."
+        if self.frame_seconds is None:
+            return "The picture shows it, made small."
+        what = "its frames" if self.state == "completed" else "what there is so far,"
+        return f"The picture shows {what} at {', '.join(f'{moment:g}' for moment in self.frame_seconds)} s."
+
+
+class DownloadGenerationArguments(Arguments):
+    generation_ids: GenerationIds
+    directory: Annotated[str | None, Field(description="Folder inside the output folder.")] = None
+    asset: Annotated[
+        OutputKind | None, Field(description="Default: what was asked for. image of a video: its thumbnail.")
+    ] = None
+    join: Annotated[bool, Field(description="Save clips of equal form as one, in this order.")] = False
+
+
+async def download_generation(call: Call, arguments: DownloadGenerationArguments) -> DownloadResult:
+    """Save what generations made to disk. Nothing is overwritten; a file that is there already is answered as it is."""
+    services, progress = call.services, _Progress(call.caller)
+    if arguments.join:
+        return await _join(call, arguments, progress)
+    ids = list(dict.fromkeys(arguments.generation_ids))
+    saved: dict[str, SavedFile] = {}
+    problems: dict[str, str] = {}
+    limiter = anyio.CapacityLimiter(_DOWNLOADS_AT_ONCE)
+
+    async def save(generation_id: str) -> None:
+        async with limiter:
+            try:
+                generation = await services.backend.get_generation(generation_id)
+                saved[generation_id] = await services.downloads.save(
+                    generation,
+                    asset=arguments.asset,
+                    directory=arguments.directory,
+                    on_bytes=progress.of(generation_id),
+                    made_from=await services.purchases.made_from(generation),
+                )
+            except LumaError as error:
+                problems[generation_id] = error.full_text
+
+    async with anyio.create_task_group() as tasks:
+        for generation_id in ids:
+            tasks.start_soon(save, generation_id)
+    if not saved:
+        raise FileError(" ".join(dict.fromkeys(problems[generation_id] for generation_id in ids)))
+    failed = [f"{name} was not saved. {problems[name]}" for name in ids if name in problems]
+    return DownloadResult(files=[_result(saved[name]) for name in ids if name in saved], problems=failed or None)
+
+
+async def _join(call: Call, arguments: DownloadGenerationArguments, progress: "_Progress") -> DownloadResult:
+    sources = call.services.sources.begin()
+    clips = [await sources.video(generation_id) for generation_id in arguments.generation_ids]
+    if len(clips) < 2 or arguments.asset not in (None, "video"):
+        raise InvalidRequestError("Only clips can be joined, two or more.", "Leave join out to save it as it is.")
+    joined = await call.services.downloads.join(clips, directory=arguments.directory, on_bytes=progress.of("joined"))
+    return DownloadResult(files=[_result(joined)])
+
+
+class ViewGenerationArguments(Arguments):
+    generation_id: GenerationId
+    frames: Annotated[int, Field(ge=4, le=9, description="How many of a clip.")] = 6
+
+
+async def view_generation(call: Call, arguments: ViewGenerationArguments) -> ViewResult:
+    """Look at what was made: a picture made small, a clip as a sheet of frames with their times. Costs nothing."""
+    generation = await call.services.backend.get_generation(arguments.generation_id)
+    await call.services.purchases.observe(generation)
+    on_bytes = _Progress(call.caller).of(generation.id)
+    preview = await call.services.previews.of(generation, arguments.frames, on_bytes)
+    info = preview.info
+    facts = generation_result(generation)
+    result = ViewResult(
+        generation_id=facts.generation_id,
+        state=facts.state,
+        prompt=facts.prompt,
+        video_url=facts.video_url,
+        image_url=facts.image_url,
+        width=info.width,
+        height=info.height,
+        seconds=round(info.seconds, 2) if info.seconds else None,
+        fps=round(info.frames_per_second, 2) if info.seconds else None,
+        frame_seconds=list(preview.moments) or None,
+        has_sound=info.has_sound if info.seconds else None,
+        path=str(preview.saved_at.absolute()) if preview.saved_at else None,
+    )
+    return result.with_image(preview.jpeg).with_actions(lambda: facts.actions)
+
+
+class _Progress:
+    """The progress of several downloads as a single count of bytes."""
+
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
+        self._sizes: dict[str, int] = {}
+
+    def of(self, name: str) -> OnBytes:
+        """The callback for one of the files."""
+
+        async def report(size: int, length: int | None) -> None:
+            # A download that starts over has fewer bytes than before; the sum must only rise.
+            self._sizes[name] = max(size, self._sizes.get(name, 0))
+            total = f" of {length:,}" if length else ""
+            number = list(self._sizes).index(name) + 1
+            await self._caller.report(sum(self._sizes.values()), f"File {number}: {size:,}{total} bytes")
+
+        return report
+
+
+def _result(file: SavedFile) -> SavedFileResult:
+    return SavedFileResult(
+        generation_id=file.generation_id,
+        path=str(file.path.absolute()),
+        size_bytes=file.size_bytes,
+        sha256=file.sha256,
+        media_type=file.media_type,
+        url=file.url,
+    )
+
+
+TOOLS = (
+    ToolSpec(download_generation, DownloadGenerationArguments, DownloadResult, "Download generations", WRITES_A_FILE),
+    ToolSpec(view_generation, ViewGenerationArguments, ViewResult, "View a generation", READS, in_player=True),
+)

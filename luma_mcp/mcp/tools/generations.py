@@ -1,0 +1,167 @@
+"""Tools for earlier generations: get, wait, list, delete."""
+
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from luma_mcp.backends.base import Listing
+from luma_mcp.domain.generation import Generation
+from luma_mcp.domain.text import cleaned
+from luma_mcp.mcp.results import (
+    GenerationDetailsResult,
+    GenerationResult,
+    WaitResult,
+    details_result,
+    generation_result,
+    spent_today,
+    wait_result,
+)
+from luma_mcp.mcp.tool_spec import DELETES, READS, Arguments, Call, Result, ToolSpec
+from luma_mcp.mcp.tools.arguments import GenerationId, GenerationIds
+from luma_mcp.polling.poller import Snapshot, Until
+from luma_mcp.polling.schedule import schedule_of
+
+# Luma's list is known to answer 500 for a limit of 100, and it has no filters.
+_PAGE = 25
+_MAX_SEARCHED = 200
+
+
+class ListResult(Result):
+    """Part of the list of generations, newest first."""
+
+    generations: list[GenerationResult]
+    next_offset: Annotated[int | None, Field(description="There is more.")] = None
+    spent_today_usd: float | None = None
+    reserved_usd: float | None = None
+
+    def text(self) -> str:
+        lines = [f"{listed.created_at or 'time unknown'} {listed.text()}" for listed in self.generations]
+        lines = lines or ["No generations."]
+        if self.next_offset is not None:
+            lines.append(f"There are more: offset={self.next_offset}.")
+        if self.spent_today_usd is not None:
+            lines.append(f"Spent today: ${self.spent_today_usd:.2f}, reserved: ${self.reserved_usd or 0:.2f}.")
+        return "\n".join(lines)
+
+
+class DeletedResult(Result):
+    """A generation that was deleted."""
+
+    generation_id: str
+    deleted: bool
+
+    def text(self) -> str:
+        return f"{self.generation_id} is deleted at Luma. Files that were downloaded stay."
+
+
+class GetGenerationArguments(Arguments):
+    generation_id: GenerationId
+
+
+async def get_generation(call: Call, arguments: GetGenerationArguments) -> GenerationDetailsResult:
+    """Status and asset URLs of a generation."""
+    generation = await call.services.backend.get_generation(arguments.generation_id)
+    await call.services.purchases.observe(generation)
+    return details_result(generation)
+
+
+class WaitForGenerationArguments(Arguments):
+    generation_ids: GenerationIds
+    until: Annotated[Until, Field(description="For all, or the first.")] = "all"
+    timeout_seconds: Annotated[
+        float | None, Field(ge=0, le=1800, description="Longest wait; the default suits the client.")
+    ] = None
+
+
+async def wait_for_generation(call: Call, arguments: WaitForGenerationArguments) -> WaitResult:
+    """Wait until generations are completed or failed. After the timeout done is false: call again, nothing is lost.
+
+    A picture takes about 10 s, a clip one to two minutes. Costs nothing.
+    """
+
+    async def report(snapshot: Snapshot) -> None:
+        await call.caller.report(snapshot.elapsed_seconds, _progress(snapshot))
+
+    timeout = call.caller.timeout_seconds if arguments.timeout_seconds is None else arguments.timeout_seconds
+    snapshot = await call.services.poller.wait(
+        arguments.generation_ids, until=arguments.until, timeout_seconds=timeout, on_snapshot=report
+    )
+    await call.services.purchases.observe(*snapshot.generations)
+    return wait_result(snapshot.generations, arguments.until, snapshot.elapsed_seconds)
+
+
+def _progress(snapshot: Snapshot) -> str:
+    """A snapshot in a line: states, then the usual duration, previews, and what is unusual."""
+    states = ", ".join(f"{seen.id[:8]} {cleaned(seen.state, 40)}" for seen in snapshot.generations)
+    running = [seen for seen in snapshot.generations if not seen.is_final]
+    notes = list(dict.fromkeys(schedule_of(seen).usual for seen in running))
+    notes += [f"preview {url}" for seen in running if (url := seen.url("preview"))]
+    notes += [f"{stalled[:8]} has been in this state unusually long" for stalled in snapshot.stalled]
+    notes += [snapshot.problem] if snapshot.problem else []
+    return f"{snapshot.elapsed_seconds:.0f} s: {states or 'no answer yet'}" + "".join(f"; {note}" for note in notes)
+
+
+class ListGenerationsArguments(Arguments):
+    limit: Annotated[int, Field(ge=1, le=100, description="At most.")] = 10
+    offset: Annotated[int, Field(ge=0, description="Newest ones to skip.")] = 0
+    state: Annotated[Literal["queued", "dreaming", "completed", "failed"] | None, Field(description="Only these.")] = (
+        None
+    )
+    kind: Annotated[
+        Literal["video", "image", "modify_video", "reframe_video", "reframe_image", "upscale_video", "add_audio"]
+        | None,
+        Field(description="Only these."),
+    ] = None
+
+
+async def list_generations(call: Call, arguments: ListGenerationsArguments) -> ListResult:
+    """Your generations at Luma, newest first: also those that other programs made. Finds an id that got lost."""
+
+    def matches(generation: Generation) -> bool:
+        return arguments.state in (None, generation.state) and arguments.kind in (None, generation.kind)
+
+    found, next_offset = await _search(call.services.backend, arguments.offset, arguments.limit, matches)
+    results = [generation_result(generation) for generation in found]
+    listed = ListResult(generations=results, next_offset=next_offset, **await spent_today(call.services))
+    return listed.with_actions(lambda: [action for result in results for action in result.actions])
+
+
+async def _search(
+    listing: Listing, offset: int, limit: int, matches: Callable[[Generation], bool]
+) -> tuple[list[Generation], int | None]:
+    """The first generations that match, and where the rest begins; None if there is no rest."""
+    found: list[Generation] = []
+    position = offset
+    while True:
+        page = await listing.list_generations(limit=_PAGE, offset=position)
+        for generation in page.generations:
+            if len(found) == limit or position - offset == _MAX_SEARCHED:
+                return found, position
+            position += 1
+            if matches(generation):
+                found.append(generation)
+        if not page.has_more or not page.generations:
+            return found, None
+
+
+class DeleteGenerationArguments(Arguments):
+    generation_id: GenerationId
+
+
+async def delete_generation(call: Call, arguments: DeleteGenerationArguments) -> DeletedResult:
+    """Delete a generation at Luma for good. It does not refund, and a running one may still be charged."""
+    await call.services.backend.delete_generation(arguments.generation_id)
+    return DeletedResult(generation_id=arguments.generation_id, deleted=True)
+
+
+TOOLS = (
+    ToolSpec(
+        get_generation, GetGenerationArguments, GenerationDetailsResult, "Get a generation", READS, in_player=True
+    ),
+    ToolSpec(
+        wait_for_generation, WaitForGenerationArguments, WaitResult, "Wait for generations", READS, in_player=True
+    ),
+    ToolSpec(list_generations, ListGenerationsArguments, ListResult, "List generations", READS, in_player=True),
+    ToolSpec(delete_generation, DeleteGenerationArguments, DeletedResult, "Delete a generation", DELETES),
+)

@@ -1,0 +1,1 @@
+"""The transports that the server runs over: stdio and Streamable HTTP."""

@@ -1,0 +1,176 @@
+"""Serving over stdin and stdout.
+
+The SDK's own stdio transport takes two trips through worker threads for each message, dies on SIGTERM without cleaning
+up, hangs on SIGINT until stdin closes, and may lose the last request of a piped script. This one reads and writes on
+the event loop: signals and the end of input stop it in order, and stdout carries the protocol and nothing else.
+
+Where stdin or stdout cannot be polled (Windows, a plain file) the SDK's transport is used.
+"""
+
+import asyncio
+import os
+import signal
+import stat
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import anyio
+from mcp.server.mcpserver import MCPServer
+
+from luma_mcp.domain.text import replace_lone_surrogates
+from luma_mcp.mcp.sdk_compat import run_on_streams
+
+# After the end of input, what was asked already may still be answered for so long.
+_GRACE_SECONDS = 0.5
+# A purchase that is under way is not cancelled. It is in the book, so after this the process may go all the same.
+_LAST_SECONDS = 1.0
+_READ_BYTES = 64 * 1024
+
+
+def run(server: MCPServer[Any]) -> None:
+    """Serve until the end of input or a signal."""
+    asyncio.run(_serve(server))
+
+
+async def _serve(server: MCPServer[Any]) -> None:
+    async with _streams() as streams:
+        serving = asyncio.create_task(run_on_streams(server, streams))
+        _stop_on_signals(serving)
+        await asyncio.wait([serving])
+    if not serving.cancelled():
+        serving.result()
+
+
+def _stop_on_signals(serving: asyncio.Task[None]) -> None:
+    asked = False
+
+    def stop() -> None:
+        # The thread of the SDK's own transport cannot be interrupted: then the process leaves with a read open.
+        nonlocal asked
+        if asked:
+            os._exit(1)  # asked twice: somebody is tired of waiting for the cleanup
+        asked = True
+        _leave_after(_LAST_SECONDS)
+        serving.cancel()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with suppress(NotImplementedError):  # Windows has other ways, which asyncio.run knows
+            loop.add_signal_handler(number, stop)
+
+
+def _leave_after(seconds: float) -> None:
+    """End the process then, if it has not ended by itself."""
+    asyncio.get_running_loop().call_later(seconds, os._exit, 0)
+
+
+@asynccontextmanager
+async def _streams() -> AsyncGenerator[tuple[Any, ...]]:
+    """Line streams over the process's own stdin and stdout, or nothing where they cannot be polled.
+
+    Meanwhile descriptor 1 leads to stderr, so that a stray print, or a child's, does not land in the protocol.
+    """
+    if sys.platform == "win32" or not (_can_be_polled(0) and _can_be_polled(1)):
+        yield ()
+        return
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader()
+    source = os.fdopen(os.dup(0), "rb", buffering=0)
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), source)
+    wire = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        sink = os.fdopen(wire, "wb", buffering=0)
+        transport, protocol = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, sink)
+        open_requests = _OpenRequests()
+        yield (
+            _Lines(reader, open_requests),
+            _Writer(asyncio.StreamWriter(transport, protocol, None, loop), open_requests),
+        )
+    finally:
+        os.dup2(wire, 1)
+
+
+def _can_be_polled(descriptor: int) -> bool:
+    mode = os.fstat(descriptor).st_mode
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or stat.S_ISCHR(mode)
+
+
+class _OpenRequests:
+    """How many requests were read and not answered yet. An estimate, used only after the end of input."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._none_left = asyncio.Event()
+
+    def asked(self) -> None:
+        self._count += 1
+
+    def answered(self) -> None:
+        self._count -= 1
+        if self._count <= 0:
+            self._none_left.set()
+
+    async def answered_or(self, seconds: float) -> None:
+        """Wait until all are answered, at the longest that many seconds."""
+        if self._count > 0:
+            self._none_left.clear()
+            with anyio.move_on_after(seconds):
+                await self._none_left.wait()
+
+
+class _Lines:
+    """The lines of stdin, of any length."""
+
+    def __init__(self, reader: asyncio.StreamReader, open_requests: _OpenRequests) -> None:
+        self._reader = reader
+        self._open_requests = open_requests
+        self._unread = bytearray()
+
+    def __aiter__(self) -> "_Lines":
+        return self
+
+    async def __anext__(self) -> str:
+        searched = 0
+        while (end := self._unread.find(b"\n", searched)) < 0:
+            searched = len(self._unread)
+            block = await self._reader.read(_READ_BYTES)
+            if not block:
+                # A half line at the end is no message. What was asked before it shall be answered.
+                await self._open_requests.answered_or(_GRACE_SECONDS)
+                _leave_after(_LAST_SECONDS)
+                raise StopAsyncIteration
+            self._unread += block
+        line = bytes(self._unread[: end + 1])
+        del self._unread[: end + 1]
+        if b'"id"' in line and b'"method"' in line:
+            self._open_requests.asked()
+        return _mended(line).decode("utf-8", "replace")
+
+
+def _mended(line: bytes) -> bytes:
+    """The message without halves of characters, for which the SDK drops it and never answers."""
+    if b"\\ud" not in line and b"\\uD" not in line:
+        return line
+    try:
+        return replace_lone_surrogates(line) + b"\n"
+    except (ValueError, RecursionError):
+        return line
+
+
+class _Writer:
+    """stdout, written on the event loop."""
+
+    def __init__(self, writer: asyncio.StreamWriter, open_requests: _OpenRequests) -> None:
+        self._writer = writer
+        self._open_requests = open_requests
+
+    async def write(self, text: str) -> None:
+        self._writer.write(text.encode())
+        if text.startswith('{"jsonrpc":"2.0","id":') and '"method":' not in text[:200]:
+            self._open_requests.answered()
+
+    async def flush(self) -> None:
+        await self._writer.drain()

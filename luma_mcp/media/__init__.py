@@ -1,0 +1,1 @@
+"""Images and clips: measured, decoded, made small, joined."""

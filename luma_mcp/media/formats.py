@@ -1,0 +1,26 @@
+"""The file formats that are taken and saved, told apart by their first bytes."""
+
+# Media types by file ending.
+MEDIA_TYPES = {
+    "mp4": "video/mp4",
+    "mov": "video/quicktime",
+    "jpg": "image/jpeg",
+    "png": "image/png",
+    "webp": "image/webp",
+    "gif": "image/gif",
+}
+# Files of the ISO media format that hold an image: HEIC, which telephones make, and AVIF.
+_IMAGE_BRANDS = frozenset({b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1", b"avif", b"avis"})
+
+
+def sniff(head: bytes) -> str | None:
+    """The file ending for a file that begins with these bytes; None if it is neither an image nor a clip."""
+    if head[4:8] == b"ftyp" and head[8:12] not in _IMAGE_BRANDS:
+        return "mov" if head[8:12] == b"qt  " else "mp4"
+    if head.startswith(b"\xff\xd8\xff"):
+        return "jpg"
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "png"
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        return "webp"
+    return "gif" if head.startswith((b"GIF87a", b"GIF89a")) else None

@@ -1,0 +1,38 @@
+"""Coverage-guided bytes for everything that reads Luma's answers; only our own errors may come out.
+
+pip install atheris     (Linux; it has wheels for some versions of Python only)
+python tests/backends/dream_machine/fuzz_wire.py -max_total_time=600
+"""
+
+import contextlib
+import sys
+
+import atheris
+
+with atheris.instrument_imports(include=["luma_mcp"]):
+    from luma_mcp.backends.dream_machine import wire
+    from luma_mcp.domain.errors import LumaError
+
+READERS = (wire.read_generation, wire.read_page, wire.read_credit_usd, wire.read_words)
+HEADERS = ("retry-after", "content-type")
+NOW = 1_700_000_000.0
+
+
+def one(data: bytes) -> None:
+    given = atheris.FuzzedDataProvider(data)
+    status = given.ConsumeIntInRange(300, 599)
+    headers = {name: given.ConsumeUnicode(30) for name in HEADERS}
+    words = given.ConsumeUnicode(60)
+    body = given.ConsumeBytes(given.remaining_bytes())
+    for read in READERS:
+        with contextlib.suppress(LumaError):
+            read(body)
+    error = wire.error_of(status, body, headers, NOW)
+    assert isinstance(error, LumaError)
+    wire.quoted(f"{error} {words}").encode()
+    with contextlib.suppress(LumaError):
+        assert wire.one_generation(words).count("/") == 2
+
+
+atheris.Setup([*sys.argv, "-rss_limit_mb=2048"], one)
+atheris.Fuzz()

@@ -1,0 +1,236 @@
+"""What the client does when the way to Luma is bad. Purchases are counted in the emulator's own book."""
+
+import json
+
+import httpx
+import pytest
+
+from luma_mcp.backends.dream_machine.client import DreamMachine
+from luma_mcp.backends.dream_machine.wire import encode
+from luma_mcp.domain.errors import (
+    AmbiguousPurchaseError,
+    AuthenticationError,
+    InvalidRequestError,
+    LumaError,
+    NoAnswerError,
+    RateLimitError,
+    ServerError,
+    UnexpectedResponseError,
+    UnreachableError,
+)
+from luma_mcp.domain.requests import (
+    AddAudioRequest,
+    ImageRequest,
+    ModifyVideoRequest,
+    ReframeImageRequest,
+    ReframeVideoRequest,
+    UpscaleRequest,
+    VideoRequest,
+)
+from luma_mcp.emulator.dream_machine.app import Emulator
+from luma_mcp.emulator.faults import Fault
+from tests.support.agent import BASE_URL, TOKEN, HeldClock, InMemory
+
+pytestmark = pytest.mark.anyio
+
+VIDEO = VideoRequest(model="ray-2", prompt="a boat")
+MEDIA = "https://a.example/a.mp4"
+
+
+def broken(error: Exception | httpx.Response) -> httpx.MockTransport:
+    def handle(_request: httpx.Request) -> httpx.Response:
+        if isinstance(error, Exception):
+            raise error
+        return error
+
+    return httpx.MockTransport(handle)
+
+
+def client_over(transport: httpx.AsyncBaseTransport, clock: HeldClock) -> DreamMachine:
+    return DreamMachine(TOKEN, base_url=BASE_URL, transport=transport, sleep=clock.sleep)
+
+
+async def test_every_endpoint_is_asked_as_luma_wants_it(
+    luma: DreamMachine, emulator: Emulator, clock: HeldClock
+) -> None:
+    video = await luma.submit(encode(VIDEO))
+    await luma.submit(encode(ImageRequest(model="photon-1", prompt="a boat")))
+    await luma.submit(encode(ReframeImageRequest(model="photon-1", media=MEDIA, aspect_ratio="1:1")))
+    await luma.submit(encode(ReframeVideoRequest(model="ray-2", media=MEDIA, aspect_ratio="1:1")))
+    await luma.submit(encode(ModifyVideoRequest(model="ray-2", media=MEDIA, mode="flex_1")))
+    clock.seconds += 100
+    await luma.submit(encode(UpscaleRequest(generation_id=video.id, resolution="1080p")))
+    await luma.submit(encode(AddAudioRequest(generation_id=video.id, prompt="waves")))
+    assert (await luma.get_generation(video.id)).state == "completed"
+    assert len((await luma.list_generations(limit=3)).generations) == 3
+    await luma.delete_generation(video.id)
+    assert await luma.get_credit_usd() < 1000
+    await luma.ping()
+    assert "orbit_left" in await luma.list_concepts()
+    assert "Orbit Left" in await luma.list_camera_motions()
+
+    assert emulator.requests == [
+        ("POST", "/generations/video"),
+        ("POST", "/generations/image"),
+        ("POST", "/generations/image/reframe"),
+        ("POST", "/generations/video/reframe"),
+        ("POST", "/generations/video/modify"),
+        ("POST", f"/generations/{video.id}/upscale"),
+        ("POST", f"/generations/{video.id}/audio"),
+        ("GET", f"/generations/{video.id}"),
+        ("GET", "/generations"),
+        ("DELETE", f"/generations/{video.id}"),
+        ("GET", "/credits"),
+        ("GET", "/ping"),
+        ("GET", "/generations/concepts/list"),
+        ("GET", "/generations/camera_motion/list"),
+    ]
+
+
+AFTER_SENDING = [
+    Fault("drop", method="POST", after=True),
+    Fault("error", method="POST", after=True, status=500),
+    Fault("error", method="POST", after=True, status=502),
+    Fault("error", method="POST", after=True, status=503),
+    Fault("error", method="POST", after=True, status=504),
+    Fault("garble", method="POST"),
+    Fault("cut", method="POST"),
+]
+
+
+@pytest.mark.parametrize("fault", AFTER_SENDING, ids=lambda fault: f"{fault.kind}-{fault.status}")
+async def test_a_purchase_whose_answer_is_lost_is_not_sent_again(
+    luma: DreamMachine, emulator: Emulator, fault: Fault
+) -> None:
+    from dataclasses import replace
+
+    emulator.faults.append(replace(fault))
+    with pytest.raises(AmbiguousPurchaseError, match="is not known") as caught:
+        await luma.submit(encode(VIDEO))
+
+    assert len(emulator.machine.account.purchases()) == 1
+    assert "must not be sent again" in caught.value.hint
+
+
+async def test_a_purchase_that_is_refused_by_rate_was_not_made(luma: DreamMachine, emulator: Emulator) -> None:
+    emulator.faults.append(Fault("limit", method="POST", seconds=9))
+    with pytest.raises(RateLimitError) as caught:
+        await luma.submit(encode(VIDEO))
+
+    assert caught.value.retry_after == 9
+    assert emulator.machine.account.purchases() == []
+
+
+@pytest.mark.parametrize("error", [httpx.ConnectError("x"), httpx.ConnectTimeout("x"), httpx.PoolTimeout("x")])
+async def test_a_purchase_that_never_left_is_known_not_to_be_made(clock: HeldClock, error: Exception) -> None:
+    with pytest.raises(UnreachableError, match="cannot be reached") as caught:
+        await client_over(broken(error), clock).submit(encode(VIDEO))
+
+    assert not isinstance(caught.value, NoAnswerError)
+    assert "Nothing was sent" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "error", [httpx.ReadTimeout("x"), httpx.ReadError("x"), httpx.WriteError("x"), httpx.RemoteProtocolError("x")]
+)
+async def test_a_purchase_cut_off_at_any_point_after_that_is_ambiguous(clock: HeldClock, error: Exception) -> None:
+    with pytest.raises(AmbiguousPurchaseError):
+        await client_over(broken(error), clock).submit(encode(VIDEO))
+
+
+async def test_a_read_is_tried_three_times_with_growing_pauses(
+    luma: DreamMachine, emulator: Emulator, clock: HeldClock
+) -> None:
+    emulator.faults.append(Fault("error", method="GET", times=10, status=503))
+    with pytest.raises(ServerError):
+        await luma.get_credit_usd()
+
+    first, second = clock.sleeps
+    assert 0.25 <= first <= 0.5 <= second <= 1
+
+
+async def test_a_read_that_fails_in_passing_succeeds(luma: DreamMachine, emulator: Emulator) -> None:
+    emulator.faults.extend([Fault("error", method="GET", status=500), Fault("drop", method="GET")])
+
+    assert await luma.get_credit_usd() == 1000
+
+
+async def test_a_read_waits_as_long_as_luma_asks(luma: DreamMachine, emulator: Emulator, clock: HeldClock) -> None:
+    emulator.faults.append(Fault("limit", method="GET", seconds=7))
+    await luma.ping()
+
+    assert clock.sleeps == [7]
+
+
+async def test_nobody_waits_an_hour_for_one_answer(luma: DreamMachine, emulator: Emulator, clock: HeldClock) -> None:
+    emulator.faults.append(Fault("limit", method="GET", seconds=3600))
+    with pytest.raises(RateLimitError):
+        await luma.ping()
+
+    assert clock.sleeps == []
+
+
+async def test_what_will_not_pass_is_not_tried_again(luma: DreamMachine, emulator: Emulator) -> None:
+    emulator.faults.append(Fault("garble", method="GET", times=10))
+    with pytest.raises(UnexpectedResponseError):
+        await luma.get_credit_usd()
+
+    assert len(emulator.requests) == 1
+
+
+async def test_an_endless_answer_is_cut(clock: HeldClock) -> None:
+    with pytest.raises(UnexpectedResponseError, match="more than 4 MB"):
+        await client_over(broken(httpx.Response(200, content=b" " * 5_000_000)), clock).ping()
+
+
+async def test_nothing_of_httpx_escapes(clock: HeldClock) -> None:
+    for error in (httpx.InvalidURL("x"), httpx.DecodingError("x"), httpx.UnsupportedProtocol("x"), TimeoutError()):
+        with pytest.raises(LumaError):
+            await client_over(broken(error), clock).ping()
+
+
+async def test_a_redirect_is_not_followed_with_the_token(clock: HeldClock) -> None:
+    answer = httpx.Response(307, headers={"location": "https://elsewhere.example/"})
+    with pytest.raises(UnexpectedResponseError, match="status 307"):
+        await client_over(broken(answer), clock).ping()
+
+
+async def test_the_token_goes_to_the_api_and_shows_nowhere_else(luma: DreamMachine, transport: InMemory) -> None:
+    await luma.ping()
+
+    (request,) = transport.requests
+    assert request.headers["authorization"] == f"Bearer {TOKEN}"
+    assert request.url.host == "127.0.0.1"
+    assert TOKEN not in repr(luma) + str(request.url)
+
+
+async def test_no_token_is_said_before_anything_is_sent(transport: InMemory) -> None:
+    client = DreamMachine(None, token_hint="Set it.", base_url=BASE_URL, transport=transport)
+    with pytest.raises(AuthenticationError, match=r"No Luma token is set\.") as caught:
+        await client.submit(encode(VIDEO))
+
+    assert caught.value.hint == "Set it."
+    assert transport.requests == []
+
+
+async def test_the_callback_goes_with_a_purchase_and_is_no_part_of_the_request(transport: InMemory) -> None:
+    client = DreamMachine(TOKEN, base_url=BASE_URL, callback_url="https://h.example/secret", transport=transport)
+    encoded = encode(VIDEO)
+    await client.submit(encoded)
+
+    assert json.loads(transport.requests[0].content) == encoded.body | {"callback_url": "https://h.example/secret"}
+    assert "h.example" not in str(encoded)
+
+
+async def test_an_id_that_is_none_is_said_before_anything_is_sent(luma: DreamMachine, transport: InMemory) -> None:
+    with pytest.raises(InvalidRequestError):
+        await luma.get_generation("../credits")
+
+    assert transport.requests == []
+
+
+async def test_a_closed_client_opens_again(luma: DreamMachine) -> None:
+    await luma.ping()
+    await luma.close()
+    await luma.close()
+    await luma.ping()

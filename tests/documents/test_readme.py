@@ -1,0 +1,145 @@
+"""What is written for people agrees with the code."""
+
+import base64
+import importlib.util
+import json
+import re
+import shlex
+import subprocess
+from pathlib import Path
+from urllib.parse import parse_qsl
+
+import pytest
+
+from luma_mcp.cli import _parser
+from luma_mcp.cli.hosts import HOSTS
+from luma_mcp.emulator.faults import parse
+from luma_mcp.mcp import client_timeouts as _patience
+from luma_mcp.mcp.server import TOOLSETS
+from luma_mcp.settings import Settings
+
+ROOT = Path(__file__).parent.parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def tables():
+    spec = importlib.util.spec_from_file_location("tables", ROOT / "docs" / "tables.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_its_tables_are_as_the_code_has_them() -> None:
+    assert tables().written(README) == README, "just readme"
+
+
+def test_every_tool_and_setting_is_in_it() -> None:
+    for declared in (one for toolset in TOOLSETS.values() for one in toolset):
+        assert f"`{declared.name}`" in README
+    for name, field in Settings.model_fields.items():
+        assert field.exclude or (field.description and f"`LUMA_{name.upper()}`" in README)
+
+
+def test_the_defaults_that_it_names_are_what_is_taken() -> None:
+    named = dict(re.findall(r"^\| `(LUMA_\w+)` \| .* \| (?!-|all)`?(.+?)`? \|$", README, re.MULTILINE))
+
+    assert named["LUMA_INLINE_IMAGES"] == "1"
+    assert Settings.from_environment(named) == Settings.from_environment({})
+
+
+def test_its_configuration_can_be_copied() -> None:
+    snippets = re.findall(r"```json\n(.*?)```", README, re.DOTALL)
+
+    assert json.loads(snippets[0])["mcpServers"]["luma"]["args"] == ["dream-machine-mcp"]
+
+
+def test_ci_runs_its_test_command() -> None:
+    (command,) = re.findall(r"```sh\n(python3 -m venv .*pytest)\n```", README)
+    install, _, _ = command.rpartition(" && ")
+    ci = (ROOT / ".ci" / "run").read_text()
+
+    assert install in ci
+    assert ".venv/bin/pytest" in ci
+
+
+def test_its_links_lead_somewhere() -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+def test_it_can_be_read_in_one_sitting() -> None:
+    assert len(README.splitlines()) < 300
+
+
+def test_the_page_on_waiting_has_every_client_that_the_code_knows() -> None:
+    page = (ROOT / "docs" / "waiting.md").read_text()
+    rows = [line for line in page.splitlines() if line.startswith("|")]
+
+    for begin, seconds in _patience._BY_CLIENT.items():
+        known = [
+            row for row in rows if begin.replace("github-copilot-", "").replace("intellij", "jetbrains") in row.lower()
+        ]
+        assert any(f"| {seconds} s |" in row for row in known), begin
+    assert any(f"all others | {_patience.UNKNOWN_CLIENT_SECONDS:.0f} s |" in row for row in rows)
+
+
+def test_what_the_pages_show_as_json_is_json_and_names_real_settings() -> None:
+    for page in (ROOT / "docs").glob("*.md"):
+        for snippet in re.findall(r"```json\n(.*?)```", page.read_text(), re.DOTALL):
+            said = json.loads(snippet)
+            settings = {name: value for name, value in said.items() if name.startswith("LUMA_")}
+            Settings.from_environment(settings)
+            assert {f"LUMA_{name.upper()}" for name in Settings.model_fields} >= set(settings)
+
+
+def commands() -> list[list[str]]:
+    """Every command of ours that a page tells a person to type."""
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    snippets = [one for page in pages for one in re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL)]
+    lines = [line for snippet in snippets for line in snippet.splitlines() if line.startswith("dream-machine-mcp ")]
+    return [shlex.split(line)[1:] for line in lines]
+
+
+@pytest.mark.parametrize("words", commands(), ids=" ".join)
+def test_every_command_of_the_pages_is_one(words: list[str]) -> None:
+    options = _parser().parse_args(words)
+
+    assert options.command == words[0]
+    for fault in getattr(options, "fault", None) or []:
+        assert parse(fault)
+
+
+def test_every_host_has_its_button_or_command() -> None:
+    for host in HOSTS:
+        (line,) = [line for line in README.splitlines() if line.startswith(f"| {host.title} |")]
+        command = re.search(r"`uvx dream-machine-mcp (config [a-z-]+ --write)`", line)
+        if command:
+            assert _parser().parse_args(command[1].split()).host == host.key
+        else:
+            assert "](" in line or "claude mcp add" in line or "goose://" in line
+
+
+def test_the_buttons_hold_what_the_hosts_would_be_given() -> None:
+    (link,) = re.findall(r"\(https://vscode.dev/redirect/mcp/install\?(.*?)\)", README)
+    said = dict(parse_qsl(link))
+    ours = json.loads((ROOT / "manifests" / "hosts" / "vscode.json").read_text())
+
+    assert json.loads(said["config"]) == ours["servers"]["luma"]
+    assert json.loads(said["inputs"]) == ours["inputs"]
+    for link in re.findall(r"install-mcp\?(.*?)\)", README):
+        said = dict(parse_qsl(link))
+        assert json.loads(base64.b64decode(said["config"]))["args"] == ["dream-machine-mcp"]
+
+
+def test_nothing_would_make_a_person_run_somebody_elses_package() -> None:
+    """`luma-mcp` and `mcp-luma` on PyPI are not ours."""
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout
+    files = [ROOT / line for line in listed.splitlines()] or [ROOT / "README.md"]
+    for file in files:
+        if file.suffix in {".md", ".py", ".json", ".toml", ".yaml", ".yml", ""} and file.is_file():
+            text = file.read_text()
+            assert not re.search(r"(uvx|pipx run|pip install|uv tool install) (--from )?(luma-mcp|mcp-luma)\b", text), (
+                file
+            )

@@ -1,0 +1,108 @@
+"""Prices against Luma's published list."""
+
+from typing import Any
+
+import pytest
+
+from luma_mcp.domain.generation import Generation
+from luma_mcp.domain.pricing import Footage, Price, footage, footage_of, form_of, price_of, price_of_generation
+from luma_mcp.domain.requests import (
+    AddAudioRequest,
+    ImageRequest,
+    ModifyVideoRequest,
+    ReframeImageRequest,
+    ReframeVideoRequest,
+    UpscaleRequest,
+    VideoRequest,
+)
+
+ID = "15b7abb1-3741-4b7e-9615-1f9a16c7442d"
+
+# The list as printed: model, resolution, dollars for 5 s and 9 s of 16:9.
+PUBLISHED = [
+    ("ray-2", "540p", 0.40, 0.72),
+    ("ray-2", "720p", 0.71, 1.27),
+    ("ray-2", "1080p", 1.59, 2.87),
+    ("ray-2", "4k", 6.37, 11.47),
+    ("ray-flash-2", "540p", 0.14, 0.25),
+    ("ray-flash-2", "720p", 0.24, 0.44),
+    ("ray-flash-2", "1080p", 0.55, 0.99),
+    ("ray-flash-2", "4k", 2.19, 3.94),
+]
+
+
+@pytest.mark.parametrize(("model", "resolution", "five", "nine"), PUBLISHED)
+def test_a_clip_costs_what_is_printed(model, resolution: str, five: float, nine: float) -> None:
+    for duration, usd in (("5s", five), ("9s", nine)):
+        request = VideoRequest(model=model, prompt="...", resolution=resolution, duration=duration)
+        assert price_of(request) == Price(usd, "published")
+
+
+@pytest.mark.parametrize(
+    ("said", "model"),
+    [
+        ({"model": "ray-flash-2"}, "ray-flash-2"),
+        ({"request": {"model": "ray-flash-2"}}, "ray-flash-2"),
+        ({"model": "ray-1-6"}, "ray-2"),
+        ({}, "ray-2"),
+    ],
+)
+def test_a_clip_goes_on_with_its_own_model_while_that_is_sold(said: dict[str, Any], model: str) -> None:
+    assert form_of(Generation(id=ID, state="completed", **said))["model"] == model
+
+
+def test_modifying_costs_what_is_printed() -> None:
+    clip = footage("16:9", "720p", "5s")
+
+    assert price_of(ModifyVideoRequest(model="ray-2", media="u", mode="flex_1"), clip).usd == 1.75
+    assert price_of(ModifyVideoRequest(model="ray-flash-2", media="u", mode="flex_1"), clip).usd == 0.60
+
+
+def test_a_clip_of_unknown_length_is_taken_for_the_longest() -> None:
+    known = price_of(ReframeVideoRequest(model="ray-2", media="u", aspect_ratio="16:9"), footage("16:9", "720p", "5s"))
+    unknown = price_of(ReframeVideoRequest(model="ray-2", media="u", aspect_ratio="16:9"))
+
+    assert known == Price(0.71, "published")
+    assert unknown == Price(1.42, "assumed")
+
+
+def test_what_has_no_published_price_is_assumed() -> None:
+    clip = footage("9:16", "540p", "5s")
+
+    assert price_of(UpscaleRequest(generation_id=ID, resolution="1080p"), clip) == Price(1.59, "assumed")
+    assert price_of(UpscaleRequest(generation_id=ID)) == Price(11.47, "assumed")
+    assert price_of(AddAudioRequest(generation_id=ID)).basis == "assumed"
+
+
+def test_pictures_cost_by_their_pixels() -> None:
+    image = price_of(ImageRequest(model="photon-1", prompt="..."))
+    reframed = price_of(ReframeImageRequest(model="photon-flash-1", media="u", aspect_ratio="1:1"))
+
+    assert image.usd == pytest.approx(0.0172, abs=0.0001)
+    assert reframed.usd == pytest.approx(0.0045, abs=0.0001)
+    assert str(image) == "$0.017"
+    assert str(Price(1.5, "assumed")) == "$1.50"
+
+
+def echo(kind: str, state: str = "completed", **asked: object) -> Generation:
+    return Generation(id=ID, state=state, kind=kind, request={"generation_type": kind, **asked})
+
+
+def test_an_earlier_generation_tells_its_price_where_its_request_does() -> None:
+    form = {"aspect_ratio": "16:9", "resolution": "720p", "duration": "5s"}
+
+    assert price_of_generation(echo("video", model="ray-2", **form)) == Price(0.71, "published")
+    assert price_of_generation(echo("image", model="photon-1", aspect_ratio="16:9")) is not None
+    assert price_of_generation(echo("video", state="failed", model="ray-2", **form)) == Price(0, "published")
+    for unknown in (
+        echo("video", model="ray-2"),
+        echo("video", model="ray-9", **form),
+        echo("image", model="photon-9"),
+        echo("add_audio"),
+    ):
+        assert price_of_generation(unknown) is None
+
+
+def test_an_unknown_form_counts_as_the_largest() -> None:
+    assert footage("2:1", "8k", "long") == Footage(3840, 2160, 9)
+    assert footage_of(echo("modify_video")) is None

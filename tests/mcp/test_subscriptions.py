@@ -1,0 +1,184 @@
+"""Subscribers of a generation hear of each change of its state."""
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+import pytest
+from mcp import Client, MCPError
+from mcp.types import ResourceUpdatedNotification
+
+from luma_mcp.emulator.dream_machine.app import Emulator
+from luma_mcp.emulator.dream_machine.bodies import VideoBody
+from luma_mcp.mcp.services import Services
+from luma_mcp.mcp.subscriptions import Subscriptions
+from tests.support.agent import Agent
+
+pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore::mcp.MCPDeprecationWarning")]
+
+PREFIX = "luma://generations/"
+
+
+def video(emulator: Emulator, prompt: str = "a boat") -> str:
+    return emulator.machine.accept(VideoBody(model="ray-2", prompt=prompt)).id
+
+
+class Ear:
+    """Hears notifications."""
+
+    def __init__(self, wanted: int) -> None:
+        self.heard: list[str] = []
+        self.wanted = wanted
+        self.satisfied = anyio.Event()
+
+    async def __call__(self, message: object) -> None:
+        if isinstance(message, ResourceUpdatedNotification):
+            self.heard.append(str(message.params.uri))
+            if len(self.heard) == self.wanted:
+                self.satisfied.set()
+
+
+async def test_a_legacy_subscriber_hears_of_every_change(serve, emulator: Emulator) -> None:
+    ear = Ear(2)
+    async with Client(serve(), mode="legacy", message_handler=ear) as client:
+        uri = PREFIX + video(emulator)
+        await client.subscribe_resource(uri)
+        await client.subscribe_resource(uri)
+        with anyio.fail_after(20):
+            await ear.satisfied.wait()
+
+    assert ear.heard == [uri, uri]
+
+
+async def test_a_legacy_subscriber_can_stop(serve, emulator: Emulator) -> None:
+    ear = Ear(1)
+    emulator.machine._speed = 1e-6
+    async with Client(serve(), mode="legacy", message_handler=ear) as client:
+        uri = PREFIX + video(emulator)
+        await client.subscribe_resource(uri)
+        await client.unsubscribe_resource(uri)
+        await client.unsubscribe_resource(uri)
+        asked = len(emulator.requests)
+        emulator.machine._speed = 1
+        await Agent(client).call("ping")
+        await anyio.wait_all_tasks_blocked()
+
+    assert ear.heard == []
+    assert len(emulator.requests) == asked + 1
+
+
+async def test_a_listener_hears_of_every_change(serve, emulator: Emulator) -> None:
+    async with Client(serve()) as client:
+        uri = PREFIX + video(emulator)
+        heard = []
+        with anyio.fail_after(20):
+            async with client.listen(resource_subscriptions=[uri, "luma://models"]) as events:
+                async for event in events:
+                    heard.append(event.uri)  # type: ignore[union-attr]
+                    if len(heard) == 2:
+                        break
+
+    assert heard == [uri, uri]
+
+
+async def test_what_is_not_there_is_listened_to_in_silence(serve, emulator: Emulator) -> None:
+    missing = PREFIX + "15b7abb1-3741-4b7e-9615-1f9a16c7442d"
+    async with Client(serve()) as client, client.listen(resource_subscriptions=[missing]):
+        assert (await Agent(client).call("ping"))["ok"] is True
+    async with Client(serve(), mode="legacy") as client:
+        await client.subscribe_resource(missing)
+        await client.subscribe_resource("luma://models")
+        assert (await Agent(client).call("ping"))["ok"] is True
+
+
+async def test_when_a_listener_leaves_nobody_looks_any_more(serve, emulator: Emulator, clock) -> None:
+    emulator.machine._speed = 1e-6
+    async with Client(serve()) as client:
+        async with client.listen(resource_subscriptions=[PREFIX + video(emulator)]):
+            await Agent(client).call("ping")
+        await anyio.wait_all_tasks_blocked()
+        asked = len(emulator.requests)
+        clock.seconds += 1000
+        await Agent(client).call("ping")
+
+    assert len(emulator.requests) == asked + 1
+
+
+async def test_a_listen_request_that_is_wrong_is_refused_as_such(serve) -> None:
+    async with Client(serve()) as client:
+        with pytest.raises(MCPError) as caught:
+            await client.session._dispatcher.send_raw_request(
+                "subscriptions/listen",
+                {
+                    "notifications": {"resourceSubscriptions": [PREFIX + "x", 5]},
+                    "_meta": {
+                        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+                        "io.modelcontextprotocol/clientCapabilities": {},
+                    },
+                },
+                None,
+            )
+
+    assert caught.value.error.code == -32602
+
+
+def test_subscribing_is_offered_to_older_clients(serve) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        capabilities = serve()._lowlevel_server.create_initialization_options().capabilities
+
+    assert capabilities.resources.subscribe is True
+
+
+@dataclass
+class Asked:
+    """A request, as far as subscriptions look at it."""
+
+    params: dict[str, Any]
+    method: str = "subscriptions/listen"
+
+
+@pytest.mark.parametrize("said", [None, "all", {}, {"resourceSubscriptions": "luma://generations/a"}])
+async def test_a_listener_who_names_nothing_is_passed_on(services: Services, said: object) -> None:
+    async def answer(_ctx: object) -> str:
+        return "answer"
+
+    asked: Any = Asked({"notifications": said})
+    assert await Subscriptions(services.poller).middleware(asked, answer) == "answer"
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_however_listening_ends_so_it_ends_for_the_listener(
+    services: Services, emulator: Emulator, fails: bool
+) -> None:
+    async def answer(_ctx: object) -> str:
+        if fails:
+            raise ValueError("as it was raised")
+        return "answer"
+
+    asked: Any = Asked({"notifications": {"resourceSubscriptions": [PREFIX + video(emulator), 7]}})
+    subscriptions = Subscriptions(services.poller)
+    if fails:
+        with pytest.raises(ValueError, match="as it was raised"):
+            await subscriptions.middleware(asked, answer)
+    else:
+        assert await subscriptions.middleware(asked, answer) == "answer"
+
+
+async def test_a_subscriber_who_has_gone_away_takes_no_other_along(services: Services, emulator: Emulator) -> None:
+    async def gone(_uri: str) -> None:
+        raise anyio.BrokenResourceError
+
+    heard: list[str] = []
+
+    async def hear(uri: str) -> None:
+        heard.append(uri)
+
+    one = video(emulator)
+    subscriptions = Subscriptions(services.poller)
+    async with anyio.create_task_group() as tasks:
+        for number, tell in enumerate((gone, hear)):
+            tasks.start_soon(subscriptions._watch_in_scope, anyio.CancelScope(), (number, PREFIX + one), one, tell)
+
+    assert heard == [PREFIX + one] * 2

@@ -1,0 +1,88 @@
+"""Every operation on pictures."""
+
+import pytest
+
+from luma_mcp.emulator.dream_machine.app import Emulator
+from tests.support.agent import Agent
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_references_are_passed_on_with_their_weights(agent: Agent, emulator: Emulator) -> None:
+    earlier = await agent.make("create_image", prompt="a boat")
+    bought = await agent.call(
+        "create_image",
+        prompt="a ship",
+        model="photon-flash-1",
+        aspect_ratio="1:1",
+        format="png",
+        image_refs=[{"source": earlier, "weight": 0.5}, {"source": "https://example.com/a.jpg"}],
+        style_refs=[{"source": "https://example.com/s.jpg", "weight": 0}],
+        character_images=["https://example.com/c.jpg", earlier],
+    )
+
+    asked = emulator.machine.get(bought["generation_id"]).body.model_dump()
+    assert (asked["model"], asked["aspect_ratio"], asked["format"]) == ("photon-flash-1", "1:1", "png")
+    assert earlier in asked["image_ref"][0]["url"]
+    assert [one["weight"] for one in asked["image_ref"]] == [0.5, None]
+    assert asked["style_ref"] == [{"url": "https://example.com/s.jpg", "weight": 0}]
+    assert len(asked["character_ref"]["identity0"]["images"]) == 2
+
+
+async def test_a_picture_can_be_changed_without_a_prompt(agent: Agent, emulator: Emulator) -> None:
+    bought = await agent.call("create_image", modify_image={"source": "https://example.com/a.jpg", "weight": 0.05})
+
+    asked = emulator.machine.get(bought["generation_id"]).body.model_dump()
+    assert asked["modify_image_ref"] == {"url": "https://example.com/a.jpg", "weight": 0.05}
+
+
+async def test_reframing_a_picture_passes_everything_on(agent: Agent, emulator: Emulator) -> None:
+    image = await agent.make("create_image", prompt="a boat")
+    bought = await agent.call(
+        "reframe_image", source=image, aspect_ratio="1:1", prompt="more sky", format="png",
+        placement=[0.25, 0, 0.5, 1],
+    )  # fmt: skip
+
+    asked = emulator.machine.get(bought["generation_id"]).body.model_dump()
+    assert (asked["x_start"], asked["x_end"], asked["y_start"], asked["y_end"]) == (384, 1152, 0, 1536)
+    assert asked["generation_type"] == "reframe_image"
+    assert asked["format"] == "png"
+
+
+async def test_pictures_cost_what_was_said(agent: Agent, emulator: Emulator) -> None:
+    for model in ("photon-1", "photon-flash-1"):
+        bought = await agent.call("create_image", prompt="a boat", model=model)
+
+        assert emulator.machine.account.book[-1].cents == pytest.approx(bought["price_usd"] * 100, abs=0.01)
+
+
+async def test_a_list_may_come_as_json_in_a_string(agent: Agent, emulator: Emulator) -> None:
+    """Claude Desktop is known to send lists so."""
+    bought = await agent.call("create_image", prompt="a boat", character_images='["https://example.com/c.jpg"]')
+
+    asked = emulator.machine.get(bought["generation_id"]).body.model_dump()
+    assert asked["character_ref"]["identity0"]["images"] == ["https://example.com/c.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({}, "Prompt is required."),
+        (
+            {"prompt": "a boat", "image_refs": [{"source": "https://e.example/a.png", "weight": 2}]},
+            "image_refs.0.weight",
+        ),
+        ({"prompt": "a boat", "image_refs": [{"sauce": "https://e.example/a.png"}]}, "image_refs.0.source"),
+        (
+            {"prompt": "a boat", "image_refs": [{"source": "https://e.example/a.png", "wait": 1}]},
+            "image_refs.0.wait is not an argument",
+        ),
+        ({"prompt": "a boat", "image_refs": [{"source": "https://e.example/a.png"}] * 5}, "image_refs cannot be"),
+        ({"prompt": "a boat", "aspect_ratio": "2:1"}, "aspect_ratio cannot be '2:1'"),
+    ],
+)
+async def test_what_cannot_be_made_is_refused(
+    agent: Agent, emulator: Emulator, arguments: dict[str, object], sentence: str
+) -> None:
+    assert sentence in await agent.refusal("create_image", **arguments)
+    assert emulator.machine.generations == {}

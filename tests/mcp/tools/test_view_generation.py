@@ -1,0 +1,225 @@
+"""What a model sees of what was made, and what the app is told."""
+
+import base64
+import json
+from io import BytesIO
+from pathlib import Path
+
+import av
+import pytest
+from mcp import Client
+from mcp.client import advertise
+from PIL import Image
+
+from luma_mcp.emulator.dream_machine.app import Emulator
+from luma_mcp.emulator.faults import Fault
+from luma_mcp.media.images import MAX_JPEG_BYTES
+from tests.support.agent import Agent, once, text
+
+pytestmark = pytest.mark.anyio
+
+APPS = advertise("io.modelcontextprotocol/ui", {"mimeTypes": ["text/html;profile=mcp-app"]})
+OFFERS = "dream-machine-mcp/offers"
+
+
+def picture_of(result) -> Image.Image:
+    (block,) = [part for part in result.content if part.type == "image"]
+    data = base64.b64decode(block.data)
+    assert block.mime_type == "image/jpeg"
+    assert len(data) <= MAX_JPEG_BYTES
+    return Image.open(BytesIO(data))
+
+
+async def test_an_image_is_seen_made_small(agent: Agent) -> None:
+    image = await agent.make("create_image", prompt="a boat")
+    result = await agent.result("view_generation", generation_id=image)
+
+    assert picture_of(result).size == (1024, 576)
+    told = result.structured_content
+    assert (told["width"], told["height"], told["generation_id"]) == (2048, 1152, image)
+    assert "seconds" not in told
+    assert "It is 2048x1152. The picture shows it, made small." in text(result)
+    assert base64.b64encode(b"\xff\xd8\xff").decode()[:4] not in json.dumps(told)
+
+
+@once
+@pytest.mark.parametrize("frames", [4, 6, 9])
+async def test_a_clip_is_seen_as_a_contact_sheet_frames_with_their_times(agent: Agent, frames: int) -> None:
+    clip = await agent.make("create_video", prompt="a boat", resolution="540p", model="ray-flash-2")
+    result = await agent.result("view_generation", generation_id=clip, frames=frames)
+
+    told = result.structured_content
+    assert len(told["frame_seconds"]) == frames
+    assert (told["frame_seconds"][0], told["frame_seconds"][-1]) == (0, 4.96)
+    assert (told["seconds"], told["fps"], told["has_sound"]) == (5, 24, False)
+    assert max(picture_of(result).size) <= 1280
+    assert "960x540, 5.0 s at 24 frames a second, silent" in text(result)
+    assert "It is not saved yet" in text(result)
+
+
+async def test_a_saved_file_is_looked_at_where_it_lies_and_named(agent: Agent, emulator: Emulator) -> None:
+    image = await agent.make("create_image", prompt="a boat")
+    saved = (await agent.call("download_generation", generation_ids=[image]))["files"][0]["path"]
+    emulator.faults.append(Fault("expire", path="/assets/*", times=100))
+    result = await agent.result("view_generation", generation_id=image)
+
+    assert result.structured_content["path"] == saved
+    assert f"Saved as {saved}." in text(result)
+    assert picture_of(result).size == (1024, 576)
+
+
+async def test_a_file_that_was_changed_is_not_taken_for_it(agent: Agent) -> None:
+    image = await agent.make("create_image", prompt="a boat")
+    saved = Path((await agent.call("download_generation", generation_ids=[image]))["files"][0]["path"])
+    saved.write_bytes(saved.read_bytes()[:-1])
+
+    assert "path" not in await agent.call("view_generation", generation_id=image)
+
+
+async def test_a_dream_is_seen_by_its_preview(agent: Agent, emulator: Emulator, clock) -> None:
+    clip = (await agent.call("create_video", prompt="a boat", resolution="540p"))["generation_id"]
+    assert "is still queued, so it has no video" in await agent.refusal("view_generation", generation_id=clip)
+
+    while not (await agent.call("get_generation", generation_id=clip)).get("preview_url"):
+        clock.seconds += 1
+    result = await agent.result("view_generation", generation_id=clip)
+
+    assert result.structured_content["state"] == "dreaming"
+    assert len(result.structured_content["frame_seconds"]) == 4
+    assert "The picture shows what there is so far, at 0" in text(result)
+    assert picture_of(result).width > 100
+
+
+async def test_what_failed_cannot_be_seen(agent: Agent) -> None:
+    failed = (await agent.call("create_video", prompt="a boat [fail]"))["generation_id"]
+    await agent.call("wait_for_generation", generation_ids=[failed], timeout_seconds=300)
+
+    assert "failed, so it has no video" in await agent.refusal("view_generation", generation_id=failed)
+
+
+async def test_pictures_can_be_turned_off(serve) -> None:
+    async with Client(serve(LUMA_INLINE_IMAGES="0")) as client:
+        agent = Agent(client)
+        image = await agent.make("create_image", prompt="a boat")
+        clip = await agent.make("create_video", prompt="a boat", resolution="540p", model="ray-flash-2")
+        for made in (image, clip):
+            result = await agent.result("view_generation", generation_id=made)
+            assert [part.type for part in result.content] == ["text"]
+            assert "No picture is shown, for LUMA_INLINE_IMAGES is 0." in text(result)
+        assert result.structured_content["seconds"] == 5
+
+
+@pytest.mark.parametrize("frames", [3, 10])
+async def test_a_sheet_has_four_to_nine_frames(agent: Agent, frames: int) -> None:
+    assert "frames cannot be" in await agent.refusal("view_generation", generation_id="x" * 36, frames=frames)
+
+
+@once
+async def test_clips_are_joined_into_one_file(agent: Agent, output: Path) -> None:
+    first = await agent.make("create_video", prompt="a boat", resolution="540p", model="ray-flash-2")
+    second = await agent.make("extend_video", generation_id=first, prompt="night falls")
+    answer = await agent.call("download_generation", generation_ids=[first, second], join=True)
+
+    (file,) = answer["files"]
+    path = Path(file["path"])
+    assert path.name == f"a-boat-{first[:8]}-joined-2.mp4"
+    with av.open(str(path)) as whole:
+        assert float(whole.streams.video[0].duration * whole.streams.video[0].time_base) == pytest.approx(10, abs=0.1)
+    note = json.loads((output / f"{path.name}.json").read_text())
+    assert note["joined"] == [first, second]
+    assert {one.name for one in output.iterdir()} == {path.name, f"{path.name}.json"}
+    again = await agent.call("download_generation", generation_ids=[first, second], join=True)
+    assert again["files"][0]["path"] == file["path"]
+
+
+@once
+async def test_clips_of_other_forms_and_pictures_are_not_joined(agent: Agent, output: Path) -> None:
+    first = await agent.make("create_video", prompt="a boat", resolution="540p", model="ray-flash-2")
+    other = await agent.make("create_video", prompt="x y z", resolution="540p", aspect_ratio="1:1", model="ray-flash-2")
+    image = await agent.make("create_image", prompt="a boat")
+
+    said = await agent.refusal("download_generation", generation_ids=[first, other], join=True)
+    assert "Clip 2 cannot be joined to the first: its size is 720x720, not 960x540." in said
+    assert "is an image; a video is needed here" in await agent.refusal(
+        "download_generation", generation_ids=[first, image], join=True
+    )
+    assert "Only clips can be joined, two or more." in await agent.refusal(
+        "download_generation", generation_ids=[first], join=True
+    )
+    assert not output.exists() or list(output.iterdir()) == []
+
+
+async def test_files_are_named_as_the_person_wants(serve, output: Path) -> None:
+    async with Client(serve(LUMA_OUTPUT_TEMPLATE="{kind}/{short_id} {asset}")) as client:
+        agent = Agent(client)
+        image = await agent.make("create_image", prompt="a boat")
+        answer = await agent.call("download_generation", generation_ids=[image])
+
+    assert answer["files"][0]["path"] == str(output / "image" / f"{image[:8]}-image.jpg")
+
+
+async def test_many_files_share_one_progress_that_only_rises(agent: Agent) -> None:
+    made = [await agent.make("create_image", prompt=f"a boat {n}", model="photon-flash-1") for n in range(3)]
+    told: list[tuple[float, str | None]] = []
+
+    async def on_progress(progress: float, _total: float | None, message: str | None) -> None:
+        told.append((progress, message))
+
+    result = await agent.client.call_tool(
+        "download_generation", {"generation_ids": made}, progress_callback=on_progress
+    )
+
+    assert [file["generation_id"] for file in result.structured_content["files"]] == made
+    assert [count for count, _ in told] == sorted(count for count, _ in told)
+    assert {str(message).split(":")[0] for _, message in told} == {"File 1", "File 2", "File 3"}
+
+
+async def test_only_a_client_with_apps_is_told_of_offers(serve, era: str) -> None:
+    async with (
+        Client(serve(), mode=era) as plain,
+        Client(serve(), mode=era, extensions=[APPS]) as able,
+    ):
+        image = await Agent(plain).make("create_image", prompt="a boat")
+        answers = [await client.call_tool("get_generation", {"generation_id": image}) for client in (plain, able)]
+
+    assert OFFERS not in (answers[0].meta or {})
+    assert [one["action"] for one in answers[1].meta[OFFERS]] == ["animate", "variation"]
+    assert answers[0].content == answers[1].content
+    assert answers[0].structured_content == answers[1].structured_content
+
+
+async def test_nothing_is_offered_that_this_server_does_not_sell(serve) -> None:
+    async with Client(serve()) as plain:
+        image = await Agent(plain).make("create_image", prompt="a boat")
+    async with Client(serve(LUMA_READ_ONLY="1"), extensions=[APPS]) as able:
+        answer = await able.call_tool("get_generation", {"generation_id": image})
+
+    assert OFFERS not in (answer.meta or {})
+
+
+async def test_each_offer_costs_what_it_says_and_is_taken_by_its_tool(serve) -> None:
+    async with Client(serve(), extensions=[APPS]) as client:
+        agent = Agent(client)
+        image = await agent.make("create_image", prompt="a boat", aspect_ratio="9:16", format="png")
+        clip = await agent.make("create_video", start_frame=image, loop=True, aspect_ratio="9:16", resolution="540p")
+        longer = await agent.make("extend_video", generation_id=clip, prompt="night falls")
+        mixed = await agent.make(
+            "create_image",
+            prompt="a boat",
+            image_refs=[{"source": image, "weight": 0.3}],
+            style_refs=[{"source": image}],
+            character_images=[image],
+            modify_image={"source": image, "weight": 0.5},
+        )
+        seen = {}
+        for made in (image, clip, longer, mixed):
+            answer = await client.call_tool("get_generation", {"generation_id": made})
+            seen[made] = [one["action"] for one in answer.meta[OFFERS]]
+            for offer in answer.meta[OFFERS]:
+                words = {"prompt": "it goes on"} if offer.get("prompt") == "required" else {}
+                quoted = await agent.call(offer["tool"], **offer["arguments"], **words, dry_run=True)
+                assert quoted["price_usd"] == offer["price_usd"], offer
+                assert quoted.get("price_is_assumed", False) == (offer["price_basis"] == "assumed"), offer
+
+    assert seen[clip] == seen[longer] == ["extend", "upscale", "add audio", "variation"]
+    assert seen[image] == seen[mixed] == ["animate", "variation"]

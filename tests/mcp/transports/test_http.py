@@ -1,0 +1,266 @@
+"""Serving over Streamable HTTP: who is let in, what is refused, and that it is the same server."""
+
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import httpx
+import httpx2
+import pytest
+import uvicorn
+from mcp import Client
+from mcp.client.streamable_http import streamable_http_client
+from starlette.types import Receive, Scope, Send
+
+from luma_mcp.composition import build_server
+from luma_mcp.mcp.transports import http
+from luma_mcp.settings import Settings, SettingsError
+from tests.support.agent import TOKEN
+
+pytestmark = pytest.mark.anyio
+
+KEY = "a-bearer-token-of-the-team"
+PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
+WANTED = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
+
+
+@pytest.fixture(params=["asyncio"])
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    """uvicorn is asyncio's."""
+    return request.param
+
+
+def settings(**environment: str) -> Settings:
+    return Settings.from_environment({"LUMA_TOKEN": TOKEN, "LUMA_BASE_URL": "http://127.0.0.1:9/x", **environment})
+
+
+@asynccontextmanager
+async def door(**environment: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A caller before the application, without a socket."""
+    given = settings(**environment)
+    server = build_server(given)
+    transport = httpx.ASGITransport(http.app(server, given))
+    async with (
+        server.session_manager.run(),
+        httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as c,
+    ):
+        yield c
+
+
+async def call(caller: httpx.AsyncClient, **headers: str) -> httpx.Response:
+    return await caller.post("/mcp", json=PING, headers={**WANTED, **headers})
+
+
+async def test_it_says_that_it_is_there_to_anybody() -> None:
+    async with door(LUMA_HTTP_TOKENS=KEY) as caller:
+        answer = await caller.get("/healthz")
+
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+
+
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [
+        ({}, 401),
+        ({"authorization": "Bearer wrong"}, 401),
+        ({"authorization": f"Basic {KEY}"}, 401),
+        ({"authorization": KEY}, 401),
+        ({"authorization": f"Bearer {TOKEN}"}, 401),
+        ({"authorization": f"Bearer {KEY}"}, 200),
+        ({"authorization": f"bearer {KEY}"}, 200),
+        ({"authorization": "Bearer another-token-of-the-team"}, 200),
+    ],
+)
+async def test_only_who_has_a_token_is_let_in(said: dict[str, str], status: int) -> None:
+    async with door(LUMA_HTTP_TOKENS=f"{KEY},another-token-of-the-team") as caller:
+        answer = await call(caller, **said)
+
+    assert answer.status_code == status
+    assert ("www-authenticate" in answer.headers) == (status == 401)
+    assert TOKEN not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [
+        ({"host": "luma.example.com"}, 200),
+        ({"host": "evil.example.com"}, 421),
+        ({"host": "127.0.0.1:8080"}, 200),
+        ({"origin": "https://chat.example.com"}, 200),
+        ({"origin": "https://evil.example.com"}, 403),
+        ({"origin": "http://localhost:3000"}, 200),
+    ],
+)
+async def test_a_page_elsewhere_cannot_reach_it_through_a_browser(said: dict[str, str], status: int) -> None:
+    given = {"LUMA_HTTP_ALLOWED_HOSTS": "luma.example.com", "LUMA_HTTP_ALLOWED_ORIGINS": "https://chat.example.com"}
+    async with door(**given) as caller:
+        assert (await call(caller, **said)).status_code == status
+
+
+async def test_a_body_that_is_far_too_large_is_refused() -> None:
+    async with door() as caller:
+        answer = await caller.post("/mcp", content=b"x" * (http.MOST_BODY_BYTES + 1), headers=WANTED)
+
+    assert answer.status_code == 413
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "luma.example.com"])
+def test_off_loopback_a_token_is_demanded(host: str) -> None:
+    given = settings(LUMA_HTTP_HOST=host)
+    with pytest.raises(SettingsError, match=f"LUMA_HTTP_TOKENS must be set to serve on {host}"):
+        http.app(build_server(given), given)
+
+    given = settings(LUMA_HTTP_HOST=host, LUMA_HTTP_TOKENS=KEY)
+    assert http.app(build_server(given), given)
+
+
+def test_a_token_that_can_be_guessed_is_refused() -> None:
+    with pytest.raises(SettingsError, match="LUMA_HTTP_TOKENS cannot be used: each must have 16 characters"):
+        settings(LUMA_HTTP_TOKENS=f"{KEY},short")
+
+
+def test_tokens_are_not_shown() -> None:
+    assert KEY not in repr(settings(LUMA_HTTP_TOKENS=KEY))
+
+
+class Process:
+    """The real program, serving."""
+
+    def __init__(self, tmp_path: Path, *arguments: str, **environment: str) -> None:
+        given = {"LUMA_TOKEN": TOKEN, "LUMA_LEDGER": str(tmp_path / "book.sqlite3")}
+        self.log = tmp_path / "log"
+        command = [sys.executable, "-m", "luma_mcp", "serve", "--http", "--port", "0", *arguments]
+        self.started = subprocess.Popen(
+            command,
+            env={**os.environ, "LUMA_LOG_LEVEL": "INFO", **given, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert self.started.stdout is not None
+        self._said = self.started.stdout
+        self._heard: list[str] = []
+
+    @cached_property
+    def port(self) -> int:
+        """Where it says that it serves, once it does. Nothing more is said if it has ended."""
+        for line in self._said:
+            self._heard.append(line)
+            if '"serving"' in line:
+                return json.loads(line)["port"]
+        raise AssertionError(self._heard)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/mcp"
+
+    def end(self) -> int:
+        self.started.send_signal(signal.SIGTERM)
+        return self.ended(15)
+
+    def ended(self, within_seconds: float) -> int:
+        """Its exit code; what it has said is in the log then."""
+        code = self.started.wait(within_seconds)
+        with self._said:
+            self.log.write_text("".join([*self._heard, *self._said]))
+        return code
+
+
+@pytest.fixture
+def process(tmp_path: Path):
+    made = Process(tmp_path, LUMA_HTTP_TOKENS=KEY, LUMA_BASE_URL="http://127.0.0.1:9/x")
+    assert made.port
+    yield made
+    if made.started.poll() is None:
+        made.started.kill()
+        made.ended(15)
+
+
+@asynccontextmanager
+async def client_of(url: str, era: str, key: str = KEY) -> AsyncIterator[Client]:
+    headers = {"authorization": f"Bearer {key}"}
+    async with (
+        httpx2.AsyncClient(headers=headers, trust_env=False, timeout=60) as caller,
+        Client(streamable_http_client(url, http_client=caller), mode=era) as client,
+    ):
+        yield client
+
+
+async def test_the_real_process_speaks_both_eras_and_stops_in_order(process: Process, era: str) -> None:
+    async with client_of(process.url, era) as client:
+        tools = (await client.list_tools()).tools
+        answer: Any = await client.call_tool("create_video", {"prompt": "a boat", "dry_run": True})
+
+    assert len(tools) == 18
+    assert answer.structured_content["price_usd"] == 0.71
+    began = time.monotonic()
+    assert process.end() == 0
+    assert time.monotonic() - began < 8
+    lines = [json.loads(line) for line in process.log.read_text().splitlines()]
+    (serving,) = (line for line in lines if line["message"] == "serving")
+    assert (serving["host"], serving["port"], serving["path"]) == ("127.0.0.1", process.port, "/mcp")
+    requests = [line for line in lines if line["message"] == "request" and line["path"] == "/mcp"]
+    assert requests
+    assert all({"time", "level", "method", "status", "milliseconds"} <= set(line) for line in requests)
+    assert KEY not in process.log.read_text()
+    assert TOKEN not in process.log.read_text()
+
+
+def test_a_fault_of_our_own_is_one_line_with_its_trace() -> None:
+    fault = ZeroDivisionError("by zero")
+    record = logging.LogRecord("a", logging.ERROR, "x", 1, "it failed", None, (type(fault), fault, None))
+    line = json.loads(http._JsonLines().format(record))
+
+    assert line["message"] == "it failed"
+    assert line["trace"].endswith("ZeroDivisionError: by zero")
+
+
+def test_a_client_that_leaves_in_the_middle_of_its_request_is_no_fault(process: Process) -> None:
+    head = f"POST /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {KEY}\r\nContent-Type: application/json\r\n"
+    head += "Accept: application/json, text/event-stream\r\nExpect: 100-continue\r\n"
+    for version in ("", "MCP-Protocol-Version: 2026-07-28\r\n"):
+        with socket.create_connection(("127.0.0.1", process.port)) as client:
+            client.sendall((head + version + "Content-Length: 900\r\n\r\n").encode())
+            # The server says so when it begins to read.
+            assert client.recv(100).startswith(b"HTTP/1.1 100 ")
+            client.sendall(b'{"jsonrpc"')
+    assert process.end() == 0
+
+    said = process.log.read_text()
+    assert said.count('"method": "POST"') == 2
+    assert "Traceback" not in said
+
+
+def test_health_is_told_to_anybody_and_the_port_is_the_one_that_was_said(process: Process) -> None:
+    answer = httpx.get(f"http://127.0.0.1:{process.port}/healthz", trust_env=False)
+
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+
+
+async def test_what_does_not_begin_is_not_said_to_serve(caplog: pytest.LogCaptureFixture) -> None:
+    async def broken(_scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.failed"})
+
+    with suppress(SystemExit):  # newer versions of uvicorn exit by themselves
+        await http._Server(uvicorn.Config(broken, port=0, log_config=None)).serve()
+
+    assert "serving" not in caplog.messages
+
+
+def test_what_cannot_be_served_is_one_sentence_and_no_trace(tmp_path: Path) -> None:
+    made = Process(tmp_path, "--host", "0.0.0.0", LUMA_BASE_URL="http://127.0.0.1:9/x")
+
+    assert made.ended(30) == 2
+    assert made.log.read_text().startswith("dream-machine-mcp cannot start: LUMA_HTTP_TOKENS must be set")
+    assert len(made.log.read_text().splitlines()) == 1

@@ -1,0 +1,202 @@
+"""Three replicas behind nginx, with one book in PostgreSQL: real processes, all on loopback."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx2
+import pytest
+from mcp import Client
+from mcp.client.streamable_http import streamable_http_client
+
+from luma_mcp.emulator.dream_machine.app import Emulator
+from luma_mcp.emulator.serving import serving
+from tests.support.agent import TOKEN
+from tests.support.processes import free_port, once_it_listens
+
+pytestmark = [pytest.mark.anyio, pytest.mark.services]
+
+KEY = "a-bearer-token-of-the-team"
+CONFIGURATION = Path(__file__).parent.parent.parent.parent / "manifests" / "deploy" / "nginx.conf"
+
+
+@pytest.fixture(params=["asyncio"])
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+class Team:
+    """Replicas and their balancer."""
+
+    def __init__(self, folder: Path, base_url: str, database: str, **environment: str) -> None:
+        self.ports = [free_port() for _ in range(3)]
+        self.front = free_port()
+        given = {
+            "LUMA_TOKEN": TOKEN,
+            "LUMA_BASE_URL": base_url,
+            "LUMA_LEDGER": database,
+            "LUMA_HTTP_TOKENS": KEY,
+            "LUMA_LOG_LEVEL": "INFO",
+            "LUMA_OUTPUT_DIR": str(folder / "files"),
+            **environment,
+        }
+        self.logs = [folder / f"replica-{port}" for port in self.ports]
+        self.replicas = [self._replica(port, log, given) for port, log in zip(self.ports, self.logs, strict=True)]
+        self.nginx = self._nginx(folder)
+
+    def _replica(self, port: int, log: Path, given: dict[str, str]) -> "subprocess.Popen[bytes]":
+        command = [sys.executable, "-m", "luma_mcp", "serve", "--http", "--port", str(port)]
+        with log.open("w") as out:
+            return subprocess.Popen(command, env={**os.environ, **given}, stderr=out, stdout=out)
+
+    def _nginx(self, folder: Path) -> "subprocess.Popen[bytes]":
+        """The very configuration that is shipped, with the addresses of this test."""
+        program = shutil.which("nginx") or "/usr/sbin/nginx"
+        assert Path(program).exists(), "These tests need nginx: apt-get install nginx"
+        text = CONFIGURATION.read_text().replace("listen 8443", f"listen 127.0.0.1:{self.front}")
+        for number, port in enumerate(self.ports, start=1):
+            text = text.replace(f"luma-{number}:8080", f"127.0.0.1:{port}")
+        places = "".join(
+            f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        )
+        main = f"daemon off; pid {folder}/pid; error_log {folder}/error; events {{}}"
+        (folder / "nginx.conf").write_text(f"{main} http {{ access_log off; {places}\n{text}}}")
+        return subprocess.Popen([program, "-c", str(folder / "nginx.conf"), "-p", str(folder)])
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.front}/mcp"
+
+    def url_of(self, number: int) -> str:
+        return f"http://127.0.0.1:{self.ports[number]}/mcp"
+
+    def wait_until_there(self) -> None:
+        for port in (*self.ports, self.front):
+            once_it_listens("GET", f"http://127.0.0.1:{port}/healthz")
+
+    def kill(self, number: int) -> None:
+        self.replicas[number].send_signal(signal.SIGKILL)
+        self.replicas[number].wait(10)
+
+    def end(self) -> None:
+        for one in (*self.replicas, self.nginx):
+            if one.poll() is None:
+                one.terminate()
+        for one in (*self.replicas, self.nginx):
+            one.wait(20)
+
+    def share(self) -> Counter[int]:
+        """How many calls each replica has answered."""
+        return Counter({n: log.read_text().count('"path": "/mcp"') for n, log in enumerate(self.logs)})
+
+
+@pytest.fixture
+async def emulator() -> AsyncIterator[Emulator]:
+    made = Emulator(token=TOKEN, credit_usd=1000, limits={}, speed=20)
+    yield made
+    made.works.close()
+
+
+@pytest.fixture
+async def base_url(emulator: Emulator) -> AsyncIterator[str]:
+    async with serving(emulator) as url:
+        yield url
+
+
+@pytest.fixture
+def team(tmp_path: Path, base_url: str, database: str, request: pytest.FixtureRequest) -> Iterator[Team]:
+    made = Team(tmp_path, base_url, database, **getattr(request, "param", {}))
+    try:
+        made.wait_until_there()
+        yield made
+    finally:
+        made.end()
+
+
+@asynccontextmanager
+async def client_of(url: str, era: str) -> AsyncIterator[Client]:
+    headers = {"authorization": f"Bearer {KEY}"}
+    async with (
+        httpx2.AsyncClient(headers=headers, trust_env=False, timeout=60) as caller,
+        Client(streamable_http_client(url, http_client=caller), mode=era) as client,
+    ):
+        yield client
+
+
+async def call(client: Client, tool: str, **arguments: Any) -> Any:
+    result = await client.call_tool(tool, arguments)
+    assert not result.is_error, result
+    return result.structured_content
+
+
+async def test_a_purchase_of_one_replica_is_waited_for_at_another_while_the_first_is_killed(
+    team: Team, emulator: Emulator, era: str
+) -> None:
+    async with client_of(team.url_of(0), era) as first:
+        bought = await call(first, "create_video", prompt="a boat", resolution="540p", model="ray-flash-2")
+    async with client_of(team.url_of(1), era) as second, anyio.create_task_group() as tasks:
+        tasks.start_soon(anyio.to_thread.run_sync, team.kill, 0)
+        waited = await call(second, "wait_for_generation", generation_ids=[bought["generation_id"]], timeout_seconds=60)
+
+    assert waited["done"]
+    assert [one["state"] for one in waited["generations"]] == ["completed"]
+    assert emulator.machine.account.purchases() == [bought["generation_id"]]
+    async with client_of(team.url, era) as any_other:
+        for _ in range(6):
+            assert (await call(any_other, "get_generation", generation_id=bought["generation_id"]))[
+                "state"
+            ] == "completed"
+
+
+@pytest.mark.parametrize("team", [{"LUMA_MAX_USD_PER_DAY": "5"}], indirect=True)
+async def test_eight_clients_at_three_replicas_stay_within_one_day_s_cap(team: Team, emulator: Emulator) -> None:
+    told: list[bool] = []
+
+    async def spend(number: int) -> None:
+        async with client_of(team.url, "auto" if number % 2 else "legacy") as client:
+            for turn in range(5):
+                wanted = {"prompt": f"boat {number} {turn}", "resolution": "540p"}
+                result = await client.call_tool("create_video", wanted)
+                told.append(not result.is_error)
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(8):
+            tasks.start_soon(spend, number)
+
+    assert len(told) == 40
+    assert sum(told) == len(emulator.machine.account.purchases()) == 12  # 12 x $0.40; a thirteenth would pass $5
+    assert min(team.share().values()) > 5, "the balancer used all three"
+
+
+async def test_a_question_asked_by_one_replica_is_answered_at_another(
+    tmp_path: Path, base_url: str, database: str, emulator: Emulator
+) -> None:
+    """The sealed state of a question can be opened by every replica with the same token."""
+    from mcp.types import ElicitResult
+
+    team = Team(tmp_path, base_url, database, LUMA_CONFIRM_ABOVE_USD="0.10")
+    try:
+        team.wait_until_there()
+
+        async def yes(*_: Any) -> ElicitResult:
+            return ElicitResult(action="accept", content={"buy": True})
+
+        headers = {"authorization": f"Bearer {KEY}"}
+        async with (
+            httpx2.AsyncClient(headers=headers, trust_env=False, timeout=60) as caller,
+            Client(streamable_http_client(team.url, http_client=caller), elicitation_callback=yes) as client,
+        ):
+            for number in range(6):
+                await call(client, "create_video", prompt=f"boat {number}", resolution="540p")
+    finally:
+        team.end()
+
+    assert len(emulator.machine.account.purchases()) == 6

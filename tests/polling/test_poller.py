@@ -1,0 +1,335 @@
+"""One poller for everybody who waits."""
+
+import random
+from collections.abc import AsyncIterator
+
+import anyio
+import pytest
+
+from luma_mcp.backends.dream_machine.client import DreamMachine
+from luma_mcp.domain.errors import AuthenticationError, LumaError, NotFoundError
+from luma_mcp.domain.generation import Generation
+from luma_mcp.emulator.dream_machine.app import Emulator
+from luma_mcp.emulator.dream_machine.bodies import ImageBody, VideoBody
+from luma_mcp.emulator.faults import Fault
+from luma_mcp.polling.poller import Poller, Snapshot
+from tests.support.agent import HeldClock
+
+pytestmark = pytest.mark.anyio
+
+
+def videos(emulator: Emulator, count: int) -> list[str]:
+    body = VideoBody(model="ray-2", prompt="a boat", resolution="540p")
+    emulator.machine.account.credit_cents = 1e9
+    return [emulator.machine.accept(body).id for _ in range(count)]
+
+
+async def silent(_look: Snapshot) -> None:
+    """Nobody listens."""
+
+
+@pytest.fixture
+async def watch(luma: DreamMachine, clock: HeldClock) -> AsyncIterator[Poller]:
+    poller = Poller(luma, clock)
+    async with poller.running():
+        yield poller
+
+
+async def wait(watch: Poller, ids: list[str], patience: float = 600, until="all") -> Snapshot:
+    return await watch.wait(ids, until=until, timeout_seconds=patience, on_snapshot=silent)
+
+
+async def test_many_who_wait_for_the_same_share_each_look(watch: Poller, emulator: Emulator) -> None:
+    (video,) = videos(emulator, 1)
+    looks: list[Snapshot] = []
+
+    async def one() -> None:
+        looks.append(await wait(watch, [video]))
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(50):
+            tasks.start_soon(one)
+
+    assert [look.generations[0].state for look in looks] == ["completed"] * 50
+    assert len(emulator.requests) < 25
+
+
+@pytest.mark.parametrize(("count", "most"), [(4, 8), (20, 2), (100, 1), (300, 0.6)])
+async def test_a_handful_and_more_are_looked_at_by_the_list(
+    watch: Poller, emulator: Emulator, count: int, most: float
+) -> None:
+    ids = videos(emulator, count)
+    look = await wait(watch, ids)
+
+    assert all(one.state == "completed" for one in look.generations)
+    assert len(emulator.requests) / count <= most
+
+
+async def test_what_is_not_on_the_page_is_asked_for_by_itself(watch: Poller, emulator: Emulator) -> None:
+    old = videos(emulator, 4)
+    for _ in range(60):
+        emulator.machine.accept(ImageBody(model="photon-1", prompt="a boat"))
+    look = await wait(watch, old)
+
+    assert all(one.state == "completed" for one in look.generations)
+    assert ("GET", f"/generations/{old[0]}") in emulator.requests
+
+
+async def test_when_the_list_fails_each_is_asked_for_by_itself(watch: Poller, emulator: Emulator) -> None:
+    ids = videos(emulator, 6)
+    emulator.faults.append(Fault("error", path="*/generations", times=10_000))
+    look = await wait(watch, ids)
+
+    assert all(one.state == "completed" for one in look.generations)
+
+
+async def test_a_clip_is_left_alone_at_first_and_seen_to_end_soon(watch: Poller, emulator: Emulator, clock) -> None:
+    (video,) = videos(emulator, 1)
+    began = clock.seconds
+    await wait(watch, [video])
+
+    assert clock.sleeps[0] > 6
+    assert clock.seconds - began < 60 + 5
+
+
+async def test_a_rate_limit_holds_everybody_back(watch: Poller, emulator: Emulator, clock: HeldClock) -> None:
+    ids = videos(emulator, 3)
+    emulator.faults.append(Fault("limit", method="GET", times=3, seconds=300))
+    at: list[float] = []
+
+    async def one(generation_id: str) -> None:
+        await wait(watch, [generation_id], patience=1800)
+        at.append(clock.seconds)
+
+    async with anyio.create_task_group() as tasks:
+        for generation_id in ids:
+            tasks.start_soon(one, generation_id)
+
+    assert min(at) >= 1300
+    assert len(emulator.requests) <= 12
+
+
+async def test_one_who_leaves_does_not_stop_the_others(watch: Poller, emulator: Emulator) -> None:
+    (video,) = videos(emulator, 1)
+    looks: list[Snapshot] = []
+    first = anyio.CancelScope()
+
+    async def leave_early(look: Snapshot) -> None:
+        if look.elapsed_seconds > 10:
+            first.cancel()
+
+    async def leave() -> None:
+        with first:
+            await watch.wait([video], until="all", timeout_seconds=600, on_snapshot=leave_early)
+
+    async def stay() -> None:
+        looks.append(await wait(watch, [video]))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(leave)
+        tasks.start_soon(stay)
+
+    assert first.cancelled_caught
+    assert looks[0].generations[0].state == "completed"
+
+
+async def test_when_nobody_waits_nothing_is_remembered_or_asked(watch: Poller, emulator: Emulator, clock) -> None:
+    ids = videos(emulator, 5)
+    with anyio.move_on_after(0):
+        await wait(watch, ids)
+    asked = len(emulator.requests)
+    clock.seconds += 1000
+    await anyio.lowlevel.checkpoint()
+
+    assert len(emulator.requests) == asked
+    assert watch._tracked == {}
+
+
+async def test_a_newcomer_is_not_made_to_wait_for_the_others_pace(
+    watch: Poller, emulator: Emulator, clock: HeldClock
+) -> None:
+    (video,) = videos(emulator, 1)
+    image = emulator.machine.accept(ImageBody(model="photon-1", prompt="a boat")).id
+    ended: dict[str, float] = {}
+
+    async def one(generation_id: str) -> None:
+        await wait(watch, [generation_id])
+        ended[generation_id] = clock.seconds
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(one, video)
+        tasks.start_soon(one, image)
+
+    assert ended[image] < ended[video]
+    assert ended[image] - 1000 < 20
+
+
+async def test_an_error_that_stays_ends_the_waits_that_it_concerns(watch: Poller, emulator: Emulator) -> None:
+    (video,) = videos(emulator, 1)
+    missing = "15b7abb1-3741-4b7e-9615-1f9a16c7442d"
+    with pytest.raises(NotFoundError):
+        await wait(watch, [video, missing])
+
+    assert (await wait(watch, [video])).generations[0].state == "completed"
+
+
+async def test_a_refused_token_ends_every_wait(watch: Poller, emulator: Emulator) -> None:
+    ids = videos(emulator, 8)
+    emulator._token = "another"
+    with pytest.raises(AuthenticationError):
+        await wait(watch, ids)
+
+
+async def test_a_generation_that_is_stuck_is_said_to_be(watch: Poller, emulator: Emulator, clock: HeldClock) -> None:
+    (video,) = videos(emulator, 1)
+    emulator.machine._speed = 0.01
+    look = await wait(watch, [video], patience=1800)
+
+    assert look.stalled == (video,)
+    assert len(emulator.requests) < 250
+
+
+async def test_no_patience_is_one_look(watch: Poller, emulator: Emulator) -> None:
+    ids = videos(emulator, 2)
+    look = await wait(watch, ids, patience=0)
+
+    assert [one.state for one in look.generations] == ["queued", "queued"]
+    assert len(emulator.requests) == 2
+
+
+async def test_what_nothing_was_heard_of_stands_as_unknown(watch: Poller, emulator: Emulator) -> None:
+    heard, unheard = videos(emulator, 2)
+    emulator.faults.append(Fault("error", path=f"*/{unheard}", times=10_000))
+    look = await wait(watch, [heard, unheard], patience=45)
+
+    assert [one.state for one in look.generations] == ["dreaming", "unknown"]
+
+
+async def test_while_the_limit_holds_a_wait_without_patience_ends_with_that(watch: Poller, emulator: Emulator) -> None:
+    (video,) = videos(emulator, 1)
+    emulator.faults.append(Fault("limit", method="GET", times=1, seconds=300))
+    with pytest.raises(LumaError, match="rate limit"):
+        await wait(watch, [video], patience=1)
+
+
+class StoppedClock(HeldClock):
+    """Whose sleeps end only when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asleep = anyio.Event()
+        self.woken = anyio.Event()
+
+    async def sleep(self, seconds: float) -> None:
+        self.asleep.set()
+        await self.woken.wait()
+        await super().sleep(seconds)
+
+
+async def test_a_newcomer_wakes_the_one_who_sleeps(luma: DreamMachine, emulator: Emulator) -> None:
+    clock = StoppedClock()
+    watch = Poller(luma, clock)
+    first, second = videos(emulator, 2)
+    looks: list[Snapshot] = []
+
+    async def look_once(look: Snapshot) -> None:
+        looks.append(look)
+
+    async with watch.running(), anyio.create_task_group() as tasks:
+        tasks.start_soon(wait, watch, [first])
+        await clock.asleep.wait()
+        with anyio.fail_after(5):
+            # Its first look comes at once, though the poller sleeps and its clock stands still.
+            await watch.wait([second], until="all", timeout_seconds=0, on_snapshot=look_once)
+        tasks.cancel_scope.cancel()
+
+    assert [one.id for one in looks[-1].generations] == [second]
+
+
+async def test_what_is_heard_of_one_whose_waiter_has_left_is_let_go(
+    luma: DreamMachine, emulator: Emulator, clock: HeldClock
+) -> None:
+    left, stays = videos(emulator, 2)
+    begun, may_go_on, asked, may_answer = (anyio.Event() for _ in range(4))
+
+    class SlowForOne:
+        async def get_generation(self, generation_id: str) -> Generation:
+            begun.set()
+            await may_go_on.wait()
+            if generation_id == left:
+                asked.set()
+                await may_answer.wait()
+            return await luma.get_generation(generation_id)
+
+    watch = Poller(SlowForOne(), clock)  # type: ignore[arg-type]
+    looks: list[Snapshot] = []
+
+    async def stay() -> None:
+        looks.append(await wait(watch, [stays]))
+
+    async with watch.running(), anyio.create_task_group() as tasks:
+        tasks.start_soon(stay)
+        await begun.wait()
+        with anyio.CancelScope() as scope:
+            tasks.start_soon(leave_when, asked, scope)
+            may_go_on.set()
+            await wait(watch, [left])
+        may_answer.set()
+
+    assert looks[0].generations[0].state == "completed"
+
+
+async def leave_when(asked: anyio.Event, scope: anyio.CancelScope) -> None:
+    await asked.wait()
+    scope.cancel()
+
+
+async def test_when_a_limit_is_reached_halfway_the_rest_are_not_asked_for(watch: Poller, emulator: Emulator) -> None:
+    ids = videos(emulator, 60)
+    emulator.faults.append(Fault("error", method="GET", path="*/generations", times=3))
+    emulator.faults.append(Fault("limit", method="GET", path="*/generations/*", seconds=90, times=1))
+    look = await wait(watch, ids)
+
+    assert all(one.state == "completed" for one in look.generations)
+    single = [path for _, path in emulator.requests if path != "/generations"]
+    assert len(single) < 60
+
+
+async def test_five_hundred_waits_through_faults_all_end_right(
+    watch: Poller, emulator: Emulator, clock: HeldClock
+) -> None:
+    """Ten minutes of Luma's time, a fifth of its answers faulty."""
+    chance = random.Random(4)
+    ids = videos(emulator, 500)
+    doomed = set(chance.sample(ids, 50))
+    for one in doomed:
+        emulator.machine.get(one).doom = "Job failed"
+    emulator.faults.extend(_bad_weather(chance))
+    ended: dict[str, str] = {}
+
+    async def one(generation_id: str) -> None:
+        look = await wait(watch, [generation_id], patience=1800)
+        ended[generation_id] = look.generations[0].state
+
+    async with anyio.create_task_group() as tasks:
+        for generation_id in ids:
+            tasks.start_soon(one, generation_id)
+
+    assert {one for one, state in ended.items() if state == "failed"} == doomed
+    assert {one for one, state in ended.items() if state == "completed"} == set(ids) - doomed
+    assert len(emulator.requests) / len(ids) < 3
+
+
+class Weather(Fault):
+    """Strikes a fifth of the requests, for ever."""
+
+    chance: random.Random
+
+    def strikes(self, method: str, path: str) -> bool:
+        return self.chance.random() < 0.2
+
+
+def _bad_weather(chance: random.Random) -> list[Fault]:
+    bad = Weather("error", status=503, times=10**9)
+    bad.chance = chance
+    return [bad]

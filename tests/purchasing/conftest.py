@@ -1,0 +1,13 @@
+"""What the tests of purchases share."""
+
+import pytest
+
+from luma_mcp.emulator.dream_machine.app import Emulator
+from tests.support.agent import Agent
+
+
+@pytest.fixture
+async def video(agent: Agent, emulator: Emulator) -> str:
+    made = await agent.make("create_video", prompt="the source", resolution="540p")
+    emulator.machine.account.book.clear()
+    return made

@@ -1,0 +1,106 @@
+"""The book in a database: what a file cannot do wrong."""
+
+import sys
+
+import psycopg
+import pytest
+from mcp import Client
+
+from luma_mcp.domain.errors import LedgerError
+from luma_mcp.emulator.dream_machine.app import Emulator
+from luma_mcp.emulator.faults import Fault
+from luma_mcp.purchasing.ledger import Entry, Ledger
+from luma_mcp.purchasing.postgres import PostgresStore
+from luma_mcp.purchasing.reconcile import this_process
+from tests.support.agent import Agent, HeldClock
+
+pytestmark = [pytest.mark.anyio, pytest.mark.services]
+
+ENTRY = Entry("fingerprint", "signature", "{}", "video", 700_000, "published")
+
+
+@pytest.fixture
+async def ledger(database: str):
+    made = Ledger(PostgresStore(database), account="me", process=this_process())
+    yield made
+    await made.close()
+
+
+async def test_a_connection_that_died_is_replaced(ledger: Ledger, database: str) -> None:
+    await ledger.reserve(ENTRY, most_micros_per_day=None)
+    with psycopg.connect(database, autocommit=True) as other:
+        other.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    await ledger.reserve(ENTRY, most_micros_per_day=None)
+
+    assert len(await ledger.in_state("sending")) == 2
+
+
+async def test_a_lock_that_is_never_given_back_is_no_wait_without_end(
+    ledger: Ledger, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("luma_mcp.purchasing.postgres._LOCK_SECONDS", 1)
+    await ledger.close()
+    with psycopg.connect(database) as other:
+        await ledger.today()
+        other.execute("SELECT pg_advisory_xact_lock(%s)", (0x6C756D61,))
+        with pytest.raises(LedgerError, match=r"cannot be used \(LockNotAvailable\)"):
+            await ledger.reserve(ENTRY, most_micros_per_day=None)
+    await ledger.reserve(ENTRY, most_micros_per_day=None)
+
+
+@pytest.mark.parametrize(
+    "change", [("the-book-s-own-password", "another"), ("127.0.0.1:", "127.0.0.1:1"), ("/book_", "/no-such-book_")]
+)
+async def test_a_database_that_cannot_be_used_is_said_without_its_password(
+    serve, database: str, emulator: Emulator, change: tuple[str, str]
+) -> None:
+    async with Client(serve(LUMA_LEDGER=database.replace(*change))) as client:
+        said = await Agent(client).refusal("create_video", prompt="a boat")
+
+    assert "The purchase ledger at postgresql://127.0.0.1/" in said
+    assert "password in LUMA_LEDGER" in said
+    assert "the-book-s-own" not in said
+    assert emulator.machine.account.purchases() == []
+
+
+async def test_a_newer_book_is_left_alone(ledger: Ledger, database: str) -> None:
+    await ledger.today()
+    await ledger.close()
+    with psycopg.connect(database) as other:
+        other.execute("UPDATE purchases_version SET version = 99")
+    with pytest.raises(LedgerError, match="was written by a newer version"):
+        await ledger.today()
+
+
+async def test_without_its_package_it_is_said_what_to_install(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(LedgerError, match="package that it needs is not installed") as caught:
+        await ledger.today()
+
+    assert "dream-machine-mcp[postgres]" in caught.value.hint
+    monkeypatch.undo()
+
+
+def test_its_password_is_not_in_its_name() -> None:
+    assert repr(PostgresStore("postgresql://me:secret@host:5/book")) == "PostgresStore('postgresql://host/book')"
+
+
+@pytest.mark.parametrize("after", [True, False])
+async def test_a_lost_answer_is_found_again_by_another_server(
+    serve, database: str, emulator: Emulator, clock: HeldClock, after: bool
+) -> None:
+    """The guarantee of the file holds in the database too: what one replica lost, the other finds."""
+    emulator.faults.append(Fault("drop", path="*/video", after=after))
+    emulator.faults.append(Fault("error", method="GET", path="*/generations", status=500, times=1000))
+    async with Client(serve(LUMA_LEDGER=database)) as one:
+        assert "It may have been charged" in await Agent(one).refusal("create_video", prompt="a boat")
+    emulator.faults.clear()
+    clock.seconds += 200
+    async with Client(serve(LUMA_LEDGER=database)) as other:
+        found = await Agent(other).call("create_video", prompt="a boat")
+
+    assert emulator.machine.account.purchases() == [found["generation_id"]]
+    assert found.get("recovered", False) == after

@@ -1,0 +1,378 @@
+"""Paid once, never lost: every way to spend, with everything that can go wrong. The emulator's own book is asserted."""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+from pydantic_core import to_json
+
+from luma_mcp.backends.dream_machine.client import DreamMachine
+from luma_mcp.backends.dream_machine.wire import encode
+from luma_mcp.domain.requests import ImageRequest
+from luma_mcp.emulator.dream_machine.app import Emulator
+from luma_mcp.emulator.dream_machine.bodies import ImageBody
+from luma_mcp.emulator.faults import Fault
+from luma_mcp.purchasing import matching
+from luma_mcp.purchasing.ledger import Entry, Ledger, Row, State
+from luma_mcp.purchasing.reconcile import Reconciler, this_process
+from luma_mcp.purchasing.sqlite import SqliteStore
+from luma_mcp.settings import Settings
+from tests.support.agent import Agent, HeldClock, InMemory
+from tests.support.spending_calls import SPENDING, arguments
+
+# The matrix is large enough; the other loop has the tests of the client and the tools.
+pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
+
+Spend = Callable[[Agent], Awaitable[Any]]
+
+# The answer is lost after Luma has accepted.
+ACCEPTED: dict[str, Fault | Exception] = {
+    "dropped": Fault("drop", method="POST", after=True),
+    "500": Fault("error", method="POST", after=True, status=500),
+    "502": Fault("error", method="POST", after=True, status=502),
+    "503": Fault("error", method="POST", after=True, status=503),
+    "504": Fault("error", method="POST", after=True, status=504),
+    "not json": Fault("garble", method="POST"),
+    "cut": Fault("cut", method="POST"),
+    "read time-out": httpx.ReadTimeout("slow"),
+    "reset while reading": httpx.ReadError("reset"),
+    "protocol error": httpx.RemoteProtocolError("nonsense"),
+}
+# It is lost before Luma has accepted, which nobody can tell.
+NOT_ACCEPTED: dict[str, Fault | Exception] = {
+    "dropped": Fault("drop", method="POST"),
+    "500": Fault("error", method="POST", status=500),
+    "502": Fault("error", method="POST", status=502),
+    "503": Fault("error", method="POST", status=503),
+    "504": Fault("error", method="POST", status=504),
+    "reset while writing": httpx.WriteError("reset"),
+    "write time-out": httpx.WriteTimeout("slow"),
+}
+
+
+@pytest.fixture
+def era() -> str:
+    return "auto"
+
+
+def fail(emulator: Emulator, transport: InMemory, what: Fault | Exception, *, after: bool) -> None:
+    if isinstance(what, Exception):
+        (transport.fails_after if after else transport.fails_before).append(what)
+    else:
+        emulator.faults.append(
+            Fault(what.kind, what.method, what.path, after=what.after, status=what.status, seconds=what.seconds)
+        )
+
+
+def posts(transport: InMemory) -> int:
+    return sum(request.method == "POST" for request in transport.requests)
+
+
+async def lose_a_boat(agent: Agent, emulator: Emulator) -> None:
+    """Buy one whose answer is lost, while Luma's list, where it would be looked for, fails."""
+    emulator.faults.append(Fault("drop", method="POST", after=True))
+    emulator.faults.append(Fault("error", method="GET", path="*/generations", times=100))
+    await agent.refusal("create_image", prompt="a boat")
+
+
+@pytest.mark.parametrize("what", ACCEPTED)
+@pytest.mark.parametrize("tool", SPENDING)
+async def test_a_purchase_whose_answer_is_lost_is_found_and_not_bought_again(
+    agent: Agent, emulator: Emulator, transport: InMemory, video: str, tool: str, what: str
+) -> None:
+    sent = posts(transport)
+    fail(emulator, transport, ACCEPTED[what], after=True)
+    bought = await agent.call(tool, **arguments(tool, video))
+
+    assert emulator.machine.account.purchases() == [bought["generation_id"]]
+    assert bought["recovered"] is True
+    assert posts(transport) - sent == 1
+
+
+@pytest.mark.parametrize("what", NOT_ACCEPTED)
+@pytest.mark.parametrize("tool", SPENDING)
+async def test_a_purchase_that_did_not_arrive_is_sent_again_only_after_it_was_looked_for(
+    agent: Agent, emulator: Emulator, transport: InMemory, clock: HeldClock, video: str, tool: str, what: str
+) -> None:
+    sent = posts(transport)
+    fail(emulator, transport, NOT_ACCEPTED[what], after=False)
+    said = await agent.refusal(tool, **arguments(tool, video))
+    assert "It may have been charged. Call again in a minute" in said
+    assert "It may have been charged" in await agent.refusal(tool, **arguments(tool, video))
+    assert posts(transport) - sent == 1
+
+    clock.seconds += 61
+    bought = await agent.call(tool, **arguments(tool, video))
+
+    assert emulator.machine.account.purchases() == [bought["generation_id"]]
+    assert "recovered" not in bought
+    assert posts(transport) - sent == 2
+
+
+@pytest.mark.parametrize("error", [httpx.ConnectError("x"), httpx.ConnectTimeout("x"), httpx.PoolTimeout("x")])
+@pytest.mark.parametrize("tool", SPENDING)
+async def test_a_purchase_that_never_left_may_be_sent_again_at_once(
+    agent: Agent, emulator: Emulator, transport: InMemory, video: str, tool: str, error: Exception
+) -> None:
+    transport.fails_before.append(error)
+    assert "Nothing was sent" in await agent.refusal(tool, **arguments(tool, video))
+    bought = await agent.call(tool, **arguments(tool, video))
+
+    assert emulator.machine.account.purchases() == [bought["generation_id"]]
+
+
+@pytest.mark.parametrize("seconds", [None, 7])
+@pytest.mark.parametrize("tool", SPENDING)
+async def test_a_rate_limit_is_waited_out(
+    agent: Agent, emulator: Emulator, clock: HeldClock, video: str, tool: str, seconds: float | None
+) -> None:
+    told: list[str | None] = []
+
+    async def on_progress(_progress: float, _total: float | None, message: str | None) -> None:
+        told.append(message)
+
+    emulator.faults.append(Fault("limit", method="POST", times=2, seconds=seconds))
+    result = await agent.client.call_tool(tool, arguments(tool, video), progress_callback=on_progress)
+
+    assert result.structured_content is not None
+    assert emulator.machine.account.purchases() == [result.structured_content["generation_id"]]
+    assert clock.sleeps[-2:] == [seconds or 15] * 2
+    assert told == [f"Luma's rate limit is reached; trying again in {seconds or 15} s"] * 2
+
+
+async def test_a_rate_limit_that_lasts_is_handed_back(agent: Agent, emulator: Emulator, clock: HeldClock) -> None:
+    emulator.faults.append(Fault("limit", method="POST", times=99, seconds=25))
+    said = await agent.refusal("create_video", prompt="a boat")
+
+    assert "rate limit is reached (429)" in said
+    assert "Nothing was bought. Call again in 25 s." in said
+    assert sum(clock.sleeps) <= 60
+    assert emulator.machine.account.purchases() == []
+
+
+async def test_buying_the_same_twice_on_purpose_buys_twice(agent: Agent, emulator: Emulator) -> None:
+    first = await agent.call("create_video", prompt="a boat")
+    second = await agent.call("create_video", prompt="a boat")
+
+    assert first["generation_id"] != second["generation_id"]
+    assert emulator.machine.account.purchases() == [first["generation_id"], second["generation_id"]]
+
+
+async def test_an_answer_that_came_late_is_given_again_when_the_same_is_asked(
+    agent: Agent, emulator: Emulator, clock: HeldClock
+) -> None:
+    """A client that gave up without a word looks just like one that goes on."""
+    emulator.faults.append(Fault("limit", method="POST", seconds=30))
+    first = await agent.call("create_video", prompt="a boat")
+    again = await agent.call("create_video", prompt="a boat")
+    third = await agent.call("create_video", prompt="a boat")
+
+    assert again["generation_id"] == first["generation_id"]
+    assert again["recovered"] is True
+    assert third["generation_id"] != first["generation_id"]
+    assert len(emulator.machine.account.purchases()) == 2
+
+
+async def test_an_answer_that_came_late_and_was_used_has_arrived(agent: Agent, emulator: Emulator) -> None:
+    emulator.faults.append(Fault("limit", method="POST", seconds=30))
+    first = await agent.call("create_video", prompt="a boat")
+    await agent.call("get_generation", generation_id=first["generation_id"])
+    second = await agent.call("create_video", prompt="a boat")
+
+    assert second["generation_id"] != first["generation_id"]
+
+
+async def test_whoever_asks_for_the_day_s_spending_has_lost_answers_looked_for(
+    agent: Agent, emulator: Emulator, transport: InMemory, clock: HeldClock
+) -> None:
+    await lose_a_boat(agent, emulator)
+    emulator.faults.clear()
+    clock.seconds += 61
+
+    (contents,) = (await agent.client.read_resource("luma://spending")).contents
+
+    (bought,) = emulator.machine.account.purchases()
+    assert bought in contents.text
+    assert posts(transport) == 1
+
+
+@pytest.mark.parametrize(("others", "is_found"), [(50, True), (490, True), (510, False)])
+async def test_a_lost_purchase_is_looked_for_behind_what_others_bought_since(
+    agent: Agent, emulator: Emulator, clock: HeldClock, others: int, is_found: bool
+) -> None:
+    """Five hundred generations; beyond that it is a person's to settle, and not taken for absent."""
+    await lose_a_boat(agent, emulator)
+    emulator.faults.clear()
+    clock.seconds += 5
+    for number in range(others):
+        emulator.machine.accept(ImageBody(model="photon-1", prompt=f"somebody else's {number}"))
+
+    if is_found:
+        again = await agent.call("create_image", prompt="a boat")
+        assert again["recovered"] is True
+        assert again["generation_id"] == emulator.machine.account.purchases()[0]
+    else:
+        for _ in range(3):
+            said = await agent.refusal("create_image", prompt="a boat")
+            assert "too much was made in this account since to look for it. It may have been charged" in said
+            clock.seconds += 61
+        clock.seconds += 15 * 60
+        (contents,) = (await agent.client.read_resource("luma://spending")).contents
+        assert '"state":"disputed"' in contents.text
+    assert len(emulator.machine.account.purchases()) == others + 1
+
+
+async def test_the_day_s_spending_is_told_though_luma_s_list_fails(agent: Agent, emulator: Emulator) -> None:
+    bought = (await agent.call("create_image", prompt="a boat"))["generation_id"]
+    emulator.faults.append(Fault("error", method="GET", path="*/generations", times=100))
+
+    (contents,) = (await agent.client.read_resource("luma://spending")).contents
+
+    assert bought in contents.text
+
+
+async def test_what_another_process_claims_in_the_same_moment_is_not_adopted_twice(
+    settings: Settings, luma: DreamMachine, emulator: Emulator, clock: HeldClock, book: Path
+) -> None:
+    """Both see it in the list; the book lets one of them have it."""
+
+    class Late(Ledger):
+        async def record(self, row: Row, state: State, generation_id: str | None = None) -> bool:
+            return False
+
+    ledger = Late(SqliteStore(lambda: book), account="me", process=this_process(), now=clock.wall)
+    request = ImageRequest(model="photon-1", prompt="a boat")
+    encoded = encode(request)
+    entry = Entry(
+        matching.fingerprint(encoded),
+        matching.signature(encoded),
+        to_json(matching.unsigned_body(encoded)).decode(),
+        "image",
+        17_200,
+        "published",
+    )
+    row = await ledger.reserve(entry, most_micros_per_day=None)
+    emulator.machine.accept(ImageBody(model="photon-1", prompt="a boat"))
+    finding = await Reconciler(luma, ledger, clock).look(row)
+    await ledger.close()
+
+    assert finding.what == "not yet"
+
+
+async def test_what_is_lost_holds_up_nothing_else(agent: Agent, emulator: Emulator) -> None:
+    await lose_a_boat(agent, emulator)
+
+    other = await agent.call("create_image", prompt="another boat")
+
+    assert emulator.machine.account.purchases()[-1] == other["generation_id"]
+
+
+async def test_what_another_process_took_over_first_is_bought_anew(
+    agent: Agent, emulator: Emulator, clock: HeldClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two ask for the same lost answer at once: the book gives it to one of them."""
+
+    async def too_late(_self: Ledger, _row: Row) -> bool:
+        return False
+
+    emulator.faults.append(Fault("slow", method="POST", seconds=0, after=True))
+    first = await agent.call("create_image", prompt="a boat")
+    monkeypatch.setattr(Ledger, "take_over", too_late)
+    monkeypatch.setattr(Ledger, "deliver", too_late)
+    second = await agent.call("create_image", prompt="a boat")
+
+    assert emulator.machine.account.purchases() == [first["generation_id"], second["generation_id"]]
+
+
+async def test_many_who_buy_and_look_at_once_do_not_trip_over_what_was_handed_over(
+    agent: Agent, emulator: Emulator, clock: HeldClock
+) -> None:
+    first = (await agent.call("create_image", prompt="a boat"))["generation_id"]
+    clock.seconds += 3600  # so that who looks finds it completed
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(8):
+            tasks.start_soon(partial(agent.call, "create_image", prompt=f"boat {number}"))
+            tasks.start_soon(partial(agent.call, "get_generation", generation_id=first))
+
+    assert len(emulator.machine.account.purchases()) == 9
+
+
+async def test_buying_the_same_many_times_at_once_buys_as_many(agent: Agent, emulator: Emulator) -> None:
+    ids: list[str] = []
+
+    async def one() -> None:
+        ids.append((await agent.call("create_video", prompt="a boat"))["generation_id"])
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(10):
+            tasks.start_soon(one)
+
+    assert sorted(ids) == sorted(emulator.machine.account.purchases())
+    assert len(set(ids)) == 10
+
+
+async def test_twins_whose_answers_are_all_lost_are_all_found(
+    agent: Agent, emulator: Emulator, transport: InMemory
+) -> None:
+    """Equal requests are as good as each other: each finds one, none is bought again."""
+    transport.fails_after.extend(httpx.ReadTimeout("slow") for _ in range(4))
+    ids: list[str] = []
+
+    async def one() -> None:
+        ids.append((await agent.call("create_video", prompt="a boat"))["generation_id"])
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(4):
+            tasks.start_soon(one)
+
+    assert sorted(ids) == sorted(emulator.machine.account.purchases())
+    assert len(set(ids)) == 4
+
+
+async def test_what_somebody_else_bought_just_so_is_not_taken_by_a_guess(
+    agent: Agent, emulator: Emulator, transport: InMemory, clock: HeldClock
+) -> None:
+    """The same request from another program at the same time: two that look alike, one of them ours."""
+    from luma_mcp.emulator.dream_machine.bodies import VideoBody
+
+    stranger = emulator.machine.accept(
+        VideoBody(model="ray-2", prompt="a boat", aspect_ratio="16:9", resolution="720p", duration="5s")
+    )
+    transport.fails_after.append(httpx.ReadTimeout("slow"))
+    said = await agent.refusal("create_video", prompt="a boat")
+    ours = emulator.machine.account.purchases()[-1]
+
+    assert stranger.id in said
+    assert ours in said
+    assert "may be one of these generations" in said
+    assert "Use one of them" in await agent.refusal("create_video", prompt="a boat")
+    assert len(emulator.machine.account.purchases()) == 2
+
+    clock.seconds += 15 * 60 + 1
+    await agent.call("create_video", prompt="a boat")
+    assert len(emulator.machine.account.purchases()) == 3
+
+
+async def test_an_upscale_of_another_clip_is_not_mistaken_for_ours(
+    agent: Agent, emulator: Emulator, transport: InMemory, video: str
+) -> None:
+    """Luma's list does not say which clip was upscaled, so two lost upscales cannot be told apart."""
+    other = await agent.make("create_video", prompt="another source", resolution="540p")
+    emulator.machine.account.book.clear()
+    transport.fails_after.extend([httpx.ReadTimeout("slow")] * 2)
+    said: list[str] = []
+
+    async def one(generation_id: str) -> None:
+        said.append(await agent.refusal("upscale_video", generation_id=generation_id))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(one, video)
+        tasks.start_soon(one, other)
+
+    assert len(emulator.machine.account.purchases()) == 2
+    assert all("may be one of these generations" in one for one in said)

@@ -1,0 +1,230 @@
+"""Local files: what is read, and everything that is not."""
+
+import os
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from luma_mcp.domain.errors import FileError
+from luma_mcp.emulator.rendering.clips import write_clip
+from luma_mcp.sources.local_files import LocalFiles
+
+pytestmark = pytest.mark.anyio
+
+
+def picture(kind: str = "PNG", size: tuple[int, int] = (64, 36), **options: object) -> bytes:
+    out = BytesIO()
+    Image.new("RGB", size, "teal").save(out, kind, **options)
+    return out.getvalue()
+
+
+@pytest.fixture
+def open_folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "open"
+    folder.mkdir()
+    (folder / "hero.png").write_bytes(picture())
+    return folder
+
+
+@pytest.fixture
+def inputs(open_folder: Path) -> LocalFiles:
+    return LocalFiles(lambda: [open_folder])
+
+
+@pytest.mark.parametrize(
+    "way", ["{0}/hero.png", "file://{0}/hero.png", "hero.png", " hero.png ", "{0}/./x/../hero.png"]
+)
+async def test_a_picture_is_found_by_each_way_of_naming_it(inputs: LocalFiles, open_folder: Path, way: str) -> None:
+    (open_folder / "x").mkdir()
+    file = await inputs.image(way.format(open_folder))
+
+    assert (file.ending, file.media_type, file.name) == ("png", "image/png", "hero.png")
+    assert file.data == picture()
+
+
+async def test_a_space_in_a_file_url_is_read_as_one(inputs: LocalFiles, open_folder: Path) -> None:
+    (open_folder / "my hero ü.png").write_bytes(picture())
+    file = await inputs.image(f"file://localhost{open_folder}/my%20hero%20%C3%BC.png")
+
+    assert file.name == "my hero ü.png"
+
+
+async def test_the_home_folder_may_be_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, open_folder) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    assert (await LocalFiles(lambda: [open_folder]).image("~/open/hero.png")).ending == "png"
+
+
+async def test_a_link_inside_that_stays_inside_is_followed(inputs: LocalFiles, open_folder: Path) -> None:
+    (open_folder / "latest.png").symlink_to(open_folder / "hero.png")
+
+    assert (await inputs.image("latest.png")).ending == "png"
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "GIF", "PNG"])
+async def test_the_kind_comes_from_the_bytes_and_not_from_the_name(
+    inputs: LocalFiles, open_folder: Path, kind: str
+) -> None:
+    (open_folder / "odd.txt").write_bytes(picture(kind))
+
+    assert (await inputs.image("odd.txt")).media_type == f"image/{kind.lower()}"
+
+
+async def test_a_picture_that_lies_on_its_side_is_put_upright(inputs: LocalFiles, open_folder: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    (open_folder / "phone.jpg").write_bytes(picture("JPEG", exif=exif.tobytes()))
+    file = await inputs.image("phone.jpg")
+    upright = Image.open(BytesIO(file.data))
+
+    assert upright.size == (36, 64)
+    assert upright.getexif().get(0x0112, 1) == 1
+
+
+async def test_a_clip_is_measured(inputs: LocalFiles, open_folder: Path) -> None:
+    write_clip(open_folder / "clip.mp4", [Image.new("RGB", (320, 180), "teal")] * 48, (320, 180))
+    file = await inputs.clip("clip.mp4")
+
+    assert file.footage is not None
+    assert (file.footage.width, file.footage.height, file.footage.seconds) == (320, 180, 2.0)
+
+
+def _make_link_out(folder: Path) -> None:
+    (folder.parent / "secret.png").write_bytes(picture())
+    (folder / "door.png").symlink_to(folder.parent / "secret.png")
+
+
+def _make_hidden(folder: Path) -> None:
+    (folder / ".ssh").mkdir()
+    (folder / ".ssh" / "id.png").write_bytes(picture())
+
+
+# What is named, what is there, and a part of the one sentence that refuses it.
+BAD = [
+    ("/etc/passwd", None, "is outside the folders that may be read"),
+    ("file:///etc/passwd", None, "is outside the folders that may be read"),
+    ("/etc/no-such-file", None, "is outside the folders that may be read"),
+    ("../../x", None, "is outside the folders that may be read"),
+    ("~root/x.png", None, "is outside the folders that may be read"),
+    ("~no-such-user/x.png", None, "There is no home folder"),
+    ("door.png", _make_link_out, "There is no file"),
+    (".ssh/id.png", _make_hidden, "is a hidden file"),
+    ("pipe", lambda folder: os.mkfifo(folder / "pipe"), "is no ordinary file"),
+    (".", None, "cannot be read"),
+    ("folder", lambda folder: (folder / "folder").mkdir(), "cannot be read: Is a directory"),
+    ("empty.png", lambda folder: (folder / "empty.png").touch(), "is empty"),
+    ("text.png", lambda folder: (folder / "text.png").write_text("hello, this is text"), "is not a picture"),
+    ("cut.png", lambda folder: (folder / "cut.png").write_bytes(picture()[:60]), "not a picture that can be read"),
+    (
+        "large.png",
+        lambda folder: (folder / "large.png").write_bytes(picture() + bytes(10_000_001)),
+        "has 10 MB, and Luma takes pictures of at most 10 MB",
+    ),
+    (
+        "phone.heic",
+        lambda folder: (folder / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(99)),
+        "not a picture",
+    ),
+    ("missing.png", None, "There is no file 'missing.png'"),
+    ("hero\x00.png", None, "cannot be the path of a file"),
+    ("CON", None, "There is no file 'CON'"),
+    ("x" * 300, None, "There is no file"),
+    ("x" * 5000, None, "cannot be the path of a file"),
+    ("\u202egpj.exe", None, "There is no file"),
+    ("//host/share/x.png", None, "cannot be the path of a file"),
+    ("\\\\host\\share\\x.png", None, "cannot be the path of a file"),
+    ("file://host/x.png", None, "is on another machine"),
+    ("C:\\pictures\\x.png", None, "is a Windows path, and this server does not run on Windows"),
+    ("file:///C:/pictures/x.png", None, "is a Windows path, and this server does not run on Windows"),
+    ("", None, "cannot be the path of a file"),
+]
+
+
+@pytest.mark.parametrize(("named", "prepare", "sentence"), BAD, ids=[repr(named)[:30] for named, _, _ in BAD])
+async def test_what_is_no_picture_to_be_sent_is_refused(
+    inputs: LocalFiles, open_folder: Path, named: str, prepare, sentence: str
+) -> None:
+    if prepare:
+        prepare(open_folder)
+    with pytest.raises(FileError) as caught:
+        await inputs.image(named)
+
+    said = caught.value.full_text
+    assert sentence in said
+    assert "\n" not in said
+    assert "\x00" not in said
+    assert "\u202e" not in said
+    assert len(said) < 500
+
+
+async def test_an_absolute_way_through_a_link_that_leads_out_is_refused(inputs: LocalFiles, open_folder: Path) -> None:
+    _make_link_out(open_folder)
+    with pytest.raises(FileError, match="outside the folders"):
+        await inputs.image(str(open_folder / "door.png"))
+
+
+async def test_whether_a_file_exists_outside_is_not_told(inputs: LocalFiles, tmp_path: Path) -> None:
+    (tmp_path / "there.png").write_bytes(picture())
+    said = []
+    for name in ("there.png", "nowhere.png"):
+        with pytest.raises(FileError) as caught:
+            await inputs.image(str(tmp_path / name))
+        said.append(str(caught.value).replace(name, "x"))
+
+    assert said[0] == said[1]
+
+
+async def test_too_many_pixels_are_not_unpacked(inputs: LocalFiles, open_folder: Path) -> None:
+    """A small file that would take half a gigabyte."""
+    bomb = BytesIO()
+    Image.new("1", (20_000, 20_000)).save(bomb, "PNG")
+    (open_folder / "bomb.png").write_bytes(bomb.getvalue())
+    with pytest.raises(FileError):
+        await inputs.image("bomb.png")
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"#EXTM3U\n#EXT-X-VERSION:3\nhttp://127.0.0.1/x.ts\n", "is not a clip, whatever its name says"),
+        (b"\0\0\0\x18ftypmp42" + b"no more than a head" * 20, "is not a clip that can be read"),
+        (picture(), "is not a clip, whatever its name says"),
+        (b"\0\0\0\x18ftypmp42" + bytes(101_000_000), "has 101 MB, and Luma takes clips of at most 100 MB"),
+    ],
+    ids=["a playlist", "a bare head", "a picture", "101 MB"],
+)
+async def test_what_is_no_clip_is_refused(inputs: LocalFiles, open_folder: Path, content: bytes, sentence: str) -> None:
+    (open_folder / "clip.mp4").write_bytes(content)
+    with pytest.raises(FileError, match=sentence):
+        await inputs.clip("clip.mp4")
+
+
+async def test_a_file_that_may_not_be_read_is_said(inputs: LocalFiles, open_folder: Path, monkeypatch) -> None:
+    def refuse(*_given: object) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("luma_mcp.sources.local_files.os.open", refuse)
+    with pytest.raises(FileError, match="cannot be read: Permission denied"):
+        await inputs.image("hero.png")
+
+
+async def test_the_drives_of_windows_are_found_from_linux_under_it(open_folder: Path, monkeypatch) -> None:
+    from luma_mcp.sources import local_files as module
+
+    monkeypatch.setattr(module.Path, "is_dir", lambda _path: True)
+
+    assert module._wsl_path("C:\\Users\\me\\hero.png") == "/mnt/c/Users/me/hero.png"
+
+
+@given(st.text(max_size=60))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
+def test_no_text_is_anything_but_a_refusal(tmp_path: Path, text: str) -> None:
+    """Nothing lies in that folder, so whatever is named, it is not there or outside."""
+    folder = tmp_path / "nothing"
+    folder.mkdir(exist_ok=True)
+    with pytest.raises(FileError):
+        LocalFiles(lambda: [folder])._image(text)

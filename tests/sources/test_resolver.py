@@ -1,0 +1,73 @@
+"""Sources, where the answer depends on what Luma holds."""
+
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from luma_mcp.backends.dream_machine.client import DreamMachine
+from luma_mcp.domain.errors import InvalidRequestError
+from luma_mcp.domain.requests import ImageKeyframe
+from luma_mcp.emulator.dream_machine.app import Emulator
+from luma_mcp.emulator.rendering.clips import write_clip
+from luma_mcp.mcp.services import Services
+from luma_mcp.sources import resolver as media
+from tests.support.agent import InMemory
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_url_is_taken_as_it_is_without_asking_luma(services: Services, transport: InMemory) -> None:
+    url = " https://example.com/a%20b.png?x=1#y "
+
+    assert await services.sources.begin().keyframe(url) == ImageKeyframe(url.strip())
+    assert (await services.sources.begin().clip("https://example.com/a.mp4", longest_seconds=10)).footage is None
+    assert transport.requests == []
+
+
+async def test_a_plain_link_to_the_emulator_is_taken(services: Services) -> None:
+    assert (
+        await services.sources.begin().image("http://127.0.0.1:9/assets/x/image.jpg")
+        == "http://127.0.0.1:9/assets/x/image.jpg"
+    )
+
+
+@pytest.mark.parametrize(
+    "source", ["http://127.0.0.1:10/x", "https://me@example.com/a.png", "https://", "http://example.com"]
+)
+async def test_a_link_that_luma_should_not_read_is_refused(services: Services, source: str) -> None:
+    with pytest.raises(InvalidRequestError):
+        await services.sources.begin().image(source)
+
+
+def test_a_frame_whose_png_is_too_large_becomes_a_jpeg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clip = tmp_path / "clip.mp4"
+    write_clip(clip, (Image.effect_noise((320, 180), 90).convert("RGB") for _ in range(12)), (320, 180))
+    large = media._still(clip, "first", "a")
+    monkeypatch.setattr(media, "MAX_IMAGE_BYTES", 20_000)
+    small = media._still(clip, "first", "a")
+
+    assert (large.ending, small.ending) == ("png", "jpg")
+    with Image.open(BytesIO(small.data)) as picture:
+        assert (picture.format, picture.size) == ("JPEG", (320, 180))
+
+
+async def test_a_generation_whose_picture_is_gone_is_said(
+    services: Services, luma: DreamMachine, emulator: Emulator, clock
+) -> None:
+    from luma_mcp.emulator.dream_machine.bodies import ImageBody
+
+    made = emulator.machine.accept(ImageBody(model="photon-1", prompt="a boat"))
+    clock.seconds += 60
+    await emulator.machine.settle()
+    generation = await luma.get_generation(made.id)
+    bare = replace(generation, outputs=())
+
+    class Forgetful(DreamMachine):
+        async def get_generation(self, generation_id: str):
+            return bare
+
+    with pytest.raises(InvalidRequestError, match="has no image any more"):
+        await replace(services.sources, backend=Forgetful("t")).begin().image(made.id)

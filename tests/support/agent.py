@@ -1,0 +1,126 @@
+"""What the tests stand on: an agent, a clock that is held, and a network without sockets."""
+
+import time
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import httpx
+import pytest
+from mcp import Client
+from mcp.types import CallToolResult
+
+from luma_mcp.emulator.dream_machine.account import UnreadableInputError
+from luma_mcp.emulator.dream_machine.app import Emulator
+from luma_mcp.emulator.faults import ConnectionDroppedError
+from tests.support.secrecy import NEEDLE
+
+# What passes between a client and a server in memory takes a few turns of the event loop.
+_TURNS_BEFORE_TIME_PASSES = 50
+TOKEN = f"luma-test-{NEEDLE}"
+BASE_URL = "http://127.0.0.1:9/dream-machine/v1"
+
+
+def once(test: Any) -> Any:
+    """For what takes long because something is rendered: on one event loop and in one era, which make no difference."""
+    return pytest.mark.parametrize("era", ["auto"])(pytest.mark.parametrize("anyio_backend", ["asyncio"])(test))
+
+
+class HeldClock:
+    """A clock that moves only when somebody sleeps by it, and then at once."""
+
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+        self.began = time.time() - 1000.0
+        self.wrong_by = 0.0
+        """How far our own idea of the time of day is off; Luma's is right."""
+        self.sleeps: list[float] = []
+
+    def now(self) -> float:
+        return self.seconds
+
+    def luma_wall(self) -> float:
+        return self.began + self.seconds
+
+    def wall(self) -> float:
+        return self.luma_wall() + self.wrong_by
+
+    async def sleep(self, seconds: float) -> None:
+        """Move the clock, once everybody else has done what there was to do."""
+        self.sleeps.append(seconds)
+        for _ in range(_TURNS_BEFORE_TIME_PASSES):
+            await anyio.lowlevel.checkpoint()
+        self.seconds += seconds
+
+
+class InMemory(httpx.AsyncBaseTransport):
+    """Leads to the emulator's app without a socket; a dropped connection looks as httpx makes it look."""
+
+    def __init__(self, emulator: Emulator) -> None:
+        self._asgi = httpx.ASGITransport(emulator.app)
+        self.requests: list[httpx.Request] = []
+        self.fails_before: list[Exception] = []
+        """What goes wrong on the way there, for the next POSTs."""
+        self.fails_after: list[Exception] = []
+        """What goes wrong on the way back."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        spends = request.method == "POST"
+        if spends and self.fails_before:
+            raise self.fails_before.pop(0)
+        try:
+            answer = await self._asgi.handle_async_request(request)
+        except ConnectionDroppedError as error:
+            raise httpx.ReadError(str(error)) from error
+        if spends and self.fails_after:
+            await answer.aclose()
+            raise self.fails_after.pop(0)
+        return answer
+
+
+INTERNET: dict[str, bytes] = {}
+"""What the emulator finds when it fetches a link."""
+
+
+async def fetch(url: str) -> bytes:
+    """The internet, as far as the emulator sees it in tests."""
+    if url in INTERNET:
+        return INTERNET[url]
+    raise UnreadableInputError(url)
+
+
+class Agent:
+    """What a model does: call tools by name, read what comes back."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+
+    async def result(self, tool: str, **arguments: Any) -> CallToolResult:
+        result = await self.client.call_tool(tool, arguments)
+        assert NEEDLE not in result.model_dump_json()
+        return result
+
+    async def call(self, tool: str, **arguments: Any) -> dict[str, Any]:
+        """The structured answer of a call that succeeds."""
+        result = await self.result(tool, **arguments)
+        assert not result.is_error, text(result)
+        assert result.structured_content is not None
+        return result.structured_content
+
+    async def refusal(self, tool: str, **arguments: Any) -> str:
+        """The sentence of a call that is refused."""
+        result = await self.result(tool, **arguments)
+        assert result.is_error, result
+        return text(result)
+
+    async def make(self, tool: str, **arguments: Any) -> str:
+        """Buy and wait; the id of the completed generation."""
+        generation_id = (await self.call(tool, **arguments))["generation_id"]
+        waited = await self.call("wait_for_generation", generation_ids=[generation_id], timeout_seconds=1800)
+        assert [one["state"] for one in waited["generations"]] == ["completed"], waited
+        return generation_id
+
+
+def text(result: CallToolResult) -> str:
+    return "\n".join(getattr(part, "text", "") for part in result.content)
