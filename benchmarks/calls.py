@@ -128,10 +128,10 @@ def bought(base_url: str) -> str:
     return answer.json()["id"]
 
 
-def in_turns(one: Pipe, other: Pipe, tool: str, **arguments: Any) -> tuple[list[float], list[float]]:
+def in_turns(item: Pipe, other: Pipe, tool: str, **arguments: Any) -> tuple[list[float], list[float]]:
     seconds: tuple[list[float], list[float]] = ([], [])
     for number in range(ROUNDS + WARMING_UP):
-        for side, pipe in zip(seconds, (one, other), strict=True):
+        for side, pipe in zip(seconds, (item, other), strict=True):
             taken, _ = pipe.call(tool, **arguments)
             if number >= WARMING_UP:
                 side.append(taken)

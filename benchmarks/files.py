@@ -67,13 +67,13 @@ def download() -> list[Row]:
             for number in range(ROUNDS):
                 # What one side leaves for the disk to write shall not slow the other.
                 os.sync()
-                said = subprocess.run(
+                message = subprocess.run(
                     [sys.executable, "-m", "benchmarks.files", "keep", url, f"{folder}/{number}"],
                     capture_output=True,
                     text=True,
                     check=True,
                 )
-                seconds, after_a_tenth, after_all = map(float, said.stdout.split())
+                seconds, after_a_tenth, after_all = map(float, message.stdout.split())
                 ours.append(seconds)
                 memory.append((after_a_tenth, after_all))
                 shutil.rmtree(f"{folder}/{number}")

@@ -24,7 +24,7 @@ def ratio(ours: list[float], floor: list[float]) -> str:
 
 def spread(seconds: list[float]) -> str:
     """The median, and the range from the fastest to the slowest quarter, in milliseconds."""
-    first, median, third = (one * 1000 for one in statistics.quantiles(seconds, n=4))
+    first, median, third = (item * 1000 for item in statistics.quantiles(seconds, n=4))
     digits = 0 if median >= 20 else 2
     return f"{median:.{digits}f} ms ({first:.{digits}f}-{third:.{digits}f})"
 

@@ -71,42 +71,42 @@ def measured() -> Iterator[tuple[str, str]]:
 
 
 def _answers(pipe: Pipe) -> Iterator[tuple[str, str]]:
-    def said(tool: str, **arguments: Any) -> tuple[str, dict[str, Any]]:
+    def message(tool: str, **arguments: Any) -> tuple[str, dict[str, Any]]:
         _, result = pipe.call(tool, **arguments)
         # Pictures go to the model as pictures, and what is in _meta not at all.
         shown = {
-            "content": [one for one in result["content"] if one["type"] != "image"],
+            "content": [part for part in result["content"] if part["type"] != "image"],
             "structuredContent": result["structuredContent"],
         }
         return compact(shown), result["structuredContent"]
 
-    text, video = said("create_video", prompt=PROMPT, concepts=["orbit_left"], resolution="540p")
+    text, video = message("create_video", prompt=PROMPT, concepts=["orbit_left"], resolution="540p")
     yield "create_video", text
-    yield "create_video, dry run", said("create_video", prompt=PROMPT, concepts=["orbit_left"], dry_run=True)[0]
-    text, image = said("create_image", prompt=PROMPT)
+    yield "create_video, dry run", message("create_video", prompt=PROMPT, concepts=["orbit_left"], dry_run=True)[0]
+    text, image = message("create_image", prompt=PROMPT)
     yield "create_image", text
     clip, picture = video["generation_id"], image["generation_id"]
     yield (
         "wait_for_generation, one that goes on",
-        said("wait_for_generation", generation_ids=[clip], timeout_seconds=0)[0],
+        message("wait_for_generation", generation_ids=[clip], timeout_seconds=0)[0],
     )
     ids = [clip, picture]
-    yield "wait_for_generation, two that are completed", said("wait_for_generation", generation_ids=ids)[0]
-    yield "get_generation", said("get_generation", generation_id=clip)[0]
-    yield "download_generation", said("download_generation", generation_ids=ids)[0]
-    yield "view_generation", said("view_generation", generation_id=clip)[0]
-    yield "extend_video", said("extend_video", generation_id=clip, prompt="The boat passes under a bridge")[0]
-    yield "modify_video", said("modify_video", source=clip, mode="flex_1", prompt="In the style of a woodcut")[0]
-    yield "reframe_video", said("reframe_video", source=clip, aspect_ratio="9:16")[0]
-    yield "reframe_image", said("reframe_image", source=picture, aspect_ratio="1:1")[0]
-    yield "upscale_video", said("upscale_video", generation_id=clip, resolution="1080p")[0]
-    yield "add_audio", said("add_audio", generation_id=clip, prompt="Rain on tin roofs")[0]
+    yield "wait_for_generation, two that are completed", message("wait_for_generation", generation_ids=ids)[0]
+    yield "get_generation", message("get_generation", generation_id=clip)[0]
+    yield "download_generation", message("download_generation", generation_ids=ids)[0]
+    yield "view_generation", message("view_generation", generation_id=clip)[0]
+    yield "extend_video", message("extend_video", generation_id=clip, prompt="The boat passes under a bridge")[0]
+    yield "modify_video", message("modify_video", source=clip, mode="flex_1", prompt="In the style of a woodcut")[0]
+    yield "reframe_video", message("reframe_video", source=clip, aspect_ratio="9:16")[0]
+    yield "reframe_image", message("reframe_image", source=picture, aspect_ratio="1:1")[0]
+    yield "upscale_video", message("upscale_video", generation_id=clip, resolution="1080p")[0]
+    yield "add_audio", message("add_audio", generation_id=clip, prompt="Rain on tin roofs")[0]
     for _ in range(4):
-        said("create_image", prompt=PROMPT)
-    yield "list_generations, ten", said("list_generations", limit=10)[0]
-    yield "delete_generation", said("delete_generation", generation_id=picture)[0]
+        message("create_image", prompt=PROMPT)
+    yield "list_generations, ten", message("list_generations", limit=10)[0]
+    yield "delete_generation", message("delete_generation", generation_id=picture)[0]
     for tool in ("get_credits", "ping", "list_concepts", "list_camera_motions"):
-        yield tool, said(tool)[0]
+        yield tool, message(tool)[0]
     yield "a refusal", compact(pipe.refused("get_generation", generation_id=picture)["content"])
 
 

@@ -86,11 +86,11 @@ class Use:
                 outcome = "answered"
             else:
                 result = await client.call_tool(name, arguments)
-                outcome, said = "refused" if result.is_error else "answered", str(result.content)
+                outcome, message = "refused" if result.is_error else "answered", str(result.content)
                 if result.is_error:
-                    self.refusals[name] = said[:300]
-                if "Traceback" in said or TOKEN in said or "Error executing" in said:
-                    self.surprises.append(f"{name}: {said[:300]}")
+                    self.refusals[name] = message[:300]
+                if "Traceback" in message or TOKEN in message or "Error executing" in message:
+                    self.surprises.append(f"{name}: {message[:300]}")
             self.outcomes[f"call {outcome}"] += 1
             self.by_tool[f"{name} {outcome}"] += 1
         if scope.cancelled_caught:
@@ -100,7 +100,7 @@ class Use:
 
     def _call(self) -> tuple[str, dict[str, Any]]:
         """Every tool; what costs nothing more often than what is rendered."""
-        one, clip_id, image_id = self._some_id(), self._some_id(picture=False), self._some_id(picture=True)
+        item, clip_id, image_id = self._some_id(), self._some_id(picture=False), self._some_id(picture=True)
         prompt = f"boat {next(self.numbers)}"
         clip = {"resolution": "540p", "model": "ray-flash-2"}
         calls: list[tuple[int, str, dict[str, Any]]] = [
@@ -114,9 +114,9 @@ class Use:
             (1, "reframe_image", {"source": image_id, "prompt": prompt, "aspect_ratio": "9:16"}),
             (1, "upscale_video", {"generation_id": clip_id, "resolution": "720p"}),
             (1, "add_audio", {"generation_id": clip_id, "prompt": prompt}),
-            (6, "wait_for_generation", {"generation_ids": [one], "timeout_seconds": self.chance.randint(0, 20)}),
+            (6, "wait_for_generation", {"generation_ids": [item], "timeout_seconds": self.chance.randint(0, 20)}),
             (3, "wait_for_generation", {"generation_ids": list({self._some_id() for _ in range(8)})}),
-            (8, "get_generation", {"generation_id": one}),
+            (8, "get_generation", {"generation_id": item}),
             (4, "list_generations", {"limit": 20}),
             (1, "delete_generation", {"generation_id": self._old_id()}),
             (1, "download_generation", {"generation_ids": [self._quick_clip(), image_id]}),
@@ -137,17 +137,17 @@ class Use:
     def _some_id(self, *, picture: bool | None = None) -> str:
         """A recent one, for most purposes one that is completed."""
         fits = [
-            one
-            for one in self.known.values()
-            if one.id in self.emulator.machine.generations
-            and (picture is None or (one.makes_picture, one.ended) == (picture, "completed"))
+            item
+            for item in self.known.values()
+            if item.id in self.emulator.dream_machine.generations
+            and (picture is None or (item.makes_image, item.ended) == (picture, "completed"))
         ]
         return self.chance.choice(fits[-40:]).id if fits else "15b7abb1-3741-4b7e-9615-1f9a16c7442d"
 
     def _quick_clip(self) -> str:
         """One that the emulator has rendered soon: it was not made of others, which must be rendered first."""
-        known = self.emulator.machine.generations.values()
-        fits = [one.id for one in known if one.kind == "video" and not one.continued and one.ended == "completed"]
+        known = self.emulator.dream_machine.generations.values()
+        fits = [item.id for item in known if item.kind == "video" and not item.continued and item.ended == "completed"]
         return self.chance.choice(fits[-40:] or ["15b7abb1-3741-4b7e-9615-1f9a16c7442d"])
 
     def _old_id(self) -> str:
@@ -157,14 +157,14 @@ class Use:
     async def remember(self) -> None:
         """What is at Luma. What is deleted was chosen from here, so none is missed."""
         while True:
-            for one in self.emulator.machine.newest_first():
-                self.known.setdefault(one.id, one)
+            for item in self.emulator.dream_machine.newest_first():
+                self.known.setdefault(item.id, item)
             await anyio.sleep(0.2)
 
     async def spoil(self, faults: list[Fault]) -> None:
         """A fault every second or so."""
         while not self.over:
-            faults[:] = [one for one in faults if one.times > 0]
+            faults[:] = [fault for fault in faults if fault.times > 0]
             after = self.chance.random() < 0.5
             kinds = (
                 Fault("error", status=self.chance.choice([500, 502, 503]), after=after),
@@ -231,7 +231,7 @@ async def soak(minutes: float, seed: int = 1) -> Outcome:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         faults: list[Fault] = []
         emulator = Emulator(credit_usd=1e9, limits={}, speed=30, faults=faults)
-        stack.callback(emulator.works.close)
+        stack.callback(emulator.assets.close)
         base_url = await stack.enter_async_context(serving(emulator))
         # uvicorn minds that the emulator drops connections.
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
@@ -288,14 +288,16 @@ async def soak(minutes: float, seed: int = 1) -> Outcome:
             background.cancel_scope.cancel()
         log.seek(0)
         stray = [line for line in log if "Traceback" in line or TOKEN in line]
-        bought = emulator.machine.account.purchases()
+        bought = emulator.dream_machine.billing.purchases()
         # What the book has no id of may be what an open purchase of that kind has come to. Beyond that it is lost.
-        unclaimed = [use.known[one] for one in set(bought) - _in_the_book(folder / "book.sqlite3")]
+        unclaimed = [use.known[item] for item in set(bought) - _in_the_book(folder / "book.sqlite3")]
         open_rows = Counter(row[0] for row in _rows(folder / "book.sqlite3", _OPEN))
-        lost = Counter(one.kind for one in unclaimed) - open_rows
-        use.surprises += [f"not in the book: {one}"[:600] for one in unclaimed if one.kind in lost]
+        lost = Counter(item.kind for item in unclaimed) - open_rows
+        use.surprises += [f"not in the ledger: {item}"[:600] for item in unclaimed if item.kind in lost]
         # Each prompt is asked for once; what has none is one of a kind.
-        wishes = Counter(getattr(use.known[one].body, "prompt", None) or one for one in bought)
+        wishes = Counter(
+            getattr(use.known[generation_id].body, "prompt", None) or generation_id for generation_id in bought
+        )
         return Outcome(
             servers=[by_http, by_stdio],
             use=use,
@@ -346,16 +348,16 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="put the outcome into docs/speed.md")
     options = parser.parse_args()
     outcome = anyio.run(soak, options.minutes)
-    told = f"{options.minutes:g} minutes.\n\n{outcome.course()}\n\n{outcome.sums()}"
-    print(told)
+    answer = f"{options.minutes:g} minutes.\n\n{outcome.course()}\n\n{outcome.sums()}"
+    print(answer)
     for server in outcome.servers:
-        print(server.name, "memory over time:", *(f"{one.memory_mb:.0f}" for one in server.sights[::12]))
+        print(server.name, "memory over time:", *(f"{sight.memory_mb:.0f}" for sight in server.sights[::12]))
     print(*(f"{what}: {times}" for what, times in sorted(outcome.use.by_tool.items())), sep="\n")
     print(*outcome.use.refusals.items(), sep="\n")
-    for one in (*outcome.use.surprises[:20], *outcome.stray_lines[:20]):
-        print(one, file=sys.stderr)
+    for item in (*outcome.use.surprises[:20], *outcome.stray_lines[:20]):
+        print(item, file=sys.stderr)
     if options.write:
-        into_page("soak", told)
+        into_page("soak", answer)
 
 
 if __name__ == "__main__":

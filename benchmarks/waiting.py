@@ -19,7 +19,7 @@ from benchmarks.rows import Row, peak_mb
 from luma_mcp.backends.dream_machine.client import DreamMachine
 from luma_mcp.emulator.dream_machine.app import PREFIX, Emulator
 from luma_mcp.emulator.dream_machine.bodies import VideoBody
-from luma_mcp.emulator.lifecycle import LIVES
+from luma_mcp.emulator.dream_machine.operations import OPERATIONS
 from luma_mcp.polling.poller import Poller, Snapshot
 
 STARTED_WITHIN_SECONDS = 60.0
@@ -27,7 +27,7 @@ PEER_INTERVAL_SECONDS = 3.0
 
 
 class SimulatedClock:
-    """trio's own clock, as the studio wants one."""
+    """trio's own clock, as the poller wants one."""
 
     def now(self) -> float:
         return trio.current_time()
@@ -57,18 +57,18 @@ async def measure(side: str, count: int) -> dict[str, float]:
         while not (await luma.get_generation(generation_id)).is_final:
             await clock.sleep(PEER_INTERVAL_SECONDS)
 
-    async def one() -> None:
+    async def item() -> None:
         await clock.sleep(chance.uniform(0, STARTED_WITHIN_SECONDS))
-        generation = emulator.machine.accept(VideoBody(model="ray-2", prompt="a boat"))
+        generation = emulator.dream_machine.accept(VideoBody(model="ray-2", prompt="a boat"))
         # Nobody begins to wait in the very moment of buying.
         await clock.sleep(chance.uniform(0, PEER_INTERVAL_SECONDS))
         await (ours if side == "ours" else peers)(generation.id)
-        delays.append(clock.now() - generation.born - LIVES["video"].total)
+        delays.append(clock.now() - generation.began_at - OPERATIONS["video"].lifecycle.total)
 
     began = time.process_time()
-    async with trio.open_nursery() as nursery:
+    async with watch.running(), trio.open_nursery() as nursery:
         for _ in range(count):
-            nursery.start_soon(one)
+            nursery.start_soon(item)
     return {
         "requests": len(emulator.requests) / count,
         "cpu_seconds": time.process_time() - began,

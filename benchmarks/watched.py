@@ -45,7 +45,7 @@ class Watched:
         os.kill(pid, signal.SIGUSR1)
         with anyio.fail_after(30):
             await until(lambda: anyio.Path(self.report).exists(), every=0.02)
-        told = json.loads(self.report.read_text())
+        result = json.loads(self.report.read_text())
         process = Path(f"/proc/{pid}")
         status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
         open_now = _open_in(process)
@@ -55,8 +55,8 @@ class Watched:
             handles=len(open_now),
             sockets=sum(what.startswith("socket:") for what in open_now),
             threads=int(status["Threads"]),
-            tasks=sum(told["tasks"].values()),
-            objects=told["objects"],
+            tasks=sum(result["tasks"].values()),
+            objects=result["objects"],
         )
         self.sights.append(sight)
         return sight

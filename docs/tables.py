@@ -16,9 +16,9 @@ def tools() -> str:
     """Every tool, what it does, and its effect."""
     lines = ["| tool | what it does | |", "|---|---|---|"]
     for toolset, declared in TOOLSETS.items():
-        for one in declared:
-            words = " ".join((one.run.__doc__ or "").split())
-            lines.append(f"| `{one.name}` | {words} | {effect(one.annotations)}, {toolset} |")
+        for item in declared:
+            words = " ".join((item.run.__doc__ or "").split())
+            lines.append(f"| `{item.name}` | {words} | {effect(item.annotations)}, {toolset} |")
     return "\n".join(lines)
 
 
@@ -42,12 +42,12 @@ def hosts() -> str:
 
 
 def _vscode() -> str:
-    said = json.loads(next(host for host in HOSTS if host.key == "vscode").text)
+    message = json.loads(next(host for host in HOSTS if host.key == "vscode").text)
     query = urlencode(
         {
             "name": KEY,
-            "inputs": json.dumps(said["inputs"], separators=(",", ":")),
-            "config": json.dumps(said["servers"][KEY], separators=(",", ":")),
+            "inputs": json.dumps(message["inputs"], separators=(",", ":")),
+            "config": json.dumps(message["servers"][KEY], separators=(",", ":")),
         },
         quote_via=quote,
     )
@@ -55,20 +55,20 @@ def _vscode() -> str:
 
 
 def _cursor() -> str:
-    said = json.loads(next(host for host in HOSTS if host.key == "cursor").text)["mcpServers"][KEY]
-    config = base64.b64encode(json.dumps(said, separators=(",", ":")).encode()).decode()
+    message = json.loads(next(host for host in HOSTS if host.key == "cursor").text)["mcpServers"][KEY]
+    config = base64.b64encode(json.dumps(message, separators=(",", ":")).encode()).decode()
     return f"[Install in Cursor](https://cursor.com/en/install-mcp?{urlencode({'name': KEY, 'config': config})})"
 
 
 def _lmstudio() -> str:
-    said = json.loads(next(host for host in HOSTS if host.key == "lmstudio").text)["mcpServers"][KEY]
-    config = base64.b64encode(json.dumps(said, separators=(",", ":")).encode()).decode()
+    message = json.loads(next(host for host in HOSTS if host.key == "lmstudio").text)["mcpServers"][KEY]
+    config = base64.b64encode(json.dumps(message, separators=(",", ":")).encode()).decode()
     return f"[Install in LM Services](https://lmstudio.ai/install-mcp?{urlencode({'name': KEY, 'config': config})})"
 
 
 def _goose() -> str:
-    said = [("cmd", COMMAND), *(("arg", one) for one in ARGUMENTS), ("id", KEY), ("name", TITLE)]
-    query = urlencode([*said, ("env", "LUMA_TOKEN=API key")], quote_via=quote)
+    message = [("cmd", COMMAND), *(("arg", argument) for argument in ARGUMENTS), ("id", KEY), ("name", TITLE)]
+    query = urlencode([*message, ("env", "LUMA_TOKEN=API key")], quote_via=quote)
     return f"open `goose://extension?{query}`"
 
 

@@ -234,8 +234,8 @@ def docker_tools(tools: list[Json]) -> list[Json]:
     listed: list[Json] = []
     for tool in tools:
         arguments = [
-            {"name": name, "type": one.get("type", "string"), "desc": one["description"]}
-            for name, one in tool["inputSchema"]["properties"].items()
+            {"name": name, "type": item.get("type", "string"), "desc": item["description"]}
+            for name, item in tool["inputSchema"]["properties"].items()
         ]
         listed.append({"name": tool["name"], "description": tool["description"], "arguments": arguments})
     return listed
@@ -262,14 +262,14 @@ async def offered_tools() -> tuple[list[Json], list[Json]]:
     """The tools and prompts as a client gets them."""
     async with Client(build_server(Settings.from_environment({}))) as client:
         tools = [
-            one.model_dump(by_alias=True, mode="json", exclude_none=True) for one in (await client.list_tools()).tools
+            tool.model_dump(by_alias=True, mode="json", exclude_none=True) for tool in (await client.list_tools()).tools
         ]
         prompts: list[Json] = []
-        for one in (await client.list_prompts()).prompts:
-            names = [argument.name for argument in one.arguments or []]
-            got = await client.get_prompt(one.name, {name: f"${{arguments.{name}}}" for name in names})
+        for prompt in (await client.list_prompts()).prompts:
+            names = [argument.name for argument in prompt.arguments or []]
+            got = await client.get_prompt(prompt.name, {name: f"${{arguments.{name}}}" for name in names})
             text = getattr(got.messages[0].content, "text", "")
-            prompts.append({"name": one.name, "description": one.description, "arguments": names, "text": text})
+            prompts.append({"name": prompt.name, "description": prompt.description, "arguments": names, "text": text})
     return tools, prompts
 
 

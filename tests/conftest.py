@@ -48,7 +48,7 @@ def clock() -> HeldClock:
 def emulator(clock: HeldClock) -> Iterator[Emulator]:
     made = Emulator(token=TOKEN, credit_usd=1000, limits={}, clock=clock.now, wall=clock.luma_wall, fetch=fetch)
     yield made
-    made.works.close()
+    made.assets.close()
 
 
 @pytest.fixture
@@ -148,14 +148,14 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Each event loop is tried, and each era of the protocol, but the older era on the second loop says nothing new."""
-    twice = [one for one in items if _is_of(one, "trio", "legacy")]
-    items[:] = [one for one in items if one not in twice]
+    twice = [item for item in items if _is_of(item, "trio", "legacy")]
+    items[:] = [item for item in items if item not in twice]
     config.hook.pytest_deselected(items=twice)
 
 
 def _is_of(item: pytest.Item, loop: str, era: str) -> bool:
-    said = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
-    return (said.get("anyio_backend"), said.get("era")) == (loop, era)
+    message = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    return (message.get("anyio_backend"), message.get("era")) == (loop, era)
 
 
 def pytest_xdist_auto_num_workers() -> int:

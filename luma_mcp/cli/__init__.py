@@ -49,10 +49,10 @@ def _serve(options: argparse.Namespace) -> int:
     from luma_mcp.mcp.transports import http  # noqa: PLC0415
     from luma_mcp.settings import Settings, SettingsError  # noqa: PLC0415
 
-    asked = {"LUMA_HTTP_HOST": options.host, "LUMA_HTTP_PORT": options.port}
-    given = {name: str(one) for name, one in asked.items() if one is not None}
+    options_given = {"LUMA_HTTP_HOST": options.host, "LUMA_HTTP_PORT": options.port}
+    overrides = {name: str(value) for name, value in options_given.items() if value is not None}
     try:
-        settings = Settings.from_environment({**os.environ, **given})
+        settings = Settings.from_environment({**os.environ, **overrides})
         return http.run(build_server(settings), settings)
     except SettingsError as error:
         print(f"dream-machine-mcp cannot start: {error}", file=sys.stderr)

@@ -17,7 +17,7 @@ def run(key: str | None, *, write: bool, project: Path) -> int:
     """Print or write; the exit code."""
     host = host_named(key or "")
     if host is None:
-        print("Hosts: " + ", ".join(one.key for one in HOSTS))
+        print("Hosts: " + ", ".join(known.key for known in HOSTS))
         return 0 if key is None else 2
     path = host.path(project)
     if not write:
@@ -74,17 +74,17 @@ def _merged(host: Host, path: Path, before: str) -> str:
     if host.form == "yaml":
         raise CannotMergeError(f"{path} is there already. Add this to it by hand:\n{host.text}")
     try:
-        there = json.loads(before)
+        existing = json.loads(before)
     except ValueError:
-        there = None
-    if not isinstance(there, dict):
+        existing = None
+    if not isinstance(existing, dict):
         raise CannotMergeError(f"{path} is not plain JSON (comments?). Add this to it by hand:\n{host.text}")
-    return json.dumps(_added(cast("Json", there), cast("Json", json.loads(host.text)), path), indent=2) + "\n"
+    return json.dumps(_added(cast("Json", existing), cast("Json", json.loads(host.text)), path), indent=2) + "\n"
 
 
-def _added(there: Json, ours: Json, path: Path) -> Json:
+def _added(existing: Json, ours: Json, path: Path) -> Json:
     """Objects are merged and lists added to; a server of our name is not replaced."""
-    merged = dict(there)
+    merged = dict(existing)
     for name, value in ours.items():
         old = merged.get(name)
         if name == KEY and old is not None and old != value:
@@ -93,7 +93,7 @@ def _added(there: Json, ours: Json, path: Path) -> Json:
             merged[name] = _added(cast("Json", old), cast("Json", value), path)
         elif isinstance(old, list) and isinstance(value, list):
             known = cast("list[object]", old)
-            merged[name] = [*known, *(one for one in cast("list[object]", value) if one not in known)]
+            merged[name] = [*known, *(item for item in cast("list[object]", value) if item not in known)]
         elif old is None:
             merged[name] = value
     return merged

@@ -20,7 +20,7 @@ from luma_mcp.emulator.dream_machine.app import Emulator
 from luma_mcp.emulator.serving import serving
 
 _CREDIT_USD = 25.0
-_PATIENCE_SECONDS = 600
+_TIMEOUT_SECONDS = 600
 _LIGHTHOUSE = "a lighthouse on a cliff at dusk, waves below, warm light"
 
 
@@ -47,10 +47,10 @@ class _Demo:
         """Whether it went well."""
         began = time.monotonic()
         emulator = Emulator(credit_usd=_CREDIT_USD, speed=self._speed)
-        with tempfile.TemporaryDirectory() as book:
-            return await self._play(emulator, Path(book), began)
+        with tempfile.TemporaryDirectory() as ledger_folder:
+            return await self._play(emulator, Path(ledger_folder), began)
 
-    async def _play(self, emulator: Emulator, book: Path, began: float) -> bool:
+    async def _play(self, emulator: Emulator, ledger_folder: Path, began: float) -> bool:
         async with serving(emulator) as base_url:
             self._console.rule("Dream Machine, emulated: nothing leaves this machine and nothing is charged")
             server = StdioServerParameters(
@@ -60,7 +60,7 @@ class _Demo:
                     "LUMA_TOKEN": "demo",
                     "LUMA_BASE_URL": base_url,
                     "LUMA_OUTPUT_DIR": str(self._folder),
-                    "LUMA_LEDGER": str(book / "purchases.sqlite3"),
+                    "LUMA_LEDGER": str(ledger_folder / "purchases.sqlite3"),
                 },
             )
             async with Client(server) as client:
@@ -144,23 +144,21 @@ class _Demo:
             TimeElapsedColumn(),
         )
         with Progress(*columns, console=self._console) as progress:
-            lines = {short(one): progress.add_task(f"{name}: queued", total=None) for name, one in generations.items()}
-            names = {short(one): name for name, one in generations.items()}
+            names = {short(generation_id): name for name, generation_id in generations.items()}
+            lines = {key: progress.add_task(f"{name}: queued", total=None) for key, name in names.items()}
 
-            async def tell(_progress: float, _total: float | None, message: str | None) -> None:
-                for id_begin, state in states(message or ""):
-                    over = 1 if state in ("completed", "failed") else None
-                    progress.update(
-                        lines[id_begin], description=f"{names[id_begin]}: {state}", total=over, completed=over
-                    )
+            async def show(_progress: float, _total: float | None, message: str | None) -> None:
+                for prefix, state in states(message or ""):
+                    done = 1 if state in ("completed", "failed") else None
+                    progress.update(lines[prefix], description=f"{names[prefix]}: {state}", total=done, completed=done)
 
             await self._call(
-                client, "wait_for_generation", tell,
-                generation_ids=list(generations.values()), timeout_seconds=_PATIENCE_SECONDS,
+                client, "wait_for_generation", show,
+                generation_ids=list(generations.values()), timeout_seconds=_TIMEOUT_SECONDS,
             )  # fmt: skip
 
-    async def _call(self, client: Client, tool: str, tell: Any = None, **arguments: Any) -> dict[str, Any]:
-        result = await client.call_tool(tool, arguments, progress_callback=tell)
+    async def _call(self, client: Client, tool: str, on_progress: Any = None, **arguments: Any) -> dict[str, Any]:
+        result = await client.call_tool(tool, arguments, progress_callback=on_progress)
         if result.is_error or result.structured_content is None:
             raise DemoError(" ".join(getattr(part, "text", "") for part in result.content))
         return result.structured_content
@@ -170,10 +168,10 @@ class _Demo:
         table.add_column("What", no_wrap=True)
         table.add_column("File", overflow="fold")
         table.add_column("Size", justify="right", no_wrap=True)
-        paths = {one["generation_id"]: one for one in files}
+        by_id = {file["generation_id"]: file for file in files}
         for name, generation_id in made.items():
-            one = paths[generation_id]
-            table.add_row(name, Path(one["path"]).name, f"{one['size_bytes'] / 1000:,.0f} kB")
+            file = by_id[generation_id]
+            table.add_row(name, Path(file["path"]).name, f"{file['size_bytes'] / 1000:,.0f} kB")
         self._console.print(table)
         self._console.print(f"At Luma this would have cost about ${usd:.2f}. It took {seconds:.0f} s.", highlight=False)
 

@@ -49,8 +49,8 @@ class Host:
     @property
     def text(self) -> str:
         """The configuration as it stands in the file."""
-        said = self.content(self.token)
-        return said if isinstance(said, str) else json.dumps(said, indent=2) + "\n"
+        content = self.content(self.token)
+        return content if isinstance(content, str) else json.dumps(content, indent=2) + "\n"
 
     @property
     def is_literal(self) -> bool:
@@ -82,8 +82,13 @@ def _servers(**more: Any) -> Callable[[str], Json]:
 
 
 def _vscode(token: str) -> Json:
-    asked = {"type": "promptString", "id": "luma-token", "description": "Luma Dream Machine API key", "password": True}
-    return {"inputs": [asked], "servers": {KEY: {"type": "stdio", **_started(token)}}}
+    token_input = {
+        "type": "promptString",
+        "id": "luma-token",
+        "description": "Luma Dream Machine API key",
+        "password": True,
+    }
+    return {"inputs": [token_input], "servers": {KEY: {"type": "stdio", **_started(token)}}}
 
 
 def _codex(_token: str) -> str:

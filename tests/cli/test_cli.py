@@ -96,9 +96,9 @@ def test_the_emulator_answers_at_once_and_stops_on_a_signal(module: str, number:
         with httpx.Client(transport=transport, headers={"Authorization": "Bearer x"}) as http:
             assert http.get(f"{found[0]}/credits").json() == {"credit_balance": 1200}
         process.send_signal(number)
-        _, said = process.communicate(timeout=10)
+        _, message = process.communicate(timeout=10)
         assert process.returncode == (0 if number == signal.SIGINT else -number)
-        assert said == ""
+        assert message == ""
     finally:
         process.kill()
         process.communicate()

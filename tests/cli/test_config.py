@@ -58,7 +58,7 @@ def test_what_is_there_is_kept_and_backed_up(tmp_path: Path) -> None:
     after = json.loads(path.read_text())
     assert after["more"] == 5
     assert set(after["servers"]) == {"other", "luma"}
-    assert [one["id"] for one in after["inputs"]] == ["other", "luma-token"]
+    assert [each_input["id"] for each_input in after["inputs"]] == ["other", "luma-token"]
     assert backup
     assert json.loads(backup.read_text()) == before
     assert path.stat().st_mode & 0o777 == 0o644
@@ -80,7 +80,7 @@ def test_toml_is_added_to(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "there"),
+    ("key", "existing"),
     [
         ("cursor", "{ // comments\n}"),
         ("cursor", "[]"),
@@ -88,15 +88,15 @@ def test_toml_is_added_to(tmp_path: Path) -> None:
         ("goose", "extensions: {}"),
     ],
 )
-def test_what_cannot_be_added_to_is_left_alone(key: str, there: str, tmp_path: Path, capsys) -> None:
+def test_what_cannot_be_added_to_is_left_alone(key: str, existing: str, tmp_path: Path, capsys) -> None:
     host = host_named(key)
     assert host
     path = host.path(tmp_path / "project")
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(there)
+    path.write_text(existing)
 
     assert config.run(key, write=True, project=tmp_path / "project") == 1
-    assert path.read_text() == there
+    assert path.read_text() == existing
     assert "Nothing was written." in capsys.readouterr().err
     assert list(path.parent.iterdir()) == [path]
 

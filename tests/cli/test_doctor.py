@@ -106,9 +106,9 @@ async def test_a_setting_that_cannot_be_is_said(monkeypatch: pytest.MonkeyPatch)
 
 def test_it_can_be_read_by_programs_and_by_people(capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
     assert run(["doctor", "--json"]) == 1
-    told = json.loads(capsys.readouterr().out)
-    assert told["good"] is False
-    assert {"name", "verdict", "text"} == set(told["checks"][0])
+    result = json.loads(capsys.readouterr().out)
+    assert result["good"] is False
+    assert {"name", "verdict", "text"} == set(result["checks"][0])
 
     assert run(["doctor"]) == 1
     assert "bad  token: " in capsys.readouterr().out

@@ -42,10 +42,10 @@ def test_each_is_as_the_code_has_it(wanted: dict[str, str]) -> None:
 
 
 def test_nothing_else_lies_there(wanted: dict[str, str]) -> None:
-    own = {"generate.py", "skill.md", "deploy/nginx.conf", "deploy/compose.yaml", "deploy/kubernetes.yaml"}
-    there = {path.relative_to(MANIFESTS).as_posix() for path in MANIFESTS.rglob("*") if path.is_file()}
+    private = {"generate.py", "skill.md", "deploy/nginx.conf", "deploy/compose.yaml", "deploy/kubernetes.yaml"}
+    existing = {path.relative_to(MANIFESTS).as_posix() for path in MANIFESTS.rglob("*") if path.is_file()}
 
-    assert {path for path in there if "__pycache__" not in path} == set(wanted) | own
+    assert {path for path in existing if "__pycache__" not in path} == set(wanted) | private
 
 
 def test_every_variable_that_is_named_is_a_setting() -> None:
@@ -71,7 +71,7 @@ def test_deployments_are_of_this_version() -> None:
 
 
 def test_no_host_is_told_to_approve_what_costs_money() -> None:
-    reading = {one.name for tools in TOOLSETS.values() for one in tools if one.annotations.read_only_hint}
+    reading = {tool.name for tools in TOOLSETS.values() for tool in tools if tool.annotations.read_only_hint}
 
     assert set(READING) == reading
     for host in HOSTS:
@@ -91,30 +91,30 @@ def test_every_host_s_file_can_be_read_by_its_parser() -> None:
 
 def test_the_registry_s_own_rules_hold() -> None:
     """Those that no schema carries."""
-    said = read("registry/server.json")
+    message = read("registry/server.json")
 
-    assert len(said["description"]) <= 100
-    assert said["packages"][0]["version"] == said["version"] == __version__
-    assert f"<!-- mcp-name: {said['name']} -->" in (ROOT / "README.md").read_text()
-    assert "registryBaseUrl" not in said["packages"][0]
+    assert len(message["description"]) <= 100
+    assert message["packages"][0]["version"] == message["version"] == __version__
+    assert f"<!-- mcp-name: {message['name']} -->" in (ROOT / "README.md").read_text()
+    assert "registryBaseUrl" not in message["packages"][0]
 
 
 def test_the_bundle_asks_for_what_a_person_decides() -> None:
-    said = read("mcpb/manifest.json")
+    message = read("mcpb/manifest.json")
 
-    assert said["user_config"]["token"]["sensitive"] is True
-    assert {"max_usd_per_day", "max_usd_per_call", "output_dir", "input_dirs"} <= set(said["user_config"])
-    assert [tool["name"] for tool in said["tools"]] == [one.name for ts in TOOLSETS.values() for one in ts]
+    assert message["user_config"]["token"]["sensitive"] is True
+    assert {"max_usd_per_day", "max_usd_per_call", "output_dir", "input_dirs"} <= set(message["user_config"])
+    assert [tool["name"] for tool in message["tools"]] == [item.name for ts in TOOLSETS.values() for item in ts]
     assert f'"dream-machine-mcp=={__version__}"' in (MANIFESTS / "mcpb" / "pyproject.toml").read_text()
 
 
 def test_the_skill_names_only_tools_that_there_are() -> None:
-    names = {one.name for tools in TOOLSETS.values() for one in tools}
+    names = {tool.name for tools in TOOLSETS.values() for tool in tools}
     text = (MANIFESTS / "skill.md").read_text()
     arguments = {"start_frame", "end_frame", "direction", "join", "generation_id", "dry_run", "style_refs",
                  "character_images", "failure_reason", "concepts", "orbit_left", "push_in", "crane_up", "loop", "done",
                  "adhere_1", "reimagine_3"}  # fmt: skip
-    said = set(re.findall(r"`([a-z]+(?:_[a-z0-9]+)+)", text)) - arguments
+    message = set(re.findall(r"`([a-z]+(?:_[a-z0-9]+)+)", text)) - arguments
 
-    assert said <= names
+    assert message <= names
     assert len(text.split("---")[1]) < 1100

@@ -36,7 +36,7 @@ def test_its_tables_are_as_the_code_has_them() -> None:
 
 
 def test_every_tool_and_setting_is_in_it() -> None:
-    for declared in (one for toolset in TOOLSETS.values() for one in toolset):
+    for declared in (item for toolset in TOOLSETS.values() for item in toolset):
         assert f"`{declared.name}`" in README
     for name, field in Settings.model_fields.items():
         assert field.exclude or (field.description and f"`LUMA_{name.upper()}`" in README)
@@ -88,8 +88,8 @@ def test_the_page_on_waiting_has_every_client_that_the_code_knows() -> None:
 def test_what_the_pages_show_as_json_is_json_and_names_real_settings() -> None:
     for page in (ROOT / "docs").glob("*.md"):
         for snippet in re.findall(r"```json\n(.*?)```", page.read_text(), re.DOTALL):
-            said = json.loads(snippet)
-            settings = {name: value for name, value in said.items() if name.startswith("LUMA_")}
+            message = json.loads(snippet)
+            settings = {name: value for name, value in message.items() if name.startswith("LUMA_")}
             Settings.from_environment(settings)
             assert {f"LUMA_{name.upper()}" for name in Settings.model_fields} >= set(settings)
 
@@ -97,7 +97,7 @@ def test_what_the_pages_show_as_json_is_json_and_names_real_settings() -> None:
 def commands() -> list[list[str]]:
     """Every command of ours that a page tells a person to type."""
     pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
-    snippets = [one for page in pages for one in re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL)]
+    snippets = [match for page in pages for match in re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL)]
     lines = [line for snippet in snippets for line in snippet.splitlines() if line.startswith("dream-machine-mcp ")]
     return [shlex.split(line)[1:] for line in lines]
 
@@ -123,14 +123,14 @@ def test_every_host_has_its_button_or_command() -> None:
 
 def test_the_buttons_hold_what_the_hosts_would_be_given() -> None:
     (link,) = re.findall(r"\(https://vscode.dev/redirect/mcp/install\?(.*?)\)", README)
-    said = dict(parse_qsl(link))
+    message = dict(parse_qsl(link))
     ours = json.loads((ROOT / "manifests" / "hosts" / "vscode.json").read_text())
 
-    assert json.loads(said["config"]) == ours["servers"]["luma"]
-    assert json.loads(said["inputs"]) == ours["inputs"]
+    assert json.loads(message["config"]) == ours["servers"]["luma"]
+    assert json.loads(message["inputs"]) == ours["inputs"]
     for link in re.findall(r"install-mcp\?(.*?)\)", README):
-        said = dict(parse_qsl(link))
-        assert json.loads(base64.b64decode(said["config"]))["args"] == ["dream-machine-mcp"]
+        message = dict(parse_qsl(link))
+        assert json.loads(base64.b64decode(message["config"]))["args"] == ["dream-machine-mcp"]
 
 
 def test_nothing_would_make_a_person_run_somebody_elses_package() -> None:

@@ -39,7 +39,7 @@ def test_a_clip_costs_what_is_printed(model, resolution: str, five: float, nine:
 
 
 @pytest.mark.parametrize(
-    ("said", "model"),
+    ("message", "model"),
     [
         ({"model": "ray-flash-2"}, "ray-flash-2"),
         ({"request": {"model": "ray-flash-2"}}, "ray-flash-2"),
@@ -47,8 +47,8 @@ def test_a_clip_costs_what_is_printed(model, resolution: str, five: float, nine:
         ({}, "ray-2"),
     ],
 )
-def test_a_clip_goes_on_with_its_own_model_while_that_is_sold(said: dict[str, Any], model: str) -> None:
-    assert form_of(Generation(id=ID, state="completed", **said))["model"] == model
+def test_a_clip_goes_on_with_its_own_model_while_that_is_sold(message: dict[str, Any], model: str) -> None:
+    assert form_of(Generation(id=ID, state="completed", **message))["model"] == model
 
 
 def test_modifying_costs_what_is_printed() -> None:

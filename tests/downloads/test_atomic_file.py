@@ -100,5 +100,5 @@ async def test_a_file_system_without_links_keeps_the_promise(tmp_path: Path, mon
             await part.write(content + bytes([number]))
             assert (await part.finish("picture")).name == name
 
-    assert sorted(one.name for one in tmp_path.iterdir()) == ["picture-2.png", "picture.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["picture-2.png", "picture.png"]
     assert (tmp_path / "picture.png").read_bytes() == content + b"\x00"

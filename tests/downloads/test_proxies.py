@@ -156,9 +156,9 @@ async def test_the_certificate_is_that_of_the_name_though_the_address_is_pinned(
     authority: trustme.CA, loopback_is_public: None, tmp_path: Path, address: str
 ) -> None:
     async with serving(authority, "cdn.example", host=address) as server:
-        kept = await keep(tmp_path, f"https://cdn.example:{server.port}/v.mp4", leads_to(address))
+        saved = await keep(tmp_path, f"https://cdn.example:{server.port}/v.mp4", leads_to(address))
 
-    assert kept.path.read_bytes() == MP4
+    assert saved.path.read_bytes() == MP4
     assert f"Host: cdn.example:{server.port}".encode() in server.heard
 
 
@@ -166,9 +166,9 @@ async def test_every_address_of_a_name_is_tried(
     authority: trustme.CA, loopback_is_public: None, tmp_path: Path
 ) -> None:
     async with serving(authority, "cdn.example") as server:
-        kept = await keep(tmp_path, f"https://cdn.example:{server.port}/v.mp4", leads_to("::1", "127.0.0.1"))
+        saved = await keep(tmp_path, f"https://cdn.example:{server.port}/v.mp4", leads_to("::1", "127.0.0.1"))
 
-    assert kept.path.read_bytes() == MP4
+    assert saved.path.read_bytes() == MP4
 
 
 async def test_another_name_s_certificate_is_refused_and_the_file_not_begun(
@@ -187,9 +187,9 @@ async def test_a_download_goes_by_the_proxy_which_knows_the_name(
     authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with serving(authority, "cdn.example") as server, proxied(server, monkeypatch) as proxy:
-        kept = await keep(tmp_path, "https://cdn.example/v.mp4", unknown)
+        saved = await keep(tmp_path, "https://cdn.example/v.mp4", unknown)
 
-    assert kept.path.read_bytes() == MP4
+    assert saved.path.read_bytes() == MP4
     assert proxy.opened == ["cdn.example:443"]
 
 
@@ -198,9 +198,9 @@ async def test_what_is_excepted_from_the_proxy_goes_direct_and_pinned(
 ) -> None:
     async with serving(authority, "cdn.example") as server, proxied(server, monkeypatch) as proxy:
         monkeypatch.setenv("NO_PROXY", "cdn.example")
-        kept = await keep(tmp_path, f"https://cdn.example:{server.port}/v.mp4", leads_to("127.0.0.1"))
+        saved = await keep(tmp_path, f"https://cdn.example:{server.port}/v.mp4", leads_to("127.0.0.1"))
 
-    assert kept.path.read_bytes() == MP4
+    assert saved.path.read_bytes() == MP4
     assert proxy.opened == []
 
 

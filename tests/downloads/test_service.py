@@ -91,16 +91,16 @@ async def test_the_connection_goes_to_the_address_that_was_checked(tmp_path: Pat
         asked.append(request)
         return sent(MP4)
 
-    kept = await keep(tmp_path, handle)
+    saved = await keep(tmp_path, handle)
 
     (request,) = asked
     assert request.url.host == ADDRESS
     assert request.headers["host"] == HOST
     assert request.extensions["sni_hostname"] == HOST
     assert "authorization" not in request.headers
-    assert kept.path.read_bytes() == MP4
-    assert kept.sha256 == hashlib.sha256(MP4).hexdigest()
-    assert kept.size_bytes == len(MP4)
+    assert saved.path.read_bytes() == MP4
+    assert saved.sha256 == hashlib.sha256(MP4).hexdigest()
+    assert saved.size_bytes == len(MP4)
 
 
 async def test_the_next_address_is_tried_when_one_is_dead(tmp_path: Path) -> None:
@@ -109,8 +109,8 @@ async def test_the_next_address_is_tried_when_one_is_dead(tmp_path: Path) -> Non
             raise httpx.ConnectError("dead")
         return sent(MP4)
 
-    kept = await keep(tmp_path, handle, generation("https://two.example:8443/v.mp4"))
-    assert kept.size_bytes == len(MP4)
+    saved = await keep(tmp_path, handle, generation("https://two.example:8443/v.mp4"))
+    assert saved.size_bytes == len(MP4)
 
 
 async def test_a_redirect_is_checked_anew(tmp_path: Path) -> None:
@@ -143,10 +143,10 @@ async def test_redirects_without_end_are_cut(tmp_path: Path) -> None:
 
 async def test_a_download_that_breaks_off_is_begun_again(tmp_path: Path) -> None:
     short = httpx.Response(200, headers={"content-length": str(len(MP4))}, content=iter_of(MP4[:100]))
-    kept = await keep(tmp_path, always(short, httpx.ReadError("cut"), sent(MP4)))
+    saved = await keep(tmp_path, always(short, httpx.ReadError("cut"), sent(MP4)))
 
-    assert kept.size_bytes == len(MP4)
-    assert {one.name for one in tmp_path.iterdir()} == {kept.path.name, f"{kept.path.name}.json"}
+    assert saved.size_bytes == len(MP4)
+    assert {each_path.name for each_path in tmp_path.iterdir()} == {saved.path.name, f"{saved.path.name}.json"}
 
 
 class Cutting:
@@ -175,10 +175,10 @@ class Cutting:
 async def test_a_download_goes_on_where_it_broke_off(tmp_path: Path, validator: dict[str, str]) -> None:
     """However often, as long as it comes further each time."""
     server = Cutting(every=3000, validator=validator)
-    kept = await keep(tmp_path, server)
+    saved = await keep(tmp_path, server)
 
-    assert kept.path.read_bytes() == MP4
-    assert kept.sha256 == hashlib.sha256(MP4).hexdigest()
+    assert saved.path.read_bytes() == MP4
+    assert saved.sha256 == hashlib.sha256(MP4).hexdigest()
     assert server.asked == [None, *(f"bytes={begin}-" for begin in range(3000, len(MP4), 3000))]
     assert server.served == len(MP4)
 
@@ -202,10 +202,10 @@ async def test_a_file_that_changed_in_between_is_fetched_as_a_whole(tmp_path: Pa
             server.content, server.validator, server.every = MP4[::1] + b"new", {"etag": '"a2"'}, 10**6
         return server(request)
 
-    kept = await keep(tmp_path, handle)
+    saved = await keep(tmp_path, handle)
 
-    assert kept.path.read_bytes() == MP4 + b"new"
-    assert kept.sha256 == hashlib.sha256(MP4 + b"new").hexdigest()
+    assert saved.path.read_bytes() == MP4 + b"new"
+    assert saved.sha256 == hashlib.sha256(MP4 + b"new").hexdigest()
 
 
 @pytest.mark.parametrize("place", ["bytes 1-20007/20008", "bytes */20008", ""])
@@ -241,16 +241,16 @@ async def test_a_disk_that_fills_up_in_mid_download_is_said_and_leaves_nothing(
 
 
 async def test_two_downloads_of_one_generation_at_once_are_one_file(tmp_path: Path) -> None:
-    kept: list[SavedFile] = []
+    saved: list[SavedFile] = []
 
-    async def one() -> None:
-        kept.append(await keep(tmp_path, always(sent(MP4))))
+    async def item() -> None:
+        saved.append(await keep(tmp_path, always(sent(MP4))))
 
     async with anyio.create_task_group() as tasks:
         for _ in range(5):
-            tasks.start_soon(one)
+            tasks.start_soon(item)
 
-    assert len({file.path for file in kept}) == 1
+    assert len({file.path for file in saved}) == 1
     assert len(list(tmp_path.iterdir())) == 2
 
 
@@ -368,16 +368,16 @@ async def test_another_file_of_that_name_is_not_touched(tmp_path: Path) -> None:
 
 async def test_many_downloads_of_one_name_at_once_all_keep_theirs(tmp_path: Path) -> None:
     contents = [MP4 + bytes([number]) for number in range(10)]
-    kept: list[SavedFile] = []
+    saved: list[SavedFile] = []
 
-    async def one(number: int) -> None:
-        kept.append(await keep(tmp_path, always(sent(contents[number])), generation(number=number)))
+    async def item(number: int) -> None:
+        saved.append(await keep(tmp_path, always(sent(contents[number])), generation(number=number)))
 
     async with anyio.create_task_group() as tasks:
         for number in range(10):
-            tasks.start_soon(one, number)
+            tasks.start_soon(item, number)
 
-    assert sorted(file.path.read_bytes() for file in kept) == sorted(contents)
+    assert sorted(file.path.read_bytes() for file in saved) == sorted(contents)
     assert len(list(tmp_path.glob("*.mp4"))) == len(list(tmp_path.glob("*.json"))) == 10
     assert not list(tmp_path.glob(".*"))
 
@@ -388,7 +388,7 @@ async def test_a_link_by_the_files_name_is_not_followed(tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
     (folder / "a-boat-15b7abb1.mp4").symlink_to(outside)
-    kept = await keep(folder, always(sent(MP4)))
+    saved = await keep(folder, always(sent(MP4)))
 
     assert outside.read_bytes() == b"precious"
-    assert kept.path.name == "a-boat-15b7abb1-2.mp4"
+    assert saved.path.name == "a-boat-15b7abb1-2.mp4"

@@ -24,8 +24,8 @@ async def test_a_life_goes_by_the_table(http: httpx.AsyncClient, clock: HeldCloc
     made = await create(http)
     seen = []
     for _ in range(8):
-        told = (await http.get(f"/generations/{made['id']}")).json()
-        seen.append((told["state"], told["assets"] and told["assets"]["progress_video"] is not None))
+        result = (await http.get(f"/generations/{made['id']}")).json()
+        seen.append((result["state"], result["assets"] and result["assets"]["progress_video"] is not None))
         clock.seconds += 10
 
     assert seen == [
@@ -37,14 +37,14 @@ async def test_a_life_goes_by_the_table(http: httpx.AsyncClient, clock: HeldCloc
 async def test_a_generation_has_the_shape_of_a_real_one(http: httpx.AsyncClient, clock: HeldClock) -> None:
     made = await create(http)
     clock.seconds += 100
-    told = (await http.get(f"/generations/{made['id']}")).json()
+    result = (await http.get(f"/generations/{made['id']}")).json()
 
-    assert list(told) == [
+    assert list(result) == [
         "id", "generation_type", "state", "failure_reason", "created_at", "assets", "model", "request",
     ]  # fmt: skip
-    assert told["created_at"].endswith("Z")
-    assert len(told["created_at"]) == len("2025-05-19T13:51:42.302000Z")
-    assert told["request"] == {
+    assert result["created_at"].endswith("Z")
+    assert len(result["created_at"]) == len("2025-05-19T13:51:42.302000Z")
+    assert result["request"] == {
         "callback_url": None, "generation_type": "video", "prompt": "a boat", "aspect_ratio": "16:9", "loop": False,
         "keyframes": None, "model": "ray-2", "resolution": "540p", "duration": "5s", "concepts": None,
     }  # fmt: skip
@@ -55,12 +55,12 @@ async def test_the_old_name_of_the_endpoint_answers_and_needs_no_model(http: htt
 
 
 async def test_what_has_ended_ends_once(http: httpx.AsyncClient, emulator: Emulator, clock: HeldClock) -> None:
-    made = emulator.machine.get((await create(http, prompt="a boat [fail]", model="ray-2"))["id"])
+    made = emulator.dream_machine.get((await create(http, prompt="a boat [fail]", model="ray-2"))["id"])
     clock.seconds += 100
-    await emulator.machine.settle()
-    await emulator.machine.finish_now(made)
+    await emulator.dream_machine.settle()
+    await emulator.dream_machine.finish_now(made)
 
-    assert [entry.what for entry in emulator.machine.account.book] == ["charge", "refund"]
+    assert [entry.what for entry in emulator.dream_machine.billing.entries] == ["charge", "refund"]
 
 
 async def test_unknown_fields_are_ignored(http: httpx.AsyncClient) -> None:
@@ -175,9 +175,9 @@ async def test_credits_go_down_by_the_price_and_up_on_failure(http: httpx.AsyncC
 async def test_a_prompt_can_ask_to_fail(http: httpx.AsyncClient, clock: HeldClock, prompt: str, reason: str) -> None:
     made = await create(http, **{**VIDEO, "prompt": prompt})
     clock.seconds += 100
-    told = (await http.get(f"/generations/{made['id']}")).json()
+    result = (await http.get(f"/generations/{made['id']}")).json()
 
-    assert (told["state"], told["failure_reason"], told["assets"]) == ("failed", reason, None)
+    assert (result["state"], result["failure_reason"], result["assets"]) == ("failed", reason, None)
 
 
 async def test_an_input_that_cannot_be_read_fails_the_generation(http: httpx.AsyncClient, clock: HeldClock) -> None:
@@ -185,12 +185,12 @@ async def test_an_input_that_cannot_be_read_fails_the_generation(http: httpx.Asy
     made = await create(http, **VIDEO, keyframes=frames)
     clock.seconds += 100
 
-    told = (await http.get(f"/generations/{made['id']}")).json()
-    assert told["failure_reason"] == "Failed to read user input frames"
+    result = (await http.get(f"/generations/{made['id']}")).json()
+    assert result["failure_reason"] == "Failed to read user input frames"
 
 
 async def test_no_credit_is_400_with_luma_s_words(http: httpx.AsyncClient, emulator: Emulator) -> None:
-    emulator.machine.account.credit_cents = 10
+    emulator.dream_machine.billing.credit_cents = 10
     answer = await http.post("/generations/video", json=VIDEO)
 
     assert (answer.status_code, answer.json()) == (400, {"detail": "Insufficient credits"})
@@ -200,7 +200,7 @@ async def test_the_list_pages_newest_first(http: httpx.AsyncClient) -> None:
     ids = [(await create(http))["id"] for _ in range(5)]
     page = (await http.get("/generations", params={"limit": 2, "offset": 1})).json()
 
-    assert [one["id"] for one in page.pop("generations")] == [ids[3], ids[2]]
+    assert [item["id"] for item in page.pop("generations")] == [ids[3], ids[2]]
     assert page == {"has_more": True, "count": 2, "limit": 2, "offset": 1}
     assert (await http.get("/generations")).json()["limit"] == 100
     assert (await http.get("/generations", params={"limit": "many"})).status_code == 422
@@ -237,10 +237,10 @@ async def test_upscale_and_audio_answer_200_with_a_new_id(http: httpx.AsyncClien
 
 
 async def test_a_synchronous_image_is_completed_at_once(http: httpx.AsyncClient, emulator: Emulator) -> None:
-    told = await create(http, "/generations/image", model="photon-1", prompt="a boat", sync=True, sync_timeout=0)
+    result = await create(http, "/generations/image", model="photon-1", prompt="a boat", sync=True, sync_timeout=0)
 
-    assert told["state"] == "completed"
-    assert told["assets"]["image"].endswith("/image.jpg")
+    assert result["state"] == "completed"
+    assert result["assets"]["image"].endswith("/image.jpg")
 
 
 async def test_there_are_no_assets_before_there_are(http: httpx.AsyncClient, clock: HeldClock) -> None:

@@ -49,7 +49,7 @@ async def test_a_dropped_connection_gives_no_answer(http: httpx.AsyncClient, fau
     with pytest.raises(httpx.TransportError):
         await http.post("/generations/video", json=VIDEO)
 
-    assert len(faulty.machine.account.purchases()) == int(after)
+    assert len(faulty.dream_machine.billing.purchases()) == int(after)
     assert (await http.post("/generations/video", json=VIDEO)).status_code == 201
 
 
@@ -58,7 +58,7 @@ async def test_an_answer_cut_in_half_does_not_arrive_whole(http: httpx.AsyncClie
     with pytest.raises(httpx.TransportError):
         await http.post("/generations/video", json=VIDEO)
 
-    assert len(faulty.machine.account.purchases()) == 1
+    assert len(faulty.dream_machine.billing.purchases()) == 1
 
 
 async def test_an_asset_can_be_cut_and_can_expire(http: httpx.AsyncClient, faulty: Emulator) -> None:
@@ -109,9 +109,9 @@ async def test_a_generation_can_be_made_to_fail(http: httpx.AsyncClient, faulty:
     faulty.faults.append(Fault("moderate", path="*/video", reason="Frame moderation failed"))
     ids = [(await http.post("/generations/video", json=VIDEO)).json()["id"] for _ in range(2)]
     await anyio.sleep(0.05)
-    told = [(await http.get(f"/generations/{one}")).json() for one in ids]
+    result = [(await http.get(f"/generations/{generation_id}")).json() for generation_id in ids]
 
-    assert [(one["state"], one["failure_reason"]) for one in told] == [
+    assert [(item["state"], item["failure_reason"]) for item in result] == [
         ("failed", "Frame moderation failed"),
         ("completed", None),
     ]
@@ -159,12 +159,12 @@ async def listening():
 
 async def test_every_change_of_state_is_called_back(http: httpx.AsyncClient, faulty: Emulator, listening) -> None:
     listener, url = listening
-    faulty.machine._speed = 200  # slow enough for both states to be seen
+    faulty.dream_machine._speed = 200  # slow enough for both states to be seen
     made = (await http.post("/generations/video", json={**VIDEO, "callback_url": url})).json()
     with anyio.fail_after(20):
         await listener.heard_two.wait()
 
-    assert [(one["id"], one["state"]) for one in listener.heard] == [
+    assert [(event["id"], event["state"]) for event in listener.heard] == [
         (made["id"], "dreaming"), (made["id"], "completed"),
     ]  # fmt: skip
 
@@ -201,7 +201,7 @@ async def test_inputs_are_fetched_over_the_network(http: httpx.AsyncClient, faul
 async def test_an_input_over_100_mb_is_refused(
     http: httpx.AsyncClient, faulty: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("luma_mcp.emulator.app._MOST_INPUT_BYTES", 100)
+    monkeypatch.setattr("luma_mcp.emulator.dream_machine.app._MOST_INPUT_BYTES", 100)
     made = (await http.post("/generations/image", json={"model": "photon-1", "prompt": "a boat"})).json()
     await anyio.sleep(0.05)
     link = (await http.get(f"/generations/{made['id']}")).json()["assets"]["image"]
@@ -217,7 +217,7 @@ def test_a_taken_port_and_a_wrong_fault_are_said(capsys: pytest.CaptureFixture[s
 
     assert program.main(["--port", str(port)]) == 2
     assert program.main(["--port", "0", "--fault", "explode"]) == 2
-    said = capsys.readouterr().err.splitlines()
-    assert said[0].startswith("The emulator cannot start: ")
-    assert "'explode' is no fault" in said[1]
+    message = capsys.readouterr().err.splitlines()
+    assert message[0].startswith("The emulator cannot start: ")
+    assert "'explode' is no fault" in message[1]
     taken.close()

@@ -19,7 +19,7 @@ KEY = {"Authorization": f"Bearer {TOKEN}"}
 
 emulator = Emulator(token=TOKEN, credit_usd=1e9, limits={}, speed=1e6)
 description = schemathesis.openapi.from_asgi(PATH, emulator.app)
-OPERATIONS = {one.ok().label: one.ok() for one in description.get_all_operations()}
+OPERATIONS = {item.ok().label: item.ok() for item in description.get_all_operations()}
 
 
 def test_every_endpoint_is_described() -> None:
@@ -38,7 +38,7 @@ def test_every_answer_is_one_of_those_described(
     @given(OPERATIONS[label].as_strategy(generation_mode=mode), st.booleans())
     def call(case: Case, is_known: bool) -> None:
         if is_known and "id" in case.path_parameters:
-            case.path_parameters["id"] = emulator.machine.accept(VideoBody(model="ray-2", prompt="a boat")).id
+            case.path_parameters["id"] = emulator.dream_machine.accept(VideoBody(model="ray-2", prompt="a boat")).id
         case.call_and_validate(headers=KEY, excluded_checks=NOT_PROMISED)
 
     call()

@@ -32,9 +32,9 @@ def make(http: httpx.AsyncClient, clock: HeldClock) -> Make:
     async def create(path: str, **body: Any) -> dict[str, Any]:
         made = (await http.post(path, json=body)).json()
         clock.seconds += 200
-        told = (await http.get(f"/generations/{made['id']}")).json()
-        assert told["state"] == "completed", told
-        return told
+        result = (await http.get(f"/generations/{made['id']}")).json()
+        assert result["state"] == "completed", result
+        return result
 
     return create
 
@@ -49,10 +49,10 @@ def small(prompt: str, **more: Any) -> dict[str, Any]:
     return {"model": "ray-2", "prompt": prompt, "resolution": "540p", **more}
 
 
-def difference(one: Image.Image, other: Image.Image) -> float:
+def difference(item: Image.Image, other: Image.Image) -> float:
     """Mean difference of the pictures above the strip, 0 to 255."""
-    one, other = pictures.without_strip(one), pictures.without_strip(other)
-    return sum(ImageStat.Stat(ImageChops.difference(one, other)).mean) / 3
+    item, other = pictures.without_strip(item), pictures.without_strip(other)
+    return sum(ImageStat.Stat(ImageChops.difference(item, other)).mean) / 3
 
 
 @pytest.mark.parametrize("ratio", ["16:9", "9:21", "4:3", "1:1"])
@@ -243,7 +243,7 @@ async def test_a_reference_without_a_link_changes_nothing(make: Make, http: http
     """Luma's own SDK lets one be sent."""
     plain = await make("/generations/image", model="photon-1", prompt="a boat")
     weighed = await make("/generations/image", model="photon-1", prompt="a boat", image_ref=[{"weight": 0.5}])
-    pictures = [(await http.get(one["assets"]["image"])).content for one in (plain, weighed)]
+    pictures = [(await http.get(item["assets"]["image"])).content for item in (plain, weighed)]
 
     assert pictures[0] == pictures[1]
 
@@ -251,8 +251,8 @@ async def test_a_reference_without_a_link_changes_nothing(make: Make, http: http
 async def test_a_preview_is_a_small_clip(http: httpx.AsyncClient, clock: HeldClock) -> None:
     made = (await http.post("/generations/video", json=small("a boat"))).json()
     clock.seconds += 40
-    told = (await http.get(f"/generations/{made['id']}")).json()
-    data = (await http.get(told["assets"]["progress_video"])).content
+    result = (await http.get(f"/generations/{made['id']}")).json()
+    data = (await http.get(result["assets"]["progress_video"])).content
 
     assert clips.size_and_seconds(BytesIO(data)) == ((240, 134), 1.0)
 
@@ -334,7 +334,10 @@ def test_every_concept_and_motion_is_a_move() -> None:
             assert camera.moves_of([], f"A boat, camera {motion.lower()}.") == [motion.lower().replace(" ", "_")]
 
 
-@pytest.mark.parametrize("concept", [one for one in CONCEPTS if camera.MOVES[one][0] != camera.MOVES[one][1]])
+@pytest.mark.parametrize(
+    "concept",
+    [each_concept for each_concept in CONCEPTS if camera.MOVES[each_concept][0] != camera.MOVES[each_concept][1]],
+)
 def test_a_move_moves(concept: str) -> None:
     ground = pictures.scene("a boat", (640, 360))
     path = camera.path([concept], from_whole=False, to_whole=False, loop=False)

@@ -78,7 +78,7 @@ async def test_every_method_of_it(sdk: lumaai.AsyncLumaAI) -> None:
 
     listed = await sdk.generations.list(limit=3, offset=1)
     assert listed.generations is not None
-    assert [one.id for one in listed.generations] == [larger.id, tall.id, modified.id]
+    assert [generation.id for generation in listed.generations] == [larger.id, tall.id, modified.id]
     await sdk.generations.delete(video.id or "")
     with pytest.raises(lumaai.NotFoundError):
         await sdk.generations.get(video.id or "")

@@ -89,9 +89,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         made = Server(tmp_path_factory.mktemp("fuzz"), base_url)
         yield made
         assert made.end() == 0
-    said = made.log.read_text()
-    assert "Traceback" not in said
-    assert "token-that-must-never-show" not in said
+    sentence = made.log.read_text()
+    assert "Traceback" not in sentence
+    assert "token-that-must-never-show" not in sentence
 
 
 def fitting(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
@@ -116,8 +116,8 @@ def fitting(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
 def arguments_of(schema: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
     """An object of the schema, sometimes with a field missing, wrong, or too many."""
     fields = {
-        name: st.one_of(fitting(one), fitting(one), fitting(one), ANYTHING)
-        for name, one in schema["properties"].items()
+        name: st.one_of(fitting(item), fitting(item), fitting(item), ANYTHING)
+        for name, item in schema["properties"].items()
     }
     known = st.fixed_dictionaries({}, optional=fields)
     return known | st.tuples(known, st.dictionaries(st.text(max_size=12), ANYTHING, max_size=1)).map(
@@ -125,12 +125,12 @@ def arguments_of(schema: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
     )
 
 
-TOOLSETS = [one.name for one in offered_tools(Settings.from_environment({}))]
+TOOLSETS = [item.name for item in offered_tools(Settings.from_environment({}))]
 
 
 @pytest.mark.parametrize("tool", TOOLSETS)
 def test_no_call_breaks_it(server: Server, request: pytest.FixtureRequest, tool: str) -> None:
-    (definition,) = [one for one in server.tools if one["name"] == tool]
+    (definition,) = [each_tool for each_tool in server.tools if each_tool["name"] == tool]
     calls = max(1, request.config.getoption("--calls") // len(TOOLSETS))
 
     @settings(max_examples=calls, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
@@ -142,10 +142,10 @@ def test_no_call_breaks_it(server: Server, request: pytest.FixtureRequest, tool:
         answer = server.ask("tools/call", {"name": tool, "arguments": arguments})
         result = answer.get("result")
         assert result is not None, answer
-        said = json.dumps(result, ensure_ascii=False)
-        assert "Traceback" not in said
-        assert "token-that-must-never-show" not in said
-        assert "mistake in this server" not in said
+        sentence = json.dumps(result, ensure_ascii=False)
+        assert "Traceback" not in sentence
+        assert "token-that-must-never-show" not in sentence
+        assert "mistake in this server" not in sentence
         if result.get("isError"):
             text = result["content"][0]["text"]
             assert text

@@ -11,9 +11,9 @@ pytestmark = pytest.mark.anyio
 
 async def test_each_says_what_it_takes_and_what_to_do(agent: Agent) -> None:
     prompts = (await agent.client.list_prompts()).prompts
-    tools = {one.name for listed in TOOLSETS.values() for one in listed}
+    tools = {generation.name for listed in TOOLSETS.values() for generation in listed}
 
-    assert [one.name for one in prompts] == ["shot_list", "product_shot", "seamless_loop", "storyboard"]
+    assert [prompt.name for prompt in prompts] == ["shot_list", "product_shot", "seamless_loop", "storyboard"]
     for prompt in prompts:
         assert prompt.title
         assert prompt.description

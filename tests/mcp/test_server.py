@@ -60,9 +60,9 @@ async def test_resources_are_listed_and_can_be_read(agent: Agent) -> None:
     listed = (await agent.client.list_resources()).resources
     templates = (await agent.client.list_resource_templates()).resource_templates
 
-    uris = [str(one.uri) for one in listed]
+    uris = [str(generation.uri) for generation in listed]
     assert uris == ["ui://luma/view", "luma://camera-motions", "luma://concepts", "luma://models", "luma://spending"]
-    assert [one.uri_template for one in templates] == ["luma://generations/{generation_id}"]
+    assert [template.uri_template for template in templates] == ["luma://generations/{generation_id}"]
     assert '"orbit_left"' in await read(agent, "luma://concepts")
     assert '"Orbit Left"' in await read(agent, "luma://camera-motions")
     page = await read(agent, "ui://luma/view")
@@ -154,21 +154,21 @@ async def test_a_token_that_is_no_good_is_one_clear_sentence(
     serve, era: str, environment: dict[str, str], sentence: str
 ) -> None:
     async with Client(serve(**environment), mode=era) as client:
-        said = await Agent(client).refusal("create_video", prompt="a boat")
+        message = await Agent(client).refusal("create_video", prompt="a boat")
 
-    assert re.search(sentence, said), said
-    assert "\n" not in said
+    assert re.search(sentence, message), message
+    assert "\n" not in message
 
 
 async def test_insufficient_credits_are_one_clear_sentence(agent: Agent, emulator: Emulator) -> None:
-    emulator.machine.account.credit_cents = 1
+    emulator.dream_machine.billing.credit_cents = 1
 
-    said = await agent.refusal("create_video", prompt="a boat")
-    assert said.startswith("The Luma account has insufficient credits for this. Nothing was bought.")
+    message = await agent.refusal("create_video", prompt="a boat")
+    assert message.startswith("The Luma account has insufficient credits for this. Nothing was bought.")
 
 
 async def test_a_callback_url_goes_with_every_purchase(serve, era: str, emulator: Emulator) -> None:
     async with Client(serve(LUMA_CALLBACK_URL="https://hooks.example/luma"), mode=era) as client:
         bought = await Agent(client).call("create_image", prompt="a boat")
 
-    assert emulator.machine.get(bought["generation_id"]).body.callback_url == "https://hooks.example/luma"
+    assert emulator.dream_machine.get(bought["generation_id"]).body.callback_url == "https://hooks.example/luma"

@@ -21,7 +21,7 @@ PREFIX = "luma://generations/"
 
 
 def video(emulator: Emulator, prompt: str = "a boat") -> str:
-    return emulator.machine.accept(VideoBody(model="ray-2", prompt=prompt)).id
+    return emulator.dream_machine.accept(VideoBody(model="ray-2", prompt=prompt)).id
 
 
 class Ear:
@@ -53,14 +53,14 @@ async def test_a_legacy_subscriber_hears_of_every_change(serve, emulator: Emulat
 
 async def test_a_legacy_subscriber_can_stop(serve, emulator: Emulator) -> None:
     ear = Ear(1)
-    emulator.machine._speed = 1e-6
+    emulator.dream_machine._speed = 1e-6
     async with Client(serve(), mode="legacy", message_handler=ear) as client:
         uri = PREFIX + video(emulator)
         await client.subscribe_resource(uri)
         await client.unsubscribe_resource(uri)
         await client.unsubscribe_resource(uri)
         asked = len(emulator.requests)
-        emulator.machine._speed = 1
+        emulator.dream_machine._speed = 1
         await Agent(client).call("ping")
         await anyio.wait_all_tasks_blocked()
 
@@ -93,7 +93,7 @@ async def test_what_is_not_there_is_listened_to_in_silence(serve, emulator: Emul
 
 
 async def test_when_a_listener_leaves_nobody_looks_any_more(serve, emulator: Emulator, clock) -> None:
-    emulator.machine._speed = 1e-6
+    emulator.dream_machine._speed = 1e-6
     async with Client(serve()) as client:
         async with client.listen(resource_subscriptions=[PREFIX + video(emulator)]):
             await Agent(client).call("ping")
@@ -139,12 +139,12 @@ class Asked:
     method: str = "subscriptions/listen"
 
 
-@pytest.mark.parametrize("said", [None, "all", {}, {"resourceSubscriptions": "luma://generations/a"}])
-async def test_a_listener_who_names_nothing_is_passed_on(services: Services, said: object) -> None:
+@pytest.mark.parametrize("text", [None, "all", {}, {"resourceSubscriptions": "luma://generations/a"}])
+async def test_a_listener_who_names_nothing_is_passed_on(services: Services, text: object) -> None:
     async def answer(_ctx: object) -> str:
         return "answer"
 
-    asked: Any = Asked({"notifications": said})
+    asked: Any = Asked({"notifications": text})
     assert await Subscriptions(services.poller).middleware(asked, answer) == "answer"
 
 
@@ -175,10 +175,10 @@ async def test_a_subscriber_who_has_gone_away_takes_no_other_along(services: Ser
     async def hear(uri: str) -> None:
         heard.append(uri)
 
-    one = video(emulator)
+    item = video(emulator)
     subscriptions = Subscriptions(services.poller)
     async with anyio.create_task_group() as tasks:
         for number, tell in enumerate((gone, hear)):
-            tasks.start_soon(subscriptions._watch_in_scope, anyio.CancelScope(), (number, PREFIX + one), one, tell)
+            tasks.start_soon(subscriptions._watch_in_scope, anyio.CancelScope(), (number, PREFIX + item), item, tell)
 
-    assert heard == [PREFIX + one] * 2
+    assert heard == [PREFIX + item] * 2

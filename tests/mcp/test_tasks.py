@@ -41,13 +41,13 @@ async def client(serve):
 async def test_a_purchase_becomes_a_task_that_ends_with_the_tools_answer(
     client: Client, emulator: Emulator, clock: HeldClock
 ) -> None:
-    told = await call(client, "create_video", prompt="a boat")
-    (generation_id,) = emulator.machine.generations
-    assert (told["resultType"], told["status"], told["pollIntervalMs"]) == ("task", "working", 5000)
+    result = await call(client, "create_video", prompt="a boat")
+    (generation_id,) = emulator.dream_machine.generations
+    assert (result["resultType"], result["status"], result["pollIntervalMs"]) == ("task", "working", 5000)
 
-    assert (await raw(client, "tasks/get", taskId=told["taskId"]))["status"] == "working"
+    assert (await raw(client, "tasks/get", taskId=result["taskId"]))["status"] == "working"
     clock.seconds += 100
-    done = await raw(client, "tasks/get", taskId=told["taskId"])
+    done = await raw(client, "tasks/get", taskId=result["taskId"])
     answer = CallToolResult.model_validate(done["result"]).structured_content
 
     assert (done["resultType"], done["status"]) == ("complete", "completed")
@@ -61,15 +61,17 @@ async def test_a_wait_becomes_a_task(client: Client, clock: HeldClock, until: st
     agent = Agent(client)
     video = emulated(await call(client, "create_video", prompt="a boat"))
     image = emulated(await call(client, "create_image", prompt="a boat"))
-    told = await call(client, "wait_for_generation", generation_ids=[video, image], until=until)
-    assert told["resultType"] == "task"
+    result = await call(client, "wait_for_generation", generation_ids=[video, image], until=until)
+    assert result["resultType"] == "task"
     clock.seconds += 20
 
-    assert (await raw(client, "tasks/get", taskId=told["taskId"]))["status"] == status
+    assert (await raw(client, "tasks/get", taskId=result["taskId"]))["status"] == status
     clock.seconds += 100
-    done = await raw(client, "tasks/get", taskId=told["taskId"])
+    done = await raw(client, "tasks/get", taskId=result["taskId"])
     assert done["result"]["structuredContent"]["done"] is True
-    assert [one["state"] for one in done["result"]["structuredContent"]["generations"]] == ["completed"] * 2
+    assert [generation["state"] for generation in done["result"]["structuredContent"]["generations"]] == [
+        "completed"
+    ] * 2
     assert (await agent.call("wait_for_generation", generation_ids=[video]))["done"] is True
 
 
@@ -81,9 +83,9 @@ async def test_what_is_over_needs_no_task(client: Client, clock: HeldClock) -> N
     video = emulated(await call(client, "create_video", prompt="a boat"))
     clock.seconds += 100
 
-    told = await call(client, "wait_for_generation", generation_ids=[video])
-    assert told["resultType"] == "complete"
-    assert told["structuredContent"]["done"] is True
+    result = await call(client, "wait_for_generation", generation_ids=[video])
+    assert result["resultType"] == "complete"
+    assert result["structuredContent"]["done"] is True
 
 
 async def test_refusals_and_dry_runs_and_reads_need_no_task(client: Client) -> None:
@@ -93,26 +95,26 @@ async def test_refusals_and_dry_runs_and_reads_need_no_task(client: Client) -> N
 
 
 async def test_a_failed_generation_is_a_completed_task(client: Client, clock: HeldClock) -> None:
-    told = await call(client, "create_video", prompt="a boat [fail]")
+    result = await call(client, "create_video", prompt="a boat [fail]")
     clock.seconds += 100
-    done = await raw(client, "tasks/get", taskId=told["taskId"])
+    done = await raw(client, "tasks/get", taskId=result["taskId"])
 
     assert done["status"] == "completed"
     assert done["result"]["structuredContent"]["state"] == "failed"
 
 
 async def test_another_process_with_the_same_token_answers(client: Client, serve, clock: HeldClock) -> None:
-    told = await call(client, "create_video", prompt="a boat")
+    result = await call(client, "create_video", prompt="a boat")
     clock.seconds += 100
     async with Client(serve(), extensions=ADVERTISED) as other:
-        assert (await raw(other, "tasks/get", taskId=told["taskId"]))["status"] == "completed"
+        assert (await raw(other, "tasks/get", taskId=result["taskId"]))["status"] == "completed"
 
 
 async def test_a_process_with_another_token_does_not(client: Client, serve) -> None:
-    told = await call(client, "create_video", prompt="a boat")
+    result = await call(client, "create_video", prompt="a boat")
     async with Client(serve(LUMA_TOKEN="another"), extensions=ADVERTISED) as other:
         with pytest.raises(MCPError, match="Task not found"):
-            await raw(other, "tasks/get", taskId=told["taskId"])
+            await raw(other, "tasks/get", taskId=result["taskId"])
 
 
 @pytest.mark.parametrize("task_id", ["", "x", "a.b", "é.ü", "e30.AAAA", "." * 3000])
@@ -124,21 +126,21 @@ async def test_an_id_that_nobody_made_is_not_found(client: Client, emulator: Emu
 
 
 async def test_cancelling_and_updating_are_acknowledged_and_change_nothing(client: Client, emulator: Emulator) -> None:
-    told = await call(client, "create_video", prompt="a boat")
+    result = await call(client, "create_video", prompt="a boat")
     for method in ("tasks/cancel", "tasks/update"):
-        answer = await raw(client, method, taskId=told["taskId"])
+        answer = await raw(client, method, taskId=result["taskId"])
         assert answer["resultType"] == "complete"
 
-    assert len(emulator.machine.generations) == 1
+    assert len(emulator.dream_machine.generations) == 1
 
 
 async def test_luma_failing_is_an_error_of_asking_and_not_of_the_task(client: Client, emulator: Emulator) -> None:
-    told = await call(client, "create_video", prompt="a boat")
+    result = await call(client, "create_video", prompt="a boat")
     emulator.faults.append(Fault("error", method="GET", times=3, status=503))
     with pytest.raises(MCPError, match=r"Luma failed to answer \(503\)"):
-        await raw(client, "tasks/get", taskId=told["taskId"])
+        await raw(client, "tasks/get", taskId=result["taskId"])
 
-    assert (await raw(client, "tasks/get", taskId=told["taskId"]))["status"] == "working"
+    assert (await raw(client, "tasks/get", taskId=result["taskId"]))["status"] == "working"
 
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
@@ -171,10 +173,10 @@ async def test_who_does_not_declare_it_may_not_ask(serve) -> None:
 
 
 async def test_over_http_two_replicas_answer_for_each_other_and_the_header_must_agree(serve, clock: HeldClock) -> None:
-    told, read = await over_http(
+    result, read = await over_http(
         serve(), "tools/call", "create_video", name="create_video", arguments={"prompt": "a boat"}
     )
-    assert told == 200
+    assert result == 200
     task_id = read["result"]["taskId"]
     clock.seconds += 100
 

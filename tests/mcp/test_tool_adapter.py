@@ -33,7 +33,7 @@ async def definitions(agent: Agent) -> list[dict[str, Any]]:
 def nodes(schema: Any) -> list[dict[str, Any]]:
     """Every schema inside a schema, itself included."""
     if isinstance(schema, list):
-        return [node for one in schema for node in nodes(one)]
+        return [node for item in schema for node in nodes(item)]
     if not isinstance(schema, dict):
         return []
     return [schema, *(node for value in schema.values() for node in nodes(value))]
@@ -115,9 +115,9 @@ async def test_a_string_stays_a_string(agent: Agent, prompt: str) -> None:
 
 
 async def test_an_unknown_argument_is_named(agent: Agent) -> None:
-    said = await agent.refusal("ping", loudly=True)
+    message = await agent.refusal("ping", loudly=True)
 
-    assert said == "ping has no argument 'loudly'. It takes no arguments. Nothing was done."
+    assert message == "ping has no argument 'loudly'. It takes no arguments. Nothing was done."
 
 
 async def test_a_missing_argument_is_named(agent: Agent) -> None:
@@ -125,11 +125,11 @@ async def test_a_missing_argument_is_named(agent: Agent) -> None:
 
 
 async def test_a_wrong_value_is_shown_short(agent: Agent) -> None:
-    said = await agent.refusal("list_generations", limit="x" * 500)
+    message = await agent.refusal("list_generations", limit="x" * 500)
 
-    assert said.startswith("list_generations: limit cannot be 'xxx")
-    assert len(said) < 250
-    assert "pydantic" not in said
+    assert message.startswith("list_generations: limit cannot be 'xxx")
+    assert len(message) < 250
+    assert "pydantic" not in message
 
 
 async def test_structured_content_is_what_the_schema_promises(agent: Agent) -> None:
@@ -199,9 +199,9 @@ async def test_a_crash_tells_the_client_nothing_of_itself(settings: Any, capsys:
             """Nothing to close."""
 
     async with Client(build_server(settings, transport=Broken())) as client:  # type: ignore[arg-type]
-        said = await Agent(client).refusal("ping")
+        message = await Agent(client).refusal("ping")
 
-    assert said == (
+    assert message == (
         "ping failed through a mistake in this server. Its log has the details. If it was a purchase, list_generations "
         "shows whether it was made."
     )

@@ -26,7 +26,7 @@ def clip(
     count = round(seconds * 24)
     silent = path.with_suffix(".silent")
     shades = (shade if shade is not None else round(255 * number / (count - 1)) for number in range(count))
-    clips.write_clip(silent, (Image.new("RGB", size, (one, one, one)) for one in shades), size)
+    clips.write_clip(silent, (Image.new("RGB", size, (shade, shade, shade)) for shade in shades), size)
     if sound is None:
         return silent.rename(path)
     with silent.open("rb") as file:
@@ -139,7 +139,9 @@ def test_a_small_picture_is_small_whatever_it_shows(size: tuple[int, int]) -> No
 @pytest.mark.parametrize("size", [(1280, 720), (720, 1280), (960, 960), (1680, 720), (720, 1680)])
 def test_a_sheet_shows_every_frame_with_its_time_and_is_small(count: int, size: tuple[int, int]) -> None:
     shades = [round(40 + 200 * number / count) for number in range(count)]
-    sheet = contact_sheet([(number / 2, Image.new("RGB", size, (one, one, one))) for number, one in enumerate(shades)])
+    sheet = contact_sheet(
+        [(number / 2, Image.new("RGB", size, (shade, shade, shade))) for number, shade in enumerate(shades)]
+    )
 
     assert max(sheet.size) <= 1280
     seen = set(sheet.convert("L").resize((sheet.width // 5, sheet.height // 5), Image.Resampling.NEAREST).tobytes())

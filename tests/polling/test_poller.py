@@ -20,8 +20,8 @@ pytestmark = pytest.mark.anyio
 
 def videos(emulator: Emulator, count: int) -> list[str]:
     body = VideoBody(model="ray-2", prompt="a boat", resolution="540p")
-    emulator.machine.account.credit_cents = 1e9
-    return [emulator.machine.accept(body).id for _ in range(count)]
+    emulator.dream_machine.billing.credit_cents = 1e9
+    return [emulator.dream_machine.accept(body).id for _ in range(count)]
 
 
 async def silent(_look: Snapshot) -> None:
@@ -43,12 +43,12 @@ async def test_many_who_wait_for_the_same_share_each_look(watch: Poller, emulato
     (video,) = videos(emulator, 1)
     looks: list[Snapshot] = []
 
-    async def one() -> None:
+    async def item() -> None:
         looks.append(await wait(watch, [video]))
 
     async with anyio.create_task_group() as tasks:
         for _ in range(50):
-            tasks.start_soon(one)
+            tasks.start_soon(item)
 
     assert [look.generations[0].state for look in looks] == ["completed"] * 50
     assert len(emulator.requests) < 25
@@ -61,17 +61,17 @@ async def test_a_handful_and_more_are_looked_at_by_the_list(
     ids = videos(emulator, count)
     look = await wait(watch, ids)
 
-    assert all(one.state == "completed" for one in look.generations)
+    assert all(generation.state == "completed" for generation in look.generations)
     assert len(emulator.requests) / count <= most
 
 
 async def test_what_is_not_on_the_page_is_asked_for_by_itself(watch: Poller, emulator: Emulator) -> None:
     old = videos(emulator, 4)
     for _ in range(60):
-        emulator.machine.accept(ImageBody(model="photon-1", prompt="a boat"))
+        emulator.dream_machine.accept(ImageBody(model="photon-1", prompt="a boat"))
     look = await wait(watch, old)
 
-    assert all(one.state == "completed" for one in look.generations)
+    assert all(generation.state == "completed" for generation in look.generations)
     assert ("GET", f"/generations/{old[0]}") in emulator.requests
 
 
@@ -80,7 +80,7 @@ async def test_when_the_list_fails_each_is_asked_for_by_itself(watch: Poller, em
     emulator.faults.append(Fault("error", path="*/generations", times=10_000))
     look = await wait(watch, ids)
 
-    assert all(one.state == "completed" for one in look.generations)
+    assert all(generation.state == "completed" for generation in look.generations)
 
 
 async def test_a_clip_is_left_alone_at_first_and_seen_to_end_soon(watch: Poller, emulator: Emulator, clock) -> None:
@@ -97,13 +97,13 @@ async def test_a_rate_limit_holds_everybody_back(watch: Poller, emulator: Emulat
     emulator.faults.append(Fault("limit", method="GET", times=3, seconds=300))
     at: list[float] = []
 
-    async def one(generation_id: str) -> None:
+    async def item(generation_id: str) -> None:
         await wait(watch, [generation_id], patience=1800)
         at.append(clock.seconds)
 
     async with anyio.create_task_group() as tasks:
         for generation_id in ids:
-            tasks.start_soon(one, generation_id)
+            tasks.start_soon(item, generation_id)
 
     assert min(at) >= 1300
     assert len(emulator.requests) <= 12
@@ -149,16 +149,16 @@ async def test_a_newcomer_is_not_made_to_wait_for_the_others_pace(
     watch: Poller, emulator: Emulator, clock: HeldClock
 ) -> None:
     (video,) = videos(emulator, 1)
-    image = emulator.machine.accept(ImageBody(model="photon-1", prompt="a boat")).id
+    image = emulator.dream_machine.accept(ImageBody(model="photon-1", prompt="a boat")).id
     ended: dict[str, float] = {}
 
-    async def one(generation_id: str) -> None:
+    async def item(generation_id: str) -> None:
         await wait(watch, [generation_id])
         ended[generation_id] = clock.seconds
 
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(one, video)
-        tasks.start_soon(one, image)
+        tasks.start_soon(item, video)
+        tasks.start_soon(item, image)
 
     assert ended[image] < ended[video]
     assert ended[image] - 1000 < 20
@@ -182,7 +182,7 @@ async def test_a_refused_token_ends_every_wait(watch: Poller, emulator: Emulator
 
 async def test_a_generation_that_is_stuck_is_said_to_be(watch: Poller, emulator: Emulator, clock: HeldClock) -> None:
     (video,) = videos(emulator, 1)
-    emulator.machine._speed = 0.01
+    emulator.dream_machine._speed = 0.01
     look = await wait(watch, [video], patience=1800)
 
     assert look.stalled == (video,)
@@ -193,7 +193,7 @@ async def test_no_patience_is_one_look(watch: Poller, emulator: Emulator) -> Non
     ids = videos(emulator, 2)
     look = await wait(watch, ids, patience=0)
 
-    assert [one.state for one in look.generations] == ["queued", "queued"]
+    assert [generation.state for generation in look.generations] == ["queued", "queued"]
     assert len(emulator.requests) == 2
 
 
@@ -202,7 +202,7 @@ async def test_what_nothing_was_heard_of_stands_as_unknown(watch: Poller, emulat
     emulator.faults.append(Fault("error", path=f"*/{unheard}", times=10_000))
     look = await wait(watch, [heard, unheard], patience=45)
 
-    assert [one.state for one in look.generations] == ["dreaming", "unknown"]
+    assert [generation.state for generation in look.generations] == ["dreaming", "unknown"]
 
 
 async def test_while_the_limit_holds_a_wait_without_patience_ends_with_that(watch: Poller, emulator: Emulator) -> None:
@@ -243,7 +243,7 @@ async def test_a_newcomer_wakes_the_one_who_sleeps(luma: DreamMachine, emulator:
             await watch.wait([second], until="all", timeout_seconds=0, on_snapshot=look_once)
         tasks.cancel_scope.cancel()
 
-    assert [one.id for one in looks[-1].generations] == [second]
+    assert [generation.id for generation in looks[-1].generations] == [second]
 
 
 async def test_what_is_heard_of_one_whose_waiter_has_left_is_let_go(
@@ -290,7 +290,7 @@ async def test_when_a_limit_is_reached_halfway_the_rest_are_not_asked_for(watch:
     emulator.faults.append(Fault("limit", method="GET", path="*/generations/*", seconds=90, times=1))
     look = await wait(watch, ids)
 
-    assert all(one.state == "completed" for one in look.generations)
+    assert all(generation.state == "completed" for generation in look.generations)
     single = [path for _, path in emulator.requests if path != "/generations"]
     assert len(single) < 60
 
@@ -302,21 +302,21 @@ async def test_five_hundred_waits_through_faults_all_end_right(
     chance = random.Random(4)
     ids = videos(emulator, 500)
     doomed = set(chance.sample(ids, 50))
-    for one in doomed:
-        emulator.machine.get(one).doom = "Job failed"
+    for generation_id in doomed:
+        emulator.dream_machine.get(generation_id).will_fail_with = "Job failed"
     emulator.faults.extend(_bad_weather(chance))
     ended: dict[str, str] = {}
 
-    async def one(generation_id: str) -> None:
+    async def item(generation_id: str) -> None:
         look = await wait(watch, [generation_id], patience=1800)
         ended[generation_id] = look.generations[0].state
 
     async with anyio.create_task_group() as tasks:
         for generation_id in ids:
-            tasks.start_soon(one, generation_id)
+            tasks.start_soon(item, generation_id)
 
-    assert {one for one, state in ended.items() if state == "failed"} == doomed
-    assert {one for one, state in ended.items() if state == "completed"} == set(ids) - doomed
+    assert {item for item, state in ended.items() if state == "failed"} == doomed
+    assert {item for item, state in ended.items() if state == "completed"} == set(ids) - doomed
     assert len(emulator.requests) / len(ids) < 3
 
 

@@ -9,5 +9,5 @@ from tests.support.agent import Agent
 @pytest.fixture
 async def video(agent: Agent, emulator: Emulator) -> str:
     made = await agent.make("create_video", prompt="the source", resolution="540p")
-    emulator.machine.account.book.clear()
+    emulator.dream_machine.billing.entries.clear()
     return made

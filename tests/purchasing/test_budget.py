@@ -12,22 +12,22 @@ pytestmark = pytest.mark.anyio
 
 async def test_the_cap_for_one_call_is_kept(serve, era: str, emulator: Emulator) -> None:
     async with Client(serve(LUMA_MAX_USD_PER_CALL="0.50"), mode=era) as client:
-        said = await Agent(client).refusal("create_video", prompt="a boat")
+        text = await Agent(client).refusal("create_video", prompt="a boat")
         await Agent(client).call("create_video", prompt="a boat", resolution="540p")
 
-    assert said == (
+    assert text == (
         "This costs $0.71 (published), and the cap for one call (LUMA_MAX_USD_PER_CALL) is $0.50. Nothing was bought. "
         "Only the person can change that, in this server's environment."
     )
-    assert len(emulator.machine.account.purchases()) == 1
+    assert len(emulator.dream_machine.billing.purchases()) == 1
 
 
 async def test_an_assumed_price_counts_like_any_other(serve, era: str, emulator: Emulator) -> None:
     async with Client(serve(LUMA_MAX_USD_PER_CALL="1"), mode=era) as client:
         video = await Agent(client).make("create_video", prompt="a boat")
-        said = await Agent(client).refusal("upscale_video", generation_id=video, resolution="4k")
+        text = await Agent(client).refusal("upscale_video", generation_id=video, resolution="4k")
 
-    assert "This costs $6.37 (assumed)" in said
+    assert "This costs $6.37 (assumed)" in text
 
 
 async def test_the_days_cap_is_kept_and_refunds_count(serve, era: str, emulator: Emulator, clock: HeldClock) -> None:
@@ -35,24 +35,24 @@ async def test_the_days_cap_is_kept_and_refunds_count(serve, era: str, emulator:
         agent = Agent(client)
         await agent.call("create_video", prompt="a boat")
         await agent.call("create_video", prompt="a boat [fail]")
-        said = await agent.refusal("create_video", prompt="a third boat")
+        text = await agent.refusal("create_video", prompt="a third boat")
         clock.seconds += 300
         await agent.call("create_video", prompt="a third boat")
 
-    assert "today's cap (LUMA_MAX_USD_PER_DAY) of $1.50 has $1.42 spent and $0.00 reserved" in said
-    assert "Only the person can change the cap" in said
-    assert len(emulator.machine.account.purchases()) == 3
+    assert "today's cap (LUMA_MAX_USD_PER_DAY) of $1.50 has $1.42 spent and $0.00 reserved" in text
+    assert "Only the person can change the cap" in text
+    assert len(emulator.dream_machine.billing.purchases()) == 3
 
 
 async def test_what_must_stay_in_the_account_stays(serve, era: str, emulator: Emulator) -> None:
     async with Client(serve(LUMA_MIN_CREDIT_USD="999.50"), mode=era) as client:
-        said = await Agent(client).refusal("create_video", prompt="a boat")
+        text = await Agent(client).refusal("create_video", prompt="a boat")
 
-        assert emulator.machine.account.purchases() == []
+        assert emulator.dream_machine.billing.purchases() == []
         affordable = await Agent(client).call("create_image", prompt="a boat")
 
-    assert "the account has $1000.00, and $999.50 must stay in it (LUMA_MIN_CREDIT_USD)" in said
-    assert emulator.machine.account.purchases() == [affordable["generation_id"]]
+    assert "the account has $1000.00, and $999.50 must stay in it (LUMA_MIN_CREDIT_USD)" in text
+    assert emulator.dream_machine.billing.purchases() == [affordable["generation_id"]]
 
 
 async def test_a_dry_run_needs_no_budget(serve, era: str) -> None:
@@ -79,7 +79,7 @@ async def test_the_person_is_asked_with_price_and_model_and_says_yes(serve, era:
         await Agent(client).call("create_video", prompt="a boat", resolution="540p")
 
     assert person.asked == ["Buy this at Luma (video with ray-2) for $0.71? Prompt: 'a boat'."]
-    assert len(emulator.machine.account.purchases()) == 2
+    assert len(emulator.dream_machine.billing.purchases()) == 2
 
 
 @pytest.mark.parametrize("person", [Person("decline"), Person("cancel"), Person("accept", buy=False)])
@@ -87,18 +87,18 @@ async def test_a_person_who_does_not_say_yes_is_not_charged(
     serve, era: str, emulator: Emulator, person: Person
 ) -> None:
     async with Client(serve(LUMA_CONFIRM_ABOVE_USD="0.50"), mode=era, elicitation_callback=person) as client:
-        said = await Agent(client).refusal("create_video", prompt="a boat")
+        text = await Agent(client).refusal("create_video", prompt="a boat")
 
-    assert "did not want to buy this" in said
-    assert emulator.machine.account.purchases() == []
+    assert "did not want to buy this" in text
+    assert emulator.dream_machine.billing.purchases() == []
 
 
 async def test_a_client_that_cannot_ask_cannot_buy(serve, era: str, emulator: Emulator) -> None:
     async with Client(serve(LUMA_CONFIRM_ABOVE_USD="0.50"), mode=era) as client:
-        said = await Agent(client).refusal("create_video", prompt="a boat")
+        text = await Agent(client).refusal("create_video", prompt="a boat")
 
-    assert "this client cannot ask" in said
-    assert emulator.machine.account.purchases() == []
+    assert "this client cannot ask" in text
+    assert emulator.dream_machine.billing.purchases() == []
 
 
 async def test_a_yes_to_one_question_is_no_yes_to_another(serve, emulator: Emulator) -> None:
@@ -117,4 +117,4 @@ async def test_a_yes_to_one_question_is_no_yes_to_another(serve, emulator: Emula
         )  # fmt: skip
 
     assert type(without_state).__name__ == "InputRequiredResult"
-    assert emulator.machine.account.purchases() == []
+    assert emulator.dream_machine.billing.purchases() == []

@@ -60,7 +60,7 @@ async def test_two_hundred_kills_lose_nothing_and_buy_nothing_twice(book: Path, 
                 ids[prompt] = heard
             await buyer.stdin.aclose()
 
-    bought = emulator.machine.account.purchases()
+    bought = emulator.dream_machine.billing.purchases()
     figures = {"wanted": len(ids), "booked": len(bought), "kills": kills, "looked for": unheard_of}
     record_property("figures", figures)
     assert kills >= KILLS

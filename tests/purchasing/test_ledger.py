@@ -173,13 +173,13 @@ async def test_a_book_that_cannot_be_used_is_said_and_nothing_is_bought(
 ) -> None:
     spoil(book)
     async with Client(serve(), mode=era) as client:
-        said = await Agent(client).refusal("create_video", prompt="a boat")
+        message = await Agent(client).refusal("create_video", prompt="a boat")
         credit = await Agent(client).call("get_credits")
         listed = await Agent(client).call("list_generations")
 
-    assert said.startswith("The purchase ledger at")
-    assert "LUMA_LEDGER" in said
-    assert emulator.machine.account.purchases() == []
+    assert message.startswith("The purchase ledger at")
+    assert "LUMA_LEDGER" in message
+    assert emulator.dream_machine.billing.purchases() == []
     assert credit == {"credit_usd": 1000}
     assert listed == {"generations": []}
 
@@ -198,11 +198,11 @@ async def test_a_full_disk_and_a_book_that_is_read_only_stop_buying(
 
     monkeypatch.setattr(sqlite3, "connect", limited)
     async with Client(serve()) as client:
-        said = await Agent(client).refusal("create_video", prompt="a boat")
+        message = await Agent(client).refusal("create_video", prompt="a boat")
 
-    assert words in said
-    assert "Nothing is bought without it" in said
-    assert emulator.machine.account.purchases() == []
+    assert words in message
+    assert "Nothing is bought without it" in message
+    assert emulator.dream_machine.billing.purchases() == []
 
 
 async def test_a_purchase_that_cannot_be_written_down_is_not_lost(
@@ -219,7 +219,7 @@ async def test_a_purchase_that_cannot_be_written_down_is_not_lost(
     monkeypatch.setattr(Ledger, "record", fails)
     bought = await agent.call("create_video", prompt="a boat")
 
-    assert emulator.machine.account.purchases() == [bought["generation_id"]]
+    assert emulator.dream_machine.billing.purchases() == [bought["generation_id"]]
     assert bought["generation_id"] in caplog.text
 
 
@@ -233,12 +233,12 @@ async def test_a_lost_answer_that_cannot_be_written_down_is_not_said_to_be_nothi
 
     monkeypatch.setattr(Ledger, "record", fails)
     transport.fails_after.append(httpx.ReadTimeout("slow"))
-    said = await agent.refusal("create_video", prompt="a boat")
+    message = await agent.refusal("create_video", prompt="a boat")
     monkeypatch.undo()
     again = await agent.call("create_video", prompt="a boat")
 
-    assert "may have been bought" in said
-    assert emulator.machine.account.purchases() == [again["generation_id"]]
+    assert "may have been bought" in message
+    assert emulator.dream_machine.billing.purchases() == [again["generation_id"]]
     assert again["recovered"] is True
 
 
@@ -271,9 +271,9 @@ RACER = textwrap.dedent("""
 """)
 
 
-@pytest.mark.parametrize("kept", ["book", pytest.param("database", marks=pytest.mark.services)])
-async def test_eight_processes_never_spend_more_than_the_cap(request: pytest.FixtureRequest, kept: str) -> None:
-    place = str(request.getfixturevalue(kept))
+@pytest.mark.parametrize("saved", ["book", pytest.param("database", marks=pytest.mark.services)])
+async def test_eight_processes_never_spend_more_than_the_cap(request: pytest.FixtureRequest, saved: str) -> None:
+    place = str(request.getfixturevalue(saved))
     racers = [
         subprocess.Popen([sys.executable, "-c", RACER, place, str(n)], stdout=subprocess.PIPE, text=True)
         for n in range(8)
@@ -334,11 +334,11 @@ async def test_the_days_book_can_be_read(agent: Agent, clock: HeldClock) -> None
     failed = await agent.call("create_video", prompt="a boat [fail]")
     clock.seconds += 300
     (contents,) = (await agent.client.read_resource("luma://spending")).contents
-    told = loads(contents.text)
+    result = loads(contents.text)
 
-    assert told["spent_today_usd"] == 0.71
-    assert told["reserved_usd"] == 0
-    assert told["purchases_today"] == 2
-    assert [one["state"] for one in told["purchases"]] == ["completed", "failed"]
-    assert told["purchases"][1]["generation_id"] == failed["generation_id"]
-    assert told["caps_usd"]["max_usd_per_day"] is None
+    assert result["spent_today_usd"] == 0.71
+    assert result["reserved_usd"] == 0
+    assert result["purchases_today"] == 2
+    assert [purchase["state"] for purchase in result["purchases"]] == ["completed", "failed"]
+    assert result["purchases"][1]["generation_id"] == failed["generation_id"]
+    assert result["caps_usd"]["max_usd_per_day"] is None

@@ -58,12 +58,12 @@ async def test_a_database_that_cannot_be_used_is_said_without_its_password(
     serve, database: str, emulator: Emulator, change: tuple[str, str]
 ) -> None:
     async with Client(serve(LUMA_LEDGER=database.replace(*change))) as client:
-        said = await Agent(client).refusal("create_video", prompt="a boat")
+        message = await Agent(client).refusal("create_video", prompt="a boat")
 
-    assert "The purchase ledger at postgresql://127.0.0.1/" in said
-    assert "password in LUMA_LEDGER" in said
-    assert "the-book-s-own" not in said
-    assert emulator.machine.account.purchases() == []
+    assert "The purchase ledger at postgresql://127.0.0.1/" in message
+    assert "password in LUMA_LEDGER" in message
+    assert "the-book-s-own" not in message
+    assert emulator.dream_machine.billing.purchases() == []
 
 
 async def test_a_newer_book_is_left_alone(ledger: Ledger, database: str) -> None:
@@ -95,12 +95,12 @@ async def test_a_lost_answer_is_found_again_by_another_server(
     """The guarantee of the file holds in the database too: what one replica lost, the other finds."""
     emulator.faults.append(Fault("drop", path="*/video", after=after))
     emulator.faults.append(Fault("error", method="GET", path="*/generations", status=500, times=1000))
-    async with Client(serve(LUMA_LEDGER=database)) as one:
-        assert "It may have been charged" in await Agent(one).refusal("create_video", prompt="a boat")
+    async with Client(serve(LUMA_LEDGER=database)) as item:
+        assert "It may have been charged" in await Agent(item).refusal("create_video", prompt="a boat")
     emulator.faults.clear()
     clock.seconds += 200
     async with Client(serve(LUMA_LEDGER=database)) as other:
         found = await Agent(other).call("create_video", prompt="a boat")
 
-    assert emulator.machine.account.purchases() == [found["generation_id"]]
+    assert emulator.dream_machine.billing.purchases() == [found["generation_id"]]
     assert found.get("recovered", False) == after

@@ -70,7 +70,7 @@ async def test_a_caller_that_gives_up_in_the_middle_gets_it_when_it_asks_again(
         transport.go_on.set()
     again = await agent.call(tool, **arguments(tool, video))
 
-    assert emulator.machine.account.purchases() == [again["generation_id"]]
+    assert emulator.dream_machine.billing.purchases() == [again["generation_id"]]
     assert again["recovered"] is True
 
 
@@ -87,7 +87,7 @@ async def test_after_a_quarter_of_an_hour_the_same_request_is_a_new_wish(
     again = await agent.call("create_video", prompt="a boat")
 
     assert "recovered" not in again
-    assert len(emulator.machine.account.purchases()) == 2
+    assert len(emulator.dream_machine.billing.purchases()) == 2
 
 
 async def test_a_caller_that_gives_up_before_it_begins_buys_nothing(agent: Agent, emulator: Emulator) -> None:
@@ -95,7 +95,7 @@ async def test_a_caller_that_gives_up_before_it_begins_buys_nothing(agent: Agent
         scope.cancel()
         await agent.call("create_video", prompt="a boat")
 
-    assert emulator.machine.account.purchases() == []
+    assert emulator.dream_machine.billing.purchases() == []
     assert (await agent.call("get_credits"))["reserved_usd"] == 0
 
 
@@ -112,7 +112,7 @@ async def test_another_server_finds_what_a_dead_one_left(
 
     assert again["generation_id"] == bought["generation_id"]
     assert again["recovered"] is True
-    assert len(emulator.machine.account.purchases()) == 1
+    assert len(emulator.dream_machine.billing.purchases()) == 1
 
 
 def dead_process() -> str:
@@ -135,8 +135,8 @@ async def test_a_wrong_clock_makes_nobody_buy_blindly(
     result = await agent.result("create_video", prompt="a boat")
     again = await agent.result("create_video", prompt="a boat") if result.is_error else result
 
-    assert len(emulator.machine.account.purchases()) == 1
-    (ours,) = emulator.machine.account.purchases()
+    assert len(emulator.dream_machine.billing.purchases()) == 1
+    (ours,) = emulator.dream_machine.billing.purchases()
     assert ours in str(again.content)
 
 
@@ -151,8 +151,8 @@ async def test_a_clock_that_jumps_between_makes_nobody_buy_blindly(
     clock.wrong_by = jump
     again = await agent.result("create_video", prompt="a boat")
 
-    assert len(emulator.machine.account.purchases()) == 1
-    assert emulator.machine.account.purchases()[0] in str(again.content)
+    assert len(emulator.dream_machine.billing.purchases()) == 1
+    assert emulator.dream_machine.billing.purchases()[0] in str(again.content)
 
 
 async def test_while_luma_s_list_fails_nothing_is_sent_again(
@@ -164,7 +164,7 @@ async def test_while_luma_s_list_fails_nothing_is_sent_again(
         assert "may have been charged" in await agent.refusal("create_video", prompt="a boat")
         clock.seconds += 300
 
-    assert len(emulator.machine.account.purchases()) == 1
+    assert len(emulator.dream_machine.billing.purchases()) == 1
 
 
 def rewrite(book: Path, **columns: object) -> None:
@@ -192,7 +192,7 @@ async def test_what_a_living_process_has_bought_is_left_to_its_caller(
         again = await Agent(client).call("create_video", prompt="a boat")
 
     assert "recovered" not in again
-    assert len(emulator.machine.account.purchases()) == 2
+    assert len(emulator.dream_machine.billing.purchases()) == 2
 
 
 async def test_what_a_living_process_is_still_looking_for_is_left_to_it(
@@ -201,10 +201,10 @@ async def test_what_a_living_process_is_still_looking_for_is_left_to_it(
     await agent.call("create_video", prompt="a boat")
     rewrite(book, process=live_process(), state="unknown", generation_id=None)
     async with Client(serve()) as client:
-        said = await Agent(client).refusal("create_video", prompt="a boat")
+        message = await Agent(client).refusal("create_video", prompt="a boat")
 
-    assert "may have been charged" in said or "may be one of these" in said
-    assert len(emulator.machine.account.purchases()) == 1
+    assert "may have been charged" in message or "may be one of these" in message
+    assert len(emulator.dream_machine.billing.purchases()) == 1
 
 
 async def test_a_twin_that_is_being_sent_is_waited_for(
@@ -215,10 +215,10 @@ async def test_a_twin_that_is_being_sent_is_waited_for(
     rewrite(book, process=live_process(), state="sending", generation_id=None)
     transport.fails_before.append(httpx.WriteError("reset"))
     async with Client(serve()) as client:
-        said = await Agent(client).refusal("create_video", prompt="a boat")
+        message = await Agent(client).refusal("create_video", prompt="a boat")
 
-    assert "may have been charged" in said
-    assert len(emulator.machine.account.purchases()) == 1
+    assert "may have been charged" in message
+    assert len(emulator.dream_machine.billing.purchases()) == 1
 
 
 async def test_an_id_is_handed_over_even_if_luma_does_not_answer_just_then(
@@ -240,7 +240,7 @@ async def test_a_crash_of_our_own_in_the_middle_loses_nothing(
     assert "mistake in this server" in await agent.refusal("create_video", prompt="a boat")
     again = await agent.call("create_video", prompt="a boat")
 
-    assert emulator.machine.account.purchases() == [again["generation_id"]]
+    assert emulator.dream_machine.billing.purchases() == [again["generation_id"]]
     assert again["recovered"] is True
 
 
@@ -261,7 +261,7 @@ async def test_a_caller_that_leaves_between_the_book_and_the_sending_buys_nothin
         await agent.call("create_video", prompt="a boat")
     monkeypatch.undo()
 
-    assert emulator.machine.account.purchases() == []
+    assert emulator.dream_machine.billing.purchases() == []
     assert (await agent.call("get_credits"))["reserved_usd"] == 0
 
 
@@ -272,8 +272,8 @@ async def test_old_purchases_are_settled_one_by_one_when_the_list_has_moved_on(
     await agent.call("create_video", prompt="a boat [fail]")
     gone = await agent.call("create_video", prompt="another boat")
     for _ in range(25):
-        emulator.machine.accept(ImageBody(model="photon-1", prompt="somebody else's"))
+        emulator.dream_machine.accept(ImageBody(model="photon-1", prompt="somebody else's"))
     clock.seconds += 300
-    emulator.machine.delete(gone["generation_id"])
+    emulator.dream_machine.delete(gone["generation_id"])
 
     assert (await agent.call("get_credits"))["spent_today_usd"] == 0.71

@@ -88,7 +88,7 @@ async def test_a_purchase_whose_answer_is_lost_is_found_and_not_bought_again(
     fail(emulator, transport, ACCEPTED[what], after=True)
     bought = await agent.call(tool, **arguments(tool, video))
 
-    assert emulator.machine.account.purchases() == [bought["generation_id"]]
+    assert emulator.dream_machine.billing.purchases() == [bought["generation_id"]]
     assert bought["recovered"] is True
     assert posts(transport) - sent == 1
 
@@ -100,15 +100,15 @@ async def test_a_purchase_that_did_not_arrive_is_sent_again_only_after_it_was_lo
 ) -> None:
     sent = posts(transport)
     fail(emulator, transport, NOT_ACCEPTED[what], after=False)
-    said = await agent.refusal(tool, **arguments(tool, video))
-    assert "It may have been charged. Call again in a minute" in said
+    sentence = await agent.refusal(tool, **arguments(tool, video))
+    assert "It may have been charged. Call again in a minute" in sentence
     assert "It may have been charged" in await agent.refusal(tool, **arguments(tool, video))
     assert posts(transport) - sent == 1
 
     clock.seconds += 61
     bought = await agent.call(tool, **arguments(tool, video))
 
-    assert emulator.machine.account.purchases() == [bought["generation_id"]]
+    assert emulator.dream_machine.billing.purchases() == [bought["generation_id"]]
     assert "recovered" not in bought
     assert posts(transport) - sent == 2
 
@@ -122,7 +122,7 @@ async def test_a_purchase_that_never_left_may_be_sent_again_at_once(
     assert "Nothing was sent" in await agent.refusal(tool, **arguments(tool, video))
     bought = await agent.call(tool, **arguments(tool, video))
 
-    assert emulator.machine.account.purchases() == [bought["generation_id"]]
+    assert emulator.dream_machine.billing.purchases() == [bought["generation_id"]]
 
 
 @pytest.mark.parametrize("seconds", [None, 7])
@@ -130,28 +130,28 @@ async def test_a_purchase_that_never_left_may_be_sent_again_at_once(
 async def test_a_rate_limit_is_waited_out(
     agent: Agent, emulator: Emulator, clock: HeldClock, video: str, tool: str, seconds: float | None
 ) -> None:
-    told: list[str | None] = []
+    answer: list[str | None] = []
 
     async def on_progress(_progress: float, _total: float | None, message: str | None) -> None:
-        told.append(message)
+        answer.append(message)
 
     emulator.faults.append(Fault("limit", method="POST", times=2, seconds=seconds))
     result = await agent.client.call_tool(tool, arguments(tool, video), progress_callback=on_progress)
 
     assert result.structured_content is not None
-    assert emulator.machine.account.purchases() == [result.structured_content["generation_id"]]
+    assert emulator.dream_machine.billing.purchases() == [result.structured_content["generation_id"]]
     assert clock.sleeps[-2:] == [seconds or 15] * 2
-    assert told == [f"Luma's rate limit is reached; trying again in {seconds or 15} s"] * 2
+    assert answer == [f"Luma's rate limit is reached; trying again in {seconds or 15} s"] * 2
 
 
 async def test_a_rate_limit_that_lasts_is_handed_back(agent: Agent, emulator: Emulator, clock: HeldClock) -> None:
     emulator.faults.append(Fault("limit", method="POST", times=99, seconds=25))
-    said = await agent.refusal("create_video", prompt="a boat")
+    sentence = await agent.refusal("create_video", prompt="a boat")
 
-    assert "rate limit is reached (429)" in said
-    assert "Nothing was bought. Call again in 25 s." in said
+    assert "rate limit is reached (429)" in sentence
+    assert "Nothing was bought. Call again in 25 s." in sentence
     assert sum(clock.sleeps) <= 60
-    assert emulator.machine.account.purchases() == []
+    assert emulator.dream_machine.billing.purchases() == []
 
 
 async def test_buying_the_same_twice_on_purpose_buys_twice(agent: Agent, emulator: Emulator) -> None:
@@ -159,7 +159,7 @@ async def test_buying_the_same_twice_on_purpose_buys_twice(agent: Agent, emulato
     second = await agent.call("create_video", prompt="a boat")
 
     assert first["generation_id"] != second["generation_id"]
-    assert emulator.machine.account.purchases() == [first["generation_id"], second["generation_id"]]
+    assert emulator.dream_machine.billing.purchases() == [first["generation_id"], second["generation_id"]]
 
 
 async def test_an_answer_that_came_late_is_given_again_when_the_same_is_asked(
@@ -174,7 +174,7 @@ async def test_an_answer_that_came_late_is_given_again_when_the_same_is_asked(
     assert again["generation_id"] == first["generation_id"]
     assert again["recovered"] is True
     assert third["generation_id"] != first["generation_id"]
-    assert len(emulator.machine.account.purchases()) == 2
+    assert len(emulator.dream_machine.billing.purchases()) == 2
 
 
 async def test_an_answer_that_came_late_and_was_used_has_arrived(agent: Agent, emulator: Emulator) -> None:
@@ -195,7 +195,7 @@ async def test_whoever_asks_for_the_day_s_spending_has_lost_answers_looked_for(
 
     (contents,) = (await agent.client.read_resource("luma://spending")).contents
 
-    (bought,) = emulator.machine.account.purchases()
+    (bought,) = emulator.dream_machine.billing.purchases()
     assert bought in contents.text
     assert posts(transport) == 1
 
@@ -209,21 +209,21 @@ async def test_a_lost_purchase_is_looked_for_behind_what_others_bought_since(
     emulator.faults.clear()
     clock.seconds += 5
     for number in range(others):
-        emulator.machine.accept(ImageBody(model="photon-1", prompt=f"somebody else's {number}"))
+        emulator.dream_machine.accept(ImageBody(model="photon-1", prompt=f"somebody else's {number}"))
 
     if is_found:
         again = await agent.call("create_image", prompt="a boat")
         assert again["recovered"] is True
-        assert again["generation_id"] == emulator.machine.account.purchases()[0]
+        assert again["generation_id"] == emulator.dream_machine.billing.purchases()[0]
     else:
         for _ in range(3):
-            said = await agent.refusal("create_image", prompt="a boat")
-            assert "too much was made in this account since to look for it. It may have been charged" in said
+            sentence = await agent.refusal("create_image", prompt="a boat")
+            assert "too much was made in this account since to look for it. It may have been charged" in sentence
             clock.seconds += 61
         clock.seconds += 15 * 60
         (contents,) = (await agent.client.read_resource("luma://spending")).contents
         assert '"state":"disputed"' in contents.text
-    assert len(emulator.machine.account.purchases()) == others + 1
+    assert len(emulator.dream_machine.billing.purchases()) == others + 1
 
 
 async def test_the_day_s_spending_is_told_though_luma_s_list_fails(agent: Agent, emulator: Emulator) -> None:
@@ -256,7 +256,7 @@ async def test_what_another_process_claims_in_the_same_moment_is_not_adopted_twi
         "published",
     )
     row = await ledger.reserve(entry, most_micros_per_day=None)
-    emulator.machine.accept(ImageBody(model="photon-1", prompt="a boat"))
+    emulator.dream_machine.accept(ImageBody(model="photon-1", prompt="a boat"))
     finding = await Reconciler(luma, ledger, clock).look(row)
     await ledger.close()
 
@@ -268,7 +268,7 @@ async def test_what_is_lost_holds_up_nothing_else(agent: Agent, emulator: Emulat
 
     other = await agent.call("create_image", prompt="another boat")
 
-    assert emulator.machine.account.purchases()[-1] == other["generation_id"]
+    assert emulator.dream_machine.billing.purchases()[-1] == other["generation_id"]
 
 
 async def test_what_another_process_took_over_first_is_bought_anew(
@@ -285,7 +285,7 @@ async def test_what_another_process_took_over_first_is_bought_anew(
     monkeypatch.setattr(Ledger, "deliver", too_late)
     second = await agent.call("create_image", prompt="a boat")
 
-    assert emulator.machine.account.purchases() == [first["generation_id"], second["generation_id"]]
+    assert emulator.dream_machine.billing.purchases() == [first["generation_id"], second["generation_id"]]
 
 
 async def test_many_who_buy_and_look_at_once_do_not_trip_over_what_was_handed_over(
@@ -299,20 +299,20 @@ async def test_many_who_buy_and_look_at_once_do_not_trip_over_what_was_handed_ov
             tasks.start_soon(partial(agent.call, "create_image", prompt=f"boat {number}"))
             tasks.start_soon(partial(agent.call, "get_generation", generation_id=first))
 
-    assert len(emulator.machine.account.purchases()) == 9
+    assert len(emulator.dream_machine.billing.purchases()) == 9
 
 
 async def test_buying_the_same_many_times_at_once_buys_as_many(agent: Agent, emulator: Emulator) -> None:
     ids: list[str] = []
 
-    async def one() -> None:
+    async def item() -> None:
         ids.append((await agent.call("create_video", prompt="a boat"))["generation_id"])
 
     async with anyio.create_task_group() as tasks:
         for _ in range(10):
-            tasks.start_soon(one)
+            tasks.start_soon(item)
 
-    assert sorted(ids) == sorted(emulator.machine.account.purchases())
+    assert sorted(ids) == sorted(emulator.dream_machine.billing.purchases())
     assert len(set(ids)) == 10
 
 
@@ -323,14 +323,14 @@ async def test_twins_whose_answers_are_all_lost_are_all_found(
     transport.fails_after.extend(httpx.ReadTimeout("slow") for _ in range(4))
     ids: list[str] = []
 
-    async def one() -> None:
+    async def item() -> None:
         ids.append((await agent.call("create_video", prompt="a boat"))["generation_id"])
 
     async with anyio.create_task_group() as tasks:
         for _ in range(4):
-            tasks.start_soon(one)
+            tasks.start_soon(item)
 
-    assert sorted(ids) == sorted(emulator.machine.account.purchases())
+    assert sorted(ids) == sorted(emulator.dream_machine.billing.purchases())
     assert len(set(ids)) == 4
 
 
@@ -340,22 +340,22 @@ async def test_what_somebody_else_bought_just_so_is_not_taken_by_a_guess(
     """The same request from another program at the same time: two that look alike, one of them ours."""
     from luma_mcp.emulator.dream_machine.bodies import VideoBody
 
-    stranger = emulator.machine.accept(
+    stranger = emulator.dream_machine.accept(
         VideoBody(model="ray-2", prompt="a boat", aspect_ratio="16:9", resolution="720p", duration="5s")
     )
     transport.fails_after.append(httpx.ReadTimeout("slow"))
-    said = await agent.refusal("create_video", prompt="a boat")
-    ours = emulator.machine.account.purchases()[-1]
+    sentence = await agent.refusal("create_video", prompt="a boat")
+    ours = emulator.dream_machine.billing.purchases()[-1]
 
-    assert stranger.id in said
-    assert ours in said
-    assert "may be one of these generations" in said
+    assert stranger.id in sentence
+    assert ours in sentence
+    assert "may be one of these generations" in sentence
     assert "Use one of them" in await agent.refusal("create_video", prompt="a boat")
-    assert len(emulator.machine.account.purchases()) == 2
+    assert len(emulator.dream_machine.billing.purchases()) == 2
 
     clock.seconds += 15 * 60 + 1
     await agent.call("create_video", prompt="a boat")
-    assert len(emulator.machine.account.purchases()) == 3
+    assert len(emulator.dream_machine.billing.purchases()) == 3
 
 
 async def test_an_upscale_of_another_clip_is_not_mistaken_for_ours(
@@ -363,16 +363,16 @@ async def test_an_upscale_of_another_clip_is_not_mistaken_for_ours(
 ) -> None:
     """Luma's list does not say which clip was upscaled, so two lost upscales cannot be told apart."""
     other = await agent.make("create_video", prompt="another source", resolution="540p")
-    emulator.machine.account.book.clear()
+    emulator.dream_machine.billing.entries.clear()
     transport.fails_after.extend([httpx.ReadTimeout("slow")] * 2)
-    said: list[str] = []
+    sentence: list[str] = []
 
-    async def one(generation_id: str) -> None:
-        said.append(await agent.refusal("upscale_video", generation_id=generation_id))
+    async def item(generation_id: str) -> None:
+        sentence.append(await agent.refusal("upscale_video", generation_id=generation_id))
 
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(one, video)
-        tasks.start_soon(one, other)
+        tasks.start_soon(item, video)
+        tasks.start_soon(item, other)
 
-    assert len(emulator.machine.account.purchases()) == 2
-    assert all("may be one of these generations" in one for one in said)
+    assert len(emulator.dream_machine.billing.purchases()) == 2
+    assert all("may be one of these generations" in item for item in sentence)

@@ -109,17 +109,17 @@ async def test_the_signature_is_that_of_amazon_s_own_library(uploads: Bucket, s3
     from botocore.credentials import Credentials
 
     link = await uploads.put(HERO)
-    said = parse_qs(urlsplit(link).query)
+    message = parse_qs(urlsplit(link).query)
     asked = AWSRequest("GET", link.partition("?")[0])
     signer = S3SigV4QueryAuth(
-        Credentials("AKIATEST", "the-bucket-s-own-secret"), "s3", "us-east-1", expires=int(said["X-Amz-Expires"][0])
+        Credentials("AKIATEST", "the-bucket-s-own-secret"), "s3", "us-east-1", expires=int(message["X-Amz-Expires"][0])
     )
-    asked.context["timestamp"] = said["X-Amz-Date"][0]
+    asked.context["timestamp"] = message["X-Amz-Date"][0]
     signer._modify_request_before_signing(asked)
     canonical = signer.canonical_request(asked)
     text = signer.string_to_sign(asked, canonical)
 
-    assert said["X-Amz-Signature"] == [signer.signature(text, asked)]
+    assert message["X-Amz-Signature"] == [signer.signature(text, asked)]
     assert "the-bucket-s-own-secret" not in link
 
 
@@ -138,11 +138,11 @@ async def test_a_bucket_that_cannot_be_used_is_said(
     with pytest.raises(FileError) as caught:
         await Bucket(address.replace(*change), local_api=True).put(HERO)
 
-    said = caught.value.full_text
-    assert sentence in said
-    assert "Nothing was bought" in said
-    assert "secret" not in said
-    assert "X-Amz" not in said
+    message = caught.value.full_text
+    assert sentence in message
+    assert "Nothing was bought" in message
+    assert "secret" not in message
+    assert "X-Amz" not in message
 
 
 async def test_a_link_that_luma_cannot_read_is_not_sent_there(address: str) -> None:
@@ -202,7 +202,7 @@ async def test_without_its_package_it_is_said_what_to_install(address: str, monk
 @pytest.fixture
 def emulator(emulator: Emulator) -> Emulator:
     """One that fetches links as Luma does, over real connections."""
-    emulator.machine._fetch = fetch_input
+    emulator.dream_machine._fetch = fetch_input
     return emulator
 
 
@@ -244,33 +244,33 @@ async def test_every_place_for_a_picture_takes_a_path(agent: Agent, emulator: Em
     await agent.make("reframe_image", source="hero.png", aspect_ratio="1:1")
     await agent.make("create_video", prompt="a boat", end_frame="hero.png")
 
-    assert len(emulator.machine.account.purchases()) == 3
+    assert len(emulator.dream_machine.billing.purchases()) == 3
 
 
 @once
 async def test_a_local_clip_is_priced_by_its_own_measures(agent: Agent, folder: Path) -> None:
     clips.write_clip(folder / "clip.mp4", [Image.new("RGB", (960, 540), "teal")] * 48, (960, 540))
-    told = await agent.call("modify_video", source="clip.mp4", mode="flex_1", prompt="in oil", dry_run=True)
+    result = await agent.call("modify_video", source="clip.mp4", mode="flex_1", prompt="in oil", dry_run=True)
     await agent.make("reframe_video", source="clip.mp4", aspect_ratio="1:1", first_frame="hero.png")
 
-    assert told["price_usd"] == pytest.approx(960 * 540 * 24 * 2 / 1e6 * 0.01582, abs=0.01)
+    assert result["price_usd"] == pytest.approx(960 * 540 * 24 * 2 / 1e6 * 0.01582, abs=0.01)
 
 
 async def test_a_local_clip_that_is_too_long_is_refused_before_it_is_sent(
     agent: Agent, folder: Path, s3: str, address: str
 ) -> None:
     clips.write_clip(folder / "long.mp4", [Image.new("RGB", (64, 36), "teal")] * 24 * 16, (64, 36))
-    said = await agent.refusal("modify_video", source="long.mp4", mode="flex_1", model="ray-flash-2")
+    message = await agent.refusal("modify_video", source="long.mp4", mode="flex_1", model="ray-flash-2")
 
-    assert "'long.mp4' is 16.0 s long, and this takes at most 15 s." in said
+    assert "'long.mp4' is 16.0 s long, and this takes at most 15 s." in message
     assert listed(s3, address) == []
 
 
 async def test_a_dry_run_puts_nothing_anywhere(agent: Agent, s3: str, address: str) -> None:
-    told = await agent.call("create_video", prompt="a boat", start_frame="hero.png", dry_run=True)
+    result = await agent.call("create_video", prompt="a boat", start_frame="hero.png", dry_run=True)
 
-    assert hashlib.sha256(picture()).hexdigest() in told["request"]
-    assert "X-Amz" not in told["request"]
+    assert hashlib.sha256(picture()).hexdigest() in result["request"]
+    assert "X-Amz" not in result["request"]
     assert listed(s3, address) == []
 
 
@@ -290,11 +290,11 @@ async def test_a_frame_of_an_earlier_clip_is_a_picture(agent: Agent, output: Pat
 
 def _difference(still: Path, frame: Image.Image) -> float:
     size = (96, 48)
-    one, two = (
+    item, two = (
         picture.convert("L").crop((0, 0, picture.width, picture.height * 9 // 10)).resize(size).tobytes()
         for picture in (Image.open(still), frame)
     )
-    return sum(abs(a - b) for a, b in zip(one, two, strict=True)) / len(one)
+    return sum(abs(a - b) for a, b in zip(item, two, strict=True)) / len(item)
 
 
 @once
@@ -311,10 +311,10 @@ async def test_a_frame_that_there_is_not_is_said(agent: Agent, frame: str, sente
 async def test_a_frame_is_no_clip_and_a_picture_has_none(agent: Agent) -> None:
     image = await agent.make("create_image", prompt="a harbour")
 
-    said = await agent.refusal("modify_video", source=f"{image}#last", mode="flex_1")
-    assert "is a picture; a clip is needed here" in said
-    said = await agent.refusal("create_video", prompt="a boat", start_frame=f"{image}#last")
-    assert "is an image; a video is needed here" in said
+    message = await agent.refusal("modify_video", source=f"{image}#last", mode="flex_1")
+    assert "is a picture; a clip is needed here" in message
+    message = await agent.refusal("create_video", prompt="a boat", start_frame=f"{image}#last")
+    assert "is an image; a video is needed here" in message
 
 
 @once
@@ -341,11 +341,11 @@ async def test_a_lost_answer_is_found_again_though_the_file_is_signed_anew(
 ) -> None:
     emulator.faults.append(Fault("drop", path="*/video", after=True))
     emulator.faults.append(Fault("error", method="GET", path="*/generations", status=500, times=1000))
-    said = await agent.refusal("create_video", prompt="a boat", start_frame="hero.png")
+    message = await agent.refusal("create_video", prompt="a boat", start_frame="hero.png")
     emulator.faults.clear()
     monkeypatch.setattr(module, "LINK_LIFETIME", timedelta(hours=5))
     found = await agent.call("create_video", prompt="a boat", start_frame="hero.png")
 
-    assert "It may have been charged" in said
-    assert emulator.machine.account.purchases() == [found["generation_id"]]
+    assert "It may have been charged" in message
+    assert emulator.dream_machine.billing.purchases() == [found["generation_id"]]
     assert found["recovered"]

@@ -153,12 +153,12 @@ async def test_what_is_no_picture_to_be_sent_is_refused(
     with pytest.raises(FileError) as caught:
         await inputs.image(named)
 
-    said = caught.value.full_text
-    assert sentence in said
-    assert "\n" not in said
-    assert "\x00" not in said
-    assert "\u202e" not in said
-    assert len(said) < 500
+    message = caught.value.full_text
+    assert sentence in message
+    assert "\n" not in message
+    assert "\x00" not in message
+    assert "\u202e" not in message
+    assert len(message) < 500
 
 
 async def test_an_absolute_way_through_a_link_that_leads_out_is_refused(inputs: LocalFiles, open_folder: Path) -> None:
@@ -169,13 +169,13 @@ async def test_an_absolute_way_through_a_link_that_leads_out_is_refused(inputs: 
 
 async def test_whether_a_file_exists_outside_is_not_told(inputs: LocalFiles, tmp_path: Path) -> None:
     (tmp_path / "there.png").write_bytes(picture())
-    said = []
+    message = []
     for name in ("there.png", "nowhere.png"):
         with pytest.raises(FileError) as caught:
             await inputs.image(str(tmp_path / name))
-        said.append(str(caught.value).replace(name, "x"))
+        message.append(str(caught.value).replace(name, "x"))
 
-    assert said[0] == said[1]
+    assert message[0] == message[1]
 
 
 async def test_too_many_pixels_are_not_unpacked(inputs: LocalFiles, open_folder: Path) -> None:

@@ -59,9 +59,9 @@ async def test_a_generation_whose_picture_is_gone_is_said(
 ) -> None:
     from luma_mcp.emulator.dream_machine.bodies import ImageBody
 
-    made = emulator.machine.accept(ImageBody(model="photon-1", prompt="a boat"))
+    made = emulator.dream_machine.accept(ImageBody(model="photon-1", prompt="a boat"))
     clock.seconds += 60
-    await emulator.machine.settle()
+    await emulator.dream_machine.settle()
     generation = await luma.get_generation(made.id)
     bare = replace(generation, outputs=())
 

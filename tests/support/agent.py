@@ -118,7 +118,7 @@ class Agent:
         """Buy and wait; the id of the completed generation."""
         generation_id = (await self.call(tool, **arguments))["generation_id"]
         waited = await self.call("wait_for_generation", generation_ids=[generation_id], timeout_seconds=1800)
-        assert [one["state"] for one in waited["generations"]] == ["completed"], waited
+        assert [generation["state"] for generation in waited["generations"]] == ["completed"], waited
         return generation_id
 
 

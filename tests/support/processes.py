@@ -9,9 +9,9 @@ _TIMES_CONNECTED_ANEW = 8
 
 
 def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
+    with socket.socket() as item:
+        item.bind(("127.0.0.1", 0))
+        return item.getsockname()[1]
 
 
 def once_it_listens(method: str, url: str) -> None:

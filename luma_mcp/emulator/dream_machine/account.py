@@ -1,4 +1,4 @@
-"""The Dream Machine itself: takes requests, keeps generations, settles them, bills for them. Knows nothing of HTTP."""
+"""An account at the emulated API: it accepts requests, stores generations, ends them and bills for them. No HTTP."""
 
 import re
 import time
@@ -9,18 +9,8 @@ from uuid import uuid4
 
 import anyio
 
-from luma_mcp.emulator import lifecycle as lives
-from luma_mcp.emulator.dream_machine.billing import (
-    AUDIO_USD_PER_SECOND,
-    DREAM_RATES,
-    IMAGE_RATES,
-    MODIFY_RATES,
-    Account,
-    clip_cents,
-    picture_cents,
-)
+from luma_mcp.emulator.dream_machine.billing import Billing
 from luma_mcp.emulator.dream_machine.bodies import (
-    AddAudioBody,
     Body,
     GenerationKeyframe,
     ImageBody,
@@ -29,11 +19,11 @@ from luma_mcp.emulator.dream_machine.bodies import (
     ReframeImageBody,
     ReframeVideoBody,
     RuleBrokenError,
-    UpscaleBody,
     VideoBody,
     check,
 )
-from luma_mcp.emulator.dream_machine.catalogue import DURATIONS, HEIGHTS, IMAGE_SIZES, video_size
+from luma_mcp.emulator.dream_machine.operations import OPERATIONS, Form, Operation, Source
+from luma_mcp.emulator.lifecycle import Ended, Running
 
 Fetch = Callable[[str], Awaitable[bytes]]
 
@@ -57,15 +47,6 @@ class UnreadableInputError(Exception):
     """A picture or clip that a request names cannot be fetched."""
 
 
-@dataclass(frozen=True)
-class Form:
-    """What a generation's asset measures; a still has no seconds."""
-
-    size: tuple[int, int]
-    seconds: float
-    resolution: str
-
-
 # The form that is billed for a clip on somebody else's server, which nobody measures before it is accepted.
 _FORM_OF_A_STRANGER = Form((1280, 720), 5, "720p")
 
@@ -79,11 +60,11 @@ class Generation:
     model: str
     form: Form
     created_at: datetime
-    born: float
+    began_at: float
     source: "Generation | None" = None
-    ended: lives.Ended | None = None
+    ended: Ended | None = None
     failure_reason: str | None = None
-    doom: str | None = None
+    will_fail_with: str | None = None
     inputs: dict[str, "bytes | Generation"] = field(default_factory=dict[str, "bytes | Generation"])
     continued: dict[str, "Generation"] = field(default_factory=dict[str, "Generation"])
     """The generations that its keyframes name, by `frame0` and `frame1`."""
@@ -94,11 +75,15 @@ class Generation:
         return str(getattr(self.body, "generation_type", ""))
 
     @property
-    def makes_picture(self) -> bool:
-        return self.kind in ("image", "reframe_image")
+    def operation(self) -> Operation:
+        return OPERATIONS[self.kind]
 
     @property
-    def picture_format(self) -> str:
+    def makes_image(self) -> bool:
+        return self.operation.makes_image
+
+    @property
+    def image_format(self) -> str:
         return getattr(self.body, "format", "jpg")
 
 
@@ -113,10 +98,10 @@ class Limits:
 BUILD_TIER = {"video": Limits(20, 10), "image": Limits(80, 40)}
 
 
-class DreamMachine:
-    """The state of one emulated account.
+class DreamMachineAccount:
+    """One emulated account.
 
-    `speed` says how many times faster than Luma's it lives; `clock` gives seconds that only rise, `wall` Unix time;
+    `speed` says how many times faster than Luma's it is; `clock` gives seconds that only rise, `wall` Unix time;
     `fetch` reads somebody else's URLs.
     """
 
@@ -130,10 +115,10 @@ class DreamMachine:
         credit_usd: float = 100,
         limits: dict[str, Limits] | None = None,
     ) -> None:
-        self.account = Account(credit_usd * 100)
+        self.billing = Billing(credit_usd * 100)
         self.generations: dict[str, Generation] = {}
-        self.doomed_next: list[str] = []
-        """Reasons for which the next generations fail; the emulator's faults fill it."""
+        self.failures_due: list[str] = []
+        """Reasons for which the next generations fail; the emulator's faults add to it."""
         self._fetch = fetch
         self._clock = clock
         self._wall = wall
@@ -154,10 +139,12 @@ class DreamMachine:
         check(body)
         source = self._finished_video(source_id) if source_id is not None else None
         continued = self._continued(body)
-        form = self._form(body, source)
-        cents = _cents(body, form, source)
-        self._respect_limits(body)
-        if not self.account.can_pay(cents):
+        operation = OPERATIONS[str(getattr(body, "generation_type", ""))]
+        works_on = self._works_on(body, source)
+        form = operation.form(body, works_on)
+        cents = operation.cents(body, form, works_on)
+        self._respect_limits(operation)
+        if not self.billing.can_pay(cents):
             raise RuleBrokenError("Insufficient credits")
         generation = Generation(
             id=str(uuid4()),
@@ -165,12 +152,12 @@ class DreamMachine:
             model=getattr(body, "model", None) or (source.model if source else "ray-2"),
             form=form,
             created_at=datetime.fromtimestamp(self._wall(), UTC),
-            born=self._clock(),
+            began_at=self._clock(),
             source=source,
             continued=continued,
-            doom=self._doom(body),
+            will_fail_with=self._failure_of(body),
         )
-        self.account.charge(generation.id, cents)
+        self.billing.charge(generation.id, cents)
         self.generations[generation.id] = generation
         return generation
 
@@ -193,23 +180,23 @@ class DreamMachine:
         """The generation behind an asset link, a deleted one too. Raises: UnknownGenerationError."""
         return self._forgotten.get(generation_id) or self.get(generation_id)
 
-    def state(self, generation: Generation) -> lives.Running | lives.Ended:
-        return generation.ended or lives.running_state(lives.LIVES[generation.kind], self._age(generation))
+    def state(self, generation: Generation) -> Running | Ended:
+        return generation.ended or generation.operation.lifecycle.running_state(self._age(generation))
 
     def shows_preview(self, generation: Generation) -> bool:
         if generation.ended or generation.kind != "video":
             return False
-        return lives.has_preview(lives.LIVES[generation.kind], self._age(generation))
+        return generation.operation.lifecycle.has_preview(self._age(generation))
 
     def seconds_left(self, generation: Generation) -> float:
         """Until its end, by the clock on the wall."""
-        return max(0.0, lives.LIVES[generation.kind].total - self._age(generation)) / self._speed
+        return max(0.0, generation.operation.lifecycle.total - self._age(generation)) / self._speed
 
     async def settle(self) -> None:
         """End every generation whose time has come."""
         async with self._settling:
             for generation in list(self.generations.values()):
-                if generation.ended is None and lives.is_over(lives.LIVES[generation.kind], self._age(generation)):
+                if generation.ended is None and generation.operation.lifecycle.is_over(self._age(generation)):
                     await self._end(generation)
 
     async def finish_now(self, generation: Generation) -> None:
@@ -219,7 +206,7 @@ class DreamMachine:
                 await self._end(generation)
 
     async def _end(self, generation: Generation) -> None:
-        reason = generation.doom
+        reason = generation.will_fail_with
         if reason is None:
             try:
                 for role, url in urls_of(generation.body):
@@ -228,7 +215,7 @@ class DreamMachine:
                 reason = "Failed to read user input frames"
         if reason is not None:
             generation.failure_reason = reason
-            self.account.refund(generation.id)
+            self.billing.refund(generation.id)
         generation.ended = "failed" if reason is not None else "completed"
 
     async def _input(self, url: str) -> bytes | Generation:
@@ -242,11 +229,11 @@ class DreamMachine:
         return self._forgotten.get(found["id"]) or self.generations.get(found["id"])
 
     def _age(self, generation: Generation) -> float:
-        return (self._clock() - generation.born) * self._speed
+        return (self._clock() - generation.began_at) * self._speed
 
-    def _doom(self, body: Body) -> str | None:
-        if self.doomed_next:
-            return self.doomed_next.pop(0)
+    def _failure_of(self, body: Body) -> str | None:
+        if self.failures_due:
+            return self.failures_due.pop(0)
         prompt: str = getattr(body, "prompt", None) or ""
         found = _FAIL.search(prompt)
         if found:
@@ -260,7 +247,7 @@ class DreamMachine:
         named = {"frame0": body.keyframes.frame0, "frame1": body.keyframes.frame1}
         found = {role: self.generations.get(f.id) for role, f in named.items() if isinstance(f, GenerationKeyframe)}
         usable = {
-            role: one for role, one in found.items() if one and not one.makes_picture and one.ended == "completed"
+            role: clip for role, clip in found.items() if clip and not clip.makes_image and clip.ended == "completed"
         }
         if len(usable) < len(found):
             raise RuleBrokenError(
@@ -271,64 +258,34 @@ class DreamMachine:
 
     def _finished_video(self, generation_id: str) -> Generation:
         generation = self.get(generation_id)
-        if generation.makes_picture or generation.ended != "completed":
+        if generation.makes_image or generation.ended != "completed":
             raise RuleBrokenError("400: The generation must be a video in completed state")
         return generation
 
-    def _respect_limits(self, body: Body) -> None:
-        family = "image" if isinstance(body, ImageBody | ReframeImageBody) else "video"
+    def _respect_limits(self, operation: Operation) -> None:
+        family = "image" if operation.makes_image else "video"
         limits = self._limits.get(family)
         now = self._clock()
         recent = [at for at in self._accepted_at[family] if (now - at) * self._speed < 60]
         if limits is not None:
             running = [
-                one for one in self.generations.values()
-                if one.ended is None and one.makes_picture == (family == "image")
-            ]  # fmt: skip
+                generation
+                for generation in self.generations.values()
+                if generation.ended is None and generation.makes_image == operation.makes_image
+            ]
             if len(recent) >= limits.per_minute:
                 raise TooManyRequestsError(max(0.0, 60 / self._speed - (now - recent[0])))
             if len(running) >= limits.at_once:
-                raise TooManyRequestsError(min(self.seconds_left(one) for one in running))
+                raise TooManyRequestsError(min(self.seconds_left(generation) for generation in running))
         self._accepted_at[family] = [*recent, now]
 
-    def _form(self, body: Body, source: Generation | None) -> Form:
-        match body:
-            case VideoBody():
-                size = video_size(body.aspect_ratio, body.resolution)
-                return Form(size, DURATIONS[body.duration], body.resolution)
-            case ImageBody() | ReframeImageBody():
-                return Form(IMAGE_SIZES[body.aspect_ratio], 0, "")
-            case ReframeVideoBody():
-                return Form(video_size(body.aspect_ratio, "720p"), self._form_behind(body.media.url).seconds, "720p")
-            case ModifyVideoBody():
-                return self._form_behind(body.media.url)
-            case UpscaleBody() if source is not None:
-                scale = HEIGHTS[body.resolution] / HEIGHTS[source.form.resolution]
-                width, height = (round(side * scale / 2) * 2 for side in source.form.size)
-                return Form((width, height), source.form.seconds, body.resolution)
-            case AddAudioBody() if source is not None:
-                return source.form
-            case _:  # pragma: no cover - accept() takes no other, and has found the source
-                raise AssertionError(body)
-
-    def _form_behind(self, url: str) -> Form:
-        own = self._behind(url)
-        return own.form if own is not None and not own.makes_picture else _FORM_OF_A_STRANGER
-
-
-def _cents(body: Body, form: Form, source: Generation | None) -> float:
-    match body:
-        case ImageBody() | ReframeImageBody():
-            return picture_cents(IMAGE_RATES[body.model], form.size)
-        case ModifyVideoBody():
-            return clip_cents(MODIFY_RATES[body.model], form.size, form.seconds)
-        case AddAudioBody():
-            return round(AUDIO_USD_PER_SECOND * form.seconds * 100, 2)
-        case VideoBody() | ReframeVideoBody():
-            return clip_cents(DREAM_RATES[body.model], form.size, form.seconds)
-        case _:
-            model = source.model if source and source.model in DREAM_RATES else "ray-2"
-            return clip_cents(DREAM_RATES[model], form.size, form.seconds)
+    def _works_on(self, body: Body, source: Generation | None) -> Source:
+        """The clip that a request works on: a generation, the asset of one, or a file that nobody measures."""
+        media = getattr(body, "media", None)
+        behind = source or (self._behind(media.url) if media else None)
+        if behind is None or behind.makes_image:
+            return Source(_FORM_OF_A_STRANGER, "")
+        return Source(behind.form, behind.model)
 
 
 def urls_of(body: Body) -> Iterator[tuple[str, str]]:

@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from luma_mcp.emulator.dream_machine import openapi
 from luma_mcp.emulator.dream_machine.account import (
     BUILD_TIER,
-    DreamMachine,
+    DreamMachineAccount,
     Fetch,
     Generation,
     Limits,
@@ -28,31 +28,21 @@ from luma_mcp.emulator.dream_machine.account import (
     UnknownGenerationError,
     UnreadableInputError,
 )
-from luma_mcp.emulator.dream_machine.bodies import (
-    AddAudioBody,
-    Body,
-    ImageBody,
-    ModifyVideoBody,
-    OldVideoBody,
-    ReframeImageBody,
-    ReframeVideoBody,
-    RuleBrokenError,
-    UpscaleBody,
-    VideoBody,
-)
+from luma_mcp.emulator.dream_machine.bodies import Body, ImageBody, OldVideoBody, RuleBrokenError
 from luma_mcp.emulator.dream_machine.callbacks import deliver
 from luma_mcp.emulator.dream_machine.catalogue import CAMERA_MOTIONS, CONCEPTS
 from luma_mcp.emulator.dream_machine.openapi import Endpoint
+from luma_mcp.emulator.dream_machine.operations import OPERATIONS
 from luma_mcp.emulator.dream_machine.responses import (
     CreditsAnswer,
     GenerationAnswer,
     PageAnswer,
     PingAnswer,
     WordsAnswer,
-    told,
+    generation_answer,
 )
 from luma_mcp.emulator.faults import App, Fault, FaultyApp
-from luma_mcp.emulator.rendering.assets import NoSuchAssetError, Works
+from luma_mcp.emulator.rendering.assets import AssetStore, NoSuchAssetError
 from luma_mcp.emulator.rendering.images import UnreadableMediaError
 
 PREFIX = "/dream-machine/v1"
@@ -100,7 +90,7 @@ class Emulator:
         wall: Callable[[], float] = time.time,
         fetch: Fetch = fetch_input,
     ) -> None:
-        self.machine = DreamMachine(
+        self.dream_machine = DreamMachineAccount(
             fetch=fetch,
             clock=clock,
             wall=wall,
@@ -108,14 +98,14 @@ class Emulator:
             credit_usd=credit_usd,
             limits=BUILD_TIER if limits is None else limits,
         )
-        self.works = Works()
+        self.assets = AssetStore()
         self.requests: list[tuple[str, str]] = []
-        """Method and path of every API request that was let in, in order."""
+        """Method and path of every API request that was accepted, in order."""
         self._token = token
-        self._errands: TaskGroup | None = None
+        self._callbacks: TaskGroup | None = None
         routes = Starlette(
             routes=self._routes(),
-            middleware=[Middleware(_Door, refusal_of=self._refusal_of)],
+            middleware=[Middleware(_KeyCheck, refusal_of=self._refusal_of)],
             exception_handlers={
                 HTTPException: _http_error,
                 RuleBrokenError: _rule_broken,
@@ -134,48 +124,50 @@ class Emulator:
         return self._faulty.faults
 
     def _endpoints(self) -> list[Endpoint]:
-        def creating(path: str, kind: type[Body], status: int = 201) -> Endpoint:
-            return Endpoint("POST", path, self._create(kind, status), GenerationAnswer, status, kind)
-
-        one = "/generations/{id}"
+        created = [
+            Endpoint(
+                "POST",
+                operation.path,
+                self._create(operation.body, operation.status),
+                GenerationAnswer,
+                operation.status,
+                operation.body,
+            )
+            for operation in OPERATIONS.values()
+        ]
+        generation = "/generations/{id}"
         return [
             Endpoint("GET", "/ping", self._ping, PingAnswer),
             Endpoint("GET", "/credits", self._credits, CreditsAnswer),
-            creating("/generations", OldVideoBody),
+            Endpoint("POST", "/generations", self._create(OldVideoBody), GenerationAnswer, 201, OldVideoBody),
             Endpoint("GET", "/generations", self._list, PageAnswer, query=("limit", "offset")),
-            creating("/generations/video", VideoBody),
-            creating("/generations/image", ImageBody),
-            creating("/generations/image/reframe", ReframeImageBody),
-            creating("/generations/video/reframe", ReframeVideoBody),
-            creating("/generations/video/modify", ModifyVideoBody),
+            *created,
             Endpoint("GET", "/generations/concepts/list", self._concepts, WordsAnswer),
             Endpoint("GET", "/generations/camera_motion/list", self._camera_motions, WordsAnswer),
-            creating(f"{one}/upscale", UpscaleBody, 200),
-            creating(f"{one}/audio", AddAudioBody, 200),
-            Endpoint("GET", one, self._get, GenerationAnswer),
-            Endpoint("DELETE", one, self._delete, None, 204),
+            Endpoint("GET", generation, self._get, GenerationAnswer),
+            Endpoint("DELETE", generation, self._delete, None, 204),
         ]
 
     def _routes(self) -> list[Route]:
         return [
-            *(Route(PREFIX + one.path, one.handler, methods=[one.method]) for one in self._endpoints()),
+            *(Route(PREFIX + known.path, known.handler, methods=[known.method]) for known in self._endpoints()),
             Route("/assets/{id}/{name}", self._asset, methods=["GET"]),
             Route(openapi.PATH, self._describe, methods=["GET"]),
         ]
 
     @asynccontextmanager
     async def _lifespan(self, _app: Starlette) -> AsyncGenerator[None]:
-        async with anyio.create_task_group() as errands:
-            self._errands = errands
+        async with anyio.create_task_group() as callbacks:
+            self._callbacks = callbacks
             try:
                 yield
             finally:
-                self._errands = None
-                errands.cancel_scope.cancel()
-                self.works.close()
+                self._callbacks = None
+                callbacks.cancel_scope.cancel()
+                self.assets.close()
 
     async def _refusal_of(self, request: Request) -> Response | None:
-        """The answer to a request without the key; None lets it in."""
+        """The answer to a request without the key; None lets it through."""
         if not request.url.path.startswith(PREFIX):
             return None
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
@@ -184,14 +176,14 @@ class Emulator:
         if self._token is not None and not hmac.compare_digest(key.encode(), self._token.encode()):
             return _detail(401, "Invalid API key is provided")
         self.requests.append((request.method, request.url.path.removeprefix(PREFIX)))
-        await self.machine.settle()
+        await self.dream_machine.settle()
         return None
 
     async def _ping(self, _request: Request) -> Response:
         return _json(PingAnswer())
 
     async def _credits(self, _request: Request) -> Response:
-        return _json(CreditsAnswer(credit_balance=self.machine.account.balance_cents))
+        return _json(CreditsAnswer(credit_balance=self.dream_machine.billing.balance_cents))
 
     async def _concepts(self, _request: Request) -> Response:
         return JSONResponse(CONCEPTS)
@@ -204,30 +196,30 @@ class Emulator:
             body = kind.model_validate_json(await request.body() or b"{}")
             reason = self._faulty.moderation_due(request.method, request.url.path)
             if reason is not None:
-                self.machine.doomed_next.append(reason)
-            generation = self.machine.accept(body, request.path_params.get("id"))
+                self.dream_machine.failures_due.append(reason)
+            generation = self.dream_machine.accept(body, request.path_params.get("id"))
             if isinstance(body, ImageBody) and body.sync:
-                await anyio.sleep(min(self.machine.seconds_left(generation), body.sync_timeout))
-                await self.machine.finish_now(generation)
-            if body.callback_url and self._errands is not None:
-                self._errands.start_soon(self._call_back, body.callback_url, generation, _origin(request))
-            return _json(self._told(generation, request), status)
+                await anyio.sleep(min(self.dream_machine.seconds_left(generation), body.sync_timeout))
+                await self.dream_machine.finish_now(generation)
+            if body.callback_url and self._callbacks is not None:
+                self._callbacks.start_soon(self._call_back, body.callback_url, generation, _origin(request))
+            return _json(self._answer(generation, request), status)
 
         return create
 
     async def _call_back(self, url: str, generation: Generation, origin: str) -> None:
-        said = None
-        while said not in ("completed", "failed"):
-            await self.machine.settle()
-            state = self.machine.state(generation)
-            if state not in (said, "queued"):
-                await deliver(url, told(self.machine, generation, origin).model_dump(mode="json"))
-                said = state
-            await anyio.sleep(min(0.5, max(0.02, self.machine.seconds_left(generation) / 10)))
+        reported = None
+        while reported not in ("completed", "failed"):
+            await self.dream_machine.settle()
+            state = self.dream_machine.state(generation)
+            if state not in (reported, "queued"):
+                await deliver(url, generation_answer(self.dream_machine, generation, origin).model_dump(mode="json"))
+                reported = state
+            await anyio.sleep(min(0.5, max(0.02, self.dream_machine.seconds_left(generation) / 10)))
 
     async def _list(self, request: Request) -> Response:
         limit, offset = _whole(request, "limit", 100), _whole(request, "offset", 0)
-        everything = self.machine.newest_first()
+        everything = self.dream_machine.newest_first()
         page = everything[offset : offset + limit]
         return _json(
             PageAnswer(
@@ -235,39 +227,39 @@ class Emulator:
                 count=len(page),
                 limit=limit,
                 offset=offset,
-                generations=[self._told(generation, request) for generation in page],
+                generations=[self._answer(generation, request) for generation in page],
             )
         )
 
     async def _get(self, request: Request) -> Response:
-        generation = self.machine.get(request.path_params["id"])
-        return _json(self._told(generation, request))
+        generation = self.dream_machine.get(request.path_params["id"])
+        return _json(self._answer(generation, request))
 
     async def _delete(self, request: Request) -> Response:
-        self.machine.delete(request.path_params["id"])
+        self.dream_machine.delete(request.path_params["id"])
         return Response(status_code=204)
 
     async def _asset(self, request: Request) -> Response:
-        generation = self.machine.with_asset(request.path_params["id"])
-        if generation.ended != "completed" and not self.machine.shows_preview(generation):
+        generation = self.dream_machine.with_asset(request.path_params["id"])
+        if generation.ended != "completed" and not self.dream_machine.shows_preview(generation):
             return _detail(404, "Not found")
         try:
-            path = await self.works.asset(generation, request.path_params["name"])
+            path = await self.assets.asset(generation, request.path_params["name"])
         except NoSuchAssetError:
             return _detail(404, "Not found")
         except UnreadableMediaError as error:
             return _detail(404, f"Nothing was made of this input: {error}")
         return FileResponse(path)
 
-    def _told(self, generation: Generation, request: Request) -> GenerationAnswer:
-        return told(self.machine, generation, _origin(request))
+    def _answer(self, generation: Generation, request: Request) -> GenerationAnswer:
+        return generation_answer(self.dream_machine, generation, _origin(request))
 
     async def _describe(self, _request: Request) -> Response:
         return JSONResponse(openapi.describe(self._endpoints(), PREFIX))
 
 
-class _Door:
-    """Stands before the routes and lets in who has the key."""
+class _KeyCheck:
+    """Middleware that lets requests with the key through."""
 
     def __init__(self, app: ASGIApp, refusal_of: Callable[[Request], Awaitable[Response | None]]) -> None:
         self._app = app

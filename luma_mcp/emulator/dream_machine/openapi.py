@@ -19,7 +19,7 @@ _REFERENCE = "#/components/schemas/{model}"
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One of the API's methods. `answer` is None where there is nothing to say."""
+    """A method of the API. `answer` is None where the body is empty."""
 
     method: str
     path: str
@@ -30,23 +30,25 @@ class Endpoint:
     query: tuple[str, ...] = ()
 
     @property
-    def names_one(self) -> bool:
+    def names_generation(self) -> bool:
         """Whether the path has a generation's id in it."""
         return "{id}" in self.path
 
 
 def describe(endpoints: Sequence[Endpoint], prefix: str) -> dict[str, Any]:
     """The description, in OpenAPI 3.1."""
-    bodies: list[tuple[type[BaseModel], JsonSchemaMode]] = [(one.body, "validation") for one in endpoints if one.body]
+    bodies: list[tuple[type[BaseModel], JsonSchemaMode]] = [
+        (endpoint.body, "validation") for endpoint in endpoints if endpoint.body
+    ]
     answers: list[tuple[type[BaseModel], JsonSchemaMode]] = [
-        *((one.answer, "serialization") for one in endpoints if one.answer),
+        *((endpoint.answer, "serialization") for endpoint in endpoints if endpoint.answer),
         (DetailAnswer, "serialization"),
         (ProblemsAnswer, "serialization"),
     ]
     schemas, definitions = models_json_schema([*bodies, *answers], ref_template=_REFERENCE)
     paths: dict[str, dict[str, Any]] = {}
-    for one in endpoints:
-        paths.setdefault(prefix + one.path, {})[one.method.lower()] = _operation(one, schemas)
+    for endpoint in endpoints:
+        paths.setdefault(prefix + endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint, schemas)
     return {
         "openapi": "3.1.0",
         "info": {"title": "Dream Machine, emulated", "version": "1"},
@@ -59,28 +61,30 @@ def describe(endpoints: Sequence[Endpoint], prefix: str) -> dict[str, Any]:
     }
 
 
-def _operation(one: Endpoint, schemas: Mapping[Any, Any]) -> dict[str, Any]:
-    def said(status: int, model: type[BaseModel] | None) -> tuple[str, dict[str, Any]]:
+def _operation(endpoint: Endpoint, schemas: Mapping[Any, Any]) -> dict[str, Any]:
+    def response(status: int, model: type[BaseModel] | None) -> tuple[str, dict[str, Any]]:
         content = {} if model is None else {"content": _json(schemas[model, "serialization"])}
         return str(status), {"description": model.__name__ if model else "Nothing to say", **content}
 
-    refusals = [said(401, DetailAnswer), said(403, DetailAnswer)]
-    if one.names_one:
-        refusals.append(said(404, DetailAnswer))
-    if one.body:
-        refusals += [said(400, DetailAnswer), said(429, DetailAnswer)]
-    if one.body or one.query:
-        refusals.append(said(422, ProblemsAnswer))
+    refusals = [response(401, DetailAnswer), response(403, DetailAnswer)]
+    if endpoint.names_generation:
+        refusals.append(response(404, DetailAnswer))
+    if endpoint.body:
+        refusals += [response(400, DetailAnswer), response(429, DetailAnswer)]
+    if endpoint.body or endpoint.query:
+        refusals.append(response(422, ProblemsAnswer))
     whole = {"type": "integer", "minimum": 0}
+    path_id = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
     parameters = [
-        *([{"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}] if one.names_one else []),
-        *({"name": name, "in": "query", "schema": whole} for name in one.query),
+        *([path_id] if endpoint.names_generation else []),
+        *({"name": name, "in": "query", "schema": whole} for name in endpoint.query),
     ]
+    body = {"required": True, "content": _json(schemas[endpoint.body, "validation"])} if endpoint.body else None
     return {
-        "operationId": re.sub(r"\W+", "_", f"{one.method.lower()}{one.path}").strip("_"),
+        "operationId": re.sub(r"\W+", "_", f"{endpoint.method.lower()}{endpoint.path}").strip("_"),
         "parameters": parameters,
-        **({"requestBody": {"required": True, "content": _json(schemas[one.body, "validation"])}} if one.body else {}),
-        "responses": dict([said(one.status, one.answer), *refusals]),
+        **({"requestBody": body} if body else {}),
+        "responses": dict([response(endpoint.status, endpoint.answer), *refusals]),
     }
 
 

@@ -4,9 +4,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, RootModel
 
-from luma_mcp.emulator.dream_machine.account import DreamMachine, Generation
+from luma_mcp.emulator.dream_machine.account import DreamMachineAccount, Generation
 from luma_mcp.emulator.lifecycle import Ended, Running
-from luma_mcp.emulator.rendering.assets import main_name
+from luma_mcp.emulator.rendering.assets import main_asset
 
 
 class Assets(BaseModel):
@@ -66,19 +66,19 @@ class ProblemsAnswer(BaseModel):
     detail: list[Problem] | str
 
 
-def told(machine: DreamMachine, generation: Generation, origin: str) -> GenerationAnswer:
-    """A generation as the API says it; `origin` is where its assets are."""
+def generation_answer(account: DreamMachineAccount, generation: Generation, origin: str) -> GenerationAnswer:
+    """A generation as the API answers it; `origin` is where its assets are."""
     links = f"{origin}/assets/{generation.id}"
-    state = machine.state(generation)
+    state = account.state(generation)
     assets: Assets | None = None
     if state == "completed":
-        picture = f"{links}/{main_name(generation) if generation.makes_picture else 'image.jpg'}"
-        assets = Assets(video=None if generation.makes_picture else f"{links}/video.mp4", image=picture)
-    elif machine.shows_preview(generation):
+        image = f"{links}/{main_asset(generation) if generation.makes_image else 'image.jpg'}"
+        assets = Assets(video=None if generation.makes_image else f"{links}/video.mp4", image=image)
+    elif account.shows_preview(generation):
         assets = Assets(progress_video=f"{links}/preview.mp4")
     return GenerationAnswer(
         id=generation.id,
-        generation_type="image" if generation.makes_picture else "video",
+        generation_type="image" if generation.makes_image else "video",
         state=state,
         failure_reason=generation.failure_reason,
         created_at=generation.created_at.isoformat(timespec="microseconds").replace("+00:00", "Z"),

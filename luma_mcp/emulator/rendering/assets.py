@@ -1,4 +1,4 @@
-"""From a generation to its assets. Rendered when first asked for, one at a time in a worker thread, and kept."""
+"""The assets of generations: rendered when first asked for, one at a time in a worker thread, and stored."""
 
 import shutil
 import tempfile
@@ -11,7 +11,7 @@ import anyio
 import anyio.to_thread
 from PIL import Image
 
-from luma_mcp.emulator.dream_machine.account import Form, Generation
+from luma_mcp.emulator.dream_machine.account import Generation
 from luma_mcp.emulator.dream_machine.bodies import (
     AddAudioBody,
     GenerationKeyframe,
@@ -22,6 +22,7 @@ from luma_mcp.emulator.dream_machine.bodies import (
     VideoBody,
 )
 from luma_mcp.emulator.dream_machine.catalogue import FRAMES_PER_SECOND, IMAGE_SIZES
+from luma_mcp.emulator.dream_machine.operations import Form
 from luma_mcp.emulator.rendering import camera, clips
 from luma_mcp.emulator.rendering import images as pictures
 
@@ -33,13 +34,13 @@ class NoSuchAssetError(Exception):
     """That generation has no asset of that name."""
 
 
-class Works:
-    """Every asset made so far, in a folder of its own that goes away with it."""
+class AssetStore:
+    """Every asset rendered so far, in a temporary folder that is deleted on closing."""
 
     def __init__(self) -> None:
         self._folder: Path | None = None
         self._locks: dict[Path, anyio.Lock] = {}
-        self._hand = anyio.CapacityLimiter(1)
+        self._limiter = anyio.CapacityLimiter(1)
 
     def close(self) -> None:
         if self._folder is not None:
@@ -65,30 +66,30 @@ class Works:
 
     async def _make(self, generation: Generation, name: str, target: Path) -> None:
         sources: dict[str, Path | bytes] = {}
-        if name.endswith(".mp4") or generation.makes_picture:
-            for role, given in generation.inputs.items():
-                sources[role] = given if isinstance(given, bytes) else await self.asset(given, main_name(given))
-            for role, source in self._generations_behind(generation):
-                sources[role] = await self.asset(source, main_name(source))
+        if name.endswith(".mp4") or generation.makes_image:
+            for role, media in generation.inputs.items():
+                sources[role] = media if isinstance(media, bytes) else await self.asset(media, main_asset(media))
+            for role, source in self._source_generations(generation):
+                sources[role] = await self.asset(source, main_asset(source))
         else:
             sources["video"] = await self.asset(generation, "video.mp4")
-        await anyio.to_thread.run_sync(_make, generation, name, target, sources, limiter=self._hand)
+        await anyio.to_thread.run_sync(_make, generation, name, target, sources, limiter=self._limiter)
 
-    def _generations_behind(self, generation: Generation) -> Iterator[tuple[str, Generation]]:
+    def _source_generations(self, generation: Generation) -> Iterator[tuple[str, Generation]]:
         if generation.source is not None:
             yield "source", generation.source
         yield from generation.continued.items()
 
 
-def main_name(generation: Generation) -> str:
+def main_asset(generation: Generation) -> str:
     """The asset that a generation was asked for."""
-    return f"image.{generation.picture_format}" if generation.makes_picture else "video.mp4"
+    return f"image.{generation.image_format}" if generation.makes_image else "video.mp4"
 
 
 def names_of(generation: Generation) -> tuple[str, ...]:
     """Every asset it has."""
-    if generation.makes_picture:
-        return (main_name(generation),)
+    if generation.makes_image:
+        return (main_asset(generation),)
     previews = ("preview.mp4",) if isinstance(generation.body, VideoBody) else ()
     return ("video.mp4", "image.jpg", *previews)
 
@@ -104,17 +105,17 @@ def caption(generation: Generation) -> str:
 
 
 def _make(generation: Generation, name: str, target: Path, sources: dict[str, Path | bytes]) -> None:
-    if name == "image.jpg" and not generation.makes_picture:
-        with _opened(sources["video"]) as clip:
+    if name == "image.jpg" and not generation.makes_image:
+        with _open(sources["video"]) as clip:
             target.write_bytes(pictures.encoded(clips.first_frame(clip), "jpg"))
     elif isinstance(generation.body, ImageBody):
-        picture = _dreamed(generation, generation.body, sources)
-        target.write_bytes(pictures.encoded(picture, generation.picture_format))
+        picture = _painted(generation, generation.body, sources)
+        target.write_bytes(pictures.encoded(picture, generation.image_format))
     elif isinstance(generation.body, ReframeImageBody):
         picture = _reframed(generation, generation.body, _picture(sources["media"]))
-        target.write_bytes(pictures.encoded(picture, generation.picture_format))
+        target.write_bytes(pictures.encoded(picture, generation.image_format))
     elif isinstance(generation.body, AddAudioBody):
-        with _opened(sources["source"]) as clip:
+        with _open(sources["source"]) as clip:
             clips.add_sound(clip, target, generation.body.prompt or "")
     else:
         form = generation.form
@@ -127,7 +128,7 @@ def _smaller(side: int) -> int:
     return side // _PREVIEW_SCALE // 2 * 2
 
 
-def _opened(source: Path | bytes) -> BinaryIO:
+def _open(source: Path | bytes) -> BinaryIO:
     return BytesIO(source) if isinstance(source, bytes) else source.open("rb")
 
 
@@ -138,11 +139,11 @@ def _picture(source: Path | bytes) -> Image.Image:
     return pictures.without_strip(pictures.open_picture(source.read_bytes()))
 
 
-def _dreamed(generation: Generation, body: ImageBody, sources: dict[str, Path | bytes]) -> Image.Image:
+def _painted(generation: Generation, body: ImageBody, sources: dict[str, Path | bytes]) -> Image.Image:
     marker = pictures.Marker(generation.form.size, caption(generation))
     picture = pictures.scene(body.prompt or "", marker.picture_size)
-    weights = {f"image_ref{n}": one.weight for n, one in enumerate(body.image_ref or [])}
-    weights |= {f"style_ref{n}": one.weight for n, one in enumerate(body.style_ref or [])}
+    weights = {f"image_ref{n}": reference.weight for n, reference in enumerate(body.image_ref or [])}
+    weights |= {f"style_ref{n}": reference.weight for n, reference in enumerate(body.style_ref or [])}
     if body.modify_image_ref:
         weights["modify_image_ref"] = body.modify_image_ref.weight
     for role, source in sources.items():
@@ -180,10 +181,10 @@ def _frames(generation: Generation, form: Form, sources: dict[str, Path | bytes]
     media = sources.get("source") or sources["media"]
     ours = not isinstance(media, bytes)
     colour = pictures.tint(getattr(body, "prompt", None) or "")
-    with _opened(media) as clip:
+    with _open(media) as clip:
         seconds = clips.size_and_seconds(clip)[1]
     count = max(1, round(seconds * FRAMES_PER_SECOND))
-    with _opened(media) as clip:
+    with _open(media) as clip:
         for number, frame in enumerate(clips.frames_of(clip)):
             picture = pictures.without_strip(frame) if ours else frame
             if isinstance(body, ModifyVideoBody):
@@ -220,7 +221,7 @@ def _keyframe(
     if role not in sources or body.keyframes is None:
         return None
     if isinstance(getattr(body.keyframes, role), GenerationKeyframe):
-        with _opened(sources[role]) as clip:
+        with _open(sources[role]) as clip:
             frame = clips.last_frame(clip) if role == "frame0" else clips.first_frame(clip)
         return pictures.covering(pictures.without_strip(frame), marker.picture_size)
     return pictures.covering(_picture(sources[role]), marker.picture_size)

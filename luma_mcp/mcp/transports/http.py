@@ -128,8 +128,8 @@ class _Guarded:
         await self._inner(scope, receive, send)
 
     def _has_token(self, scope: Scope) -> bool:
-        said = dict(scope["headers"]).get(b"authorization", b"")
-        scheme, _, token = said.partition(b" ")
+        header = dict(scope["headers"]).get(b"authorization", b"")
+        scheme, _, token = header.partition(b" ")
         # Each is compared, so that the time tells nothing.
         fits = [hmac.compare_digest(token.strip(), known) for known in self._tokens]
         return scheme.lower() == b"bearer" and any(fits)

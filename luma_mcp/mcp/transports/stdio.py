@@ -44,14 +44,14 @@ async def _serve(server: MCPServer[Any]) -> None:
 
 
 def _stop_on_signals(serving: asyncio.Task[None]) -> None:
-    asked = False
+    is_stopping = False
 
     def stop() -> None:
         # The thread of the SDK's own transport cannot be interrupted: then the process leaves with a read open.
-        nonlocal asked
-        if asked:
-            os._exit(1)  # asked twice: somebody is tired of waiting for the cleanup
-        asked = True
+        nonlocal is_stopping
+        if is_stopping:
+            os._exit(1)  # a second signal: do not wait for the cleanup
+        is_stopping = True
         _leave_after(_LAST_SECONDS)
         serving.cancel()
 
@@ -105,15 +105,15 @@ class _OpenRequests:
         self._count = 0
         self._none_left = asyncio.Event()
 
-    def asked(self) -> None:
+    def opened(self) -> None:
         self._count += 1
 
-    def answered(self) -> None:
+    def closed(self) -> None:
         self._count -= 1
         if self._count <= 0:
             self._none_left.set()
 
-    async def answered_or(self, seconds: float) -> None:
+    async def wait_until_none(self, seconds: float) -> None:
         """Wait until all are answered, at the longest that many seconds."""
         if self._count > 0:
             self._none_left.clear()
@@ -139,14 +139,14 @@ class _Lines:
             block = await self._reader.read(_READ_BYTES)
             if not block:
                 # A half line at the end is no message. What was asked before it shall be answered.
-                await self._open_requests.answered_or(_GRACE_SECONDS)
+                await self._open_requests.wait_until_none(_GRACE_SECONDS)
                 _leave_after(_LAST_SECONDS)
                 raise StopAsyncIteration
             self._unread += block
         line = bytes(self._unread[: end + 1])
         del self._unread[: end + 1]
         if b'"id"' in line and b'"method"' in line:
-            self._open_requests.asked()
+            self._open_requests.opened()
         return _mended(line).decode("utf-8", "replace")
 
 
@@ -170,7 +170,7 @@ class _Writer:
     async def write(self, text: str) -> None:
         self._writer.write(text.encode())
         if text.startswith('{"jsonrpc":"2.0","id":') and '"method":' not in text[:200]:
-            self._open_requests.answered()
+            self._open_requests.closed()
 
     async def flush(self) -> None:
         await self._writer.drain()

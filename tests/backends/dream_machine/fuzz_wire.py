@@ -18,7 +18,7 @@ HEADERS = ("retry-after", "content-type")
 NOW = 1_700_000_000.0
 
 
-def one(data: bytes) -> None:
+def item(data: bytes) -> None:
     given = atheris.FuzzedDataProvider(data)
     status = given.ConsumeIntInRange(300, 599)
     headers = {name: given.ConsumeUnicode(30) for name in HEADERS}
@@ -34,5 +34,5 @@ def one(data: bytes) -> None:
         assert wire.one_generation(words).count("/") == 2
 
 
-atheris.Setup([*sys.argv, "-rss_limit_mb=2048"], one)
+atheris.Setup([*sys.argv, "-rss_limit_mb=2048"], item)
 atheris.Fuzz()

@@ -108,7 +108,7 @@ async def test_a_purchase_whose_answer_is_lost_is_not_sent_again(
     with pytest.raises(AmbiguousPurchaseError, match="is not known") as caught:
         await luma.submit(encode(VIDEO))
 
-    assert len(emulator.machine.account.purchases()) == 1
+    assert len(emulator.dream_machine.billing.purchases()) == 1
     assert "must not be sent again" in caught.value.hint
 
 
@@ -118,7 +118,7 @@ async def test_a_purchase_that_is_refused_by_rate_was_not_made(luma: DreamMachin
         await luma.submit(encode(VIDEO))
 
     assert caught.value.retry_after == 9
-    assert emulator.machine.account.purchases() == []
+    assert emulator.dream_machine.billing.purchases() == []
 
 
 @pytest.mark.parametrize("error", [httpx.ConnectError("x"), httpx.ConnectTimeout("x"), httpx.PoolTimeout("x")])

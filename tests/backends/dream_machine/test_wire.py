@@ -121,8 +121,8 @@ def test_no_generation_with_an_id_is_lost(fields: dict[str, Any]) -> None:
 
 
 @given(st.integers(min_value=300, max_value=599), _JSON)
-def test_no_error_answer_is_beyond_words(status: int, said: Any) -> None:
-    error = wire.error_of(status, json.dumps({"detail": said}).encode(), {}, 0)
+def test_no_error_answer_is_beyond_words(status: int, message: Any) -> None:
+    error = wire.error_of(status, json.dumps({"detail": message}).encode(), {}, 0)
 
     assert 0 < len(str(error)) < 800
     assert str(error).isprintable()
@@ -163,7 +163,7 @@ NOW = 1_800_000_000.0
 
 
 @pytest.mark.parametrize(
-    ("said", "seconds"),
+    ("message", "seconds"),
     [
         ("7", 7), ("1.5", 1.5), ("0", 0), ("-1", None), ("nan", None), ("inf", None), ("soon", None), ("", None),
         ("999999999", None), (format_datetime(datetime.fromtimestamp(NOW + 30, UTC), usegmt=True), 30),
@@ -171,8 +171,8 @@ NOW = 1_800_000_000.0
         ("Mon, 99 Foo 2026 00:00:00 GMT", None),
     ],
 )  # fmt: skip
-def test_retry_after_is_read_in_both_its_forms(said: str, seconds: float | None) -> None:
-    assert wire.retry_after({"retry-after": said}, NOW) == seconds
+def test_retry_after_is_read_in_both_its_forms(message: str, seconds: float | None) -> None:
+    assert wire.retry_after({"retry-after": message}, NOW) == seconds
 
 
 def test_a_rate_limit_says_how_long() -> None:
@@ -187,7 +187,7 @@ def test_a_page_keeps_what_has_an_id() -> None:
     data = {"has_more": True, "count": 3, "generations": [{"id": ID}, {"id": None}, "?", {"state": "queued"}]}
     page = wire.read_page(json.dumps(data).encode())
 
-    assert [one.id for one in page.generations] == [ID]
+    assert [generation.id for generation in page.generations] == [ID]
     assert page.has_more is True
 
 
@@ -203,7 +203,7 @@ def test_half_an_emoji_in_one_prompt_does_not_hide_the_list(half: bytes) -> None
         b'{"has_more": false, "generations": [{"id": "a", "request": {"prompt": ' + half + b'}}, {"id": "b"}]}'
     )
 
-    assert [one.id for one in page.generations] == ["a", "b"]
+    assert [generation.id for generation in page.generations] == ["a", "b"]
     assert page.generations[0].request["prompt"].encode()
 
 

@@ -28,7 +28,7 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-class Hand:
+class ManualClock:
     """A clock that a test moves by hand, so that a dream lasts as long as it shall be looked at."""
 
     def __init__(self) -> None:
@@ -41,14 +41,14 @@ class Hand:
 class Host:
     """A browser window with a host in it, and the server behind."""
 
-    def __init__(self, page: Page, client: Client, emulator: Emulator, hand: Hand, asset_origin: str) -> None:
+    def __init__(self, page: Page, client: Client, emulator: Emulator, limiter: ManualClock, asset_origin: str) -> None:
         self.page = page
         self.client = client
         self.emulator = emulator
         self.asset_origin = asset_origin
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.troubles: list[str] = []
-        self._hand = hand
+        self._hand = limiter
 
     @property
     def app(self) -> FrameLocator:
@@ -68,13 +68,13 @@ class Host:
 
     async def pass_time(self, seconds: float) -> None:
         self._hand.seconds += seconds
-        await self.emulator.machine.settle()
+        await self.emulator.dream_machine.settle()
 
     async def show(
         self, tool: str, *, hears: dict[str, Any] | None = None, theme: str = "light", **arguments: Any
     ) -> None:
         """What the host does when the model has called a tool: opens its page and hands over the result."""
-        tools = {one.name: plain(one) for one in (await self.client.list_tools()).tools}
+        tools = {tool.name: plain(tool) for tool in (await self.client.list_tools()).tools}
         resource = plain((await self.client.read_resource("ui://luma/view")).contents[0])
         result = hears or await self.call(tool, **arguments)
         given = {"tool": tools[tool], "input": arguments, "result": result, "resource": resource, "theme": theme}
@@ -114,8 +114,8 @@ def era(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 async def host(browser: Browser, output: Path, book: Path, era: str) -> AsyncIterator[Host]:
-    hand = Hand()
-    emulator = Emulator(token=TOKEN, credit_usd=1000, limits={}, clock=hand.now)
+    limiter = ManualClock()
+    emulator = Emulator(token=TOKEN, credit_usd=1000, limits={}, clock=limiter.now)
     async with serving(emulator) as base_url:
         settings = Settings.from_environment(
             {
@@ -128,7 +128,7 @@ async def host(browser: Browser, output: Path, book: Path, era: str) -> AsyncIte
         apps = advertise("io.modelcontextprotocol/ui", {"mimeTypes": ["text/html;profile=mcp-app"]})
         async with Client(build_server(settings), mode=era, extensions=[apps]) as client:
             page = await browser.new_page(viewport={"width": 720, "height": 900})
-            made = Host(page, client, emulator, hand, base_url.removesuffix("/dream-machine/v1"))
+            made = Host(page, client, emulator, limiter, base_url.removesuffix("/dream-machine/v1"))
             page.on("pageerror", lambda error: made.troubles.append(str(error)))
             await page.expose_function("carryToTheServer", made._carry)
             await page.set_content("<!doctype html><body style='margin:0'></body>")

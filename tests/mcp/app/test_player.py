@@ -74,8 +74,8 @@ async def test_a_button_buys_after_it_is_confirmed_and_shows_what_was_bought(hos
     source = {} if action == "variation" else {"generation_id": clip}
     assert host.bought() == [(tool, {**source, **more})]
     await host.app.locator("#stage", has_text="It is being made…").wait_for()
-    (told,) = await host.page.evaluate("seen.context")
-    assert f"{tool}(" in told["content"][0]["text"]
+    (answer,) = await host.page.evaluate("seen.context")
+    assert f"{tool}(" in answer["content"][0]["text"]
     await host.pass_time(300)
     await host.app.locator(".state[data-state=completed]").wait_for(timeout=60_000)
     assert await is_playing(host)
@@ -87,7 +87,7 @@ async def test_a_picture_can_be_animated_and_varied(host) -> None:
     await host.show("get_generation", generation_id=image)
     await host.app.locator("#stage img").evaluate("i => i.decode()")
 
-    assert [one.split(" · ")[0] for one in await labels(host)] == ["Animate", "Variation", "Download", "Open"]
+    assert [item.split(" · ")[0] for item in await labels(host)] == ["Animate", "Variation", "Download", "Open"]
     await press(host, "animate")
     await host.app.locator("#form input").fill("it drifts")
     await host.app.locator("#form input").press("Enter")
@@ -160,7 +160,7 @@ async def test_two_presses_buy_once(host) -> None:
 async def test_what_is_refused_is_said_in_the_servers_words(host) -> None:
     image = await host.make("create_image", prompt=BOAT)
     await host.show("get_generation", generation_id=image)
-    host.emulator.machine.account.charge("another", 100_000)
+    host.emulator.dream_machine.billing.charge("another", 100_000)
     await press(host, "variation")
     await host.app.locator("#form button.main").click()
     note = host.app.locator("#note[data-kind=bad]")
@@ -246,14 +246,14 @@ async def test_what_was_viewed_is_shown_as_a_sheet_with_its_measures(host) -> No
 
 async def test_what_luma_says_is_text_and_nothing_more(host) -> None:
     hostile = "<img src=x onerror=alert(1)><script>parent.postMessage('x')</script>"
-    told = {
+    answer = {
         "generation_id": "15b7abb1",
         "state": "failed",
         "kind": hostile,
         "prompt": hostile,
         "failure_reason": hostile,
     }
-    await host.show("get_generation", hears={"content": [], "structuredContent": told}, generation_id="15b7abb1")
+    await host.show("get_generation", hears={"content": [], "structuredContent": answer}, generation_id="15b7abb1")
 
     assert await host.app.locator("#prompt").inner_text() == hostile
     assert await host.app.locator("main img, main script").count() == 0
@@ -263,8 +263,8 @@ async def test_what_luma_says_is_text_and_nothing_more(host) -> None:
     "link", ["http://example.com/a.mp4", "javascript:alert(1)", "data:text/html,x", "file:///etc/x"]
 )
 async def test_a_link_of_another_kind_is_not_loaded(host, link: str) -> None:
-    told = {"generation_id": "15b7abb1", "state": "completed", "kind": "video", "video_url": link}
-    await host.show("get_generation", hears={"content": [], "structuredContent": told}, generation_id="15b7abb1")
+    answer = {"generation_id": "15b7abb1", "state": "completed", "kind": "video", "video_url": link}
+    await host.show("get_generation", hears={"content": [], "structuredContent": answer}, generation_id="15b7abb1")
 
     assert await host.app.locator("video, #stage img").count() == 0
     assert "There is no file." in await host.app.locator("#stage").inner_text()
@@ -335,8 +335,8 @@ async def test_it_can_be_read_in_every_dress(host, request, tmp_path: Path, them
     if state == "completed":
         assert await is_playing(host)
         await press(host, "extend")
-    kept = Path(request.config.getoption("--screenshots") or tmp_path)
-    await host.page.screenshot(path=kept / f"{state}-{theme}-{'wide' if width > 400 else 'narrow'}.png")
+    saved = Path(request.config.getoption("--screenshots") or tmp_path)
+    await host.page.screenshot(path=saved / f"{state}-{theme}-{'wide' if width > 400 else 'narrow'}.png")
 
     frame = host.page.frames[-1]
     assert await frame.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -27,7 +27,7 @@ async def test_a_file_is_saved_and_told_in_full(agent: Agent, output: Path) -> N
     assert file["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
     assert (file["generation_id"], file["media_type"]) == (image, "image/png")
     assert file["url"].endswith("/image.png")
-    assert {one.name for one in output.iterdir()} == {path.name, f"{path.name}.json"}
+    assert {each_path.name for each_path in output.iterdir()} == {path.name, f"{path.name}.json"}
 
 
 async def test_several_are_saved_and_what_cannot_be_is_said(agent: Agent) -> None:
@@ -76,10 +76,10 @@ async def test_a_folder_inside_is_made(agent: Agent, output: Path) -> None:
 @pytest.mark.parametrize("directory", ["..", "/etc", "takes/../../x", "~", "//host/share", "a\x00b"])
 async def test_a_folder_outside_is_refused(agent: Agent, tmp_path: Path, directory: str) -> None:
     image = await agent.make("create_image", prompt="a boat")
-    said = await agent.refusal("download_generation", generation_ids=[image], directory=directory)
+    sentence = await agent.refusal("download_generation", generation_ids=[image], directory=directory)
 
-    assert "is outside the output folder" in said
-    assert "LUMA_OUTPUT_DIR" in said
+    assert "is outside the output folder" in sentence
+    assert "LUMA_OUTPUT_DIR" in sentence
     assert list(tmp_path.iterdir()) == []
 
 
@@ -123,15 +123,15 @@ async def test_an_expired_link_is_asked_for_anew(agent: Agent, emulator: Emulato
 
 async def test_progress_counts_bytes(agent: Agent) -> None:
     image = await agent.make("create_image", prompt="a boat")
-    told: list[str | None] = []
+    reply: list[str | None] = []
 
     async def on_progress(_progress: float, _total: float | None, message: str | None) -> None:
-        told.append(message)
+        reply.append(message)
 
     await agent.client.call_tool("download_generation", {"generation_ids": [image]}, progress_callback=on_progress)
 
-    assert told
-    assert "File 1: " in str(told[-1])
+    assert reply
+    assert "File 1: " in str(reply[-1])
 
 
 def test_what_is_over_and_has_no_such_asset_is_said() -> None:

@@ -13,43 +13,43 @@ pytestmark = pytest.mark.anyio
 
 async def test_a_generation_is_told_with_its_links_and_its_price(agent: Agent) -> None:
     video = await agent.make("create_video", prompt="a boat", resolution="540p")
-    told = await agent.call("get_generation", generation_id=video)
+    reply = await agent.call("get_generation", generation_id=video)
 
-    assert told["state"] == "completed"
-    assert told["kind"] == "video"
-    assert told["model"] == "ray-2"
-    assert told["price_usd"] == 0.4
-    assert told["video_url"].endswith("/video.mp4")
-    assert told["image_url"].endswith("/image.jpg")
-    assert told["prompt"] == "a boat"
-    assert "download_generation" in told["next"]
+    assert reply["state"] == "completed"
+    assert reply["kind"] == "video"
+    assert reply["model"] == "ray-2"
+    assert reply["price_usd"] == 0.4
+    assert reply["video_url"].endswith("/video.mp4")
+    assert reply["image_url"].endswith("/image.jpg")
+    assert reply["prompt"] == "a boat"
+    assert "download_generation" in reply["next"]
 
 
 async def test_text_says_what_the_structure_says(agent: Agent) -> None:
     video = await agent.make("create_video", prompt="a boat", resolution="540p")
-    said = text(await agent.result("get_generation", generation_id=video))
+    sentence = text(await agent.result("get_generation", generation_id=video))
 
-    assert f"{video} is completed (video, ray-2, $0.40)." in said
-    assert "/video.mp4" in said
-    assert "Next: download_generation" in said
+    assert f"{video} is completed (video, ray-2, $0.40)." in sentence
+    assert "/video.mp4" in sentence
+    assert "Next: download_generation" in sentence
 
 
 async def test_nothing_is_told_as_null(agent: Agent) -> None:
     bought = await agent.call("create_video", prompt="a boat")
-    told = await agent.call("get_generation", generation_id=bought["generation_id"])
+    reply = await agent.call("get_generation", generation_id=bought["generation_id"])
 
-    assert None not in told.values()
-    assert "video_url" not in told
+    assert None not in reply.values()
+    assert "video_url" not in reply
 
 
 async def test_a_preview_is_shown_while_it_dreams(agent: Agent, clock: HeldClock) -> None:
     bought = await agent.call("create_video", prompt="a boat")
     clock.seconds += 30
-    told = await agent.call("get_generation", generation_id=bought["generation_id"])
+    reply = await agent.call("get_generation", generation_id=bought["generation_id"])
 
-    assert told["state"] == "dreaming"
-    assert told["preview_url"].endswith("/preview.mp4")
-    assert "wait_for_generation" in told["next"]
+    assert reply["state"] == "dreaming"
+    assert reply["preview_url"].endswith("/preview.mp4")
+    assert "wait_for_generation" in reply["next"]
 
 
 async def test_a_failed_generation_is_an_answer_with_the_reason(agent: Agent, emulator: Emulator) -> None:
@@ -57,9 +57,9 @@ async def test_a_failed_generation_is_an_answer_with_the_reason(agent: Agent, em
     bought = await agent.call("create_video", prompt="a boat")
     waited = await agent.call("wait_for_generation", generation_ids=[bought["generation_id"]], timeout_seconds=300)
 
-    (one,) = waited["generations"]
-    assert (one["state"], one["failure_reason"]) == ("failed", "Frame moderation failed")
-    assert one["price_usd"] == 0
+    (item,) = waited["generations"]
+    assert (item["state"], item["failure_reason"]) == ("failed", "Frame moderation failed")
+    assert item["price_usd"] == 0
     assert waited["done"] is True
     assert waited["next"] == "change the request before trying again."
 
@@ -78,11 +78,11 @@ async def test_what_luma_says_is_data_and_harmless(agent: Agent, emulator: Emula
 
 async def test_waiting_tells_of_every_look(agent: Agent) -> None:
     bought = await agent.call("create_video", prompt="a boat")
-    told: list[tuple[float, str | None]] = []
+    reply: list[tuple[float, str | None]] = []
 
     async def on_progress(progress: float, total: float | None, message: str | None) -> None:
         assert total is None
-        told.append((progress, message))
+        reply.append((progress, message))
 
     await agent.client.call_tool(
         "wait_for_generation",
@@ -92,11 +92,11 @@ async def test_waiting_tells_of_every_look(agent: Agent) -> None:
     await anyio.wait_all_tasks_blocked()
 
     begin = bought["generation_id"][:8]
-    assert len(told) > 5
-    assert [progress for progress, _ in told] == sorted({progress for progress, _ in told})
-    assert told[0][1] == f"0 s: {begin} queued; a clip usually takes 1-2 minutes"
-    assert any("preview http" in str(message) for _, message in told)
-    assert f"{begin} completed" in str(told[-1][1])
+    assert len(reply) > 5
+    assert [progress for progress, _ in reply] == sorted({progress for progress, _ in reply})
+    assert reply[0][1] == f"0 s: {begin} queued; a clip usually takes 1-2 minutes"
+    assert any("preview http" in str(message) for _, message in reply)
+    assert f"{begin} completed" in str(reply[-1][1])
 
 
 async def test_running_out_of_patience_is_an_answer(agent: Agent) -> None:
@@ -114,7 +114,7 @@ async def test_waiting_for_any_ends_with_the_first(agent: Agent) -> None:
     waited = await agent.call("wait_for_generation", generation_ids=[video, image], until="any", timeout_seconds=300)
 
     assert waited["done"] is True
-    assert [one["state"] for one in waited["generations"]] == ["dreaming", "completed"]
+    assert [generation["state"] for generation in waited["generations"]] == ["dreaming", "completed"]
 
 
 async def test_waiting_for_all_asks_again_only_for_what_runs(agent: Agent, emulator: Emulator) -> None:
@@ -128,11 +128,11 @@ async def test_waiting_for_all_asks_again_only_for_what_runs(agent: Agent, emula
 
 async def test_an_unknown_id_ends_a_wait_at_once(agent: Agent, clock: HeldClock) -> None:
     began = clock.seconds
-    said = await agent.refusal(
+    sentence = await agent.refusal(
         "wait_for_generation", generation_ids=["15b7abb1-3741-4b7e-9615-1f9a16c7442d"], timeout_seconds=300
     )
 
-    assert "No generation has the id 15b7abb1" in said
+    assert "No generation has the id 15b7abb1" in sentence
     assert clock.seconds == began
 
 
@@ -172,7 +172,7 @@ async def test_the_list_is_newest_first_and_can_be_paged(agent: Agent) -> None:
     first = await agent.call("list_generations", limit=3)
     rest = await agent.call("list_generations", limit=3, offset=first["next_offset"])
 
-    assert [one["generation_id"] for one in first["generations"] + rest["generations"]] == ids[::-1]
+    assert [item["generation_id"] for item in first["generations"] + rest["generations"]] == ids[::-1]
     assert "next_offset" not in rest
 
 
@@ -184,13 +184,13 @@ async def test_the_list_can_be_narrowed_by_state_and_kind(agent: Agent, clock: H
 
     by_state = await agent.call("list_generations", state="completed")
     by_kind = await agent.call("list_generations", kind="video")
-    assert [one["generation_id"] for one in by_state["generations"]] == [image]
-    assert [one["kind"] for one in by_kind["generations"]] == ["video"]
+    assert [generation["generation_id"] for generation in by_state["generations"]] == [image]
+    assert [generation["kind"] for generation in by_kind["generations"]] == ["video"]
 
 
 async def test_a_narrowed_list_looks_through_many_but_not_for_ever(agent: Agent, emulator: Emulator) -> None:
     for number in range(220):
-        emulator.machine.accept(_image(f"boat {number}"))
+        emulator.dream_machine.accept(_image(f"boat {number}"))
     answer = await agent.call("list_generations", kind="video")
     last = await agent.result("list_generations", kind="video")
 
@@ -200,9 +200,9 @@ async def test_a_narrowed_list_looks_through_many_but_not_for_ever(agent: Agent,
 
 
 async def test_an_empty_list_says_so(agent: Agent) -> None:
-    said = text(await agent.result("list_generations"))
+    sentence = text(await agent.result("list_generations"))
 
-    assert said == "No generations.\nSpent today: $0.00, reserved: $0.00."
+    assert sentence == "No generations.\nSpent today: $0.00, reserved: $0.00."
 
 
 async def test_deleting_takes_it_away_for_good(agent: Agent) -> None:

@@ -21,10 +21,10 @@ async def test_references_are_passed_on_with_their_weights(agent: Agent, emulato
         character_images=["https://example.com/c.jpg", earlier],
     )
 
-    asked = emulator.machine.get(bought["generation_id"]).body.model_dump()
+    asked = emulator.dream_machine.get(bought["generation_id"]).body.model_dump()
     assert (asked["model"], asked["aspect_ratio"], asked["format"]) == ("photon-flash-1", "1:1", "png")
     assert earlier in asked["image_ref"][0]["url"]
-    assert [one["weight"] for one in asked["image_ref"]] == [0.5, None]
+    assert [item["weight"] for item in asked["image_ref"]] == [0.5, None]
     assert asked["style_ref"] == [{"url": "https://example.com/s.jpg", "weight": 0}]
     assert len(asked["character_ref"]["identity0"]["images"]) == 2
 
@@ -32,7 +32,7 @@ async def test_references_are_passed_on_with_their_weights(agent: Agent, emulato
 async def test_a_picture_can_be_changed_without_a_prompt(agent: Agent, emulator: Emulator) -> None:
     bought = await agent.call("create_image", modify_image={"source": "https://example.com/a.jpg", "weight": 0.05})
 
-    asked = emulator.machine.get(bought["generation_id"]).body.model_dump()
+    asked = emulator.dream_machine.get(bought["generation_id"]).body.model_dump()
     assert asked["modify_image_ref"] == {"url": "https://example.com/a.jpg", "weight": 0.05}
 
 
@@ -43,7 +43,7 @@ async def test_reframing_a_picture_passes_everything_on(agent: Agent, emulator: 
         placement=[0.25, 0, 0.5, 1],
     )  # fmt: skip
 
-    asked = emulator.machine.get(bought["generation_id"]).body.model_dump()
+    asked = emulator.dream_machine.get(bought["generation_id"]).body.model_dump()
     assert (asked["x_start"], asked["x_end"], asked["y_start"], asked["y_end"]) == (384, 1152, 0, 1536)
     assert asked["generation_type"] == "reframe_image"
     assert asked["format"] == "png"
@@ -53,14 +53,14 @@ async def test_pictures_cost_what_was_said(agent: Agent, emulator: Emulator) -> 
     for model in ("photon-1", "photon-flash-1"):
         bought = await agent.call("create_image", prompt="a boat", model=model)
 
-        assert emulator.machine.account.book[-1].cents == pytest.approx(bought["price_usd"] * 100, abs=0.01)
+        assert emulator.dream_machine.billing.entries[-1].cents == pytest.approx(bought["price_usd"] * 100, abs=0.01)
 
 
 async def test_a_list_may_come_as_json_in_a_string(agent: Agent, emulator: Emulator) -> None:
     """Claude Desktop is known to send lists so."""
     bought = await agent.call("create_image", prompt="a boat", character_images='["https://example.com/c.jpg"]')
 
-    asked = emulator.machine.get(bought["generation_id"]).body.model_dump()
+    asked = emulator.dream_machine.get(bought["generation_id"]).body.model_dump()
     assert asked["character_ref"]["identity0"]["images"] == ["https://example.com/c.jpg"]
 
 
@@ -85,4 +85,4 @@ async def test_what_cannot_be_made_is_refused(
     agent: Agent, emulator: Emulator, arguments: dict[str, object], sentence: str
 ) -> None:
     assert sentence in await agent.refusal("create_image", **arguments)
-    assert emulator.machine.generations == {}
+    assert emulator.dream_machine.generations == {}

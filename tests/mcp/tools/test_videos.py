@@ -11,7 +11,7 @@ pytestmark = pytest.mark.anyio
 
 
 def echo(emulator: Emulator, generation_id: str) -> dict[str, Any]:
-    return emulator.machine.get(generation_id).body.model_dump()
+    return emulator.dream_machine.get(generation_id).body.model_dump()
 
 
 async def test_create_video_buys_what_was_asked_for(agent: Agent, emulator: Emulator) -> None:
@@ -33,7 +33,9 @@ async def test_what_is_bought_costs_what_was_said(agent: Agent, emulator: Emulat
         for resolution in ("540p", "720p", "1080p", "4k"):
             bought = await agent.call("create_video", prompt="a boat", model=model, resolution=resolution)
 
-            assert emulator.machine.account.book[-1].cents == pytest.approx(bought["price_usd"] * 100, abs=0.51)
+            assert emulator.dream_machine.billing.entries[-1].cents == pytest.approx(
+                bought["price_usd"] * 100, abs=0.51
+            )
 
 
 async def test_a_dry_run_shows_the_request_and_sends_nothing(agent: Agent, emulator: Emulator) -> None:
@@ -43,7 +45,7 @@ async def test_a_dry_run_shows_the_request_and_sends_nothing(agent: Agent, emula
     assert shown["price_usd"] == 0.71
     assert shown["request"].startswith('POST /generations/video {"generation_type":"video"')
     assert "generation_id" not in shown
-    assert emulator.machine.generations == {}
+    assert emulator.dream_machine.generations == {}
 
 
 async def test_a_picture_begins_a_video(agent: Agent, emulator: Emulator) -> None:
@@ -135,9 +137,9 @@ async def test_reframe_passes_the_placement_on(agent: Agent, emulator: Emulator)
 
 @pytest.mark.parametrize("old", ["grid_position_x", "x_start", "y_end", "resized_height"])
 async def test_the_pixels_of_earlier_versions_are_answered_with_the_new_name(agent: Agent, old: str) -> None:
-    said = await agent.refusal("reframe_video", source="https://a.example/a.mp4", aspect_ratio="9:16", **{old: 5})
+    message = await agent.refusal("reframe_video", source="https://a.example/a.mp4", aspect_ratio="9:16", **{old: 5})
 
-    assert said == (
+    assert message == (
         f"reframe_video has no argument {old!r} any more. It is now placement: [left, top, width, height] as fractions "
         "of the new canvas. Nothing was done."
     )
@@ -183,18 +185,18 @@ async def test_upscale_and_audio_make_new_generations(agent: Agent, emulator: Em
 async def test_what_cannot_be_made_is_refused_before_it_is_sent(
     agent: Agent, emulator: Emulator, arguments: dict[str, Any], sentence: str
 ) -> None:
-    said = await agent.refusal("create_video", **arguments)
+    message = await agent.refusal("create_video", **arguments)
 
-    assert sentence in said
-    assert "\n" not in said
+    assert sentence in message
+    assert "\n" not in message
     assert not any(method == "POST" for method, _ in emulator.requests)
 
 
 async def test_a_running_or_failed_clip_cannot_be_worked_on(agent: Agent) -> None:
     running = (await agent.call("create_video", prompt="a boat"))["generation_id"]
-    said = await agent.refusal("upscale_video", generation_id=running)
-    assert "is still queued" in said
-    assert "wait_for_generation" in said
+    message = await agent.refusal("upscale_video", generation_id=running)
+    assert "is still queued" in message
+    assert "wait_for_generation" in message
 
     await agent.call("wait_for_generation", generation_ids=[running], timeout_seconds=600)
     failed = (await agent.call("create_video", prompt="a boat [fail]"))["generation_id"]
@@ -222,6 +224,6 @@ async def test_no_call_sends_the_token_to_where_the_assets_are(agent: Agent, tra
     video = await agent.make("create_video", prompt="a boat", resolution="540p")
     await agent.call("download_generation", generation_ids=[video])
 
-    to_assets = [one for one in transport.requests if one.url.path.startswith("/assets")]
+    to_assets = [request for request in transport.requests if request.url.path.startswith("/assets")]
     assert to_assets
-    assert all("authorization" not in one.headers for one in to_assets)
+    assert all("authorization" not in to_asset.headers for to_asset in to_assets)

@@ -35,11 +35,11 @@ async def test_an_image_is_seen_made_small(agent: Agent) -> None:
     result = await agent.result("view_generation", generation_id=image)
 
     assert picture_of(result).size == (1024, 576)
-    told = result.structured_content
-    assert (told["width"], told["height"], told["generation_id"]) == (2048, 1152, image)
-    assert "seconds" not in told
+    reply = result.structured_content
+    assert (reply["width"], reply["height"], reply["generation_id"]) == (2048, 1152, image)
+    assert "seconds" not in reply
     assert "It is 2048x1152. The picture shows it, made small." in text(result)
-    assert base64.b64encode(b"\xff\xd8\xff").decode()[:4] not in json.dumps(told)
+    assert base64.b64encode(b"\xff\xd8\xff").decode()[:4] not in json.dumps(reply)
 
 
 @once
@@ -48,10 +48,10 @@ async def test_a_clip_is_seen_as_a_contact_sheet_frames_with_their_times(agent: 
     clip = await agent.make("create_video", prompt="a boat", resolution="540p", model="ray-flash-2")
     result = await agent.result("view_generation", generation_id=clip, frames=frames)
 
-    told = result.structured_content
-    assert len(told["frame_seconds"]) == frames
-    assert (told["frame_seconds"][0], told["frame_seconds"][-1]) == (0, 4.96)
-    assert (told["seconds"], told["fps"], told["has_sound"]) == (5, 24, False)
+    reply = result.structured_content
+    assert len(reply["frame_seconds"]) == frames
+    assert (reply["frame_seconds"][0], reply["frame_seconds"][-1]) == (0, 4.96)
+    assert (reply["seconds"], reply["fps"], reply["has_sound"]) == (5, 24, False)
     assert max(picture_of(result).size) <= 1280
     assert "960x540, 5.0 s at 24 frames a second, silent" in text(result)
     assert "It is not saved yet" in text(result)
@@ -127,7 +127,7 @@ async def test_clips_are_joined_into_one_file(agent: Agent, output: Path) -> Non
         assert float(whole.streams.video[0].duration * whole.streams.video[0].time_base) == pytest.approx(10, abs=0.1)
     note = json.loads((output / f"{path.name}.json").read_text())
     assert note["joined"] == [first, second]
-    assert {one.name for one in output.iterdir()} == {path.name, f"{path.name}.json"}
+    assert {each_path.name for each_path in output.iterdir()} == {path.name, f"{path.name}.json"}
     again = await agent.call("download_generation", generation_ids=[first, second], join=True)
     assert again["files"][0]["path"] == file["path"]
 
@@ -138,8 +138,8 @@ async def test_clips_of_other_forms_and_pictures_are_not_joined(agent: Agent, ou
     other = await agent.make("create_video", prompt="x y z", resolution="540p", aspect_ratio="1:1", model="ray-flash-2")
     image = await agent.make("create_image", prompt="a boat")
 
-    said = await agent.refusal("download_generation", generation_ids=[first, other], join=True)
-    assert "Clip 2 cannot be joined to the first: its size is 720x720, not 960x540." in said
+    sentence = await agent.refusal("download_generation", generation_ids=[first, other], join=True)
+    assert "Clip 2 cannot be joined to the first: its size is 720x720, not 960x540." in sentence
     assert "is an image; a video is needed here" in await agent.refusal(
         "download_generation", generation_ids=[first, image], join=True
     )
@@ -160,18 +160,18 @@ async def test_files_are_named_as_the_person_wants(serve, output: Path) -> None:
 
 async def test_many_files_share_one_progress_that_only_rises(agent: Agent) -> None:
     made = [await agent.make("create_image", prompt=f"a boat {n}", model="photon-flash-1") for n in range(3)]
-    told: list[tuple[float, str | None]] = []
+    reply: list[tuple[float, str | None]] = []
 
     async def on_progress(progress: float, _total: float | None, message: str | None) -> None:
-        told.append((progress, message))
+        reply.append((progress, message))
 
     result = await agent.client.call_tool(
         "download_generation", {"generation_ids": made}, progress_callback=on_progress
     )
 
     assert [file["generation_id"] for file in result.structured_content["files"]] == made
-    assert [count for count, _ in told] == sorted(count for count, _ in told)
-    assert {str(message).split(":")[0] for _, message in told} == {"File 1", "File 2", "File 3"}
+    assert [count for count, _ in reply] == sorted(count for count, _ in reply)
+    assert {str(message).split(":")[0] for _, message in reply} == {"File 1", "File 2", "File 3"}
 
 
 async def test_only_a_client_with_apps_is_told_of_offers(serve, era: str) -> None:
@@ -183,7 +183,7 @@ async def test_only_a_client_with_apps_is_told_of_offers(serve, era: str) -> Non
         answers = [await client.call_tool("get_generation", {"generation_id": image}) for client in (plain, able)]
 
     assert OFFERS not in (answers[0].meta or {})
-    assert [one["action"] for one in answers[1].meta[OFFERS]] == ["animate", "variation"]
+    assert [item["action"] for item in answers[1].meta[OFFERS]] == ["animate", "variation"]
     assert answers[0].content == answers[1].content
     assert answers[0].structured_content == answers[1].structured_content
 
@@ -214,7 +214,7 @@ async def test_each_offer_costs_what_it_says_and_is_taken_by_its_tool(serve) -> 
         seen = {}
         for made in (image, clip, longer, mixed):
             answer = await client.call_tool("get_generation", {"generation_id": made})
-            seen[made] = [one["action"] for one in answer.meta[OFFERS]]
+            seen[made] = [item["action"] for item in answer.meta[OFFERS]]
             for offer in answer.meta[OFFERS]:
                 words = {"prompt": "it goes on"} if offer.get("prompt") == "required" else {}
                 quoted = await agent.call(offer["tool"], **offer["arguments"], **words, dry_run=True)

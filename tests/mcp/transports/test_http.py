@@ -69,7 +69,7 @@ async def test_it_says_that_it_is_there_to_anybody() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "status"),
+    ("message", "status"),
     [
         ({}, 401),
         ({"authorization": "Bearer wrong"}, 401),
@@ -81,9 +81,9 @@ async def test_it_says_that_it_is_there_to_anybody() -> None:
         ({"authorization": "Bearer another-token-of-the-team"}, 200),
     ],
 )
-async def test_only_who_has_a_token_is_let_in(said: dict[str, str], status: int) -> None:
+async def test_only_who_has_a_token_is_let_in(message: dict[str, str], status: int) -> None:
     async with door(LUMA_HTTP_TOKENS=f"{KEY},another-token-of-the-team") as caller:
-        answer = await call(caller, **said)
+        answer = await call(caller, **message)
 
     assert answer.status_code == status
     assert ("www-authenticate" in answer.headers) == (status == 401)
@@ -91,7 +91,7 @@ async def test_only_who_has_a_token_is_let_in(said: dict[str, str], status: int)
 
 
 @pytest.mark.parametrize(
-    ("said", "status"),
+    ("message", "status"),
     [
         ({"host": "luma.example.com"}, 200),
         ({"host": "evil.example.com"}, 421),
@@ -101,10 +101,10 @@ async def test_only_who_has_a_token_is_let_in(said: dict[str, str], status: int)
         ({"origin": "http://localhost:3000"}, 200),
     ],
 )
-async def test_a_page_elsewhere_cannot_reach_it_through_a_browser(said: dict[str, str], status: int) -> None:
+async def test_a_page_elsewhere_cannot_reach_it_through_a_browser(message: dict[str, str], status: int) -> None:
     given = {"LUMA_HTTP_ALLOWED_HOSTS": "luma.example.com", "LUMA_HTTP_ALLOWED_ORIGINS": "https://chat.example.com"}
     async with door(**given) as caller:
-        assert (await call(caller, **said)).status_code == status
+        assert (await call(caller, **message)).status_code == status
 
 
 async def test_a_body_that_is_far_too_large_is_refused() -> None:
@@ -236,9 +236,9 @@ def test_a_client_that_leaves_in_the_middle_of_its_request_is_no_fault(process: 
             client.sendall(b'{"jsonrpc"')
     assert process.end() == 0
 
-    said = process.log.read_text()
-    assert said.count('"method": "POST"') == 2
-    assert "Traceback" not in said
+    message = process.log.read_text()
+    assert message.count('"method": "POST"') == 2
+    assert "Traceback" not in message
 
 
 def test_health_is_told_to_anybody_and_the_port_is_the_one_that_was_said(process: Process) -> None:

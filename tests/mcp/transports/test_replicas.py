@@ -87,11 +87,11 @@ class Team:
         self.replicas[number].wait(10)
 
     def end(self) -> None:
-        for one in (*self.replicas, self.nginx):
-            if one.poll() is None:
-                one.terminate()
-        for one in (*self.replicas, self.nginx):
-            one.wait(20)
+        for item in (*self.replicas, self.nginx):
+            if item.poll() is None:
+                item.terminate()
+        for item in (*self.replicas, self.nginx):
+            item.wait(20)
 
     def share(self) -> Counter[int]:
         """How many calls each replica has answered."""
@@ -102,7 +102,7 @@ class Team:
 async def emulator() -> AsyncIterator[Emulator]:
     made = Emulator(token=TOKEN, credit_usd=1000, limits={}, speed=20)
     yield made
-    made.works.close()
+    made.assets.close()
 
 
 @pytest.fixture
@@ -147,8 +147,8 @@ async def test_a_purchase_of_one_replica_is_waited_for_at_another_while_the_firs
         waited = await call(second, "wait_for_generation", generation_ids=[bought["generation_id"]], timeout_seconds=60)
 
     assert waited["done"]
-    assert [one["state"] for one in waited["generations"]] == ["completed"]
-    assert emulator.machine.account.purchases() == [bought["generation_id"]]
+    assert [generation["state"] for generation in waited["generations"]] == ["completed"]
+    assert emulator.dream_machine.billing.purchases() == [bought["generation_id"]]
     async with client_of(team.url, era) as any_other:
         for _ in range(6):
             assert (await call(any_other, "get_generation", generation_id=bought["generation_id"]))[
@@ -158,21 +158,23 @@ async def test_a_purchase_of_one_replica_is_waited_for_at_another_while_the_firs
 
 @pytest.mark.parametrize("team", [{"LUMA_MAX_USD_PER_DAY": "5"}], indirect=True)
 async def test_eight_clients_at_three_replicas_stay_within_one_day_s_cap(team: Team, emulator: Emulator) -> None:
-    told: list[bool] = []
+    answer: list[bool] = []
 
     async def spend(number: int) -> None:
         async with client_of(team.url, "auto" if number % 2 else "legacy") as client:
             for turn in range(5):
                 wanted = {"prompt": f"boat {number} {turn}", "resolution": "540p"}
                 result = await client.call_tool("create_video", wanted)
-                told.append(not result.is_error)
+                answer.append(not result.is_error)
 
     async with anyio.create_task_group() as tasks:
         for number in range(8):
             tasks.start_soon(spend, number)
 
-    assert len(told) == 40
-    assert sum(told) == len(emulator.machine.account.purchases()) == 12  # 12 x $0.40; a thirteenth would pass $5
+    assert len(answer) == 40
+    assert (
+        sum(answer) == len(emulator.dream_machine.billing.purchases()) == 12
+    )  # 12 x $0.40; a thirteenth would pass $5
     assert min(team.share().values()) > 5, "the balancer used all three"
 
 
@@ -199,4 +201,4 @@ async def test_a_question_asked_by_one_replica_is_answered_at_another(
     finally:
         team.end()
 
-    assert len(emulator.machine.account.purchases()) == 6
+    assert len(emulator.dream_machine.billing.purchases()) == 6

@@ -102,7 +102,7 @@ async def test_a_purchase_under_way_does_not_hold_the_process_and_is_not_lost(ou
             await wire.shake_hands()
             await wire.call(1, "create_video", prompt="a boat")
             with anyio.fail_after(20):
-                while not emulator.machine.account.purchases():  # noqa: ASYNC110 - it is another process that buys
+                while not emulator.dream_machine.billing.purchases():  # noqa: ASYNC110 - it is another process that buys
                     await anyio.sleep(0.01)
             if how == "end of input":
                 await wire.stdin.aclose()
@@ -114,7 +114,7 @@ async def test_a_purchase_under_way_does_not_hold_the_process_and_is_not_lost(ou
             await wire.call(1, "create_video", prompt="a boat")
             bought = (await wire.hear())["result"]["structuredContent"]
 
-    assert emulator.machine.account.purchases() == [bought["generation_id"]]
+    assert emulator.dream_machine.billing.purchases() == [bought["generation_id"]]
     assert bought["recovered"] is True
 
 
@@ -139,7 +139,7 @@ async def test_a_task_outlives_the_process_that_began_it(output: Path) -> None:
                     task = (await wire.hear())["result"]
 
     answer = task["result"]["structuredContent"]
-    assert (answer["state"], answer["generation_id"]) == ("completed", emulator.machine.account.purchases()[0])
+    assert (answer["state"], answer["generation_id"]) == ("completed", emulator.dream_machine.billing.purchases()[0])
 
 
 async def test_eight_servers_with_one_book_keep_the_days_cap(output: Path) -> None:
@@ -171,9 +171,9 @@ async def test_eight_servers_with_one_book_keep_the_days_cap(output: Path) -> No
                 tasks.start_soon(buy_five, base_url, number)
 
     assert len(bought) == 12
-    assert sorted(bought) == sorted(emulator.machine.account.purchases())
+    assert sorted(bought) == sorted(emulator.dream_machine.billing.purchases())
     assert len(refused) == 28
-    assert all("today's cap (LUMA_MAX_USD_PER_DAY) of $5.00" in one for one in refused)
+    assert all("today's cap (LUMA_MAX_USD_PER_DAY) of $5.00" in item for item in refused)
 
 
 @pytest.mark.parametrize("words", [[], ["serve"]])
@@ -192,7 +192,7 @@ async def test_a_piped_script_gets_every_answer(base_url: str, output: Path, wor
         await wire.stdin.aclose()
         heard = [await wire.hear() for _ in range(3)]
 
-        assert [one["id"] for one in heard] == [1, 2, 3]
+        assert [event["id"] for event in heard] == [1, 2, 3]
         assert heard[2]["result"]["structuredContent"]["price_usd"] == 0.71
         assert await wire.exit_code() == 0
 
@@ -278,10 +278,10 @@ async def test_progress_is_told_while_a_call_waits(base_url: str, output: Path) 
         waiting = {"generation_ids": [generation_id], "timeout_seconds": 0}
         params = {"name": "wait_for_generation", "arguments": waiting, "_meta": {"progressToken": "mine"}}
         await wire.say(id=4, method="tools/call", params=params)
-        told = await wire.next()
+        reply = await wire.next()
 
-        assert (told["method"], told["params"]["progressToken"]) == ("notifications/progress", "mine")
-        assert generation_id[:8] in told["params"]["message"]
+        assert (reply["method"], reply["params"]["progressToken"]) == ("notifications/progress", "mine")
+        assert generation_id[:8] in reply["params"]["message"]
         assert (await wire.hear())["id"] == 4
 
 

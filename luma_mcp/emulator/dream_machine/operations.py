@@ -1,0 +1,151 @@
+"""What the API can be asked to make: for each operation its endpoint, its lifecycle, its size and its price.
+
+To add an operation: write its body in `bodies`, and an entry here. If it changes what is seen, `rendering.assets` must
+know how.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from luma_mcp.emulator.dream_machine.billing import (
+    AUDIO_USD_PER_SECOND,
+    IMAGE_RATES,
+    MODIFY_RATES,
+    VIDEO_RATES,
+    clip_cents,
+    image_cents,
+)
+from luma_mcp.emulator.dream_machine.bodies import (
+    AddAudioBody,
+    Body,
+    ImageBody,
+    ModifyVideoBody,
+    ReframeImageBody,
+    ReframeVideoBody,
+    UpscaleBody,
+    VideoBody,
+)
+from luma_mcp.emulator.dream_machine.catalogue import DURATIONS, HEIGHTS, IMAGE_SIZES, video_size
+from luma_mcp.emulator.lifecycle import Lifecycle
+
+
+@dataclass(frozen=True)
+class Form:
+    """The size in pixels, length and resolution of an asset; an image has no seconds."""
+
+    size: tuple[int, int]
+    seconds: float
+    resolution: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """The clip that an operation works on: its form, and the model that made it."""
+
+    form: Form
+    model: str
+
+
+@dataclass(frozen=True)
+class Operation:
+    """An operation.
+
+    Args:
+        path: its endpoint, below the prefix; `{id}` is the generation that it works on.
+        body: the model of its request.
+        lifecycle: how long it takes, at Luma's own speed.
+        form: the form of what it makes, from its body and the clip that it works on.
+        cents: its price in US cents, from its body, that form and that clip.
+        makes_image: whether it makes an image.
+        status: the status of a success.
+    """
+
+    path: str
+    body: type[Body]
+    lifecycle: Lifecycle
+    form: Callable[[Any, Source], Form]
+    cents: Callable[[Any, Form, Source], float]
+    makes_image: bool = False
+    status: int = 201
+
+
+def _video_form(body: VideoBody, _source: Source) -> Form:
+    return Form(video_size(body.aspect_ratio, body.resolution), DURATIONS[body.duration], body.resolution)
+
+
+def _image_form(body: ImageBody | ReframeImageBody, _source: Source) -> Form:
+    return Form(IMAGE_SIZES[body.aspect_ratio], 0, "")
+
+
+def _reframed_form(body: ReframeVideoBody, source: Source) -> Form:
+    return Form(video_size(body.aspect_ratio, "720p"), source.form.seconds, "720p")
+
+
+def _upscaled_form(body: UpscaleBody, source: Source) -> Form:
+    scale = HEIGHTS[body.resolution] / HEIGHTS[source.form.resolution]
+    width, height = (round(side * scale / 2) * 2 for side in source.form.size)
+    return Form((width, height), source.form.seconds, body.resolution)
+
+
+def _source_form(_body: Body, source: Source) -> Form:
+    return source.form
+
+
+def _image_cents(body: ImageBody | ReframeImageBody, form: Form, _source: Source) -> float:
+    return image_cents(IMAGE_RATES[body.model], form.size)
+
+
+def _video_cents(body: VideoBody | ReframeVideoBody, form: Form, _source: Source) -> float:
+    return clip_cents(VIDEO_RATES[body.model], form.size, form.seconds)
+
+
+def _modify_cents(body: ModifyVideoBody, form: Form, _source: Source) -> float:
+    return clip_cents(MODIFY_RATES[body.model], form.size, form.seconds)
+
+
+def _upscale_cents(_body: UpscaleBody, form: Form, source: Source) -> float:
+    return clip_cents(VIDEO_RATES.get(source.model, VIDEO_RATES["ray-2"]), form.size, form.seconds)
+
+
+def _audio_cents(_body: AddAudioBody, form: Form, _source: Source) -> float:
+    return round(AUDIO_USD_PER_SECOND * form.seconds * 100, 2)
+
+
+# The times are averages that clients of the real API report: a clip about a minute, an image about ten seconds.
+_IMAGE = Lifecycle(queued=1, dreaming=9)
+OPERATIONS: dict[str, Operation] = {
+    "video": Operation(
+        "/generations/video", VideoBody, Lifecycle(queued=3, dreaming=57, preview_after=20), _video_form, _video_cents
+    ),
+    "image": Operation("/generations/image", ImageBody, _IMAGE, _image_form, _image_cents, makes_image=True),
+    "reframe_image": Operation(
+        "/generations/image/reframe", ReframeImageBody, _IMAGE, _image_form, _image_cents, makes_image=True
+    ),
+    "reframe_video": Operation(
+        "/generations/video/reframe",
+        ReframeVideoBody,
+        Lifecycle(queued=3, dreaming=57),
+        _reframed_form,
+        _video_cents,
+    ),
+    "modify_video": Operation(
+        "/generations/video/modify", ModifyVideoBody, Lifecycle(queued=3, dreaming=87), _source_form, _modify_cents
+    ),
+    "upscale_video": Operation(
+        "/generations/{id}/upscale",
+        UpscaleBody,
+        Lifecycle(queued=3, dreaming=42),
+        _upscaled_form,
+        _upscale_cents,
+        status=200,
+    ),
+    "add_audio": Operation(
+        "/generations/{id}/audio",
+        AddAudioBody,
+        Lifecycle(queued=3, dreaming=27),
+        _source_form,
+        _audio_cents,
+        status=200,
+    ),
+}
