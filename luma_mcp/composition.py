@@ -1,5 +1,8 @@
 """Where the parts are put together: settings in, services and servers out."""
 
+import os
+import secrets
+import socket
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -22,7 +25,7 @@ from luma_mcp.polling.poller import Poller
 from luma_mcp.purchasing.budget import Budget
 from luma_mcp.purchasing.ledger import Ledger
 from luma_mcp.purchasing.postgres import PostgresStore
-from luma_mcp.purchasing.reconcile import Reconciler, this_process
+from luma_mcp.purchasing.reconcile import ByListing, Reconciler
 from luma_mcp.purchasing.service import PurchaseService
 from luma_mcp.purchasing.sqlite import SqliteStore
 from luma_mcp.settings import Settings
@@ -92,12 +95,23 @@ def build_services(
         backend.get_generation,
         Naming(settings.output_template),
     )
-    store = PostgresStore(settings.database_url) if settings.database_url else SqliteStore(lambda: settings.ledger_file)
-    ledger = Ledger(store, account=settings.account, process=this_process(), now=wall)
+    store = (
+        PostgresStore(settings.database_url)
+        if settings.database_url
+        else SqliteStore(lambda: settings.ledger_file, now=wall)
+    )
+    ledger = Ledger(
+        store,
+        account=settings.ledger_account,
+        owner=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}",
+        former_accounts=[settings.account],
+    )
+    reconciler = Reconciler(ByListing(backend, ledger), ledger, clock)
+    purchases = PurchaseService(backend, ledger, clock, reconciler, budget=_budget(settings))
     return Services(
         backend=backend,
-        purchases=PurchaseService(backend, ledger, clock, Reconciler(backend, ledger, clock), budget=_budget(settings)),
-        poller=Poller(backend, clock),
+        purchases=purchases,
+        poller=Poller(backend, clock, purchases.is_young),
         sources=SourceResolver(
             backend,
             LocalFiles(lambda: settings.readable_folders),

@@ -221,6 +221,11 @@ class Settings(BaseModel):
         """Whose money it is: the same for the same key at the same address, and no way back to the key."""
         return hashlib.sha256(f"{self.base_url} {self.key or ''}".encode()).hexdigest()[:16]
 
+    @property
+    def ledger_account(self) -> str:
+        """Whose money the ledger counts: the same for every key, so that a renewed key opens no cap."""
+        return hashlib.sha256(self.base_url.encode()).hexdigest()[:16]
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Settings":
         """Read them.

@@ -55,8 +55,8 @@ class Backend(Protocol):
         """The request as this API takes it. Raises: InvalidRequestError."""
         ...
 
-    async def submit(self, encoded: EncodedRequest) -> Generation:
-        """Buy: send the request once.
+    async def submit(self, encoded: EncodedRequest, *, request_id: str) -> Generation:
+        """Buy: send the request once, on a connection of its own, with an `X-Request-Id`.
 
         Raises:
             AmbiguousPurchaseError: it may have been bought.

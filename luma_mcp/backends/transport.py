@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 Sleep = Callable[[float], Awaitable[None]]
 ErrorOf = Callable[[int, bytes, Mapping[str, str], float], LumaError]
+IsRefusal = Callable[[int, bytes], bool]
 
 _ATTEMPTS = 3
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 8.0
@@ -36,6 +37,8 @@ _LONGEST_RETRY_AFTER_SECONDS = 60.0
 _CONNECT_SECONDS, _ANSWER_SECONDS = 10.0, 60.0
 _MAX_ANSWER_BYTES = 4 * 1024 * 1024
 _LARGE_READ_BYTES = 256 * 1024
+# A purchase whose connection stands only so late is not sent: another server may have settled it meanwhile.
+_YOUNG_SECONDS = 15.0
 _SUCCESSES = frozenset({200, 201, 204})
 HINT_CA: Final = (
     "A company's proxy may sign in its place: set SSL_CERT_FILE to a file with that company's CA, "
@@ -45,7 +48,11 @@ _HINT_AMBIGUOUS = "It may have been bought, so it must not be sent again before 
 
 
 def open_http(
-    transport: "httpx.AsyncBaseTransport | None" = None, *, by_proxy: bool = True, large_reads: bool = False
+    transport: "httpx.AsyncBaseTransport | None" = None,
+    *,
+    by_proxy: bool = True,
+    large_reads: bool = False,
+    keep_alive: bool = True,
 ) -> "httpx.AsyncClient":
     """An HTTP client without credentials that trusts what the operating system trusts.
 
@@ -53,6 +60,7 @@ def open_http(
         transport: carries the bytes; the network unless a test gives another.
         by_proxy: whether to use the proxy that the environment names.
         large_reads: read more bytes at a time, for downloads.
+        keep_alive: use connections again.
     """
     import httpx  # noqa: PLC0415 - costs 50 ms, which the start of the process shall not pay
     import truststore  # noqa: PLC0415
@@ -62,6 +70,7 @@ def open_http(
         trust_env=by_proxy,
         verify=truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
         timeout=httpx.Timeout(_ANSWER_SECONDS, connect=_CONNECT_SECONDS),
+        limits=httpx.Limits(max_connections=100, max_keepalive_connections=20 if keep_alive else 0),
         # Nothing compressed: a small answer could unpack to a very large one.
         headers={"Accept-Encoding": "identity", "User-Agent": f"dream-machine-mcp/{__version__}"},
     )
@@ -126,6 +135,7 @@ class Transport:
         token_hint: what to tell a person whose token is missing or refused.
         base_url: where the API is. The token is sent there and nowhere else.
         error_of: what an answer that is not a success means.
+        is_refusal: whether such an answer to a purchase proves that nothing was bought.
         transport: carries the bytes; a test gives its own.
         sleep: waits between attempts; a test gives its own.
     """
@@ -137,6 +147,7 @@ class Transport:
         token_hint: str,
         base_url: str,
         error_of: ErrorOf,
+        is_refusal: IsRefusal,
         transport: "httpx.AsyncBaseTransport | None",
         sleep: Sleep,
     ) -> None:
@@ -144,34 +155,64 @@ class Transport:
         self._token = token
         self._token_hint = token_hint
         self._error_of = error_of
+        self._is_refusal = is_refusal
         self._transport = transport
         self._sleep = sleep
         self._http: httpx.AsyncClient | None = None
+        self._purchase_http: httpx.AsyncClient | None = None
 
     async def close(self) -> None:
         """Close the connections. A later call opens new ones."""
-        http, self._http = self._http, None
-        if http is not None:
-            await http.aclose()
+        clients = (self._http, self._purchase_http)
+        self._http = self._purchase_http = None
+        for client in clients:
+            if client is not None:
+                await client.aclose()
 
-    async def purchase(self, path: str, body: dict[str, Any]) -> bytes:
-        """POST once.
+    async def purchase(self, path: str, body: dict[str, Any], *, request_id: str) -> bytes:
+        """POST once, on a fresh connection.
 
         Raises:
             AmbiguousPurchaseError: it may have been carried out.
             LumaError: it was not carried out.
         """
+        if self._token is None:
+            raise AuthenticationError("No Luma token is set.", self._token_hint)
+        if self._purchase_http is None:
+            # A connection that was idle may be dead without anybody knowing, so none is used again.
+            self._purchase_http = open_http(self._transport, keep_alive=False)
+        began = time.monotonic()
+
+        async def check_age(event: str, _info: Any) -> None:
+            if event.endswith("send_request_headers.started") and time.monotonic() - began > _YOUNG_SECONDS:
+                raise UnreachableError(
+                    "This server was stopped before the request could be sent.", "Nothing was sent. Call again."
+                )
+
         try:
-            return await self._exchange("POST", path, json=body)
-        except (NoAnswerError, ServerError, UnexpectedResponseError) as error:
+            status, data, headers = await self._send(
+                self._purchase_http,
+                "POST",
+                path,
+                headers={"X-Request-Id": request_id},
+                json=body,
+                extensions={"trace": check_age},
+            )
+        except NoAnswerError as error:
             raise ambiguous(error) from error
+        except UnexpectedResponseError as error:
+            raise ambiguous(error) from error
+        if status in _SUCCESSES:
+            return data
+        error = self._error(status, data, headers)
+        raise error if self._is_refusal(status, data) else ambiguous(error)
 
     async def read(self, method: str, path: str, query: dict[str, int] | None = None) -> bytes:
         """GET or DELETE, repeated after an error that may pass. A DELETE that was carried out already is a success."""
         attempt = 1
         while True:
             try:
-                return await self._exchange(method, path, query=query)
+                return await self._exchange(method, path, query)
             except (UnreachableError, ServerError, RateLimitError) as error:
                 retry_after = getattr(error, "retry_after", None)
                 if attempt == _ATTEMPTS or (retry_after is not None and retry_after > _LONGEST_RETRY_AFTER_SECONDS):
@@ -185,22 +226,34 @@ class Transport:
                 raise
             attempt += 1
 
-    async def _exchange(
-        self, method: str, path: str, *, query: dict[str, int] | None = None, json: dict[str, Any] | None = None
-    ) -> bytes:
-        """One request and the body of its answer. The whole exchange has a deadline, for httpx counts per byte."""
+    async def _exchange(self, method: str, path: str, query: dict[str, int] | None) -> bytes:
+        """One read and the body of its answer."""
         if self._token is None:
             raise AuthenticationError("No Luma token is set.", self._token_hint)
-        import httpx  # noqa: PLC0415 - see open_http
-
         if self._http is None:
             self._http = open_http(self._transport)
-        headers = {"Authorization": f"Bearer {self._token}"}
-        url = self.base_url + path
+        status, data, headers = await self._send(self._http, method, path, params=query)
+        if status in _SUCCESSES:
+            return data
+        raise self._error(status, data, headers)
+
+    async def _send(
+        self,
+        http: "httpx.AsyncClient",
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        **content: Any,
+    ) -> tuple[int, bytes, Mapping[str, str]]:
+        """Status, body and headers of an answer. The whole exchange has a deadline, for httpx counts per byte."""
+        import httpx  # noqa: PLC0415 - see open_http
+
+        sent_headers = {"Authorization": f"Bearer {self._token}", **(headers or {})}
         try:
             with anyio.fail_after(_CONNECT_SECONDS + _ANSWER_SECONDS):
-                async with self._http.stream(method, url, headers=headers, params=query, json=json) as answer:
-                    data = await _limited(answer)
+                async with http.stream(method, self.base_url + path, headers=sent_headers, **content) as answer:
+                    return answer.status_code, await _limited(answer), answer.headers
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError) as error:
             raise self._unreachable(error) from error
         except (httpx.TransportError, TimeoutError) as error:
@@ -209,12 +262,12 @@ class Transport:
             ) from error
         except (httpx.InvalidURL, httpx.DecodingError) as error:
             raise UnexpectedResponseError(f"Luma's answer cannot be read ({type(error).__name__}).") from error
-        if answer.status_code in _SUCCESSES:
-            return data
-        error = self._error_of(answer.status_code, data, answer.headers, time.time())
+
+    def _error(self, status: int, data: bytes, headers: Mapping[str, str]) -> LumaError:
+        error = self._error_of(status, data, headers, time.time())
         if isinstance(error, AuthenticationError):
-            raise AuthenticationError(str(error), self._token_hint)
-        raise error
+            return AuthenticationError(str(error), self._token_hint)
+        return error
 
     def _unreachable(self, error: Exception) -> UnreachableError:
         if is_certificate_error(error):

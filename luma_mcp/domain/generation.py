@@ -6,6 +6,8 @@ from datetime import datetime
 from typing import Any, Literal
 
 FINAL_STATES = frozenset({"completed", "failed"})
+# The state of a generation that Luma does not know. It is a word of ours.
+NOT_FOUND = "not found"
 
 OutputKind = Literal["video", "image", "preview"]
 
@@ -46,7 +48,7 @@ class Generation:
     @property
     def is_final(self) -> bool:
         """Whether its state can change no more. An unknown state is not final."""
-        return self.state in FINAL_STATES
+        return self.state in FINAL_STATES or self.state == NOT_FOUND
 
     @property
     def makes_image(self) -> bool:

@@ -4,16 +4,31 @@ A signed URL opens a file for a while, so it goes to Luma and nowhere else: not 
 file. The same file signed twice is the same file, so requests are compared without signatures.
 """
 
+import re
 from typing import Any, cast
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
-# A query is signed if it has one of these names: S3, Google, Azure, CloudFront and the older S3 form.
-_SIGNATURES = frozenset({"x-amz-signature", "x-goog-signature", "sig", "signature"})
+# A query is signed if it has one of these names: S3, Google, Azure, CloudFront, the older S3 form, and what content
+# delivery networks and file hosts call a signature.
+_SIGNATURES = frozenset(
+    {
+        "x-amz-signature", "x-goog-signature", "sig", "signature", "token", "access_token", "accesstoken", "auth_token",
+        "authtoken", "auth", "authkey", "auth_key", "authorization", "jwt", "hmac", "hdnea", "hdnts", "__token__",
+        "x-oss-signature", "q-signature", "x-cos-security-token", "x-bz-signature", "md5hash", "download_token",
+        "dl_token", "sign", "wssecret", "txsecret",
+    }
+)  # fmt: skip
 # Names that accompany a signature. Azure's are the fields of a shared access signature.
-_PREFIXES = ("x-amz-", "x-goog-")
+_PREFIXES = ("x-amz-", "x-goog-", "x-oss-", "q-")
 _COMPANIONS = frozenset(
-    {"awsaccesskeyid", "googleaccessid", "expires", "key-pair-id", "policy", "se", "st", "sp", "sv", "sr", "spr", "sip"}
-) | {"skoid", "sktid", "skt", "ske", "sks", "skv", "ss", "srt"}
+    {
+        "awsaccesskeyid", "googleaccessid", "expires", "expire", "expiry", "exp", "key-pair-id", "policy", "se", "st",
+        "sp", "sv", "sr", "spr", "sip", "skoid", "sktid", "skt", "ske", "sks", "skv", "ss", "srt", "ts", "timestamp",
+        "nonce", "wstime", "txtime", "ossaccesskeyid", "security-token", "e", "t",
+    }
+)  # fmt: skip
+# A long value without words in it is a signature whatever its name.
+_OPAQUE = re.compile(r"(?=.*\d)(?=.*[A-Za-z])[A-Za-z0-9_\-+/=.~%]{40,}")
 
 
 def unsigned(url: str) -> str:
@@ -25,10 +40,21 @@ def unsigned(url: str) -> str:
         query = parse_qsl(parts.query, keep_blank_values=True)
     except ValueError:
         return url
-    if not _SIGNATURES.intersection(name.lower() for name, _ in query):
+    if not any(name.lower() in _SIGNATURES or _OPAQUE.fullmatch(value) for name, value in query):
         return url
-    remaining = [(name, value) for name, value in query if not _belongs_to_signature(name.lower())]
+    remaining = [pair for pair in query if not _belongs_to_signature(*pair)]
     return parts._replace(query=urlencode(remaining)).geturl()
+
+
+def canonical_url(url: str) -> str:
+    """The URL without its signature, in one spelling of host, port and escapes."""
+    try:
+        parts = urlsplit(unsigned(url.strip()))
+        port = "" if parts.port in (None, 80, 443) else f":{parts.port}"
+    except ValueError:
+        return url
+    path = quote(unquote(parts.path), safe="/~!$&'()*+,;=:@-._")
+    return f"{parts.scheme.lower()}://{(parts.hostname or '').lower()}{port}{path}?{parts.query}"
 
 
 def without_signatures(value: Any) -> Any:
@@ -40,5 +66,8 @@ def without_signatures(value: Any) -> Any:
     return unsigned(value) if isinstance(value, str) else value
 
 
-def _belongs_to_signature(name: str) -> bool:
-    return name in _SIGNATURES or name in _COMPANIONS or name.startswith(_PREFIXES)
+def _belongs_to_signature(name: str, value: str) -> bool:
+    name = name.lower()
+    return (
+        name in _SIGNATURES or name in _COMPANIONS or name.startswith(_PREFIXES) or _OPAQUE.fullmatch(value) is not None
+    )

@@ -5,8 +5,10 @@ import contextlib
 import sys
 from collections.abc import Sequence
 
+from luma_mcp.emulator import habits as habits_module
 from luma_mcp.emulator.dream_machine.app import Emulator
 from luma_mcp.emulator.faults import parse
+from luma_mcp.emulator.habits import Habits
 from luma_mcp.emulator.serving import base_url, listen, run
 
 DEFAULT_PORT = 8765
@@ -28,12 +30,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="KIND[,name=value...]",
         help="something that shall go wrong, such as drop,path=*/video,after=yes; may be given again",
     )
+    parser.add_argument(
+        "--habit",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="how the API answers where its documentation does not say, such as echo=missing; may be given again",
+    )
 
 
 def run_from(options: argparse.Namespace) -> int:
     """Serve with those options until a signal; the exit code."""
     try:
         faults = [parse(text) for text in options.fault]
+        habits = Habits(**dict(habits_module.parse(text) for text in options.habit))
         listener = listen(options.port)
     except (ValueError, OSError) as error:
         print(f"The emulator cannot start: {error}", file=sys.stderr)
@@ -44,6 +54,7 @@ def run_from(options: argparse.Namespace) -> int:
         speed=options.speed,
         limits={} if options.no_limits else None,
         faults=faults,
+        habits=habits,
     )
     print(f"Dream Machine emulator at {base_url(listener)} ({options.speed:g}x speed). Ctrl-C stops it.", flush=True)
     # uvicorn stops in order, and then raises what it was stopped by.

@@ -1,6 +1,7 @@
 """The client behind a call: how it is told of progress, and how the person behind it is asked."""
 
 import hashlib
+import secrets
 from typing import Any
 
 from mcp.server.mcpserver import Context
@@ -51,8 +52,11 @@ class ContextCaller:
         self._last_progress = max(progress, self._last_progress + 0.001)
         await self._ctx.report_progress(self._last_progress, message=message)
 
-    async def confirm(self, question: str) -> bool:
-        """Ask the person: by a request to the client, or from 2026-07-28 on by the result of the call."""
+    async def confirm(self, question: str, subject: str) -> str | None:
+        """Ask the person: by a request to the client, or from 2026-07-28 on by the result of the call.
+
+        A yes has a name that serves once, and it belongs to one subject and one caller.
+        """
         capabilities = self._ctx.client_capabilities
         if capabilities is None or capabilities.elicitation is None:
             raise BudgetError(
@@ -61,14 +65,24 @@ class ContextCaller:
             )
         if not is_version_at_least(self._ctx.protocol_version or "", _FIRST_WITHOUT_SERVER_REQUESTS):
             answer = await self._ctx.elicit(question, Confirmation)
-            return answer.action == "accept" and answer.data.buy
-        # The answer must be one to this very question; the SDK seals the state against changes.
-        state = hashlib.sha256(question.encode()).hexdigest()
+            is_yes = answer.action == "accept" and answer.data.buy
+            return secrets.token_hex(16) if is_yes else None
+        # The answer must be to this very question of this caller; the SDK seals the state against changes.
+        digest = hashlib.sha256(f"{subject}\n{self._identity}\n{question}".encode()).hexdigest()
+        consent, _, asked_for = (self._ctx.request_state or "").partition(":")
         answers = self._ctx.input_responses or {}
-        given = answers.get(_KEY) if self._ctx.request_state == state else None
-        if given is None:
-            raise QuestionAskedError(_question_result(question, state))
-        return isinstance(given, ElicitResult) and given.action == "accept" and (given.content or {}).get("buy") is True
+        answer = answers.get(_KEY) if asked_for == digest else None
+        if answer is None:
+            raise QuestionAskedError(_question_result(question, f"{secrets.token_hex(16)}:{digest}"))
+        is_yes = isinstance(answer, ElicitResult) and answer.action == "accept" and (answer.content or {}).get("buy")
+        return consent if is_yes is True else None
+
+    @property
+    def _identity(self) -> str:
+        """Whom the transport knows the caller as: a digest of the bearer token; empty over stdio."""
+        headers = self._ctx.headers or {}
+        token = headers.get("authorization", "")
+        return hashlib.sha256(token.encode()).hexdigest() if token else ""
 
 
 def _question_result(question: str, state: str) -> InputRequiredResult:

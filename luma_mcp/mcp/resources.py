@@ -16,6 +16,7 @@ from luma_mcp.domain.pricing import price_of
 from luma_mcp.domain.requests import ImageRequest, VideoRequest
 from luma_mcp.mcp.results import details_result
 from luma_mcp.mcp.services import Services
+from luma_mcp.purchasing.states import IN_DOUBT
 
 GENERATION = "luma://generations/{generation_id}"
 _JSON = "application/json"
@@ -97,12 +98,15 @@ async def describe_spending(services: Services) -> dict[str, Any]:
     rows = await services.purchases.newest_today(_MAX_PURCHASES)
     purchases = [
         {
-            "at": datetime.fromtimestamp(row.sent_at, UTC).isoformat(timespec="seconds"),
+            "id": row.id,
+            "at": datetime.fromtimestamp(row.reserved_at, UTC).isoformat(timespec="seconds"),
             "kind": row.kind,
             "usd": row.usd,
             "basis": row.basis,
             "state": row.state,
+            "take": row.take,
             "generation_id": row.generation_id,
+            **({"in_doubt": row.note, "request_id": row.request_id} if row.state in IN_DOUBT else {}),
         }
         for row in rows
     ]

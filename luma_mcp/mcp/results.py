@@ -81,7 +81,7 @@ class PurchaseResult(Result):
         price = f"{Price(self.price_usd, basis)} ({basis})"
         if self.dry_run:
             return f"Dry run, nothing was bought. Price: {price}.\nRequest: {self.request}\nNext: {self.next}"
-        verb = "Bought before and found again, not bought twice:" if self.recovered else "Bought"
+        verb = "Bought before, not bought again:" if self.recovered else "Bought"
         return f"{verb} {self.generation_id}, now {self.state}. Price: {price}.\nNext: {self.next}"
 
 
@@ -148,8 +148,15 @@ def purchase_result(purchase: Purchase) -> PurchaseResult:
         generation_id=generation.id,
         state=cleaned(generation.state, 40),
         recovered=purchase.recovered or None,
-        next=_next(generation),
+        next=_next_after(purchase),
     )
+
+
+def _next_after(purchase: Purchase) -> str:
+    if not purchase.recovered:
+        return _next(purchase.generation)
+    another = f"bought {purchase.age_seconds:.0f} s ago; for another take of it say take={purchase.take + 1}. "
+    return another + _next(purchase.generation)
 
 
 def updated_purchase(result: dict[str, Any], generation: Generation) -> PurchaseResult:

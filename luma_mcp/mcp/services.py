@@ -4,6 +4,8 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+import anyio
+
 from luma_mcp.backends.base import FullBackend
 from luma_mcp.backends.camera_words import CameraVocabulary
 from luma_mcp.downloads.preview import PreviewService
@@ -29,8 +31,10 @@ class Services:
     async def running(self) -> AsyncGenerator[None]:
         """Run the background tasks while this is entered; then close."""
         try:
-            async with self.poller.running():
+            async with self.poller.running(), anyio.create_task_group() as tasks:
+                tasks.start_soon(self.purchases.run)
                 yield
+                tasks.cancel_scope.cancel()
         finally:
             await self.close()
 

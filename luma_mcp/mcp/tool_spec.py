@@ -30,8 +30,16 @@ class Caller(Protocol):
         """Report the progress of a long call. `progress` only rises; what it counts is up to the tool."""
         ...
 
-    async def confirm(self, question: str) -> bool:
-        """Ask the person; whether the answer is yes. Raises: BudgetError, if this client cannot ask."""
+    async def confirm(self, question: str, subject: str) -> str | None:
+        """Ask the person; a name for the yes, which serves for one purchase, or None for a no.
+
+        Args:
+            question: what the person reads.
+            subject: what the yes is for; it serves for nothing else.
+
+        Raises:
+            BudgetError: this client cannot ask.
+        """
         ...
 
 

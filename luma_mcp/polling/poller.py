@@ -22,7 +22,7 @@ from luma_mcp.domain.errors import (
     RateLimitError,
     UnreachableError,
 )
-from luma_mcp.domain.generation import Generation
+from luma_mcp.domain.generation import NOT_FOUND, Generation
 from luma_mcp.polling.schedule import jitter, schedule_of
 
 Until = Literal["all", "any"]
@@ -36,8 +36,11 @@ _REQUESTS_AT_ONCE = 5
 # What falls due so soon is polled together with what is due now.
 _TOGETHER_SECONDS = 1.5
 # Errors that do not pass by themselves.
-_FINAL_ERRORS = (NotFoundError, AuthenticationError, InvalidRequestError)
+_FINAL_ERRORS = (AuthenticationError, InvalidRequestError)
+# One answer of one replica of Luma's proves little: a generation is not found after so many.
+_NOT_FOUND_LOOKS = 2
 _AFTER_ERROR_SECONDS = 5.0
+_AFTER_NOT_FOUND_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +68,32 @@ class _Tracked:
     due: float = 0.0
     state_since: float = 0.0
     first_seen: float | None = None
+    not_found: int = 0
 
     @property
     def is_final(self) -> bool:
         return self.generation is not None and self.generation.is_final
 
 
-class Poller:
-    """Polls on behalf of waiters. A wait that is cancelled ends at once; the generation goes on at Luma."""
+IsYoung = Callable[[str], Awaitable[bool]]
 
-    def __init__(self, backend: FullBackend, clock: Clock) -> None:
+
+async def _never_young(_generation_id: str) -> bool:
+    return False
+
+
+class Poller:
+    """Polls on behalf of waiters. A wait that is cancelled ends at once; the generation goes on at Luma.
+
+    Args:
+        backend: what is asked.
+        clock: how time passes.
+        is_young: whether a generation was bought so short a time ago that Luma may not know it everywhere yet.
+    """
+
+    def __init__(self, backend: FullBackend, clock: Clock, is_young: IsYoung = _never_young) -> None:
         self._backend = backend
+        self._is_young = is_young
         self._clock = clock
         self._is_running = False
         self._tracked: dict[str, _Tracked] = {}
@@ -104,10 +122,11 @@ class Poller:
     ) -> Snapshot:
         """Wait until all, or any, generations are final, or until the timeout.
 
-        Every snapshot is given to `on_snapshot`, also the last one. An error that may pass does not end the wait.
+        Every snapshot is given to `on_snapshot`, also the last one. An error that may pass does not end the wait. A
+        generation that Luma does not know is `not found`; the wait for the others goes on.
 
         Raises:
-            NotFoundError: no generation has one of the ids.
+            NotFoundError: no generation has any of the ids.
             LumaError: Luma answered nothing about any of them before the timeout.
         """
         ids = list(dict.fromkeys(ids))
@@ -121,7 +140,7 @@ class Poller:
                     await on_snapshot(snapshot)
                 final = [self._tracked[generation_id].is_final for generation_id in ids]
                 if any(final) if until == "any" else all(final):
-                    return snapshot
+                    return self._ended(ids, snapshot)
                 if is_over:
                     return self._timed_out(ids, snapshot)
                 await published.wait()
@@ -146,6 +165,8 @@ class Poller:
                 self._tracked[generation_id].waiters -= 1
                 if not self._tracked[generation_id].waiters:
                     del self._tracked[generation_id]
+            # The poller may be asleep until a time that nobody waits for any more.
+            self._changed.set()
 
     def _snapshot(self, ids: Sequence[str], began: float) -> Snapshot:
         """Raises: the error that ends the wait for one of them."""
@@ -169,6 +190,12 @@ class Poller:
         """Whether each was asked for at least once, or may not be asked for now."""
         tracked = [self._tracked[generation_id] for generation_id in ids]
         return all(entry.generation or entry.error for entry in tracked) or self._clock.now() < self._not_before
+
+    def _ended(self, ids: Sequence[str], snapshot: Snapshot) -> Snapshot:
+        """Raises: NotFoundError, if nothing was found at all."""
+        if all(generation.state == NOT_FOUND for generation in snapshot.generations):
+            raise self._tracked[ids[0]].error or NotFoundError(f"No generation has the id {ids[0]}.")
+        return snapshot
 
     def _timed_out(self, ids: Sequence[str], snapshot: Snapshot) -> Snapshot:
         """The last snapshot, with those unknown that Luma answered nothing about. Raises: if those are all."""
@@ -257,6 +284,8 @@ class Poller:
                     return
                 try:
                     self._record(generation_id, await self._backend.get_generation(generation_id))
+                except NotFoundError as error:
+                    await self._record_not_found(error, generation_id)
                 except LumaError as error:
                     self._record_error(error, generation_id)
 
@@ -273,9 +302,23 @@ class Poller:
             tracked.first_seen = now
         if tracked.generation is None or tracked.generation.state != generation.state:
             tracked.state_since = now
-        tracked.generation, tracked.error = generation, None
+        tracked.generation, tracked.error, tracked.not_found = generation, None, 0
         self._problem = None
         tracked.due = now + schedule_of(generation).interval(now - tracked.first_seen) * self._jitter
+
+    async def _record_not_found(self, error: NotFoundError, generation_id: str) -> None:
+        tracked = self._tracked.get(generation_id)
+        if tracked is None:
+            return
+        if await self._is_young(generation_id):
+            self._record(generation_id, Generation(id=generation_id))
+            return
+        tracked.not_found += 1
+        if tracked.not_found >= _NOT_FOUND_LOOKS:
+            self._record(generation_id, Generation(id=generation_id, state=NOT_FOUND))
+            tracked.error = error
+        else:
+            tracked.error, tracked.due = error, self._clock.now() + jitter(_AFTER_NOT_FOUND_SECONDS)
 
     def _record_error(self, error: LumaError, generation_id: str | None = None) -> None:
         self._problem = error

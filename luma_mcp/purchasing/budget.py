@@ -1,6 +1,20 @@
-"""What the person allows to be spent."""
+"""What the person allows to be spent, and whether a purchase fits."""
 
 from dataclasses import dataclass
+
+from luma_mcp.domain.errors import BudgetError
+
+ONLY_THE_PERSON = "Nothing was bought. Only the person can change that, in this server's environment."
+# A charge may show in Luma's balance later than the purchase.
+BALANCE_LAG_SECONDS = 120.0
+
+
+class ConsentNeededError(Exception):
+    """The person wants to be asked before this is bought. Nothing was written."""
+
+
+class ConsentUsedError(Exception):
+    """The person's yes has served for another purchase. Nothing was written."""
 
 
 @dataclass(frozen=True)
@@ -11,3 +25,62 @@ class Budget:
     max_usd_per_day: float | None = None
     min_credit_usd: float | None = None
     confirm_above_usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """The credit at Luma in dollars, and when it was read, in the ledger's time."""
+
+    usd: float
+    read_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """A day's money in dollars, and how many purchases the day has, of whatever outcome."""
+
+    spent_usd: float
+    reserved_usd: float
+    purchases: int
+
+
+def check_call(budget: Budget, usd: float, shown: str) -> None:
+    """Raises: BudgetError, if the cap for one call forbids it. `shown` is the price as a person reads it."""
+    limit = budget.max_usd_per_call
+    if limit is not None and usd > limit:
+        raise BudgetError(
+            f"This costs {shown}, and the cap for one call (LUMA_MAX_USD_PER_CALL) is ${limit:.2f}.", ONLY_THE_PERSON
+        )
+
+
+def check_day(budget: Budget, usd: float, spending: Spending) -> None:
+    """Raises: BudgetError, if the day's cap forbids it."""
+    limit = budget.max_usd_per_day
+    # Whole micro-dollars, so that sums of cents are exact.
+    if limit is not None and round((usd + spending.spent_usd + spending.reserved_usd) * 1e6) > round(limit * 1e6):
+        raise BudgetError(
+            f"This costs ${usd:.2f}, and today's cap (LUMA_MAX_USD_PER_DAY) of ${limit:.2f} has "
+            f"${spending.spent_usd:.2f} spent and ${spending.reserved_usd:.2f} reserved.",
+            "Nothing was bought. Only the person can change the cap, in this server's environment.",
+        )
+
+
+def check_credit(budget: Budget, usd: float, balance: Balance | None, sent_since_usd: float) -> None:
+    """Raises: BudgetError, if too little credit would be left.
+
+    Args:
+        budget: what the person allows.
+        usd: the price.
+        balance: the newest that is known.
+        sent_since_usd: what was sent since that balance was read, and what may not show in it yet.
+    """
+    least = budget.min_credit_usd
+    if least is None or balance is None:
+        return
+    if round((balance.usd - sent_since_usd - usd) * 1e6) < round(least * 1e6):
+        under_way = f" less ${sent_since_usd:.2f} that was sent since" if sent_since_usd else ""
+        raise BudgetError(
+            f"This costs ${usd:.2f}, the account has ${balance.usd:.2f}{under_way}, and ${least:.2f} must stay in it "
+            "(LUMA_MIN_CREDIT_USD).",
+            ONLY_THE_PERSON,
+        )

@@ -1,58 +1,53 @@
-"""The ledger: what was sent, what became of it, what it costs.
+"""The ledger: every purchase, what became of it, and what it costs. Every decision about money is one transaction.
 
 A row is on disk before anything is sent, so that a purchase can be found again whatever happens to the process. Several
-servers share one book; each decision about money is one transaction. The states of a row:
+servers share one ledger. A row that a server works at has a lease, which that server renews every few seconds; a row
+whose lease has run out belongs to nobody, on any machine.
 
-::
-
-    sending -> accepted -> completed        the usual way; `accepted` has a generation id
-                        -> failed           refunded by Luma
-            -> refused                      Luma said no, or it was never sent; costs nothing
-            -> unknown  -> accepted         its generation was found in Luma's list
-                        -> absent           it was looked for and is not there; costs nothing
-                        -> disputed         several generations look like it; counts as spent
-
-Money is in whole micro-dollars.
+The states of a row are in `states`. Money is in whole micro-dollars.
 """
 
+import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar
 
 import anyio
 import anyio.to_thread
 from pydantic_core import from_json
 
-from luma_mcp.domain.errors import BudgetError, LedgerError
+from luma_mcp.domain.errors import LedgerError
+from luma_mcp.purchasing import budget as caps
+from luma_mcp.purchasing.budget import Balance, Budget, ConsentNeededError, ConsentUsedError, Spending
+from luma_mcp.purchasing.states import HOLDS_TAKE, RESERVED, SETTLED, SPENT, UNDER_WAY, State, sources_of
 from luma_mcp.purchasing.store import NotUniqueError, Store, Transaction
 
-State = Literal["sending", "accepted", "completed", "failed", "refused", "unknown", "absent", "disputed"]
 _T = TypeVar("_T")
 
-# What still holds money of the day, and what has been spent of it.
-_RESERVED = ("sending", "unknown")
-_SPENT = ("accepted", "completed", "disputed")
-
-# What a row may become, and from what. Two processes that settle the same row cannot undo each other.
-_FROM: dict[State, tuple[State, ...]] = {
-    "accepted": ("sending", "unknown"),
-    "refused": ("sending",),
-    "unknown": ("sending",),
-    "absent": ("unknown",),
-    "disputed": ("unknown",),
-    "completed": ("accepted",),
-    "failed": ("accepted",),
-}
-
-# What a request was made from stands in the book beside what was said to Luma, which hears of it only by links.
+LEASE_SECONDS = 20.0
+RENEW_EVERY_SECONDS = 5.0
+# For so long the same request with the same take is the same purchase.
+TAKE_SECONDS = 24 * 3600.0
+# The request that was bought also says what it was made from; Luma is told of that by links only.
 MADE_FROM = "made_from"
-_COLUMNS = "fingerprint, signature, request, kind, micros, basis, id, state, generation_id, delivered, process, sent_at"
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A purchase that is about to be sent."""
+class NewPurchase:
+    """A purchase that somebody wants.
+
+    Args:
+        fingerprint: the request; the same in every process.
+        signature: what the request looks like in Luma's list.
+        request: the unsigned body and what it was made from, as JSON.
+        kind: the operation.
+        micros: the price in micro-dollars.
+        basis: whether the price is published or assumed.
+        take: which of several equal purchases is meant.
+        person: who buys; others do not join it.
+        consent: names the person's yes, which serves for one purchase only.
+    """
 
     fingerprint: str
     signature: str
@@ -60,204 +55,370 @@ class Entry:
     kind: str
     micros: int
     basis: str
+    take: int = 1
+    person: str = ""
+    consent: str | None = None
 
 
 @dataclass(frozen=True)
-class Row(Entry):
-    """A purchase as the book has it. Times are Unix time."""
+class Row(NewPurchase):
+    """A purchase in the ledger. Times are Unix time."""
 
-    id: int
-    state: str
-    generation_id: str | None
-    delivered: int
-    process: str
-    sent_at: float
+    id: int = 0
+    holds_take: int = 0
+    state: State = "reserved"
+    generation_id: str | None = None
+    request_id: str | None = None
+    owner: str = ""
+    lease_until: float = 0.0
+    reserved_at: float = 0.0
+    lost_at: float | None = None
+    updated_at: float = 0.0
+    note: str = ""
 
     @property
     def usd(self) -> float:
         return self.micros / 1e6
 
+    @property
+    def body(self) -> dict[str, Any]:
+        """The unsigned body of the request."""
+        content: dict[str, Any] = from_json(self.request)
+        return {name: value for name, value in content.items() if name != MADE_FROM}
 
-@dataclass(frozen=True)
-class Spending:
-    """A day's money in dollars, and how many purchases it holds, of whatever outcome."""
+    @property
+    def made_from(self) -> tuple[str, ...]:
+        """The generations that the request works on."""
+        return tuple(from_json(self.request).get(MADE_FROM, ()))
 
-    spent_usd: float
-    reserved_usd: float
-    purchases: int
+
+_COLUMNS = ", ".join(field.name for field in fields(Row))
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the deciding transaction did: it reserved a new row, or found one that is this purchase already."""
+
+    row: Row
+    is_new: bool
+    now: float
 
 
 class Ledger:
-    """The book of one account.
+    """The ledger of one account.
 
     Args:
-        book: where the rows are kept.
-        account: who pays; rows of others in the same book are neither seen nor counted.
-        process: names this process in the rows it writes.
-        now: Unix time; a test hands in its own.
+        store: where the rows are.
+        account: whose money it is; rows of others in the same store are neither seen nor counted.
+        owner: names this process in the leases that it takes.
+        former_accounts: names that earlier versions gave to this account.
 
-    Raises `LedgerError`s, from every method, when the book cannot be used.
+    Every method raises `LedgerError`s when the store cannot be used.
     """
 
-    def __init__(self, book: Store, *, account: str, process: str, now: Callable[[], float] = time.time) -> None:
-        self._book = book
+    def __init__(self, store: Store, *, account: str, owner: str, former_accounts: Sequence[str] = ()) -> None:
+        self._store = store
         self._account = account
-        self._process = process
-        self._now = now
+        self._owner = owner
+        self._former_accounts = tuple(former_accounts)
         self._limiter = anyio.CapacityLimiter(1)
 
     async def close(self) -> None:
-        """Let go of the book. A later call opens it again."""
-        self._book.close()
+        """Close the store. A later call opens it again."""
+        self._store.close()
 
-    async def reserve(self, entry: Entry, *, most_micros_per_day: int | None) -> Row:
-        """Write down a purchase before it is sent, if the day's cap allows it; both in one transaction.
+    async def decide(self, new: NewPurchase, budget: Budget, balance: Balance | None = None) -> Decision:
+        """Reserve a purchase, or find the one that it is already; both, and every cap, in one transaction.
+
+        Args:
+            new: what somebody wants.
+            budget: what the person allows.
+            balance: the credit at Luma, if the budget asks for it.
 
         Raises:
-            BudgetError: the cap forbids it; nothing is written.
+            BudgetError: a cap forbids it. Nothing is written.
+            ConsentNeededError: the person wants to be asked first. Nothing is written.
+            ConsentUsedError: the person's yes has served already. Nothing is written.
         """
 
-        def work(book: Transaction) -> Row:
-            spending = self._spending(book)
-            total = entry.micros + round((spending.spent_usd + spending.reserved_usd) * 1e6)
-            if most_micros_per_day is not None and total > most_micros_per_day:
-                raise BudgetError(
-                    f"This costs ${entry.micros / 1e6:.2f}, and today's cap (LUMA_MAX_USD_PER_DAY) of "
-                    f"${most_micros_per_day / 1e6:.2f} has ${spending.spent_usd:.2f} spent and "
-                    f"${spending.reserved_usd:.2f} reserved.",
-                    "Nothing was bought. Only the person can change the cap, in this server's environment.",
-                )
-            now = self._now()
-            made = book.execute(
-                "INSERT INTO purchases (account, fingerprint, signature, request, kind, micros, basis, state, process,"
-                " sent_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, 'sending', ?, ?, ?) RETURNING id",
-                (self._account, entry.fingerprint, entry.signature, entry.request, entry.kind, entry.micros,
-                 entry.basis, self._process, now, now),
+        def work(transaction: Transaction) -> Decision:
+            now = transaction.now()
+            self._expire(transaction, now)
+            found = self._select(
+                transaction, "person = ? AND fingerprint = ? AND take = ? AND holds_take = 1",
+                new.person, new.fingerprint, new.take,
             )  # fmt: skip
-            return self._select(book, "id = ?", made.fetchone()[0])[0]
+            # What is in doubt holds its take until it is settled, however long ago it was.
+            if found and (found[0].state not in SETTLED or now - found[0].reserved_at < TAKE_SECONDS):
+                return Decision(found[0], is_new=False, now=now)
+            for row in found:
+                transaction.execute("UPDATE purchases SET holds_take = 0 WHERE id = ?", (row.id,))
+            usd = new.micros / 1e6
+            caps.check_day(budget, usd, self._spending(transaction, now))
+            if budget.min_credit_usd is not None:
+                newest = self._newest_balance(transaction, balance)
+                caps.check_credit(budget, usd, newest, self._sent_since(transaction, newest))
+            if budget.confirm_above_usd is not None and usd > budget.confirm_above_usd:
+                if new.consent is None:
+                    raise ConsentNeededError
+                if self._select(transaction, "consent = ?", new.consent):
+                    raise ConsentUsedError
+            made = transaction.execute(
+                "INSERT INTO purchases (account, person, fingerprint, take, holds_take, signature, request, kind,"
+                " micros, basis, state, consent, owner, lease_until, reserved_at, updated_at)"
+                " VALUES (?, ?, ?, ?, 1, ?, ?, ?, ?, ?, 'reserved', ?, ?, ?, ?, ?) RETURNING id",
+                (self._account, new.person, new.fingerprint, new.take, new.signature, new.request, new.kind,
+                 new.micros, new.basis, new.consent, self._owner, now + LEASE_SECONDS, now, now),
+            )  # fmt: skip
+            return Decision(self._select(transaction, "id = ?", made.fetchone()[0])[0], is_new=True, now=now)
 
         return await self._transaction(work)
 
-    async def record(self, row: Row, state: State, generation_id: str | None = None) -> bool:
-        """Write down what became of a purchase.
+    async def advance(
+        self,
+        row: Row,
+        state: State,
+        *,
+        generation_id: str | None = None,
+        request_id: str | None = None,
+        note: str | None = None,
+        mine: bool = False,
+    ) -> Row | None:
+        """Move a purchase to a state, if it is still in one that leads there.
 
-        False if that cannot be: another row has claimed the generation, or somebody else settled this one.
+        Args:
+            row: the purchase.
+            state: the state to enter.
+            generation_id: the id that Luma gave.
+            request_id: the id of the POST that is about to be sent.
+            note: why, for the person.
+            mine: only if this process still has the lease.
+
+        Returns:
+            The row as it is now; None if another process was quicker, or another row has the generation.
         """
-        before = _FROM[state]
+        before = sources_of(state)
 
-        def work(book: Transaction) -> bool:
-            done = book.execute(
-                "UPDATE purchases SET state = ?, generation_id = coalesce(?, generation_id), updated_at = ?"
-                f" WHERE id = ? AND state IN ({_marks(before)})",
-                (state, generation_id, self._now(), row.id, *before),
-            )
-            return done.rowcount == 1
+        def work(transaction: Transaction) -> Row | None:
+            now = transaction.now()
+            condition, values = f"id = ? AND state IN ({_marks(before)})", [row.id, *before]
+            if mine:
+                condition += " AND owner = ? AND lease_until >= ? AND lease_until <= ?"
+                values += [self._owner, now, now + 2 * LEASE_SECONDS]
+            done = transaction.execute(
+                "UPDATE purchases SET state = ?, generation_id = coalesce(?, generation_id),"
+                " request_id = coalesce(?, request_id), note = coalesce(?, note), updated_at = ?,"
+                " holds_take = CASE WHEN ? = 0 THEN 0 ELSE holds_take END,"
+                " lost_at = CASE WHEN ? = 'lost' THEN ? ELSE lost_at END,"
+                " lease_until = CASE WHEN ? = 1 THEN lease_until ELSE 0 END"
+                f" WHERE account = ? AND {condition}",
+                (state, generation_id, request_id, note, now, int(state in HOLDS_TAKE), state, now,
+                 int(state in UNDER_WAY), self._account, *values),
+            )  # fmt: skip
+            return self._select(transaction, "id = ?", row.id)[0] if done.rowcount == 1 else None
 
         try:
             return await self._transaction(work)
         except NotUniqueError:
-            return False
+            return None
 
-    async def deliver(self, row: Row) -> None:
-        """Write down that the caller has the id for certain."""
-        await self._transaction(
-            lambda book: book.execute(
-                "UPDATE purchases SET delivered = 1, updated_at = ? WHERE id = ?", (self._now(), row.id)
-            )
-        )
+    async def renew(self, row: Row) -> bool:
+        """Keep the lease of a row for longer. False if it is no longer this process's."""
 
-    async def take_over(self, row: Row) -> bool:
-        """Let this process hand over what another one bought. False if somebody else was quicker."""
-
-        def work(book: Transaction) -> bool:
-            done = book.execute(
-                "UPDATE purchases SET process = ?, updated_at = ? WHERE id = ? AND delivered = 0 AND process = ?",
-                (self._process, self._now(), row.id, row.process),
+        def work(transaction: Transaction) -> bool:
+            now = transaction.now()
+            done = transaction.execute(
+                "UPDATE purchases SET lease_until = ? WHERE id = ? AND owner = ? AND lease_until > 0",
+                (now + LEASE_SECONDS, row.id, self._owner),
             )
             return done.rowcount == 1
 
         return await self._transaction(work)
 
-    async def undelivered(self, fingerprint: str, *, since_seconds: float) -> list[Row]:
-        """What was bought by the same request lately and never reached its caller, oldest first.
+    async def claim(self, row: Row) -> Row | None:
+        """Take the lease of a row that nobody works at, to look for its purchase; None if somebody does."""
 
-        Lately counts from when it was known to be bought. A time in the future counts too: the clock was set back.
-        """
-        return await self._rows(
-            "fingerprint = ? AND delivered = 0 AND state IN ('accepted', 'completed') AND ? - updated_at < ?",
-            fingerprint, self._now(), since_seconds,
-        )  # fmt: skip
+        def work(transaction: Transaction) -> Row | None:
+            now = transaction.now()
+            done = transaction.execute(
+                "UPDATE purchases SET owner = ?, lease_until = ?"
+                " WHERE id = ? AND state = ? AND NOT (lease_until >= ? AND lease_until <= ?)",
+                (self._owner, now + LEASE_SECONDS, row.id, row.state, now, now + 2 * LEASE_SECONDS),
+            )
+            return self._select(transaction, "id = ?", row.id)[0] if done.rowcount == 1 else None
 
-    async def in_state(self, *states: State) -> list[Row]:
-        """Every row in one of the states, oldest first."""
-        return await self._rows(f"state IN ({_marks(states)})", *states)
+        return await self._transaction(work)
 
-    async def claimed(self, generation_ids: Sequence[str]) -> set[str]:
-        """Those of the ids that a row has already."""
-        rows = await self._rows(f"generation_id IN ({_marks(generation_ids)})", *generation_ids)
-        return {row.generation_id for row in rows if row.generation_id}
+    async def release(self, row: Row, note: str | None = None) -> None:
+        """Give back the lease of a row, with what was learned about it."""
+        await self._transaction(
+            lambda transaction: transaction.execute(
+                "UPDATE purchases SET lease_until = 0, note = coalesce(?, note) WHERE id = ? AND owner = ?",
+                (note, row.id, self._owner),
+            )
+        )
+
+    async def free_take(self, row: Row) -> None:
+        """Let the same request with the same take be bought anew: its generation was deleted."""
+        await self._transaction(
+            lambda transaction: transaction.execute("UPDATE purchases SET holds_take = 0 WHERE id = ?", (row.id,))
+        )
+
+    async def get(self, row_id: int) -> Row | None:
+        """A purchase by its number in the ledger."""
+        rows = await self._rows("id = ?", row_id)
+        return rows[0] if rows else None
+
+    async def by_generation(self, generation_ids: Iterable[str]) -> dict[str, Row]:
+        """The purchases that these generations came of, by generation id."""
+        ids = list(generation_ids)
+        rows = await self._rows(f"generation_id IN ({_marks(ids)})", *ids)
+        return {row.generation_id: row for row in rows if row.generation_id}
+
+    async def in_state(self, *states: State, since: float | None = None) -> list[Row]:
+        """Every purchase in one of the states, oldest first; what was left behind is settled first."""
+
+        def work(transaction: Transaction) -> list[Row]:
+            self._expire(transaction, transaction.now())
+            return self._select(transaction, f"state IN ({_marks(states)}) AND reserved_at >= ?", *states, since or 0.0)
+
+        return await self._transaction(work)
+
+    async def known_before(self, row: Row, most: int) -> list[Row]:
+        """The newest purchases with a generation id that were accepted before this one was reserved, newest first."""
+        rows = await self._rows(
+            "generation_id IS NOT NULL AND reserved_at < ? AND id < ?", row.reserved_at, row.id, newest=most
+        )
+        return rows[::-1]
 
     async def made_from(self, generation_id: str) -> tuple[str, ...]:
-        """The generations that one was bought to work on; none if it is not in the book, or the book cannot be read."""
+        """The generations that one was bought to work on; none if the ledger does not know it or cannot be read."""
         try:
-            rows = await self._rows("generation_id = ?", generation_id)
+            rows = await self.by_generation([generation_id])
         except LedgerError:
             return ()
-        return tuple(one for row in rows for one in from_json(row.request).get(MADE_FROM, ()))
+        return rows[generation_id].made_from if generation_id in rows else ()
 
-    def age_seconds(self, row: Row) -> float:
-        """How long ago it was sent; negative if the clock was set back since."""
-        return self._now() - row.sent_at
+    async def now(self) -> float:
+        """The ledger's time."""
+        return await self._transaction(lambda transaction: transaction.now())
 
     async def today(self) -> Spending:
         """The day's money."""
-        return await self._transaction(self._spending)
+        return await self._transaction(lambda transaction: self._spending(transaction, transaction.now()))
 
     async def newest_today(self, most: int) -> list[Row]:
-        """The day's last rows, oldest first."""
-        return await self._rows("sent_at >= ?", self._begin_of_day(), newest=most)
+        """The day's last purchases, oldest first, and before them whatever is still in doubt."""
+
+        def work(transaction: Transaction) -> list[Row]:
+            begin = _begin_of_day(transaction.now())
+            doubtful = self._select(
+                transaction, "reserved_at < ? AND (state = 'lost' OR state = 'disputed')", begin, newest=most
+            )
+            return [*doubtful, *self._select(transaction, "reserved_at >= ?", begin, newest=most)]
+
+        return await self._transaction(work)
+
+    async def all_rows(self) -> list[Row]:
+        """Every purchase, oldest first."""
+        return await self._rows("1 = 1")
 
     async def _rows(self, condition: str, *values: object, newest: int | None = None) -> list[Row]:
-        return await self._transaction(lambda book: self._select(book, condition, *values, newest=newest))
+        return await self._transaction(lambda transaction: self._select(transaction, condition, *values, newest=newest))
 
-    def _select(self, book: Transaction, condition: str, *values: object, newest: int | None = None) -> list[Row]:
+    def _select(
+        self, transaction: Transaction, condition: str, *values: object, newest: int | None = None
+    ) -> list[Row]:
         """The rows that meet a condition, or the newest of them; oldest first."""
         limit = "" if newest is None else f" ORDER BY id DESC LIMIT {newest:d}"
-        found = book.execute(
-            f"SELECT {_COLUMNS} FROM purchases WHERE account = ? AND {condition}{limit}",
-            (self._account, *values),
+        found = transaction.execute(
+            f"SELECT {_COLUMNS} FROM purchases WHERE account = ? AND {condition}{limit}", (self._account, *values)
         )
         return sorted((Row(*columns) for columns in found), key=lambda row: row.id)
 
-    def _spending(self, book: Transaction) -> Spending:
-        """A row from the future counts as today's: a clock that was set back must not open the purse again."""
-        found = book.execute(
-            "SELECT state, sum(micros), count(*) FROM purchases WHERE account = ? AND sent_at >= ? GROUP BY state",
-            (self._account, self._begin_of_day()),
+    def _expire(self, transaction: Transaction, now: float) -> None:
+        """Settle what a server left behind: what was reserved was never sent, what was being sent is lost.
+
+        A lease that ends unusually late was written before the clock was set back, and is over.
+        """
+        over = "NOT (lease_until >= ? AND lease_until <= ?)"
+        values = (self._account, now, now + 2 * LEASE_SECONDS)
+        transaction.execute(
+            "UPDATE purchases SET state = 'refused', holds_take = 0, note = 'the server stopped before it was sent'"
+            f" WHERE account = ? AND state = 'reserved' AND {over}",
+            values,
+        )
+        transaction.execute(
+            "UPDATE purchases SET state = 'lost', note = 'the server stopped while it was sent', lost_at = ?"
+            f" WHERE account = ? AND state = 'sending' AND {over}",
+            (now, *values),
+        )
+
+    def _spending(self, transaction: Transaction, now: float) -> Spending:
+        """A row from the future counts as today's, so that setting the clock back does not open the cap again."""
+        begin = _begin_of_day(now)
+        found = transaction.execute(
+            "SELECT state, sum(micros), count(*) FROM purchases WHERE account = ? AND reserved_at >= ? GROUP BY state",
+            (self._account, begin),
         ).fetchall()
-        sums: dict[str, int] = {state: int(micros) for state, micros, _ in found}
+        sums: Mapping[str, int] = {state: int(micros) for state, micros, _ in found}
         # What is not settled stays reserved beyond midnight.
-        older = book.execute(
-            "SELECT coalesce(sum(micros), 0) FROM purchases WHERE account = ? AND sent_at < ?"
-            f" AND state IN ({_marks(_RESERVED)})",
-            (self._account, self._begin_of_day(), *_RESERVED),
+        older = transaction.execute(
+            "SELECT coalesce(sum(micros), 0) FROM purchases WHERE account = ? AND reserved_at < ?"
+            f" AND state IN ({_marks(RESERVED)})",
+            (self._account, begin, *sorted(RESERVED)),
         ).fetchone()[0]
         return Spending(
-            sum(sums.get(state, 0) for state in _SPENT) / 1e6,
-            (sum(sums.get(state, 0) for state in _RESERVED) + int(older)) / 1e6,
+            sum(sums.get(state, 0) for state in SPENT) / 1e6,
+            (sum(sums.get(state, 0) for state in RESERVED) + int(older)) / 1e6,
             sum(int(count) for _, _, count in found),
         )
 
-    def _begin_of_day(self) -> float:
-        """Midnight in the person's own time zone."""
-        now = time.localtime(self._now())
-        return time.mktime((now.tm_year, now.tm_mon, now.tm_mday, 0, 0, 0, 0, 0, -1))
+    def _newest_balance(self, transaction: Transaction, balance: Balance | None) -> Balance | None:
+        """The newest balance that any server of this ledger has read."""
+        found = transaction.execute("SELECT usd, read_at FROM balances WHERE account = ?", (self._account,)).fetchone()
+        known = Balance(float(found[0]), float(found[1])) if found else None
+        if balance is None or (known is not None and known.read_at > balance.read_at):
+            return known
+        transaction.execute("DELETE FROM balances WHERE account = ?", (self._account,))
+        transaction.execute(
+            "INSERT INTO balances (account, usd, read_at) VALUES (?, ?, ?)",
+            (self._account, balance.usd, balance.read_at),
+        )
+        return balance
+
+    def _sent_since(self, transaction: Transaction, balance: Balance | None) -> float:
+        """The dollars that may not show in a balance yet: what was sent since, shortly before, or is under way."""
+        since = balance.read_at - caps.BALANCE_LAG_SECONDS if balance else math.inf
+        found = transaction.execute(
+            "SELECT coalesce(sum(micros), 0) FROM purchases WHERE account = ?"
+            f" AND (state IN ({_marks(RESERVED)}) OR (reserved_at >= ? AND state IN ({_marks(SPENT)})))",
+            (self._account, *sorted(RESERVED), since, *sorted(SPENT)),
+        ).fetchone()[0]
+        return int(found) / 1e6
 
     async def _transaction(self, work: Callable[[Transaction], _T]) -> _T:
-        """Do some work in one transaction, in a worker thread; nobody else writes meanwhile."""
-        return await anyio.to_thread.run_sync(self._book.transaction, work, limiter=self._limiter)
+        """Do some work in one transaction, in a worker thread."""
+
+        def with_names(transaction: Transaction) -> _T:
+            for former in self._former_accounts:
+                transaction.execute("UPDATE purchases SET account = ? WHERE account = ?", (self._account, former))
+            return work(transaction)
+
+        result = await anyio.to_thread.run_sync(
+            self._store.transaction, with_names if self._former_accounts else work, limiter=self._limiter
+        )
+        # Once is enough: nobody writes the former names any more.
+        self._former_accounts = ()
+        return result
 
 
-def _marks(values: Sequence[str]) -> str:
+def _begin_of_day(now: float) -> float:
+    """Midnight in the person's own time zone."""
+    local = time.localtime(now)
+    return time.mktime((local.tm_year, local.tm_mon, local.tm_mday, 0, 0, 0, 0, 0, -1))
+
+
+def _marks(values: Iterable[object]) -> str:
     """As many question marks; where there is nothing to look for, what nothing equals."""
-    return ", ".join("?" * len(values)) or "NULL"
+    return ", ".join("?" for _ in values) or "NULL"

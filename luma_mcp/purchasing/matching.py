@@ -1,38 +1,54 @@
-"""Finding a purchase again in Luma's own list, when its answer was lost. Pure.
+"""Whether a generation came of a request, by Luma's echo: surely, surely not, or nobody can say. Pure.
 
-Luma echoes each request in its generation, with defaults filled in and nulls. Two requests are the same if everything
-that was said agrees, and everything that was left out is absent or at its default.
+Luma echoes each request in its generation. Nothing promises that the echo is complete or to the letter: fields may be
+missing, defaults filled in, numbers spelt as text, a prompt trimmed, a link replaced by a copy. So absence is never
+concluded from inequality: only a difference that no spelling explains is `surely not`, and only full agreement is
+`surely`.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+import re
+import unicodedata
+from collections.abc import Mapping
+from enum import Enum
 from typing import Any, cast
 
 from pydantic_core import to_json
 
 from luma_mcp.backends.base import EncodedRequest
 from luma_mcp.domain.generation import Generation
-from luma_mcp.domain.signed_urls import unsigned, without_signatures
+from luma_mcp.domain.signed_urls import canonical_url, without_signatures
 
-# Luma's clock and ours need not agree.
-CLOCK_SKEW_SECONDS = 120.0
-# A clock in the wrong time zone, or on the wrong day.
-WRONG_CLOCK_SECONDS = 26 * 3600.0
 
-# What Luma fills in by itself. Anything else that it adds on its own is no difference.
-_DEFAULTS: dict[str, tuple[Any, ...]] = {
-    "prompt": ("",),
-    "aspect_ratio": ("16:9",),
-    "resolution": ("540p", "720p", "1080p"),
-    "duration": ("5s",),
-    "loop": (False,),
-    "format": ("jpg",),
-}
-_DECIDED = (
-    "prompt", "aspect_ratio", "resolution", "duration", "loop", "keyframes", "concepts", "format", "image_ref",
-    "style_ref", "character_ref", "modify_image_ref", "media", "mode", "first_frame", "negative_prompt",
-    "grid_position_x", "grid_position_y", "x_start", "x_end", "y_start", "y_end", "resized_width", "resized_height",
+class Verdict(Enum):
+    """The three answers."""
+
+    SURELY = "surely"
+    SURELY_NOT = "surely not"
+    CANNOT_SAY = "cannot say"
+
+
+# The fields of a request by how their values are compared. Each field of every operation is in one of these.
+_WORDS = ("model", "aspect_ratio", "format", "mode")
+_QUANTITIES = (
+    "resolution", "duration", "loop", "grid_position_x", "grid_position_y", "x_start", "x_end", "y_start", "y_end",
+    "resized_width", "resized_height",
 )  # fmt: skip
+_TEXTS = ("prompt", "negative_prompt")
+_STRUCTURES = (
+    "keyframes", "concepts", "image_ref", "style_ref", "character_ref", "modify_image_ref", "media", "first_frame",
+)  # fmt: skip
+COMPARED = frozenset({"generation_type", *_WORDS, *_QUANTITIES, *_TEXTS, *_STRUCTURES})
+
+# What a cut text ends in.
+_CUT = "…. "
+# What Luma may fill in for a field that was not asked for. Any other value is a difference.
+_DEFAULTS: dict[str, tuple[str, ...]] = {
+    "loop": ("false", "0"),
+    "format": ("jpg", "jpeg"),
+}
+# Fields that Luma fills in with a default of its own choice; their value says nothing if they were not asked for.
+_FILLED_IN = frozenset({"model", "aspect_ratio", "resolution", "duration", "mode"})
 
 
 def unsigned_body(encoded: EncodedRequest) -> dict[str, Any]:
@@ -50,62 +66,139 @@ def signature(encoded: EncodedRequest) -> str:
     return _digest(to_json(unsigned_body(encoded)).decode())
 
 
+def compare(body: Mapping[str, Any], generation: Generation) -> Verdict:
+    """Whether a generation came of a request with this body.
+
+    Args:
+        body: the unsigned body of the request.
+        generation: a generation of Luma's list, or of the answer to the request.
+    """
+    echo = generation.request
+    verdicts = [_compare_kind(body, generation)]
+    for field in COMPARED - {"generation_type"}:
+        asked, echoed = _bare(body.get(field)), _bare(echo.get(field))
+        if asked is None and echoed is None:
+            continue
+        if asked is None:
+            verdicts.append(_compare_unasked(field, echoed))
+        elif echoed is None:
+            # A loop that is off is as good as absent; anything else should have been echoed.
+            verdicts.append(Verdict.CANNOT_SAY)
+        else:
+            verdicts.append(_compare_value(field, asked, echoed))
+    if Verdict.SURELY_NOT in verdicts:
+        return Verdict.SURELY_NOT
+    return Verdict.CANNOT_SAY if Verdict.CANNOT_SAY in verdicts else Verdict.SURELY
+
+
+def generations_named_in(request: Mapping[str, Any]) -> list[str]:
+    """The earlier clips that a request continues or leads up to."""
+    frames = request.get("keyframes")
+    named = cast("dict[str, Any]", frames).values() if isinstance(frames, dict) else ()
+    ids = [cast("dict[str, Any]", frame).get("id") for frame in named if isinstance(frame, dict)]
+    return [generation_id for generation_id in ids if isinstance(generation_id, str)]
+
+
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def candidates(said: dict[str, Any], sent_at: float, generations: Iterable[Generation]) -> list[Generation]:
-    """The generations that may have come of a request that was sent at that time, oldest first."""
-    alike = [one for one in generations if is_since(one, sent_at) and echoes(said, one)]
-    return sorted(alike, key=lambda one: one.created_at.timestamp() if one.created_at else 0.0)
+def _compare_kind(body: Mapping[str, Any], generation: Generation) -> Verdict:
+    """By the operation. An echo without one tells at most whether a video or an image was made."""
+    echoed = generation.request.get("generation_type") or generation.request.get("type")
+    if isinstance(echoed, str):
+        return Verdict.SURELY if _word(echoed) == _word(body["generation_type"]) else Verdict.SURELY_NOT
+    makes_image = body["generation_type"] in ("image", "reframe_image")
+    return Verdict.SURELY_NOT if generation.makes_image and not makes_image else Verdict.CANNOT_SAY
 
 
-def doubtful(said: dict[str, Any], sent_at: float, generations: Iterable[Generation]) -> list[Generation]:
-    """Those that are the request but were made before it was sent, by a day at the most: a clock may be wrong."""
-    return [
-        one
-        for one in generations
-        if one.created_at is not None
-        and not is_since(one, sent_at)
-        and sent_at - one.created_at.timestamp() < WRONG_CLOCK_SECONDS
-        and echoes(said, one)
-    ]
+def _compare_unasked(field: str, echoed: Any) -> Verdict:
+    """A field that was not asked for and has a value in the echo."""
+    if field in _FILLED_IN or _word(str(echoed)) in ("", "none", "null", *_DEFAULTS.get(field, ())):
+        return Verdict.SURELY
+    if field in _STRUCTURES or field in _TEXTS or field == "loop":
+        return Verdict.SURELY_NOT
+    return Verdict.CANNOT_SAY
 
 
-def generations_named_in(request: Mapping[str, Any]) -> list[str]:
-    """The earlier clips that a request goes on from or leads up to."""
-    frames = request.get("keyframes")
-    named = cast("dict[str, Any]", frames).values() if isinstance(frames, dict) else ()
-    ids = [cast("dict[str, Any]", one).get("id") for one in named if isinstance(one, dict)]
-    return [one for one in ids if isinstance(one, str)]
+def _compare_value(field: str, asked: Any, echoed: Any) -> Verdict:
+    if field in _WORDS:
+        return Verdict.SURELY if _word(str(asked)) == _word(str(echoed)) else Verdict.SURELY_NOT
+    if field in _QUANTITIES:
+        return _compare_quantities(asked, echoed)
+    if field in _TEXTS:
+        return _compare_texts(str(asked), str(echoed))
+    return _compare_structures(asked, echoed)
 
 
-def is_since(generation: Generation, sent_at: float) -> bool:
-    """Whether it can have been made by something sent then. One without a time can."""
-    created = generation.created_at
-    return created is None or created.timestamp() >= sent_at - CLOCK_SKEW_SECONDS
+def _compare_quantities(asked: Any, echoed: Any) -> Verdict:
+    """`5s`, `5`, `5.0` and `"5"` are one quantity, so are `720p` and `720`, `True` and `"true"`."""
+    first, second = _quantity(asked), _quantity(echoed)
+    if first == second:
+        return Verdict.SURELY
+    return Verdict.SURELY_NOT if first is not None and second is not None else Verdict.CANNOT_SAY
 
 
-def echoes(said: dict[str, Any], generation: Generation) -> bool:
-    """Whether a generation's echoed request is the request that was said."""
-    asked = generation.request
-    if (asked.get("generation_type") or asked.get("type")) != said["generation_type"]:
-        return False
-    if "model" in said and asked.get("model") not in (None, said["model"]):
-        return False
-    return all(_agree(said.get(name), asked.get(name), _DEFAULTS.get(name, ())) for name in _DECIDED)
+def _quantity(value: Any) -> float | None:
+    words = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0, "4k": 2160.0}
+    text = str(value).strip().casefold()
+    if text in words:
+        return words[text]
+    number = re.fullmatch(r"(-?\d+(?:\.\d+)?)\s*(?:s|sec|seconds|p|px)?", text)
+    return float(number[1]) if number else None
 
 
-def _agree(said: Any, echoed: Any, defaults: tuple[Any, ...]) -> bool:
-    said, echoed = _bare(said), _bare(echoed)
-    return echoed in (None, *defaults) if said is None else said == echoed
+def _compare_texts(asked: str, echoed: str) -> Verdict:
+    """A prompt may come back trimmed, with other white space, in another normal form, or cut."""
+    first, second = _plain(asked), _plain(echoed)
+    if first == second:
+        return Verdict.SURELY
+    shorter, longer = sorted((first.rstrip(_CUT), second.rstrip(_CUT)), key=len)
+    return Verdict.CANNOT_SAY if shorter in longer else Verdict.SURELY_NOT
+
+
+def _compare_structures(asked: Any, echoed: Any) -> Verdict:
+    """Lists and objects, by what they name: ids and words must agree, links may have become copies."""
+    if isinstance(asked, dict) and isinstance(echoed, dict):
+        one, other = cast("dict[str, Any]", asked), cast("dict[str, Any]", echoed)
+        verdicts = [
+            Verdict.CANNOT_SAY if name not in other or name not in one else _compare_structures(one[name], other[name])
+            for name in one.keys() | other.keys()
+        ]
+    elif isinstance(asked, list) and isinstance(echoed, list):
+        first, second = cast("list[Any]", asked), cast("list[Any]", echoed)
+        if len(second) > len(first):
+            return Verdict.SURELY_NOT
+        verdicts = [_compare_structures(*pair) for pair in zip(first, second, strict=False)]
+        verdicts += [Verdict.CANNOT_SAY] * (len(first) - len(second))
+    elif isinstance(asked, str) and isinstance(echoed, str):
+        if asked == echoed or _word(asked) == _word(echoed):
+            return Verdict.SURELY
+        if "://" in asked or "://" in echoed:
+            same = canonical_url(asked) == canonical_url(echoed)
+            return Verdict.SURELY if same else Verdict.CANNOT_SAY
+        return Verdict.SURELY_NOT
+    else:
+        return Verdict.SURELY if _quantity(asked) == _quantity(echoed) is not None else Verdict.CANNOT_SAY
+    if Verdict.SURELY_NOT in verdicts:
+        return Verdict.SURELY_NOT
+    return Verdict.CANNOT_SAY if Verdict.CANNOT_SAY in verdicts else Verdict.SURELY
+
+
+def _word(text: str) -> str:
+    """Letters and digits only, in small letters: `16:9`, `Ray 2` and `ray-2` in any spelling."""
+    return re.sub(r"[\W_]+", "", text).casefold()
+
+
+def _plain(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", text).split()).casefold()
 
 
 def _bare(value: Any) -> Any:
-    """Without signatures and the nulls that an echo is filled up with; nothing at all is None."""
+    """Without the nulls that an echo is filled up with; nothing at all is None."""
     if isinstance(value, dict):
-        kept = {name: _bare(one) for name, one in cast("dict[str, Any]", value).items()}
-        return {name: one for name, one in kept.items() if one is not None} or None
+        bare = {name: _bare(item) for name, item in cast("dict[str, Any]", value).items()}
+        return {name: item for name, item in bare.items() if item is not None} or None
     if isinstance(value, list):
-        return [_bare(one) for one in cast("list[Any]", value)] or None
-    return unsigned(value) if isinstance(value, str) else value
+        return [_bare(item) for item in cast("list[Any]", value)] or None
+    return value

@@ -1,4 +1,4 @@
-"""The connection as a PostgreSQL database, for servers on several machines that share one budget.
+"""The ledger as a PostgreSQL database, for servers on several machines that share one budget.
 
 Every transaction begins by taking one lock, so that they come one after the other as they do in a file. Commits are
 synchronous, as is PostgreSQL's default.
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from luma_mcp.domain.errors import LedgerError
-from luma_mcp.purchasing.store import SCHEMA, VERSION, Cursor, NotUniqueError, Transaction, check_version
+from luma_mcp.purchasing.migrations import Dialect, migrate
+from luma_mcp.purchasing.store import Cursor, NotUniqueError, Transaction
 
 if TYPE_CHECKING:
     import psycopg
@@ -20,12 +21,9 @@ _T = TypeVar("_T")
 _CONNECT_SECONDS, _LOCK_SECONDS = 10, 15
 # Any number that nobody else is likely to lock.
 _LOCK_KEY = 0x6C756D61
-_WORDS = {
-    "identity": "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
-    "integer": "BIGINT",
-    "real": "DOUBLE PRECISION",
-    "strict": "",
-}
+_DIALECT = Dialect(
+    identity="BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY", integer="BIGINT", real="DOUBLE PRECISION", strict=""
+)
 
 
 class PostgresStore:
@@ -54,7 +52,7 @@ class PostgresStore:
         try:
             connection = self._locked()
             try:
-                done = work(_PostgresTransaction(connection))
+                result = work(_PostgresTransaction(connection))
                 connection.commit()
             except BaseException:
                 with suppress(psycopg.Error):
@@ -63,7 +61,7 @@ class PostgresStore:
         except psycopg.Error as error:
             self.close()
             raise self._unusable(error) from error
-        return done
+        return result
 
     def _locked(self) -> "psycopg.Connection[Any]":
         """A connection in a transaction that nobody else is in. One that died meanwhile is replaced."""
@@ -87,12 +85,11 @@ class PostgresStore:
             _lock(connection)
             connection.execute("CREATE TABLE IF NOT EXISTS purchases_version (version BIGINT NOT NULL)")
             found = connection.execute("SELECT max(version) FROM purchases_version").fetchone()
-            version = (found[0] if found else None) or 0
-            check_version(version, self._shown(), "database")
-            if version == 0:
-                for statement in SCHEMA:
-                    connection.execute(statement.format(**_WORDS).encode())
-                connection.execute("INSERT INTO purchases_version VALUES (%s)", (VERSION,))
+            before = (found[0] if found else None) or 0
+            transaction = _PostgresTransaction(connection)
+            version = migrate(transaction, before, _DIALECT, shown=self._shown(), place="database")
+            if version != before:
+                connection.execute("INSERT INTO purchases_version VALUES (%s)", (version,))
             connection.commit()
         except BaseException:
             connection.close()
@@ -118,8 +115,12 @@ class _PostgresTransaction:
     def execute(self, statement: str, values: Sequence[object] = ()) -> Cursor:
         try:
             return self._connection.execute(statement.replace("?", "%s").encode(), tuple(values))
-        except _library().IntegrityError as error:
+        except _library().errors.UniqueViolation as error:
             raise NotUniqueError from error
+
+    def now(self) -> float:
+        found = self._connection.execute("SELECT extract(epoch FROM clock_timestamp())::double precision").fetchone()
+        return float(found[0]) if found else 0.0
 
 
 def _lock(connection: "psycopg.Connection[Any]") -> None:

@@ -1,194 +1,294 @@
-"""What became of purchases whose answer was lost: they are looked for in Luma's own list, and recovered."""
+"""Purchases whose answer was lost: evidence is gathered, and never a guess.
 
-import os
-import socket
-import sys
+`ByListing` looks for them in Luma's list. A list is trusted only if it can be: it must reach back to a generation that
+the ledger knows to be older, and its times must fall. Absence counts from the loss, needs every newer generation to be
+`surely not` it, and is looked at again later. Where an API has no list, `Unverifiable` says so.
+"""
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
-from uuid import uuid4
+from typing import Literal, Protocol
 
-from pydantic_core import from_json
+import anyio
 
 from luma_mcp.backends.base import FullBackend
 from luma_mcp.domain.clock import Clock
-from luma_mcp.domain.errors import LumaError
+from luma_mcp.domain.errors import LedgerError, LumaError, NotFoundError
 from luma_mcp.domain.generation import Generation
-from luma_mcp.purchasing import matching
 from luma_mcp.purchasing.ledger import Ledger, Row
+from luma_mcp.purchasing.matching import Verdict, compare
+from luma_mcp.purchasing.states import UNDER_WAY
 
-# After this a row that is still `sending` was left by a process that is gone: one request takes 70 s at the most.
-_LONGEST_SENDING_SECONDS = 180.0
-# Luma's list knows a generation at once; when a look finds nothing so long after sending, there is nothing.
-_SURELY_LISTED_SECONDS = 60.0
-# A question that only a person can answer is asked for so long, then the money counts as spent.
-_DISPUTED_AFTER_SECONDS = 15 * 60.0
+_log = logging.getLogger(__name__)
+
+# A list may lag, and Luma may accept a request after a gateway has given up on it. Absence counts from the loss.
+ABSENT_AFTER_SECONDS = 180.0
+# A question that only a person can answer is asked for so long; then the money counts as spent.
+DISPUTED_AFTER_SECONDS = 15 * 60.0
+# An absent purchase is looked for again for so long.
+ABSENT_FOR_SECONDS = 24 * 3600.0
+LOOK_DEADLINE_SECONDS = 15.0
 _PAUSES_BETWEEN_LOOKS = (1.0, 3.0, 8.0)
-# Five hundred generations. Beyond that nobody can say that a purchase is not there.
-_PAGE, _MOST_PAGES = 20, 25
-_MOST_ASKED_SINGLY = 10
+# Luma's clock and ours need not agree.
+_CLOCK_SKEW_SECONDS = 120.0
+# A clock in the wrong time zone, or on the wrong day.
+_WRONG_CLOCK_SECONDS = 26 * 3600.0
+_PAGE, _MAX_PAGES = 50, 12
+_KNOWN_IDS = 20
+# So many known generations may have been deleted since.
+_MAX_DELETED = 5
+# Luma may accept a request so long after its answer was given up.
+_LATE_SECONDS = 30 * 60.0
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What a look found. `recovered` comes with the generation, `several` with all that look like it.
+    """What a look found.
 
-    `buried` means that so much was made since that the list could not be read back to the time of sending.
+    Args:
+        outcome: `found`: it is this generation. `absent`: it is not at Luma. `cannot say`: evidence is missing.
+        generations: the one that was found, or those that may be it.
+        reason: why nothing can be said, as a sentence for the person.
     """
 
-    what: Literal["recovered", "several", "none", "buried", "not yet"]
+    outcome: Literal["found", "absent", "cannot say"]
     generations: tuple[Generation, ...] = ()
+    reason: str = ""
+
+
+class Reconciliation(Protocol):
+    """How purchases with a lost answer are looked for at one API."""
+
+    async def look(self, row: Row) -> Finding:
+        """Look once, within a deadline. The finding is on disk when it is returned."""
+        ...
+
+    def observe_echo(self, row: Row, generation: Generation) -> None:
+        """Learn from the answer to a purchase whether Luma echoes requests faithfully."""
+        ...
+
+
+class Unverifiable:
+    """For an API without a list: a purchase whose answer is lost is disputed at once, and a person settles it."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    async def look(self, row: Row) -> Finding:
+        reason = "This API has no list of generations, so nobody can look for it."
+        await self._ledger.advance(row, "disputed", note=reason)
+        return Finding("cannot say", reason=reason)
+
+    def observe_echo(self, row: Row, generation: Generation) -> None:
+        """There is no echo to learn from."""
+
+
+class ByListing:
+    """Looks for purchases in Luma's list of generations."""
+
+    def __init__(self, backend: FullBackend, ledger: Ledger) -> None:
+        self._backend = backend
+        self._ledger = ledger
+        self._echo_is_faithful = True
+
+    def observe_echo(self, row: Row, generation: Generation) -> None:
+        """Where the echo of a good answer does not match what was asked, absence is off for this process."""
+        if self._echo_is_faithful and compare(row.body, generation) is Verdict.SURELY_NOT:
+            self._echo_is_faithful = False
+            _log.warning("Luma's echo of %s differs from the request; no purchase is called absent", generation.id)
+
+    async def look(self, row: Row) -> Finding:
+        """Look once. What is surely this purchase is recovered; absence and doubt are written down."""
+        claimed = await self._ledger.claim(row)
+        if claimed is None:
+            return Finding("cannot say", reason="Another server is looking for it right now.")
+        try:
+            finding = await self._gather(claimed)
+            return await self._write_down(claimed, finding)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._ledger.release(claimed)
+
+    async def _write_down(self, row: Row, finding: Finding) -> Finding:
+        age = await self._ledger.now() - (row.lost_at or row.reserved_at)
+        if finding.outcome == "found":
+            for generation in finding.generations:
+                if await self._ledger.advance(
+                    row, "accepted", generation_id=generation.id, note="found in Luma's list"
+                ):
+                    return Finding("found", (generation,))
+            return Finding("cannot say", reason="Another server has just settled it.")
+        if row.state == "absent":
+            return finding
+        if finding.outcome == "absent":
+            if age < ABSENT_AFTER_SECONDS:
+                wait = ABSENT_AFTER_SECONDS - age
+                reason = f"It is not in Luma's list so far. Absence is certain in {wait:.0f} s at the earliest."
+                await self._ledger.release(row, reason)
+                return Finding("cannot say", reason=reason)
+            await self._ledger.advance(row, "absent", note="not in Luma's list")
+            return finding
+        if age >= DISPUTED_AFTER_SECONDS:
+            await self._ledger.advance(row, "disputed", note=finding.reason)
+        else:
+            await self._ledger.release(row, finding.reason)
+        return finding
+
+    async def _gather(self, row: Row) -> Finding:
+        try:
+            with anyio.fail_after(LOOK_DEADLINE_SECONDS):
+                return await self._evidence(row)
+        except TimeoutError:
+            return Finding("cannot say", reason="Luma's list did not come in time.")
+        except LumaError as error:
+            return Finding("cannot say", reason=f"Luma's list could not be read ({type(error).__name__}).")
+
+    async def _evidence(self, row: Row) -> Finding:
+        listed = await self._read_list(row)
+        owned = await self._ledger.by_generation(generation.id for generation in listed.generations)
+        for generation in listed.generations:
+            if generation.id in owned:
+                self.observe_echo(owned[generation.id], generation)
+        strangers = [generation for generation in listed.generations if generation.id not in owned]
+        verdicts = [(generation, _verdict(row, generation)) for generation in strangers]
+        surely = [generation for generation, verdict in verdicts if verdict is Verdict.SURELY]
+        maybe = [generation for generation, verdict in verdicts if verdict is Verdict.CANNOT_SAY]
+        if surely:
+            return await self._assign(row, surely)
+        if maybe:
+            return _one_of(maybe)
+        if listed.doubt:
+            return Finding("cannot say", reason=listed.doubt)
+        if not self._echo_is_faithful:
+            return Finding("cannot say", reason="Luma's echo differs from what is asked, so the list proves nothing.")
+        return Finding("absent")
+
+    async def _assign(self, row: Row, surely: list[Generation]) -> Finding:
+        """Whose they are: purchases that look alike and are all in doubt may share as many generations, no more."""
+        rows = await self._ledger.in_state("reserved", "sending", "lost", "disputed")
+        alike = [other for other in rows if other.signature == row.signature and other.id != row.id]
+        if any(other.state in UNDER_WAY for other in alike):
+            return Finding("cannot say", reason="An equal purchase is under way, and what is listed may be that one's.")
+        if len(surely) > len(alike) + 1 or any(other.fingerprint != row.fingerprint for other in alike):
+            return _one_of(surely)
+        return Finding("found", tuple(sorted(surely, key=_created)))
+
+    async def _read_list(self, row: Row) -> "_List":
+        """Read the list back to the newest generation that the ledger knows to be older than a purchase.
+
+        Where there is none, or the times do not fall, the list is read as far as it goes.
+        """
+        known = [earlier.generation_id or "" for earlier in await self._ledger.known_before(row, _KNOWN_IDS)]
+        read: dict[str, Generation] = {}
+        offset, last, is_sorted, is_whole = 0, math.inf, True, False
+        for _ in range(_MAX_PAGES):
+            page = await self._backend.list_generations(limit=_PAGE, offset=offset)
+            fresh = [generation for generation in page.generations if generation.id not in read]
+            for generation in fresh:
+                created = _created(generation)
+                is_sorted = is_sorted and 0 < created <= last + 1
+                last = min(last, created)
+                read[generation.id] = generation
+            if is_sorted and any(generation_id in read for generation_id in known[:1]):
+                break
+            if not fresh:
+                # The end, or a server that answers the same page again.
+                is_whole = not page.generations
+                break
+            offset += len(page.generations)
+        doubt = await self._doubt(known, read, is_sorted=is_sorted, is_whole=is_whole)
+        return _List(tuple(read.values()), doubt)
+
+    async def _doubt(self, known: list[str], read: Mapping[str, Generation], *, is_sorted: bool, is_whole: bool) -> str:
+        """Why the list cannot be trusted to show everything that is newer; empty if it can."""
+        if read and not is_sorted:
+            return "Luma's list is not sorted by time, so it may not show the newest."
+        for generation_id in known[:_MAX_DELETED]:
+            if generation_id in read:
+                return ""
+            try:
+                await self._backend.get_generation(generation_id)
+            except NotFoundError:
+                continue  # deleted, so the list cannot show it
+            return "Luma's list does not show the newest generation that is known, so it may lag."
+        return "" if is_whole else "Luma's list is too long to be read to its end."
+
+
+@dataclass(frozen=True)
+class _List:
+    """The part of Luma's list that was read, and why it cannot be trusted; empty if it can."""
+
+    generations: tuple[Generation, ...]
+    doubt: str
+
+
+def _one_of(generations: Sequence[Generation]) -> Finding:
+    ids = ", ".join(generation.id for generation in generations[:10])
+    return Finding("cannot say", tuple(generations), f"It may be one of these generations: {ids}.")
 
 
 class Reconciler:
-    """Looks for purchases of one account."""
+    """Settles what is in doubt: a caller's own purchase first and at once, everything else beside.
 
-    def __init__(
-        self,
-        backend: FullBackend,
-        ledger: Ledger,
-        clock: Clock,
-        *,
-        surely_listed_seconds: float = _SURELY_LISTED_SECONDS,
-    ) -> None:
-        self._backend = backend
+    Args:
+        how: how the API is asked.
+        ledger: the ledger.
+        clock: waits between looks.
+    """
+
+    def __init__(self, how: Reconciliation, ledger: Ledger, clock: Clock) -> None:
+        self._how = how
         self._ledger = ledger
         self._clock = clock
-        self._surely_listed_seconds = surely_listed_seconds
+
+    def observe_echo(self, row: Row, generation: Generation) -> None:
+        """Learn from the answer to a purchase whether Luma echoes requests faithfully."""
+        self._how.observe_echo(row, generation)
+
+    async def look(self, row: Row) -> Finding:
+        """Look once for a purchase that was lost."""
+        return await self._how.look(row)
 
     async def find(self, row: Row) -> Finding:
-        """Look a few times for a purchase that was just sent."""
-        finding = Finding("not yet")
+        """Look a few times for a purchase whose answer was just lost."""
+        finding = Finding("cannot say")
         for pause in _PAUSES_BETWEEN_LOOKS:
             await self._clock.sleep(pause)
-            finding = await self.look(row)
-            if finding.what in ("recovered", "several", "buried"):
+            finding = await self._how.look(row)
+            if finding.outcome == "found" or finding.generations:
                 break
         return finding
 
-    async def settle_leftovers(self, own: frozenset[int]) -> None:
-        """Look for everything that processes left behind which are gone, and for what could not be found before.
-
-        Args:
-            own: rows that this process is sending right now.
-        """
-        for row in await self._ledger.in_state("sending"):
-            if self._is_left(row, own):
-                await self._ledger.record(row, "unknown")
-        for row in await self._ledger.in_state("unknown"):
-            if self._is_left(row, own):
-                await self._settle(row)
-
-    def _is_left(self, row: Row, own: frozenset[int]) -> bool:
-        """Whether nobody is at it any more. Of its own rows a process knows which it is at."""
-        return row.id not in own and (row.process == this_process() or self._is_abandoned(row))
-
-    async def _settle(self, row: Row) -> None:
-        finding = await self.look(row)
-        age = self._ledger.age_seconds(row)
-        if finding.what == "none" and age >= self._surely_listed_seconds:
-            await self._ledger.record(row, "absent")
-        if finding.what in ("several", "buried") and age >= _DISPUTED_AFTER_SECONDS:
-            await self._ledger.record(row, "disputed")
-
-    async def look(self, row: Row) -> Finding:
-        """Look once. What can only be this purchase is recovered; what could be another's is not."""
-        sending = [one for one in await self._ledger.in_state("sending") if _is_indistinguishable(one, row)]
-        if any(not self._is_abandoned(one) for one in sending):
-            return Finding("not yet")
-        try:
-            listed, is_all = await self._listed_since(row.sent_at)
-        except LumaError:
-            return Finding("not yet")
-        said = from_json(row.request)
-        alike = await self._unclaimed(matching.candidates(said, row.sent_at, listed))
-        if not alike:
-            # Where the clocks disagree by hours the times mean nothing; then a person must look.
-            doubtful = await self._unclaimed(matching.doubtful(said, row.sent_at, listed))
-            if doubtful:
-                return Finding("several", tuple(doubtful))
-            return Finding("none" if is_all else "buried")
-        rivals = [one for one in await self._ledger.in_state("sending", "unknown") if one.signature == row.signature]
-        if len(alike) > len(rivals) or any(rival.fingerprint != row.fingerprint for rival in rivals):
-            return Finding("several", tuple(alike))
-        for generation in alike:
-            if await self._ledger.record(row, "accepted", generation.id):
-                return Finding("recovered", (generation,))
-        return Finding("not yet")
-
-    async def settle_states(self) -> None:
-        """Bring accepted purchases up to their final states; Luma refunds what failed. What cannot be asked stays."""
-        rows = await self._ledger.in_state("accepted")
-        if not rows:
-            return
-        try:
-            listed = {one.id: one for one in (await self._backend.list_generations(limit=_PAGE)).generations}
-        except LumaError:
-            return
-        asked_singly = 0
-        for row in reversed(rows):
-            generation = listed.get(row.generation_id or "")
-            if generation is None and asked_singly < _MOST_ASKED_SINGLY:
-                asked_singly += 1
-                generation = await self.asked(row.generation_id or "")
-            if generation is not None and generation.is_final:
-                await self.note_end(row, generation)
-
-    async def note_end(self, row: Row, generation: Generation) -> None:
-        """Write down how a purchase ended."""
-        await self._ledger.record(row, "failed" if generation.state == "failed" else "completed")
-
-    async def asked(self, generation_id: str) -> Generation | None:
-        """How a generation stands; None if Luma does not answer, or knows it no more."""
-        try:
-            return await self._backend.get_generation(generation_id)
-        except LumaError:
-            return None
-
-    async def _listed_since(self, sent_at: float) -> tuple[list[Generation], bool]:
-        """The newest generations, and whether they reach back to the time of sending."""
-        listed: list[Generation] = []
-        for number in range(_MOST_PAGES):
-            page = await self._backend.list_generations(limit=_PAGE, offset=number * _PAGE)
-            listed += page.generations
-            if not page.has_more or not all(matching.is_since(one, sent_at) for one in page.generations):
-                return listed, True
-        return listed, False
-
-    async def _unclaimed(self, generations: list[Generation]) -> list[Generation]:
-        claimed = await self._ledger.claimed([one.id for one in generations])
-        return [one for one in generations if one.id not in claimed]
-
-    def _is_abandoned(self, row: Row) -> bool:
-        return self._ledger.age_seconds(row) > _LONGEST_SENDING_SECONDS or not may_be_alive(row.process)
+    async def settle_all(self) -> int:
+        """Look once for everything that is in doubt; how many purchases still are."""
+        now = await self._ledger.now()
+        rows = [
+            *await self._ledger.in_state("lost"),
+            *await self._ledger.in_state("absent", since=now - ABSENT_FOR_SECONDS),
+        ]
+        for row in rows:
+            try:
+                await self._how.look(row)
+            except LedgerError:
+                raise
+            except LumaError:
+                _log.info("purchase %d cannot be looked for", row.id, exc_info=True)
+        return len(await self._ledger.in_state("lost"))
 
 
-def _is_indistinguishable(one: Row, row: Row) -> bool:
-    """Whether Luma's list could take one for the other."""
-    return one.id != row.id and one.signature == row.signature
+def _verdict(row: Row, generation: Generation) -> Verdict:
+    """By the echo and the time. A generation from before the purchase is not it, unless a clock may be wrong."""
+    verdict = compare(row.body, generation)
+    if verdict is Verdict.SURELY_NOT or generation.created_at is None:
+        return verdict
+    before = row.reserved_at - generation.created_at.timestamp()
+    if before > _WRONG_CLOCK_SECONDS:
+        return Verdict.SURELY_NOT
+    late = generation.created_at.timestamp() - (row.lost_at or row.reserved_at)
+    return Verdict.CANNOT_SAY if before > _CLOCK_SKEW_SECONDS or late > _LATE_SECONDS else verdict
 
 
-_LIFE = uuid4().hex[:8]
-
-
-def this_process() -> str:
-    """How this process signs its rows. Asked for anew each time, for a process may fork."""
-    return f"{socket.gethostname()}:{os.getpid()}:{_LIFE}"
-
-
-def may_be_alive(process: str) -> bool:
-    """Whether the process that signed so may still run. One on another machine may."""
-    if process == this_process():
-        return True
-    host, _, rest = process.partition(":")
-    pid = rest.partition(":")[0]
-    if host != socket.gethostname() or sys.platform == "win32" or not pid.isdecimal():
-        return True
-    if int(pid) == os.getpid():
-        return False  # the number was ours to reuse
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
+def _created(generation: Generation) -> float:
+    return generation.created_at.timestamp() if generation.created_at else 0.0

@@ -1,15 +1,16 @@
-"""The only way to spend. A request is priced, allowed, written down, and sent once.
+"""The only way to spend. A purchase has a name, is allowed and reserved in one transaction, and is sent once.
 
-1. It is priced, and the caps that the person set are asked.
-2. What was bought by the same request lately and never reached its caller is handed over instead.
-3. A row in the book is on disk before the one POST.
-4. If the answer is lost the generation is looked for in Luma's own list and recovered. It is never bought again unseen.
+1. A request is priced, and the cap for one call is checked (`quote`, `check`).
+2. One transaction finds the purchase that it is already, or reserves it within every cap (`Ledger.decide`).
+3. Local files are put where Luma can read them. Right before the POST the row becomes `sending`, if it is still ours.
+4. What Luma answers is written down. If the answer is lost it is looked for, and never sent again unseen.
 """
 
 import logging
+import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import anyio
 import anyio.lowlevel
@@ -18,82 +19,139 @@ from pydantic_core import to_json
 from luma_mcp.backends.base import EncodedRequest, FullBackend
 from luma_mcp.domain import validation
 from luma_mcp.domain.clock import Clock
-from luma_mcp.domain.errors import AmbiguousPurchaseError, BudgetError, LedgerError, LumaError, RateLimitError
-from luma_mcp.domain.generation import Generation
+from luma_mcp.domain.errors import (
+    AmbiguousPurchaseError,
+    BudgetError,
+    LedgerError,
+    LumaError,
+    NotFoundError,
+    RateLimitError,
+)
+from luma_mcp.domain.generation import FINAL_STATES, Generation
 from luma_mcp.domain.pricing import Basis, Footage, Price, price_of
 from luma_mcp.domain.requests import Request
+from luma_mcp.purchasing import budget as caps
 from luma_mcp.purchasing import matching
-from luma_mcp.purchasing.budget import Budget
-from luma_mcp.purchasing.ledger import MADE_FROM, Entry, Ledger, Row, Spending, State
-from luma_mcp.purchasing.reconcile import Finding, Reconciler, may_be_alive, this_process
+from luma_mcp.purchasing.budget import Balance, Budget, ConsentUsedError, Spending
+from luma_mcp.purchasing.ledger import MADE_FROM, RENEW_EVERY_SECONDS, Decision, Ledger, NewPurchase, Row
+from luma_mcp.purchasing.reconcile import Finding, Reconciler
+from luma_mcp.purchasing.states import UNDER_WAY, State
 
 _log = logging.getLogger(__name__)
 
-# A caller that gave up asks again within this time, and means the same purchase.
-_SAME_PURCHASE_SECONDS = 15 * 60.0
-# The shortest time after which a client is known to give up on a call.
-_CLIENT_LIMIT_SECONDS = 20.0
-# How long a purchase may be put off by rate limits before the caller hears of it.
+_JOINER_LOOKS_EVERY_SECONDS = 0.5
+# Somebody who joins a purchase waits for its outcome for as long as one request may take.
+_LONGEST_JOIN_SECONDS = 90.0
+# How often, and for how long altogether, a purchase is sent again after a rate limit.
+_RATE_LIMIT_TRIES = 5
 _LONGEST_RATE_LIMIT_SECONDS = 60.0
+_SHORTEST_RATE_LIMIT_PAUSE_SECONDS = 1.0
 _RATE_LIMIT_PAUSE_SECONDS = 15.0
-_ONLY_THE_PERSON = "Nothing was bought. Only the person can change that, in this server's environment."
+# Luma may not know a generation yet that it has just accepted.
+YOUNG_SECONDS = 10 * 60.0
+_SECOND_LOOK_SECONDS = 1.0
+_WRITE_TRIES = 3
+_MAX_SETTLED_SINGLY = 10
+_PAGE = 25
 
 
 @dataclass(frozen=True)
 class Quote:
-    """A request that Luma would take, and what it would cost. `made_from` are the generations that it works on."""
+    """A request that Luma would take, and its price. `made_from` are the generations that it works on."""
 
     encoded: EncodedRequest
     price: Price
     made_from: tuple[str, ...] = ()
 
-    def with_links(self, links: Mapping[str, str]) -> "Quote":
-        """The same with URLs replaced by signed ones."""
-        return replace(self, encoded=self.encoded.with_links(links)) if links else self
+    @property
+    def fingerprint(self) -> str:
+        """The same for the same request, in every process."""
+        return matching.fingerprint(self.encoded)
 
 
 @dataclass(frozen=True)
 class Purchase:
-    """What was bought; `recovered` if it had been bought before and was found again."""
+    """What was bought.
+
+    Args:
+        generation: what Luma answered.
+        price: what it costs.
+        recovered: whether it had been bought before this call.
+        age_seconds: how long ago it was bought, if it had been.
+        take: the take that was asked for.
+    """
 
     generation: Generation
     price: Price
     recovered: bool = False
+    age_seconds: float = 0.0
+    take: int = 1
 
 
 @dataclass(frozen=True)
-class _HandedOver:
-    """A purchase whose answer was given; `late` if perhaps nobody was listening any more."""
+class Order:
+    """What somebody wants to buy, and how the call goes on meanwhile.
 
-    row: Row
-    late: bool
+    Args:
+        quote: the request and its price.
+        take: which of several equal purchases is meant.
+        person: who buys.
+        consent: names the person's yes, which serves once.
+        publish: puts local files where Luma can read them; the signed link by each URL of the quote.
+        on_wait: told of seconds waited, and why.
+    """
+
+    quote: Quote
+    on_wait: "OnWait"
+    take: int = 1
+    person: str = ""
+    consent: str | None = None
+    publish: Callable[[], Awaitable[Mapping[str, str]]] | None = None
 
 
 OnWait = Callable[[float, str], Awaitable[None]]
+
+
+@dataclass
+class _InFlight:
+    """A purchase that this process is sending, for callers of the same process who want the same."""
+
+    done: anyio.Event = field(default_factory=anyio.Event)
+    purchase: Purchase | None = None
+    error: LumaError | None = None
 
 
 class PurchaseService:
     """Buys at Luma for one account, within a budget."""
 
     def __init__(
-        self,
-        backend: FullBackend,
-        ledger: Ledger,
-        clock: Clock,
-        reconciler: Reconciler,
-        *,
-        budget: Budget,
+        self, backend: FullBackend, ledger: Ledger, clock: Clock, reconciler: Reconciler, *, budget: Budget
     ) -> None:
         self._backend = backend
         self._ledger = ledger
         self._clock = clock
         self._reconciler = reconciler
         self.budget = budget
-        self._under_way: set[int] = set()
-        self._limitered_over: dict[str, _HandedOver] = {}
+        self._in_flight: dict[tuple[str, str, int], _InFlight] = {}
+        self._settle_wanted = anyio.Event()
+
+    async def run(self) -> None:
+        """Settle what is in doubt beside everything else, whenever somebody asks for the day's money or buys."""
+        while True:
+            await self._settle_wanted.wait()
+            self._settle_wanted = anyio.Event()
+            try:
+                await self._reconciler.settle_all()
+                await self.settle_states()
+            except LumaError:
+                _log.info("what is in doubt cannot be settled now", exc_info=True)
+
+    def settle_soon(self) -> None:
+        """Have everything in doubt looked for, without waiting for it."""
+        self._settle_wanted.set()
 
     def quote(self, request: Request, source: Footage | None = None, made_from: tuple[str, ...] = ()) -> Quote:
-        """Say what a request would cost; nothing is sent.
+        """Price a request; nothing is sent.
 
         Raises:
             InvalidRequestError: Luma would refuse it.
@@ -103,213 +161,337 @@ class PurchaseService:
 
     def check(self, quote: Quote) -> None:
         """Raises: BudgetError, if the cap for one call forbids it."""
-        most = self.budget.max_usd_per_call
-        if most is not None and quote.price.usd > most:
-            raise BudgetError(
-                f"This costs {quote.price} ({quote.price.basis}), and the cap for one call (LUMA_MAX_USD_PER_CALL) is "
-                f"${most:.2f}.",
-                _ONLY_THE_PERSON,
-            )
+        caps.check_call(self.budget, quote.price.usd, f"{quote.price} ({quote.price.basis})")
 
-    def needs_confirmation(self, quote: Quote) -> bool:
-        """Whether the person wants to be asked first."""
-        above = self.budget.confirm_above_usd
-        return above is not None and quote.price.usd > above
-
-    async def buy(self, quote: Quote, *, on_wait: OnWait, links: Mapping[str, str] | None = None) -> Purchase:
-        """Buy what was quoted, once.
+    async def buy(self, order: Order) -> Purchase:
+        """Buy what was quoted, once: the same request with the same take is the same purchase for 24 hours.
 
         Raises:
             BudgetError: a cap forbids it.
-            AmbiguousPurchaseError: what became of it is not known; it is looked for again before it is sent again.
+            ConsentNeededError: the person wants to be asked first.
+            AmbiguousPurchaseError: it may have been bought. The same call looks for it again, and does not send it.
             LumaError: it was not bought.
         """
-        self.check(quote)
-        began = self._clock.now()
-        entry = _entry(quote)
-        await self._note_delivery(entry)
-        await self._reconciler.settle_leftovers(frozenset(self._under_way))
-        earlier = await self._earlier(entry)
-        if earlier is not None:
-            return earlier
-        await self._check_unknown(entry)
-        await self._check_credit(quote)
-        row, purchase = await self._send(entry, quote.with_links(links or {}), on_wait)
-        took = self._clock.now() - began
-        self._limitered_over[purchase.generation.id] = _HandedOver(row, late=took > _CLIENT_LIMIT_SECONDS)
-        return purchase
+        self.check(order.quote)
+        key = (order.person, order.quote.fingerprint, order.take)
+        waited = 0.0
+        while True:
+            flight = self._in_flight.get(key)
+            if flight is not None:
+                await flight.done.wait()
+                if flight.purchase is not None:
+                    return replace(flight.purchase, recovered=True)
+                if flight.error is not None:
+                    raise flight.error
+            flight = self._in_flight[key] = _InFlight()
+            try:
+                flight.purchase = await self._decide(order)
+            except LumaError as error:
+                flight.error = error
+                raise
+            finally:
+                flight.done.set()
+                self._in_flight.pop(key, None)
+            if flight.purchase is not None:
+                return flight.purchase
+            # Another server works at it.
+            if waited >= _LONGEST_JOIN_SECONDS:
+                raise AmbiguousPurchaseError(
+                    "Another server is still sending this purchase.", "Call again with the same arguments in a minute."
+                )
+            await order.on_wait(waited, "The same purchase is under way at another server")
+            await self._clock.sleep(_JOINER_LOOKS_EVERY_SECONDS)
+            waited += _JOINER_LOOKS_EVERY_SECONDS
 
     async def spending(self) -> Spending:
-        """Today's money, with purchases brought up to their final states; what was lost is looked for."""
-        await self._reconciler.settle_leftovers(frozenset(self._under_way))
-        await self._reconciler.settle_states()
+        """Today's money. What is in doubt is looked for beside, and this does not wait for it."""
+        self.settle_soon()
         return await self._ledger.today()
 
     async def newest_today(self, most: int) -> list[Row]:
-        """Today's last purchases as the book has them, oldest first."""
+        """Today's last purchases, oldest first, after older ones that are still in doubt."""
         return await self._ledger.newest_today(most)
 
+    async def get_generation(self, generation_id: str) -> Generation:
+        """Ask for a generation. One that was bought a moment ago is never "not found".
+
+        Raises:
+            NotFoundError: no generation has that id.
+        """
+        try:
+            generation = await self._backend.get_generation(generation_id)
+        except NotFoundError:
+            if await self.is_young(generation_id):
+                return Generation(id=generation_id)
+            # One answer of one replica of Luma's proves little.
+            await self._clock.sleep(_SECOND_LOOK_SECONDS)
+            generation = await self._backend.get_generation(generation_id)
+        await self.observe(generation)
+        return generation
+
+    async def is_young(self, generation_id: str) -> bool:
+        """Whether a generation was bought so short a time ago that Luma may not know it everywhere yet."""
+        with suppress(LedgerError):
+            rows = await self._ledger.by_generation([generation_id])
+            if generation_id in rows:
+                return await self._ledger.now() - rows[generation_id].updated_at < YOUNG_SECONDS
+        return False
+
     async def observe(self, *generations: Generation) -> None:
-        """Note what a caller's own question shows: it knows the ids that it asks about, and how they ended."""
-        for generation in generations:
-            handed = self._limitered_over.get(generation.id)
-            if handed is None:
-                continue
-            with suppress(LedgerError):
-                await self._ledger.deliver(handed.row)
-                if generation.is_final:
-                    await self._reconciler.note_end(handed.row, generation)
-                    self._limitered_over.pop(generation.id, None)
+        """Write down how purchases ended, as a caller's own question shows."""
+        final = [generation for generation in generations if generation.state in FINAL_STATES]
+        if not final:
+            return
+        with suppress(LedgerError):
+            rows = await self._ledger.by_generation(generation.id for generation in final)
+            for generation in final:
+                if generation.id in rows:
+                    await self._note_end(rows[generation.id], generation)
+
+    async def deleted(self, generation_id: str) -> None:
+        """Let the request of a deleted generation be bought anew."""
+        with suppress(LedgerError):
+            rows = await self._ledger.by_generation([generation_id])
+            for row in rows.values():
+                await self._ledger.free_take(row)
 
     async def made_from(self, generation: Generation) -> tuple[str, ...]:
-        """The generations that one was made from, as far as Luma's echo and the book tell."""
+        """The generations that one was made from, as far as Luma's echo and the ledger tell."""
         noted = await self._ledger.made_from(generation.id)
         return tuple(dict.fromkeys((*matching.generations_named_in(generation.request), *noted)))
 
+    async def settle_states(self) -> None:
+        """Write down how accepted purchases ended; Luma refunds what failed. What cannot be asked stays."""
+        rows = await self._ledger.in_state("accepted")
+        if not rows:
+            return
+        try:
+            page = await self._backend.list_generations(limit=_PAGE)
+        except LumaError:
+            return
+        listed = {generation.id: generation for generation in page.generations}
+        singly = 0
+        for row in reversed(rows):
+            generation = listed.get(row.generation_id or "")
+            if generation is None and singly < _MAX_SETTLED_SINGLY:
+                singly += 1
+                with suppress(LumaError):
+                    generation = await self._backend.get_generation(row.generation_id or "")
+            if generation is not None and generation.is_final:
+                await self._note_end(row, generation)
+
     async def close(self) -> None:
-        """What was handed over has arrived: the client has closed in good order."""
-        with suppress(LedgerError):
-            await self._note_delivery()
+        """Close the ledger."""
         await self._ledger.close()
 
-    async def _note_delivery(self, entry: Entry | None = None) -> None:
-        """A client that goes on has had its answers. A process that is killed before that leaves them undelivered.
-
-        Not so if an answer came late and the same is asked for again: then the client may have given up waiting.
-        Several calls may note the same ones at once.
-        """
-        for generation_id, handed in list(self._limitered_over.items()):
-            if entry is None or not handed.late or handed.row.fingerprint != entry.fingerprint:
-                await self._ledger.deliver(handed.row)
-            self._limitered_over.pop(generation_id, None)
-
-    async def _check_credit(self, quote: Quote) -> None:
-        least = self.budget.min_credit_usd
-        if least is None:
-            return
-        credit = await self._backend.get_credit_usd()
-        # What others have under way may not show in the balance yet.
-        today = await self._ledger.today()
-        if credit - today.reserved_usd - quote.price.usd < least:
-            raise BudgetError(
-                f"This costs {quote.price}, the account has ${credit:.2f}, and ${least:.2f} must stay in it "
-                "(LUMA_MIN_CREDIT_USD).",
-                _ONLY_THE_PERSON,
-            )
-
-    async def _earlier(self, entry: Entry) -> Purchase | None:
-        """What the same request bought lately without its caller hearing of it."""
-        for row in await self._ledger.undelivered(entry.fingerprint, since_seconds=_SAME_PURCHASE_SECONDS):
-            if row.id in self._under_way or (row.process != this_process() and may_be_alive(row.process)):
-                continue  # its caller may still get it
-            if row.generation_id is not None and await self._ledger.take_over(row):
-                self._limitered_over[row.generation_id] = _HandedOver(row, late=False)
-                # If Luma does not answer just now, at least the id.
-                known = await self._reconciler.asked(row.generation_id)
-                return Purchase(known or Generation(id=row.generation_id), _price(row), recovered=True)
-        return None
-
-    async def _check_unknown(self, entry: Entry) -> None:
-        """Do not buy again what may be bought already."""
-        for row in await self._ledger.in_state("unknown"):
-            if row.fingerprint == entry.fingerprint and row.id not in self._under_way:
-                raise _ambiguous(await self._reconciler.look(row))
-
-    async def _send(self, entry: Entry, quote: Quote, on_wait: OnWait) -> tuple[Row, Purchase]:
-        waited = 0.0
-        while True:
-            row = await self._reserve(entry)
-            self._under_way.add(row.id)
-            try:
-                outcome = await self._post(row, quote.encoded)
-                # If the caller is gone this is where it shows: the row stays undelivered, for when it asks again.
-                await anyio.lowlevel.checkpoint()
-                purchase = await self._outcome(row, quote, outcome)
-            finally:
-                self._under_way.discard(row.id)
-            if isinstance(purchase, Purchase):
-                return row, purchase
-            pause = purchase.retry_after if purchase.retry_after is not None else _RATE_LIMIT_PAUSE_SECONDS
-            if waited + pause > _LONGEST_RATE_LIMIT_SECONDS:
-                raise purchase
-            await on_wait(waited, f"Luma's rate limit is reached; trying again in {pause:.0f} s")
-            await self._clock.sleep(pause)
-            waited += pause
-
-    async def _outcome(self, row: Row, quote: Quote, outcome: Generation | LumaError) -> Purchase | RateLimitError:
-        match outcome:
-            case Generation():
-                return Purchase(outcome, quote.price)
-            case AmbiguousPurchaseError():
-                try:
-                    finding = await self._reconciler.find(row)
-                except LedgerError:
-                    raise outcome from None  # that it may have been bought matters more than that the book fails
-                if finding.what != "recovered":
-                    raise _ambiguous(finding)
-                return Purchase(finding.generations[0], quote.price, recovered=True)
-            case RateLimitError():
-                return outcome
-            case _:
-                raise outcome
-
-    async def _reserve(self, entry: Entry) -> Row:
-        most = self.budget.max_usd_per_day
-        micros = None if most is None else round(most * 1e6)
+    async def _decide(self, order: Order) -> Purchase | None:
+        """Buy, or answer the purchase that this is already; None while another server works at it."""
+        balance = await self._balance()
         try:
-            return await self._ledger.reserve(entry, most_micros_per_day=micros)
+            decision = await self._reserve(order, balance)
+        except ConsentUsedError:
+            raise BudgetError(
+                "The person's yes has served for an earlier purchase.", "Nothing was bought. Call again to ask anew."
+            ) from None
+        if decision.is_new:
+            return await self._send(decision.row, order)
+        row = decision.row
+        if row.state in UNDER_WAY:
+            return None
+        if row.state == "lost":
+            return await self._recover(await self._reconciler.look(row), row, order)
+        if row.state == "disputed":
+            raise _disputed(row)
+        return await self._join(row, decision.now, order)
+
+    async def _reserve(self, order: Order, balance: Balance | None) -> Decision:
+        new = _new_purchase(order)
+        try:
+            return await self._ledger.decide(new, self.budget, balance)
         except BudgetError:
             # Something may have failed and been refunded since it was written down.
-            await self._reconciler.settle_states()
-            return await self._ledger.reserve(entry, most_micros_per_day=micros)
+            await self.settle_states()
+            return await self._ledger.decide(new, self.budget, balance)
 
-    async def _post(self, row: Row, encoded: EncodedRequest) -> Generation | LumaError:
-        """The one POST, and what became of it written down. From here on a caller that gives up changes nothing."""
+    async def _balance(self) -> Balance | None:
+        """The credit at Luma, if the budget asks for it. It is read before the transaction that decides."""
+        if self.budget.min_credit_usd is None:
+            return None
+        read_at = await self._ledger.now()
+        return Balance(await self._backend.get_credit_usd(), read_at)
+
+    async def _join(self, row: Row, now: float, order: Order) -> Purchase | None:
+        """The purchase that this is already. None if it failed or was deleted: then it is bought anew."""
+        generation_id = row.generation_id or ""
         try:
+            generation = await self._backend.get_generation(generation_id)
+        except NotFoundError:
+            if now - row.updated_at >= YOUNG_SECONDS:
+                await self._ledger.free_take(row)
+                return await self._decide(order)
+            generation = Generation(id=generation_id)
+        except LumaError:
+            # At least the id.
+            generation = Generation(id=generation_id)
+        if generation.is_final:
+            await self._note_end(row, generation)
+        if generation.state == "failed":
+            return await self._decide(order)
+        return Purchase(
+            generation, _price(row), recovered=True, age_seconds=max(0.0, now - row.reserved_at), take=row.take
+        )
+
+    async def _recover(self, finding: Finding, row: Row, order: Order) -> Purchase | None:
+        """What a look means for the caller: the purchase, or that nobody can say; absence lets it be bought anew."""
+        if finding.outcome == "found":
+            now = await self._ledger.now()
+            age = max(0.0, now - row.reserved_at)
+            return Purchase(finding.generations[0], _price(row), recovered=True, age_seconds=age, take=row.take)
+        if finding.outcome == "absent":
+            return await self._decide(order)
+        current = await self._ledger.get(row.id) or row
+        raise _disputed(current) if current.state == "disputed" else _in_doubt(finding, current)
+
+    async def _send(self, row: Row, order: Order) -> Purchase:
+        encoded = order.quote.encoded
+        try:
+            if order.publish is not None:
+                encoded = encoded.with_links(await order.publish())
             await anyio.lowlevel.checkpoint_if_cancelled()
         except BaseException:
             with anyio.CancelScope(shield=True):
-                await self._ledger.record(row, "refused")
+                await self._write(row, "refused", note="it was given up before it was sent")
             raise
+        waited, tries = 0.0, 1
+        while True:
+            outcome = await self._post(row, encoded)
+            # A caller that is gone is noticed here. The purchase is on disk, for when the same is asked for again.
+            await anyio.lowlevel.checkpoint()
+            match outcome:
+                case Generation():
+                    self._reconciler.observe_echo(row, outcome)
+                    return Purchase(outcome, order.quote.price, take=row.take)
+                case RateLimitError():
+                    pause = _rate_limit_pause(outcome, tries)
+                    if tries == _RATE_LIMIT_TRIES or waited + pause > _LONGEST_RATE_LIMIT_SECONDS:
+                        await self._write(row, "refused", note="Luma's rate limit")
+                        raise outcome
+                    await self._pause(row, order, pause, waited)
+                    waited, tries = waited + pause, tries + 1
+                case AmbiguousPurchaseError():
+                    return await self._look_for(row, order, outcome)
+                case _:
+                    raise outcome
+
+    async def _pause(self, row: Row, order: Order, pause: float, waited: float) -> None:
+        """Wait for Luma's rate limit with the lease kept. A caller that leaves leaves nothing reserved."""
+        try:
+            await order.on_wait(waited, f"Luma's rate limit is reached; trying again in {pause:.0f} s")
+            left = pause
+            while left > 0:
+                step = min(left, RENEW_EVERY_SECONDS)
+                await self._clock.sleep(step)
+                await self._ledger.renew(row)
+                left -= step
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await self._write(row, "refused", note="it was given up before it was sent")
+            raise
+
+    async def _look_for(self, row: Row, order: Order, lost: AmbiguousPurchaseError) -> Purchase:
+        try:
+            current = await self._ledger.get(row.id) or row
+            found = await self._recover(await self._reconciler.find(current), current, order)
+        except LedgerError:
+            raise lost from None  # that it may have been bought matters more than that the ledger fails
+        if found is None:
+            raise lost
+        return found
+
+    async def _post(self, row: Row, encoded: EncodedRequest) -> Generation | LumaError:
+        """The one POST, and its outcome on disk. A caller that gives up changes nothing from here on."""
         with anyio.CancelScope(shield=True):
-            return await self._exchange(row, encoded)
+            request_id = secrets.token_hex(16)
+            if await self._ledger.advance(row, "sending", request_id=request_id, mine=True) is None:
+                return LumaError(
+                    "This server was stopped for so long that another one settled the purchase.",
+                    "Nothing was sent. Call again with the same arguments.",
+                )
+            outcome: list[Generation | LumaError] = []
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._keep_lease, row)
+                outcome.append(await self._exchange(row, encoded, request_id))
+                tasks.cancel_scope.cancel()
+            return outcome[0]
         raise AssertionError("a shield lets nothing out")  # pragma: no cover
 
-    async def _exchange(self, row: Row, encoded: EncodedRequest) -> Generation | LumaError:
+    async def _keep_lease(self, row: Row) -> None:
+        """Renew the lease by the real clock, for as long as Luma has not answered."""
+        while True:
+            await anyio.sleep(RENEW_EVERY_SECONDS)
+            with suppress(LedgerError):
+                await self._ledger.renew(row)
+
+    async def _exchange(self, row: Row, encoded: EncodedRequest, request_id: str) -> Generation | LumaError:
         try:
-            generation = await self._backend.submit(encoded)
+            generation = await self._backend.submit(encoded, request_id=request_id)
         except AmbiguousPurchaseError as error:
-            await self._write_down(row, "unknown")
+            await self._write(row, "lost", note=str(error)[:200])
+            return error
+        except RateLimitError as error:
+            await self._write(row, "reserved", note="Luma's rate limit")
             return error
         except LumaError as error:
-            await self._write_down(row, "refused")
+            await self._write(row, "refused", note=str(error)[:200])
             return error
         except BaseException:
-            await self._write_down(row, "unknown")
+            await self._write(row, "lost", note="the server failed while it was sent")
             raise
-        await self._write_down(row, "accepted", generation.id)
+        await self._write(row, "accepted", generation_id=generation.id)
         return generation
 
-    async def _write_down(self, row: Row, state: State, generation_id: str | None = None) -> None:
-        """What became of it, if the book can still be written.
+    async def _write(self, row: Row, state: State, *, generation_id: str | None = None, note: str = "") -> None:
+        """Write down an outcome, if the ledger can still be written.
 
-        What the caller hears matters more: the row stays `sending`, and the next purchase finds out.
+        What the caller hears matters more: without it the row's lease runs out, and the purchase is looked for.
         """
-        try:
-            await self._ledger.record(row, state, generation_id)
-        except LedgerError:
-            _log.exception("purchase %d is %s (%s) and could not be written down", row.id, state, generation_id)
+        for attempt in range(_WRITE_TRIES):
+            try:
+                written = await self._ledger.advance(row, state, generation_id=generation_id, note=note)
+            except LedgerError:
+                if attempt == _WRITE_TRIES - 1:
+                    _log.exception("purchase %d is %s (%s) and could not be written down", row.id, state, generation_id)
+            else:
+                if written is None:
+                    _log.warning("purchase %d was settled by another server before it was %s", row.id, state)
+                return
+
+    async def _note_end(self, row: Row, generation: Generation) -> None:
+        """Write down how a generation ended. A failed one frees its take; one that is completed after all is paid."""
+        state: State = "failed" if generation.state == "failed" else "completed"
+        if row.state != state:
+            await self._ledger.advance(row, state)
 
 
-def _entry(quote: Quote) -> Entry:
+def _rate_limit_pause(error: RateLimitError, tries: int) -> float:
+    """At least a second, and longer each time: a `Retry-After: 0` must not make a storm of requests."""
+    asked = error.retry_after if error.retry_after is not None else _RATE_LIMIT_PAUSE_SECONDS
+    return max(asked, _SHORTEST_RATE_LIMIT_PAUSE_SECONDS * 2 ** (tries - 1))
+
+
+def _new_purchase(order: Order) -> NewPurchase:
+    quote = order.quote
     body = matching.unsigned_body(quote.encoded)
-    return Entry(
-        fingerprint=matching.fingerprint(quote.encoded),
+    return NewPurchase(
+        fingerprint=quote.fingerprint,
         signature=matching.signature(quote.encoded),
         request=to_json(body | {MADE_FROM: quote.made_from} if quote.made_from else body).decode(),
         kind=quote.encoded.request.kind,
         micros=round(quote.price.usd * 1e6),
         basis=quote.price.basis,
+        take=order.take,
+        person=order.person,
+        consent=order.consent,
     )
 
 
@@ -318,20 +500,24 @@ def _price(row: Row) -> Price:
     return Price(row.usd, basis)
 
 
-def _ambiguous(finding: Finding) -> AmbiguousPurchaseError:
-    if finding.what == "several":
-        ids = ", ".join(one.id for one in finding.generations)
+def _in_doubt(finding: Finding, row: Row) -> AmbiguousPurchaseError:
+    again = f"The same call looks for it again and does not send it; for another one say take={row.take + 1}."
+    if finding.generations:
+        ids = ", ".join(generation.id for generation in finding.generations[:10])
         return AmbiguousPurchaseError(
             f"The answer to this purchase was lost, and it may be one of these generations: {ids}.",
-            "Use one of them instead of buying again. For 15 minutes the same request is not sent.",
-        )
-    if finding.what == "buried":
-        return AmbiguousPurchaseError(
-            "The answer to this purchase was lost, and too much was made in this account since to look for it. It may "
-            "have been charged.",
-            "Look for it with list_generations before buying again. For 15 minutes the same request is not sent.",
+            f"Look whether one of them is it. {again}",
         )
     return AmbiguousPurchaseError(
-        "The answer to this purchase was lost, and it is not in Luma's list so far. It may have been charged.",
-        "Call again in a minute: it is looked for first, and sent only if it is not there. get_credits tells the rest.",
+        f"The answer to this purchase was lost. {finding.reason} It may have been charged.",
+        f"Call again in a minute. {again}",
+    )
+
+
+def _disputed(row: Row) -> AmbiguousPurchaseError:
+    return AmbiguousPurchaseError(
+        f"The answer to this purchase was lost, and nobody can say whether it was bought. {row.note} "
+        f"It counts as spent (${row.usd:.2f}, purchase {row.id}, X-Request-Id {row.request_id or 'unknown'}).",
+        "The person can look at Luma's dashboard and settle it with: dream-machine-mcp purchases settle "
+        f"{row.id} --bought ID, or --not-bought. For another one say take={row.take + 1}.",
     )

@@ -74,6 +74,11 @@ class Resolution:
         """The generations that the sources name, whole or by a frame."""
         return tuple(self._generation_ids)
 
+    @property
+    def has_files(self) -> bool:
+        """Whether `publish` would put anything anywhere."""
+        return bool(self._files)
+
     async def keyframe(self, source: str) -> Keyframe:
         """What a clip shall begin or end with: an image, or an earlier clip to continue.
 

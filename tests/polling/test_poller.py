@@ -168,9 +168,34 @@ async def test_an_error_that_stays_ends_the_waits_that_it_concerns(watch: Poller
     (video,) = videos(emulator, 1)
     missing = "15b7abb1-3741-4b7e-9615-1f9a16c7442d"
     with pytest.raises(NotFoundError):
-        await wait(watch, [video, missing])
+        await wait(watch, [missing])
+    both = await wait(watch, [video, missing])
+
+    assert [generation.state for generation in both.generations] == ["completed", "not found"]
+    assert (await wait(watch, [video])).generations[0].state == "completed"
+
+
+async def test_one_answer_that_it_is_not_there_does_not_end_a_wait(watch: Poller, emulator: Emulator) -> None:
+    """One replica of Luma's may not know it yet."""
+    (video,) = videos(emulator, 1)
+    emulator.faults.append(Fault("error", method="GET", path=f"*/{video}", status=404, times=1))
 
     assert (await wait(watch, [video])).generations[0].state == "completed"
+
+
+async def test_what_was_bought_a_moment_ago_is_never_not_found(
+    luma: DreamMachine, emulator: Emulator, clock: HeldClock
+) -> None:
+    (video,) = videos(emulator, 1)
+    emulator.habits.get_lag = 30
+
+    async def always(_generation_id: str) -> bool:
+        return True
+
+    watch = Poller(luma, clock, always)
+    async with watch.running():
+        assert (await wait(watch, [video], patience=10)).generations[0].state == "unknown"
+        assert (await wait(watch, [video])).generations[0].state == "completed"
 
 
 async def test_a_refused_token_ends_every_wait(watch: Poller, emulator: Emulator) -> None:

@@ -10,6 +10,7 @@ import os
 import select
 import signal
 import sys
+import time
 from pathlib import Path
 
 import anyio
@@ -20,10 +21,17 @@ from luma_mcp.backends.dream_machine.client import DreamMachine
 from luma_mcp.composition import MonotonicClock
 from luma_mcp.domain.errors import LumaError
 from luma_mcp.domain.requests import VideoRequest
+from luma_mcp.purchasing import ledger as ledger_module
+from luma_mcp.purchasing import reconcile
+from luma_mcp.purchasing.budget import Budget
 from luma_mcp.purchasing.ledger import Ledger
-from luma_mcp.purchasing.reconcile import Reconciler, this_process
-from luma_mcp.purchasing.service import Budget, PurchaseService
+from luma_mcp.purchasing.reconcile import ByListing, Reconciler
+from luma_mcp.purchasing.service import Order, PurchaseService
 from luma_mcp.purchasing.sqlite import SqliteStore
+
+# A hundredth of the real times, and more.
+ledger_module.LEASE_SECONDS = 0.4
+reconcile.ABSENT_AFTER_SECONDS = 0.3
 
 
 class Hasty(MonotonicClock):
@@ -34,18 +42,19 @@ class Hasty(MonotonicClock):
 
 
 async def buy(prompt: str) -> str:
-    luma = DreamMachine("token", base_url=sys.argv[1])
-    ledger = Ledger(SqliteStore(lambda: Path(sys.argv[2])), account="me", process=this_process())
+    backend = DreamMachine("token", base_url=sys.argv[1])
+    store = SqliteStore(lambda: Path(sys.argv[2]), now=time.time)
+    ledger = Ledger(store, account="me", owner=f"{os.getpid()} {time.time_ns()}")
     clock = Hasty()
-    recovery = Reconciler(luma, ledger, clock, surely_listed_seconds=0.3)
-    purchases = PurchaseService(luma, ledger, clock, recovery, budget=Budget())
+    reconciler = Reconciler(ByListing(backend, ledger), ledger, clock)
+    purchases = PurchaseService(backend, ledger, clock, reconciler, budget=Budget())
 
     async def on_wait(_waited: float, _message: str) -> None:
         """Nobody listens."""
 
     try:
         quote = purchases.quote(VideoRequest(model="ray-2", prompt=prompt, resolution="540p"))
-        return (await purchases.buy(quote, on_wait=on_wait)).generation.id
+        return (await purchases.buy(Order(quote, on_wait))).generation.id
     except LumaError as error:
         return f"{type(error).__name__}: {error}"
 

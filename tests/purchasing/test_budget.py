@@ -78,7 +78,12 @@ async def test_the_person_is_asked_with_price_and_model_and_says_yes(serve, era:
         await Agent(client).call("create_video", prompt="a boat")
         await Agent(client).call("create_video", prompt="a boat", resolution="540p")
 
-    assert person.asked == ["Buy this at Luma (video with ray-2) for $0.71? Prompt: 'a boat'."]
+    assert person.asked == [
+        (
+            "Buy this at Luma (video with ray-2) for $0.71? aspect_ratio: 16:9; resolution: 720p; duration: 5s. "
+            "Prompt: 'a boat'."
+        )
+    ]
     assert len(emulator.dream_machine.billing.purchases()) == 2
 
 

@@ -1,6 +1,7 @@
 """The book in a database: what a file cannot do wrong."""
 
 import sys
+from dataclasses import replace
 
 import psycopg
 import pytest
@@ -9,33 +10,33 @@ from mcp import Client
 from luma_mcp.domain.errors import LedgerError
 from luma_mcp.emulator.dream_machine.app import Emulator
 from luma_mcp.emulator.faults import Fault
-from luma_mcp.purchasing.ledger import Entry, Ledger
+from luma_mcp.purchasing.budget import Budget
+from luma_mcp.purchasing.ledger import Ledger, NewPurchase
 from luma_mcp.purchasing.postgres import PostgresStore
-from luma_mcp.purchasing.reconcile import this_process
-from tests.support.agent import Agent, HeldClock
+from tests.support.agent import Agent
 
 pytestmark = [pytest.mark.anyio, pytest.mark.services]
 
-ENTRY = Entry("fingerprint", "signature", "{}", "video", 700_000, "published")
+NEW = NewPurchase("fingerprint", "signature", "{}", "video", 700_000, "published")
 
 
 @pytest.fixture
 async def ledger(database: str):
-    made = Ledger(PostgresStore(database), account="me", process=this_process())
+    made = Ledger(PostgresStore(database), account="me", owner="this server")
     yield made
     await made.close()
 
 
 async def test_a_connection_that_died_is_replaced(ledger: Ledger, database: str) -> None:
-    await ledger.reserve(ENTRY, most_micros_per_day=None)
+    await ledger.decide(NEW, Budget())
     with psycopg.connect(database, autocommit=True) as other:
         other.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
             "WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
-    await ledger.reserve(ENTRY, most_micros_per_day=None)
+    await ledger.decide(replace(NEW, take=2), Budget())
 
-    assert len(await ledger.in_state("sending")) == 2
+    assert len(await ledger.in_state("reserved")) == 2
 
 
 async def test_a_lock_that_is_never_given_back_is_no_wait_without_end(
@@ -47,8 +48,8 @@ async def test_a_lock_that_is_never_given_back_is_no_wait_without_end(
         await ledger.today()
         other.execute("SELECT pg_advisory_xact_lock(%s)", (0x6C756D61,))
         with pytest.raises(LedgerError, match=r"cannot be used \(LockNotAvailable\)"):
-            await ledger.reserve(ENTRY, most_micros_per_day=None)
-    await ledger.reserve(ENTRY, most_micros_per_day=None)
+            await ledger.decide(NEW, Budget())
+    await ledger.decide(NEW, Budget())
 
 
 @pytest.mark.parametrize(
@@ -90,7 +91,7 @@ def test_its_password_is_not_in_its_name() -> None:
 
 @pytest.mark.parametrize("after", [True, False])
 async def test_a_lost_answer_is_found_again_by_another_server(
-    serve, database: str, emulator: Emulator, clock: HeldClock, after: bool
+    serve, database: str, emulator: Emulator, after: bool
 ) -> None:
     """The guarantee of the file holds in the database too: what one replica lost, the other finds."""
     emulator.faults.append(Fault("drop", path="*/video", after=after))
@@ -98,7 +99,9 @@ async def test_a_lost_answer_is_found_again_by_another_server(
     async with Client(serve(LUMA_LEDGER=database)) as item:
         assert "It may have been charged" in await Agent(item).refusal("create_video", prompt="a boat")
     emulator.faults.clear()
-    clock.seconds += 200
+    with psycopg.connect(database, autocommit=True) as rows:
+        # The database's own clock says how long ago it was lost.
+        rows.execute("UPDATE purchases SET lost_at = lost_at - 200")
     async with Client(serve(LUMA_LEDGER=database)) as other:
         found = await Agent(other).call("create_video", prompt="a boat")
 

@@ -45,6 +45,11 @@ class HeldClock:
     def wall(self) -> float:
         return self.luma_wall() + self.wrong_by
 
+    async def slept(self, times: int) -> None:
+        """Wait until somebody has slept so often since the begin."""
+        while len(self.sleeps) < times:
+            await anyio.lowlevel.checkpoint()
+
     async def sleep(self, seconds: float) -> None:
         """Move the clock, once everybody else has done what there was to do."""
         self.sleeps.append(seconds)

@@ -43,7 +43,13 @@ class DreamMachine:
         sleep: Sleep = anyio.sleep,
     ) -> None:
         self._transport = Transport(
-            token, token_hint=token_hint, base_url=base_url, error_of=wire.error_of, transport=transport, sleep=sleep
+            token,
+            token_hint=token_hint,
+            base_url=base_url,
+            error_of=wire.error_of,
+            is_refusal=wire.is_refusal,
+            transport=transport,
+            sleep=sleep,
         )
         self._callback_url = callback_url
 
@@ -63,8 +69,8 @@ class DreamMachine:
         """The request as the API takes it. Raises: InvalidRequestError, if an id in it is none."""
         return wire.encode(request)
 
-    async def submit(self, encoded: EncodedRequest) -> Generation:
-        """Buy: send the request once.
+    async def submit(self, encoded: EncodedRequest, *, request_id: str) -> Generation:
+        """Buy: send the request once, on a connection of its own, with an `X-Request-Id`.
 
         Raises:
             AmbiguousPurchaseError: it may have been bought.
@@ -72,7 +78,7 @@ class DreamMachine:
         """
         # Whom Luma calls back is this server's business and no part of what is bought.
         callback = {"callback_url": self._callback_url} if self._callback_url else {}
-        data = await self._transport.purchase(encoded.path, encoded.body | callback)
+        data = await self._transport.purchase(encoded.path, encoded.body | callback, request_id=request_id)
         try:
             return wire.read_generation(data)
         except UnexpectedResponseError as error:

@@ -9,7 +9,7 @@ Source: the API reference and the official SDK `lumaai` 1.21.0.
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, assert_never, cast
 from urllib.parse import quote
@@ -173,6 +173,15 @@ def _pixels(placement: Placement | None, aspect_ratio: str) -> JsonObject:
     }
 
 
+# Luma's documented states, and other words for them that APIs use.
+_STATES = {
+    **dict.fromkeys(("completed", "complete", "succeeded", "success", "successful", "done", "finished"), "completed"),
+    **dict.fromkeys(("failed", "fail", "failure", "error", "errored", "rejected", "canceled", "cancelled"), "failed"),
+    **dict.fromkeys(("dreaming", "processing", "running", "in_progress", "generating"), "dreaming"),
+    **dict.fromkeys(("queued", "pending", "submitted", "waiting"), "queued"),
+}
+
+
 class _Answer(BaseModel):
     """Part of an answer. A field that cannot be read counts as absent."""
 
@@ -202,6 +211,32 @@ class _Generation(_Answer):
     assets: _Assets | None = None
     model: str | None = None
     request: dict[str, Any] | None = None
+
+    @field_validator("request", mode="before")
+    @classmethod
+    def _echo(cls, value: Any) -> Any:
+        """The echoed request, also where it comes as JSON in a string or in camelCase."""
+        if isinstance(value, str):
+            try:
+                value = from_json(value)
+            except ValueError:
+                return None
+        return _snake_case(value) if isinstance(value, dict) else None
+
+    @field_validator("created_at", mode="after")
+    @classmethod
+    def _in_utc(cls, value: datetime | None) -> datetime | None:
+        """A time without a zone is UTC, as Luma's are."""
+        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+
+
+def _snake_case(value: Any) -> Any:
+    if isinstance(value, dict):
+        names = cast("JsonObject", value)
+        return {re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", str(name)).lower(): _snake_case(names[name]) for name in names}
+    if isinstance(value, list):
+        return [_snake_case(item) for item in cast("list[Any]", value)]
+    return value
 
 
 def read_generation(data: bytes) -> Generation:
@@ -250,7 +285,7 @@ def _generation(answer: Any) -> Generation:
     outputs = [Output(output, url) for output, field in _ASSETS.items() if (url := getattr(read.assets, field, None))]
     return Generation(
         id=read.id,
-        state=read.state or "unknown",
+        state=_STATES.get((read.state or "unknown").strip().casefold(), read.state or "unknown"),
         kind=_kind(read, request),
         failure_reason=read.failure_reason,
         created_at=read.created_at,
@@ -325,6 +360,27 @@ def error_of(status: int, data: bytes, headers: Mapping[str, str], now: float) -
             return ServerError(f"Luma failed to answer ({status}).{reason}", "See https://status.lumalabs.ai.")
         case _:
             return UnexpectedResponseError(f"Luma answered with status {status}, which means nothing here.{reason}")
+
+
+# The statuses by which Luma's documentation refuses a request. An error that is not Luma's own is no refusal.
+_REFUSALS = frozenset({400, 401, 403, 404, 413, 422, 429})
+
+
+def is_refusal(status: int, data: bytes) -> bool:
+    """Whether an answer to a purchase proves that nothing was bought: a documented status, in Luma's own shape.
+
+    A proxy on the way may answer 403 or 429 in HTML after Luma accepted. Luma's 429 is not documented, so any JSON
+    object counts for it.
+    """
+    if status not in _REFUSALS:
+        return False
+    try:
+        answer = _parsed(data)
+    except (ValueError, RecursionError):
+        return False
+    if not isinstance(answer, dict):
+        return False
+    return status == 429 or isinstance(cast("JsonObject", answer).get("detail"), str | list)
 
 
 def detail_of(data: bytes) -> str:

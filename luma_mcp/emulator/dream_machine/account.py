@@ -63,6 +63,7 @@ class Generation:
     began_at: float
     source: "Generation | None" = None
     ended: Ended | None = None
+    is_listed: bool = True
     failure_reason: str | None = None
     will_fail_with: str | None = None
     inputs: dict[str, "bytes | Generation"] = field(default_factory=dict[str, "bytes | Generation"])
@@ -161,15 +162,21 @@ class DreamMachineAccount:
         self.generations[generation.id] = generation
         return generation
 
-    def get(self, generation_id: str) -> Generation:
-        """Raises: UnknownGenerationError."""
-        try:
-            return self.generations[generation_id]
-        except KeyError:
-            raise UnknownGenerationError(generation_id) from None
+    def get(self, generation_id: str, *, min_age_seconds: float = 0) -> Generation:
+        """Raises: UnknownGenerationError, also for one that is younger than that."""
+        generation = self.generations.get(generation_id)
+        if generation is None or self._clock() - generation.began_at < min_age_seconds:
+            raise UnknownGenerationError(generation_id)
+        return generation
 
-    def newest_first(self) -> list[Generation]:
-        return list(reversed(self.generations.values()))
+    def newest_first(self, *, min_age_seconds: float = 0) -> list[Generation]:
+        """The generations that are listed and at least so old, by the clock on the wall."""
+        now = self._clock()
+        return [
+            generation
+            for generation in reversed(self.generations.values())
+            if generation.is_listed and now - generation.began_at >= min_age_seconds
+        ]
 
     def delete(self, generation_id: str) -> None:
         """Forget a generation; its assets stay readable, for nothing says that Luma revokes them."""
@@ -179,6 +186,21 @@ class DreamMachineAccount:
     def with_asset(self, generation_id: str) -> Generation:
         """The generation behind an asset link, a deleted one too. Raises: UnknownGenerationError."""
         return self._forgotten.get(generation_id) or self.get(generation_id)
+
+    def balance_cents(self, lag_seconds: float = 0) -> float:
+        """The balance, without the charges of so many last seconds."""
+        now = self._clock()
+        young = {
+            generation.id
+            for generation in self.generations.values()
+            if lag_seconds and now - generation.began_at < lag_seconds
+        }
+        hidden = sum(
+            entry.cents if entry.what == "charge" else -entry.cents
+            for entry in self.billing.entries
+            if entry.generation_id in young
+        )
+        return round(self.billing.balance_cents + hidden, 4)
 
     def state(self, generation: Generation) -> Running | Ended:
         return generation.ended or generation.operation.lifecycle.running_state(self._age(generation))

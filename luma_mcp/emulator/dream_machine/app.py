@@ -4,6 +4,7 @@ import hmac
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import anyio
 import httpx
@@ -42,6 +43,7 @@ from luma_mcp.emulator.dream_machine.responses import (
     generation_answer,
 )
 from luma_mcp.emulator.faults import App, Fault, FaultyApp
+from luma_mcp.emulator.habits import Habits
 from luma_mcp.emulator.rendering.assets import AssetStore, NoSuchAssetError
 from luma_mcp.emulator.rendering.images import UnreadableMediaError
 
@@ -76,9 +78,10 @@ class Emulator:
         clock: seconds that only rise; a test hands in its own.
         wall: Unix time, for `created_at`; likewise.
         fetch: how somebody else's URLs are read.
+        habits: how the API answers where its documentation does not say.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - everything that a test may decide
         self,
         *,
         token: str | None = None,
@@ -89,6 +92,7 @@ class Emulator:
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
         fetch: Fetch = fetch_input,
+        habits: Habits | None = None,
     ) -> None:
         self.dream_machine = DreamMachineAccount(
             fetch=fetch,
@@ -98,6 +102,7 @@ class Emulator:
             credit_usd=credit_usd,
             limits=BUILD_TIER if limits is None else limits,
         )
+        self.habits = habits or Habits()
         self.assets = AssetStore()
         self.requests: list[tuple[str, str]] = []
         """Method and path of every API request that was accepted, in order."""
@@ -183,7 +188,7 @@ class Emulator:
         return _json(PingAnswer())
 
     async def _credits(self, _request: Request) -> Response:
-        return _json(CreditsAnswer(credit_balance=self.dream_machine.billing.balance_cents))
+        return _json(CreditsAnswer(credit_balance=self.dream_machine.balance_cents(self.habits.balance_lag)))
 
     async def _concepts(self, _request: Request) -> Response:
         return JSONResponse(CONCEPTS)
@@ -203,7 +208,7 @@ class Emulator:
                 await self.dream_machine.finish_now(generation)
             if body.callback_url and self._callbacks is not None:
                 self._callbacks.start_soon(self._call_back, body.callback_url, generation, _origin(request))
-            return _json(self._answer(generation, request), status)
+            return JSONResponse(self._answer(generation, request), status)
 
         return create
 
@@ -219,21 +224,25 @@ class Emulator:
 
     async def _list(self, request: Request) -> Response:
         limit, offset = _whole(request, "limit", 100), _whole(request, "offset", 0)
-        everything = self.dream_machine.newest_first()
-        page = everything[offset : offset + limit]
-        return _json(
-            PageAnswer(
-                has_more=offset + limit < len(everything),
-                count=len(page),
-                limit=limit,
-                offset=offset,
-                generations=[self._answer(generation, request) for generation in page],
-            )
-        )
+        habits = self.habits
+        everything = habits.sorted(self.dream_machine.newest_first(min_age_seconds=habits.list_lag))
+        size = min(limit, habits.page) if habits.page else limit
+        page = everything[offset : offset + size]
+        answer = PageAnswer(
+            has_more=habits.more == "true" and offset + size < len(everything),
+            count=len(page),
+            limit=limit,
+            offset=offset,
+            generations=[],
+        ).model_dump(mode="json")
+        answer["generations"] = [self._answer(generation, request) for generation in page]
+        if habits.more == "missing":
+            del answer["has_more"]
+        return JSONResponse(answer)
 
     async def _get(self, request: Request) -> Response:
-        generation = self.dream_machine.get(request.path_params["id"])
-        return _json(self._answer(generation, request))
+        generation = self.dream_machine.get(request.path_params["id"], min_age_seconds=self.habits.get_lag)
+        return JSONResponse(self._answer(generation, request))
 
     async def _delete(self, request: Request) -> Response:
         self.dream_machine.delete(request.path_params["id"])
@@ -251,8 +260,9 @@ class Emulator:
             return _detail(404, f"Nothing was made of this input: {error}")
         return FileResponse(path)
 
-    def _answer(self, generation: Generation, request: Request) -> GenerationAnswer:
-        return generation_answer(self.dream_machine, generation, _origin(request))
+    def _answer(self, generation: Generation, request: Request) -> dict[str, Any]:
+        answer = generation_answer(self.dream_machine, generation, _origin(request)).model_dump(mode="json")
+        return self.habits.apply(answer, generation.created_at.timestamp())
 
     async def _describe(self, _request: Request) -> Response:
         return JSONResponse(openapi.describe(self._endpoints(), PREFIX))

@@ -48,6 +48,7 @@ PlacementFractions = Annotated[
 class SpendingArguments(Arguments):
     """What every tool that spends takes."""
 
+    take: Annotated[int, Field(ge=1, le=1000, description="2, 3...: another of the same.")] = 1
     dry_run: Annotated[bool, Field(description="Only show request and price.")] = False
 
 

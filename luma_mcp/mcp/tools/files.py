@@ -131,8 +131,7 @@ class ViewGenerationArguments(Arguments):
 
 async def view_generation(call: Call, arguments: ViewGenerationArguments) -> ViewResult:
     """Look at what was made: a picture made small, a clip as a sheet of frames with their times. Costs nothing."""
-    generation = await call.services.backend.get_generation(arguments.generation_id)
-    await call.services.purchases.observe(generation)
+    generation = await call.services.purchases.get_generation(arguments.generation_id)
     on_bytes = _Progress(call.caller).of(generation.id)
     preview = await call.services.previews.of(generation, arguments.frames, on_bytes)
     info = preview.info

@@ -61,8 +61,7 @@ class GetGenerationArguments(Arguments):
 
 async def get_generation(call: Call, arguments: GetGenerationArguments) -> GenerationDetailsResult:
     """Status and asset URLs of a generation."""
-    generation = await call.services.backend.get_generation(arguments.generation_id)
-    await call.services.purchases.observe(generation)
+    generation = await call.services.purchases.get_generation(arguments.generation_id)
     return details_result(generation)
 
 
@@ -152,6 +151,7 @@ class DeleteGenerationArguments(Arguments):
 async def delete_generation(call: Call, arguments: DeleteGenerationArguments) -> DeletedResult:
     """Delete a generation at Luma for good. It does not refund, and a running one may still be charged."""
     await call.services.backend.delete_generation(arguments.generation_id)
+    await call.services.purchases.deleted(arguments.generation_id)
     return DeletedResult(generation_id=arguments.generation_id, deleted=True)
 
 

@@ -69,7 +69,7 @@ async def create_image(call: Call, arguments: CreateImageArguments) -> PurchaseR
         character_images=tuple([await sources.image(source) for source in arguments.character_images or []]),
         modify_image=modify[0] if modify else None,
     )
-    return await purchase(call, request, sources, dry_run=arguments.dry_run)
+    return await purchase(call, arguments, request, sources)
 
 
 class ReframeImageArguments(SpendingArguments):
@@ -92,7 +92,7 @@ async def reframe_image(call: Call, arguments: ReframeImageArguments) -> Purchas
         format=arguments.format,
         placement=placement_of(arguments.placement),
     )
-    return await purchase(call, request, sources, dry_run=arguments.dry_run)
+    return await purchase(call, arguments, request, sources)
 
 
 async def _references(sources: Resolution, references: list[Reference] | None) -> tuple[ImageReference, ...]:

@@ -74,7 +74,7 @@ async def create_video(call: Call, arguments: CreateVideoArguments) -> PurchaseR
         end=await sources.keyframe(arguments.end_frame) if arguments.end_frame else None,
         concepts=tuple(arguments.concepts or ()),
     )
-    return await purchase(call, request, sources, dry_run=arguments.dry_run)
+    return await purchase(call, arguments, request, sources)
 
 
 class ExtendVideoArguments(SpendingArguments):
@@ -103,7 +103,7 @@ async def extend_video(call: Call, arguments: ExtendVideoArguments) -> PurchaseR
         end=end,
         concepts=tuple(arguments.concepts or ()),
     )
-    return await purchase(call, request, sources, dry_run=arguments.dry_run)
+    return await purchase(call, arguments, request, sources)
 
 
 class ModifyVideoArguments(SpendingArguments):
@@ -126,7 +126,7 @@ async def modify_video(call: Call, arguments: ModifyVideoArguments) -> PurchaseR
         prompt=arguments.prompt,
         first_frame=await sources.image(arguments.first_frame) if arguments.first_frame else None,
     )
-    return await purchase(call, request, sources, clip.footage, dry_run=arguments.dry_run)
+    return await purchase(call, arguments, request, sources, clip.footage)
 
 
 class ReframeVideoArguments(SpendingArguments):
@@ -151,7 +151,7 @@ async def reframe_video(call: Call, arguments: ReframeVideoArguments) -> Purchas
         first_frame=await sources.image(arguments.first_frame) if arguments.first_frame else None,
         placement=placement_of(arguments.placement),
     )
-    return await purchase(call, request, sources, clip.footage, dry_run=arguments.dry_run)
+    return await purchase(call, arguments, request, sources, clip.footage)
 
 
 class UpscaleVideoArguments(SpendingArguments):
@@ -164,7 +164,7 @@ async def upscale_video(call: Call, arguments: UpscaleVideoArguments) -> Purchas
     sources = call.services.sources.begin()
     clip = await sources.video(arguments.generation_id)
     request = UpscaleRequest(generation_id=clip.id, resolution=arguments.resolution)
-    return await purchase(call, request, sources, footage_of(clip), dry_run=arguments.dry_run)
+    return await purchase(call, arguments, request, sources, footage_of(clip))
 
 
 class AddAudioArguments(SpendingArguments):
@@ -178,7 +178,7 @@ async def add_audio(call: Call, arguments: AddAudioArguments) -> PurchaseResult:
     sources = call.services.sources.begin()
     clip = await sources.video(arguments.generation_id)
     request = AddAudioRequest(generation_id=clip.id, prompt=arguments.prompt, negative_prompt=arguments.negative_prompt)
-    return await purchase(call, request, sources, footage_of(clip), dry_run=arguments.dry_run)
+    return await purchase(call, arguments, request, sources, footage_of(clip))
 
 
 TOOLS = (

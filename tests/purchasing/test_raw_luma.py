@@ -1,0 +1,248 @@
+"""Paid once by real processes against a Luma that is not our emulator: impatient clients, dying servers."""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+
+from tests.support.processes import free_port, once_it_listens
+from tests.support.raw_luma import RawLuma, Script, raw
+from tests.support.stdio_process import INHERITED, Wire, environment_for, started
+
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX"),
+]
+ARGUMENTS = {"prompt": "a boat", "resolution": "540p"}
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+async def luma() -> AsyncIterator[tuple[RawLuma, str]]:
+    made = RawLuma()
+    async with made.serving() as base_url:
+        yield made, base_url
+
+
+def hurried(*patches: str) -> tuple[str, ...]:
+    """The server as a process whose leases and looks are short, and patched where a test says."""
+    lines = [
+        "import gc, os, signal",
+        "from luma_mcp.purchasing import ledger, reconcile, service",
+        "from luma_mcp.backends import transport",
+        "ledger.LEASE_SECONDS = 2.0",
+        "ledger.RENEW_EVERY_SECONDS = service.RENEW_EVERY_SECONDS = 0.5",
+        "reconcile.ABSENT_AFTER_SECONDS = 6.0",
+        "transport._YOUNG_SECONDS = 1.0",
+        *patches,
+        "from luma_mcp.__main__ import main",
+        "main([])",
+    ]
+    return (sys.executable, "-c", "\n".join(lines))
+
+
+async def until(is_so: Callable[[], object]) -> None:
+    """Wait for what another process does and tells nobody of."""
+    with anyio.fail_after(20):
+        while not is_so():  # noqa: ASYNC110
+            await anyio.sleep(0.05)
+
+
+async def answer_of(wire: Wire) -> dict[str, Any]:
+    return (await wire.hear())["result"]
+
+
+@pytest.mark.parametrize("manner", ["silent", "cancelled"])
+async def test_an_impatient_client_over_stdio_pays_once(luma, tmp_path: Path, manner: str) -> None:
+    """A time-out of one second against an answer of four: four tries, one purchase."""
+    server, base_url = luma
+    server.scripts.append(Script(answer_after=4, times=99))
+    async with started(base_url, tmp_path / "out") as wire:
+        await wire.shake_hands()
+        for number in range(1, 4):
+            await wire.call(number, "create_video", **ARGUMENTS)
+            await anyio.sleep(1)
+            if manner == "cancelled":
+                await wire.say(method="notifications/cancelled", params={"requestId": number})
+        await wire.call(4, "create_video", **ARGUMENTS)
+        heard: dict[int, Any] = {}
+        while 4 not in heard:
+            message = await wire.hear()
+            heard[message["id"]] = message["result"]["structuredContent"]
+
+    assert [answer["generation_id"] for answer in heard.values()] == list(server.accepted) * len(heard)
+    assert heard[4]["recovered"] is True
+    assert server.posts == 1
+    assert len(server.request_ids[0]) >= 16
+
+
+@asynccontextmanager
+async def http_server(base_url: str, output: Path) -> AsyncIterator[str]:
+    port = free_port()
+    environment = {**INHERITED, **environment_for(base_url, output), "LUMA_HTTP_PORT": str(port)}
+    command = (sys.executable, "-m", "luma_mcp", "serve", "--http")
+    process = await anyio.open_process(command, env=environment, stderr=None)
+    try:
+        await anyio.to_thread.run_sync(once_it_listens, "GET", f"http://127.0.0.1:{port}/healthz")
+        yield f"http://127.0.0.1:{port}/mcp"
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def call_over_http(url: str, seconds: float, **arguments: Any) -> dict[str, Any] | None:
+    """One call of a client that gives up after so long; None if it did."""
+    message = {
+        "jsonrpc": "2.0", "id": 1, "method": "tools/call",
+        "params": {"name": "create_video", "arguments": arguments},
+    }  # fmt: skip
+    headers = {"Accept": "application/json, text/event-stream", "MCP-Protocol-Version": "2025-11-25"}
+    async with httpx.AsyncClient(timeout=seconds, trust_env=False) as client:
+        try:
+            with anyio.fail_after(seconds):
+                answer = await client.post(url, json=message, headers=headers)
+        except (httpx.HTTPError, TimeoutError):
+            return None
+    data = next(line for line in answer.text.splitlines() if line.startswith(("data: {", "{")))
+    return json.loads(data.removeprefix("data: "))["result"]["structuredContent"]
+
+
+async def test_an_impatient_client_over_http_pays_once_at_any_replica(luma, tmp_path: Path) -> None:
+    server, base_url = luma
+    server.scripts.append(Script(answer_after=4, times=99))
+    async with AsyncExitStack() as stack:
+        urls = [await stack.enter_async_context(http_server(base_url, tmp_path / "out")) for _ in range(2)]
+        for number in range(4):
+            assert await call_over_http(urls[number % 2], 1, **ARGUMENTS) is None
+        last = await call_over_http(urls[1], 30, **ARGUMENTS)
+
+    assert last is not None
+    assert (last["generation_id"], last["recovered"]) == (next(iter(server.accepted)), True)
+    assert server.posts == 1
+
+
+async def test_a_killed_server_s_purchase_is_another_s(luma, tmp_path: Path) -> None:
+    """SIGKILL in mid-POST; the next server has another name and another pid."""
+    server, base_url = luma
+    server.scripts.append(Script(answer_after=30))
+    async with started(base_url, tmp_path / "out", *hurried()) as wire:
+        await wire.shake_hands()
+        await wire.call(1, "create_video", **ARGUMENTS)
+        await until(lambda: server.accepted)
+        wire.process.kill()
+        await wire.process.wait()
+    patch = "import socket; socket.gethostname = lambda: 'another-host'"
+    async with started(base_url, tmp_path / "out", *hurried(patch)) as wire:
+        await wire.shake_hands()
+        await wire.call(1, "create_video", **ARGUMENTS)
+        answer = await answer_of(wire)
+
+    assert answer["structuredContent"]["generation_id"] == next(iter(server.accepted))
+    assert answer["structuredContent"]["recovered"] is True
+    assert server.posts == 1
+
+
+STOPS = {
+    "before the row is sending": (
+        "post = service.PurchaseService._post\n"
+        "async def stop(self, row, encoded):\n"
+        "    os.kill(os.getpid(), signal.SIGSTOP)\n"
+        "    return await post(self, row, encoded)\n"
+        "service.PurchaseService._post = stop"
+    ),
+    "between the row and the wire": (
+        "send = transport.Transport._send\n"
+        "async def stop(self, http, method, path, **content):\n"
+        "    if method == 'POST': os.kill(os.getpid(), signal.SIGSTOP)\n"
+        "    return await send(self, http, method, path, **content)\n"
+        "transport.Transport._send = stop"
+    ),
+}
+
+
+@pytest.mark.parametrize("where", STOPS)
+async def test_a_server_that_was_stopped_sends_nothing_when_it_goes_on(luma, tmp_path: Path, where: str) -> None:
+    """A lid is closed between the row and the POST; another server settles the row and buys; then the lid opens."""
+    server, base_url = luma
+    async with (
+        started(base_url, tmp_path / "out", *hurried(STOPS[where])) as stopped,
+        started(base_url, tmp_path / "out", *hurried()) as other,
+    ):
+        await stopped.shake_hands()
+        await other.shake_hands()
+        await stopped.call(1, "create_video", **ARGUMENTS)
+        await until(lambda: _state_of(stopped.process.pid) == "T")
+        await anyio.sleep(2.5)
+        number = 0
+        with anyio.fail_after(60):
+            while True:
+                number += 1
+                await other.call(number, "create_video", **ARGUMENTS)
+                answer = await answer_of(other)
+                if not answer["isError"]:
+                    break
+                await anyio.sleep(1)
+        os.kill(stopped.process.pid, signal.SIGCONT)
+        late = await answer_of(stopped)
+
+    assert "Nothing was sent" in str(late)
+    assert server.posts == 1
+    assert answer["structuredContent"]["generation_id"] == next(iter(server.accepted))
+
+
+def _state_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+ODD = {
+    "a proxy's 403 in HTML": raw(403, "<html>Forbidden</html>"),
+    "a proxy's 429 in HTML": raw(429, "<html>Too many</html>"),
+    "a 400 that is not Luma's": raw(400, '{"error": "bad gateway"}', "application/json"),
+    "a 504": raw(504, ""),
+    "a redirect": raw(307, ""),
+    "half an answer": raw(201, '{"id": "', "application/json")[:-3],
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("what", ODD)
+async def test_an_answer_that_is_not_luma_s_own_is_no_refusal(luma, tmp_path: Path, what: str) -> None:
+    """Each comes after Luma has accepted; the id is found, and nothing is sent again."""
+    server, base_url = luma
+    server.scripts.append(Script(answer=ODD[what]))
+    async with started(base_url, tmp_path / "out") as wire:
+        await wire.shake_hands()
+        await wire.call(1, "create_video", **ARGUMENTS)
+        answer = await answer_of(wire)
+
+    assert answer["structuredContent"]["generation_id"] == next(iter(server.accepted))
+    assert server.posts == 1
+
+
+async def test_what_luma_accepts_after_its_gateway_gave_up_is_bought_once(luma, tmp_path: Path) -> None:
+    """504 at once, accepted after four seconds, repeated at once and again."""
+    server, base_url = luma
+    server.scripts.append(Script(accept_after=4, answer=raw(504, "")))
+    async with started(base_url, tmp_path / "out", *hurried()) as wire:
+        await wire.shake_hands()
+        for number in range(1, 9):
+            await wire.call(number, "create_video", **ARGUMENTS)
+            answer = await answer_of(wire)
+            if not answer["isError"]:
+                break
+
+    assert answer["structuredContent"]["generation_id"] == next(iter(server.accepted))
+    assert server.posts == 1
