@@ -62,7 +62,7 @@ DEFAULT_IMAGE_MODEL: ImageModelName = "photon-1"
 
 FRAMES_PER_SECOND = 24
 # Luma publishes no price for sound. This estimate is meant to be above any price that it can have.
-AUDIO_USD = 0.50
+AUDIO_USD_PER_SECOND = 0.10
 
 # The height in pixels of a 16:9 clip, by resolution.
 HEIGHTS: dict[str, int] = {"540p": 540, "720p": 720, "1080p": 1080, "4k": 2160}
@@ -92,6 +92,8 @@ DEFAULT_RATIO: AspectRatio = "16:9"
 DEFAULT_RESOLUTION: Resolution = "720p"
 DEFAULT_DURATION: Duration = "5s"
 LONGEST_DURATION_SECONDS = 9.0
+# No clip that Luma makes is longer: a reframed clip is as long as its source.
+LONGEST_CLIP_SECONDS = max(model.longest_reframe_seconds for model in VIDEO_MODELS.values())
 
 SHORTEST_PROMPT, LONGEST_PROMPT = 3, 5000
 # docs.lumalabs.ai/docs/image-generation. Luma's own MCP server documents 8; the smaller number is always accepted.

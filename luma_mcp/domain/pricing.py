@@ -1,14 +1,16 @@
-"""What a request costs in US dollars, computed from the catalogue.
+"""What a request costs at most, in US dollars, computed from the catalogue.
 
-Luma's API answers no price. Where Luma publishes none, the price is an upper estimate and is marked `assumed`; caps
-count an assumed price like any other.
+Luma's API answers no price. Every price here is the most that can be charged: what is not known counts as the largest
+that is sold, and amounts are rounded up to the cent. Where Luma publishes no price, it is marked `assumed`; caps count
+an assumed price like any other.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict, assert_never
 
 from luma_mcp.domain.catalogue import (
-    AUDIO_USD,
+    AUDIO_USD_PER_SECOND,
     CANVASES,
     DEFAULT_DURATION,
     DEFAULT_RATIO,
@@ -17,6 +19,7 @@ from luma_mcp.domain.catalogue import (
     FRAMES_PER_SECOND,
     HEIGHTS,
     IMAGE_MODELS,
+    LONGEST_CLIP_SECONDS,
     LONGEST_DURATION_SECONDS,
     SIZES_AT_720P,
     VIDEO_MODELS,
@@ -37,6 +40,9 @@ from luma_mcp.domain.requests import (
 
 Basis = Literal["published", "assumed"]
 
+# How far two ratios may be from each other and be the same: sides are rounded to even numbers.
+_SAME_RATIO = 0.02
+
 
 @dataclass(frozen=True, slots=True)
 class Price:
@@ -51,16 +57,23 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class Footage:
-    """The size in pixels and the length in seconds of a clip."""
+    """The size in pixels and the length of a clip.
+
+    Args:
+        width, height: in pixels.
+        seconds: its length.
+        frames: how many frames were counted, if they were; a clip of 60 frames a second has more than 24 of them.
+    """
 
     width: int
     height: int
     seconds: float
+    frames: int = 0
 
     @property
     def megapixels(self) -> float:
-        """Millions of pixels in all frames together."""
-        return self.width * self.height * FRAMES_PER_SECOND * self.seconds / 1e6
+        """Millions of pixels in all frames together, at 24 frames a second or as many as were counted."""
+        return self.width * self.height * max(FRAMES_PER_SECOND * self.seconds, self.frames) / 1e6
 
 
 class VideoForm(TypedDict):
@@ -74,7 +87,7 @@ class VideoForm(TypedDict):
 
 def footage(aspect_ratio: str, resolution: str, duration: str) -> Footage:
     """The footage of a clip of that form. An unknown word counts as the largest form that is sold."""
-    width, height = SIZES_AT_720P.get(aspect_ratio, SIZES_AT_720P[DEFAULT_RATIO])
+    width, height = SIZES_AT_720P.get(aspect_ratio, max(SIZES_AT_720P.values(), key=lambda size: size[0] * size[1]))
     scale = HEIGHTS.get(resolution, max(HEIGHTS.values())) / 720
     seconds = duration.removesuffix("s")
     return Footage(
@@ -130,14 +143,15 @@ def price_of(request: Request, source: Footage | None = None) -> Price:
             return _price(made.megapixels * model.usd_per_megapixel, "published" if source else "assumed")
         case ModifyVideoRequest():
             model = VIDEO_MODELS[request.model]
-            made = source or Footage(1920, 1080, model.longest_modify_seconds)
+            made = source or Footage(*_size(None, "4k"), model.longest_modify_seconds)
             return _price(made.megapixels * model.modify_usd_per_megapixel, "published" if source else "assumed")
         case UpscaleRequest():
-            seconds = source.seconds if source else LONGEST_DURATION_SECONDS
-            made = Footage(*_upscaled_size(source, request.resolution), seconds)
+            seconds = source.seconds if source else LONGEST_CLIP_SECONDS
+            made = Footage(*_size(source, request.resolution or "4k"), seconds)
             return _price(made.megapixels * VIDEO_MODELS["ray-2"].usd_per_megapixel, "assumed")
         case AddAudioRequest():
-            return Price(AUDIO_USD, "assumed")
+            seconds = source.seconds if source else LONGEST_CLIP_SECONDS
+            return _price(AUDIO_USD_PER_SECOND * seconds, "assumed")
         case _ as unreachable:
             assert_never(unreachable)
 
@@ -158,17 +172,28 @@ def price_of_generation(generation: Generation) -> Price | None:
     return None
 
 
-def _upscaled_size(source: Footage | None, resolution: str | None) -> tuple[int, int]:
-    """The size after upscaling. It is priced like a new clip of that size; an unknown ratio counts as 16:9."""
-    height = HEIGHTS.get(resolution or "4k", HEIGHTS["4k"])
-    ratio = max(source.width / source.height, source.height / source.width) if source else 16 / 9
-    return round(height * ratio), height
+def _size(source: Footage | None, resolution: str) -> tuple[int, int]:
+    """The largest size that a clip of that resolution can have: in the source's ratio, if that is one that is sold."""
+    sizes = list(SIZES_AT_720P.values())
+    if source:
+        ratio = source.width / source.height
+        alike = [size for size in sizes if abs(size[0] / size[1] / ratio - 1) < _SAME_RATIO]
+        sizes = alike or sizes
+    width, height = max(sizes, key=lambda size: size[0] * size[1])
+    scale = HEIGHTS.get(resolution, max(HEIGHTS.values())) / 720
+    return round(width * scale), round(height * scale)
 
 
 def _price(usd: float, basis: Basis) -> Price:
-    return Price(round(usd, 2), basis)
+    return Price(_up(usd, 2), basis)
 
 
 def _image_price(model: ImageModelName, aspect_ratio: str) -> Price:
-    width, height = CANVASES.get(aspect_ratio, CANVASES[DEFAULT_RATIO])
-    return Price(round(width * height / 1e6 * IMAGE_MODELS[model].usd_per_megapixel, 4), "published")
+    width, height = CANVASES.get(aspect_ratio, max(CANVASES.values(), key=lambda size: size[0] * size[1]))
+    return Price(_up(width * height / 1e6 * IMAGE_MODELS[model].usd_per_megapixel, 4), "published")
+
+
+def _up(usd: float, digits: int) -> float:
+    """Rounded up; what is a hair above a cent is that cent."""
+    scale = 10**digits
+    return math.ceil(usd * scale - 1e-9) / scale

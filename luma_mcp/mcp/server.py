@@ -35,9 +35,9 @@ saves the file and returns its path. If a wait ends with done=false, call it aga
 generation, an upscaled one too, has an id of its own.
 
 Money: those calls cost real money. dry_run=true shows the exact request and its price (price_is_assumed means an
-upper estimate); use it before anything over a dollar, and tell the person the price. If the answer to a buying call is
-lost, call again with exactly the same arguments within 15 minutes: what was bought is found and handed over
-(recovered=true), not bought twice. A call that did answer buys anew when repeated. Luma refunds failed generations.
+upper estimate); use it before anything over a dollar, and tell the person the price. The same call with the same take
+is the same purchase for 24 hours: if an answer is late or lost, call again with the same arguments, and you get what
+was bought (recovered=true). "Make four of it" is take=1, 2, 3, 4. Luma refunds failed generations.
 
 Sources: wherever a picture or clip is named, give an https URL, the path of a local file, the id of an earlier
 generation, or a frame of one (ID#first, ID#last, ID#2.5s). An image generation as start_frame is animated; a video

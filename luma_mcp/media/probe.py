@@ -26,6 +26,8 @@ class ClipInfo:
     seconds: float
     frames_per_second: float
     has_sound: bool
+    frames: int = 0
+    """How many frames it has, if they were counted."""
 
 
 @contextmanager
@@ -48,6 +50,28 @@ def probe(file: BinaryIO) -> ClipInfo:
     """Measure a clip. Raises: FileError."""
     with open_clip(file) as container:
         return info_of(container)
+
+
+def measure(file: BinaryIO) -> ClipInfo:
+    """Measure a clip by its packets, for headers may say anything. Raises: FileError, also if it is cut short."""
+    with open_clip(file) as container:
+        info = info_of(container)
+        stream = container.streams.video[0]
+        frames, first, last = 0, 0.0, 0.0
+        for packet in container.demux(stream):
+            if packet.pts is None or not packet.size:
+                continue
+            begin = float(packet.pts * packet.time_base)
+            end = begin + float((packet.duration or 0) * packet.time_base)
+            first, last = (begin, end) if not frames else (min(first, begin), max(last, end))
+            frames += 1
+        if not frames:
+            raise FileError("The file has no frames.")
+        if stream.frames and frames < stream.frames:
+            raise FileError(f"The file is cut short: {frames} of {stream.frames} frames are there.")
+    seconds = max(info.seconds, last - first)
+    rate = frames / seconds if seconds else info.frames_per_second
+    return ClipInfo(info.width, info.height, seconds, rate, info.has_sound, frames)
 
 
 def info_of(container: "InputContainer") -> ClipInfo:

@@ -233,7 +233,8 @@ class PurchaseService:
         """Whether a generation was bought so short a time ago that Luma may not know it everywhere yet."""
         with suppress(LedgerError):
             rows = await self._ledger.by_generation([generation_id])
-            if generation_id in rows:
+            # One that was deleted holds its take no more.
+            if generation_id in rows and rows[generation_id].holds_take:
                 return await self._ledger.now() - rows[generation_id].updated_at < YOUNG_SECONDS
         return False
 

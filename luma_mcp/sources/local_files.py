@@ -24,7 +24,7 @@ from luma_mcp.domain.pricing import Footage
 from luma_mcp.domain.text import cleaned
 from luma_mcp.media.formats import MEDIA_TYPES, sniff
 from luma_mcp.media.images import open_image
-from luma_mcp.media.probe import probe
+from luma_mcp.media.probe import measure
 
 _IMAGE_ENDINGS = frozenset({"jpg", "png", "webp", "gif"})
 _WINDOWS_PATH = re.compile(r"[A-Za-z]:[\\/]")
@@ -85,10 +85,10 @@ class LocalFiles:
         if ending not in ("mp4", "mov"):
             raise _not_a("clip", name, "Luma takes MP4; convert it first.")
         try:
-            info = probe(BytesIO(data))
+            info = measure(BytesIO(data))
         except FileError as error:
-            raise _not_a("clip that can be read", name, error.hint) from error
-        return LocalFile(name, ending, data, Footage(info.width, info.height, info.seconds))
+            raise _not_a("clip that can be read", name, f"{error} {error.hint}".strip()) from error
+        return LocalFile(name, ending, data, Footage(info.width, info.height, info.seconds, info.frames))
 
     def _read(self, source: str, max_bytes: int, what: str) -> tuple[str, bytes]:
         """The name and the content of a file. The open file is what is checked, not its path."""

@@ -5,6 +5,7 @@ Luma fetches images and clips itself, from public URLs; Dream Machine accepts no
 own.
 """
 
+import re
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -17,16 +18,18 @@ import anyio.to_thread
 from luma_mcp.backends.base import Backend
 from luma_mcp.domain.addresses import LOOPBACK
 from luma_mcp.domain.catalogue import MAX_IMAGE_BYTES
-from luma_mcp.domain.errors import FileError, InvalidRequestError
+from luma_mcp.domain.errors import FileError, InvalidRequestError, LumaError
 from luma_mcp.domain.generation import Generation, OutputKind
 from luma_mcp.domain.pricing import Footage, footage_of
 from luma_mcp.domain.requests import GenerationKeyframe, ImageKeyframe, Keyframe
+from luma_mcp.domain.signed_urls import canonical_url
 from luma_mcp.domain.sources import FORMS, FileSource, GenerationSource, UrlSource, parse_source
 from luma_mcp.domain.text import cleaned
 from luma_mcp.media.frames import frames_at
 from luma_mcp.sources.bucket import Bucket
 from luma_mcp.sources.local_files import LocalFile, LocalFiles
 
+_GENERATION_IN_URL = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 OpenVideo = Callable[[Generation], AbstractAsyncContextManager[Path]]
 
 
@@ -104,7 +107,7 @@ class Resolution:
         parsed = parse_source(source, local_api=self._local_api)
         match parsed:
             case UrlSource(url):
-                return Clip(url, None)
+                name, footage = cleaned(url, 80), await self._footage_behind(url)
             case FileSource(path):
                 file = await self._resolver.local_files.clip(path)
                 name, footage, url = file.name, file.footage, await self._location(file)
@@ -120,6 +123,19 @@ class Resolution:
                 "Nothing was bought. Cut it, or take a model that allows more.",
             )
         return Clip(url, footage)
+
+    async def _footage_behind(self, url: str) -> Footage | None:
+        """The footage of the clip behind a link, if the link is the asset of a generation of this account."""
+        named = _GENERATION_IN_URL.search(url)
+        if named is None:
+            return None
+        try:
+            generation = await self._resolver.backend.get_generation(named[0])
+        except LumaError:
+            return None
+        video = generation.url("video")
+        is_its_video = video is not None and canonical_url(video) == canonical_url(url)
+        return footage_of(generation) if is_its_video else None
 
     async def video(self, generation_id: str) -> Generation:
         """A completed video generation. Raises: as keyframe."""

@@ -27,7 +27,7 @@ async def test_an_assumed_price_counts_like_any_other(serve, era: str, emulator:
         video = await Agent(client).make("create_video", prompt="a boat")
         text = await Agent(client).refusal("upscale_video", generation_id=video, resolution="4k")
 
-    assert "This costs $6.37 (assumed)" in text
+    assert "This costs $6.38 (assumed)" in text
 
 
 async def test_the_days_cap_is_kept_and_refunds_count(serve, era: str, emulator: Emulator, clock: HeldClock) -> None:

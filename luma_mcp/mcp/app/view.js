@@ -278,18 +278,34 @@ function consider(offer) {
   (offer.prompt ? words : at("form").querySelector("button")).focus();
 }
 
+const takes = new Map();   // by the arguments of a variation: the take that was bought last
+
+/**
+ * A variation is the same request on purpose, so it is the next take that nobody has bought. A call that fails is
+ * repeated as the same take, for it may have been bought.
+ */
+async function order(offer, args) {
+  if (offer.action !== "variation") return callTool(offer.tool, args);
+  const name = JSON.stringify(args);
+  for (let take = (takes.get(name) ?? 1) + 1; ; take += 1) {
+    const result = await callTool(offer.tool, { ...args, take });
+    takes.set(name, take);
+    if (!result.structuredContent.recovered) return result;
+  }
+}
+
 async function buy(offer, prompt) {
   const args = { ...offer.arguments, ...(prompt && offer.prompt ? { prompt } : {}) };
   const buttons = [...document.querySelectorAll("#form button, #actions button")];
   for (const button of buttons) button.disabled = true;   // a purchase is sent once
   say("Buying…");
   try {
-    const result = await callTool(offer.tool, args);
-    const { generation_id: id, state, price_usd: price } = result.structuredContent;
+    const result = await order(offer, args);
+    const { generation_id: id, state, price_usd: price, recovered } = result.structuredContent;
     generations.set(id, { generation_id: id, state, prompt: args.prompt, kind: offer.action });
     at("form").hidden = true;
     choose(id);
-    say(`Bought for ${dollars(price)}.`);
+    say(recovered ? `Bought before for ${dollars(price)}, and not again.` : `Bought for ${dollars(price)}.`);
     report(`In the player the person bought "${offer.action}" of generation ${offer.generation_id}: ` +
       `${offer.tool}(${JSON.stringify(args)}) made generation ${id} for ${dollars(price)}.`);
     follow();

@@ -30,7 +30,7 @@ NewRatio = Annotated[catalogue.AspectRatio, Field(description="New ratio.")]
 VideoModel = Annotated[catalogue.VideoModelName, Field(description="ray-flash-2: a third of the price.")]
 ImageModel = Annotated[catalogue.ImageModelName, Field(description="photon-flash-1: a quarter of it.")]
 Format = Annotated[catalogue.ImageFormat | None, Field(description="Default jpg.")]
-Concepts = Annotated[list[str] | None, Field(description="Camera concepts, see list_concepts."), MaybeJson]
+Concepts = Annotated[list[str] | None, Field(description="See list_concepts."), MaybeJson]
 Loop = Annotated[bool, Field(description="End as it begins; not with end_frame.")]
 ImageSource = Annotated[str | None, Field(description="Picture, as start_frame in create_video.")]
 ClipSource = Annotated[str, Field(description="Clip: https URL, local path or video generation id.")]
@@ -39,7 +39,7 @@ PlacementFractions = Annotated[
     Field(
         min_length=4,
         max_length=4,
-        description="Where the source lies, [left, top, width, height] in fractions of the new canvas; else centred.",
+        description="[left, top, width, height] of the source in fractions of the new canvas.",
     ),
     MaybeJson,
 ]
@@ -48,8 +48,8 @@ PlacementFractions = Annotated[
 class SpendingArguments(Arguments):
     """What every tool that spends takes."""
 
-    take: Annotated[int, Field(ge=1, le=1000, description="2, 3...: another of the same.")] = 1
-    dry_run: Annotated[bool, Field(description="Only show request and price.")] = False
+    take: Annotated[int, Field(ge=1, le=1000, description="2, 3...: another of it.")] = 1
+    dry_run: Annotated[bool, Field(description="Only show the price.")] = False
 
 
 def placement_of(fractions: list[float] | None) -> Placement | None:

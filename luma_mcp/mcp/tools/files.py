@@ -83,7 +83,7 @@ class DownloadGenerationArguments(Arguments):
 
 
 async def download_generation(call: Call, arguments: DownloadGenerationArguments) -> DownloadResult:
-    """Save what generations made to disk. Nothing is overwritten; a file that is there already is answered as it is."""
+    """Save what generations made. Nothing is overwritten; a file that was saved before is answered as it is."""
     services, progress = call.services, _Progress(call.caller)
     if arguments.join:
         return await _join(call, arguments, progress)

@@ -115,7 +115,7 @@ class ListGenerationsArguments(Arguments):
 
 
 async def list_generations(call: Call, arguments: ListGenerationsArguments) -> ListResult:
-    """Your generations at Luma, newest first: also those that other programs made. Finds an id that got lost."""
+    """Your generations at Luma, newest first, also those that other programs made."""
 
     def matches(generation: Generation) -> bool:
         return arguments.state in (None, generation.state) and arguments.kind in (None, generation.kind)

@@ -40,18 +40,16 @@ from luma_mcp.mcp.tools.arguments import (
 )
 from luma_mcp.mcp.tools.purchase import purchase
 
-Frame = Annotated[
-    str | None,
-    Field(
-        description="https URL or path of a picture, or a generation id: a clip is joined on. ID#last is a frame of it."
-    ),
-]
-
 
 class CreateVideoArguments(SpendingArguments):
     prompt: Prompt = None
-    start_frame: Frame = None
-    end_frame: Frame = None
+    start_frame: Annotated[
+        str | None,
+        Field(
+            description="https URL or path of a picture, or a generation id: a clip is joined on. ID#last is a frame."
+        ),
+    ] = None
+    end_frame: Annotated[str | None, Field(description="As start_frame.")] = None
     model: VideoModel = "ray-2"
     aspect_ratio: Ratio = None
     resolution: Annotated[Resolution | None, Field(description="Default 720p; 4k costs nine times that.")] = None

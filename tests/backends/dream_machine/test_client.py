@@ -53,14 +53,14 @@ def client_over(transport: httpx.AsyncBaseTransport, clock: HeldClock) -> DreamM
 async def test_every_endpoint_is_asked_as_luma_wants_it(
     luma: DreamMachine, emulator: Emulator, clock: HeldClock
 ) -> None:
-    video = await luma.submit(encode(VIDEO))
-    await luma.submit(encode(ImageRequest(model="photon-1", prompt="a boat")))
-    await luma.submit(encode(ReframeImageRequest(model="photon-1", media=MEDIA, aspect_ratio="1:1")))
-    await luma.submit(encode(ReframeVideoRequest(model="ray-2", media=MEDIA, aspect_ratio="1:1")))
-    await luma.submit(encode(ModifyVideoRequest(model="ray-2", media=MEDIA, mode="flex_1")))
+    video = await luma.submit(encode(VIDEO), request_id="r")
+    await luma.submit(encode(ImageRequest(model="photon-1", prompt="a boat")), request_id="r")
+    await luma.submit(encode(ReframeImageRequest(model="photon-1", media=MEDIA, aspect_ratio="1:1")), request_id="r")
+    await luma.submit(encode(ReframeVideoRequest(model="ray-2", media=MEDIA, aspect_ratio="1:1")), request_id="r")
+    await luma.submit(encode(ModifyVideoRequest(model="ray-2", media=MEDIA, mode="flex_1")), request_id="r")
     clock.seconds += 100
-    await luma.submit(encode(UpscaleRequest(generation_id=video.id, resolution="1080p")))
-    await luma.submit(encode(AddAudioRequest(generation_id=video.id, prompt="waves")))
+    await luma.submit(encode(UpscaleRequest(generation_id=video.id, resolution="1080p")), request_id="r")
+    await luma.submit(encode(AddAudioRequest(generation_id=video.id, prompt="waves")), request_id="r")
     assert (await luma.get_generation(video.id)).state == "completed"
     assert len((await luma.list_generations(limit=3)).generations) == 3
     await luma.delete_generation(video.id)
@@ -106,7 +106,7 @@ async def test_a_purchase_whose_answer_is_lost_is_not_sent_again(
 
     emulator.faults.append(replace(fault))
     with pytest.raises(AmbiguousPurchaseError, match="is not known") as caught:
-        await luma.submit(encode(VIDEO))
+        await luma.submit(encode(VIDEO), request_id="r")
 
     assert len(emulator.dream_machine.billing.purchases()) == 1
     assert "must not be sent again" in caught.value.hint
@@ -115,7 +115,7 @@ async def test_a_purchase_whose_answer_is_lost_is_not_sent_again(
 async def test_a_purchase_that_is_refused_by_rate_was_not_made(luma: DreamMachine, emulator: Emulator) -> None:
     emulator.faults.append(Fault("limit", method="POST", seconds=9))
     with pytest.raises(RateLimitError) as caught:
-        await luma.submit(encode(VIDEO))
+        await luma.submit(encode(VIDEO), request_id="r")
 
     assert caught.value.retry_after == 9
     assert emulator.dream_machine.billing.purchases() == []
@@ -124,7 +124,7 @@ async def test_a_purchase_that_is_refused_by_rate_was_not_made(luma: DreamMachin
 @pytest.mark.parametrize("error", [httpx.ConnectError("x"), httpx.ConnectTimeout("x"), httpx.PoolTimeout("x")])
 async def test_a_purchase_that_never_left_is_known_not_to_be_made(clock: HeldClock, error: Exception) -> None:
     with pytest.raises(UnreachableError, match="cannot be reached") as caught:
-        await client_over(broken(error), clock).submit(encode(VIDEO))
+        await client_over(broken(error), clock).submit(encode(VIDEO), request_id="r")
 
     assert not isinstance(caught.value, NoAnswerError)
     assert "Nothing was sent" in caught.value.hint
@@ -135,7 +135,7 @@ async def test_a_purchase_that_never_left_is_known_not_to_be_made(clock: HeldClo
 )
 async def test_a_purchase_cut_off_at_any_point_after_that_is_ambiguous(clock: HeldClock, error: Exception) -> None:
     with pytest.raises(AmbiguousPurchaseError):
-        await client_over(broken(error), clock).submit(encode(VIDEO))
+        await client_over(broken(error), clock).submit(encode(VIDEO), request_id="r")
 
 
 async def test_a_read_is_tried_three_times_with_growing_pauses(
@@ -207,7 +207,7 @@ async def test_the_token_goes_to_the_api_and_shows_nowhere_else(luma: DreamMachi
 async def test_no_token_is_said_before_anything_is_sent(transport: InMemory) -> None:
     client = DreamMachine(None, token_hint="Set it.", base_url=BASE_URL, transport=transport)
     with pytest.raises(AuthenticationError, match=r"No Luma token is set\.") as caught:
-        await client.submit(encode(VIDEO))
+        await client.submit(encode(VIDEO), request_id="r")
 
     assert caught.value.hint == "Set it."
     assert transport.requests == []
@@ -216,7 +216,7 @@ async def test_no_token_is_said_before_anything_is_sent(transport: InMemory) -> 
 async def test_the_callback_goes_with_a_purchase_and_is_no_part_of_the_request(transport: InMemory) -> None:
     client = DreamMachine(TOKEN, base_url=BASE_URL, callback_url="https://h.example/secret", transport=transport)
     encoded = encode(VIDEO)
-    await client.submit(encoded)
+    await client.submit(encoded, request_id="r")
 
     assert json.loads(transport.requests[0].content) == encoded.body | {"callback_url": "https://h.example/secret"}
     assert "h.example" not in str(encoded)

@@ -133,7 +133,7 @@ async def test_an_unknown_id_ends_a_wait_at_once(agent: Agent, clock: HeldClock)
     )
 
     assert "No generation has the id 15b7abb1" in sentence
-    assert clock.seconds == began
+    assert clock.seconds - began < 3, "two looks, for one replica may not know it yet"
 
 
 async def test_a_wait_outlives_luma_failing_for_a_while(agent: Agent, emulator: Emulator) -> None:

@@ -33,9 +33,8 @@ async def test_what_is_bought_costs_what_was_said(agent: Agent, emulator: Emulat
         for resolution in ("540p", "720p", "1080p", "4k"):
             bought = await agent.call("create_video", prompt="a boat", model=model, resolution=resolution)
 
-            assert emulator.dream_machine.billing.entries[-1].cents == pytest.approx(
-                bought["price_usd"] * 100, abs=0.51
-            )
+            charged = emulator.dream_machine.billing.entries[-1].cents
+            assert 0 <= bought["price_usd"] * 100 - charged < 1, "rounded up to the cent"
 
 
 async def test_a_dry_run_shows_the_request_and_sends_nothing(agent: Agent, emulator: Emulator) -> None:
