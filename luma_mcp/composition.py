@@ -95,17 +95,7 @@ def build_services(
         backend.get_generation,
         Naming(settings.output_template),
     )
-    store = (
-        PostgresStore(settings.database_url)
-        if settings.database_url
-        else SqliteStore(lambda: settings.ledger_file, now=wall)
-    )
-    ledger = Ledger(
-        store,
-        account=settings.ledger_account,
-        owner=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}",
-        former_accounts=[settings.account],
-    )
+    ledger = build_ledger(settings, wall)
     reconciler = Reconciler(ByListing(backend, ledger), ledger, clock)
     purchases = PurchaseService(backend, ledger, clock, reconciler, budget=_budget(settings))
     return Services(
@@ -121,6 +111,17 @@ def build_services(
         downloads=downloads,
         previews=PreviewService(downloads, inline=settings.inline_images),
         vocabulary=CameraVocabulary(backend),
+    )
+
+
+def build_ledger(settings: Settings, wall: Callable[[], float] = time.time) -> Ledger:
+    """The purchase ledger that the settings name. It is not opened before it is used."""
+    url = settings.database_url
+    return Ledger(
+        PostgresStore(url) if url else SqliteStore(lambda: settings.ledger_file, now=wall),
+        account=settings.ledger_account,
+        owner=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}",
+        former_accounts=[settings.account],
     )
 
 

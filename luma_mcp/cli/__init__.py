@@ -26,6 +26,10 @@ def run(arguments: Sequence[str]) -> int:
             from luma_mcp.cli import doctor  # noqa: PLC0415 - each command pays for itself
 
             return doctor.run(as_json=options.json)
+        case "purchases":
+            from luma_mcp.cli import purchases  # noqa: PLC0415
+
+            return purchases.run(options)
         case "config":
             from luma_mcp.cli import config  # noqa: PLC0415
 
@@ -72,6 +76,8 @@ def _parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", help="check token, reach, credit, folders and the ledger; costs nothing")
     doctor.add_argument("--json", action="store_true", help="for programs")
 
+    _add_purchases(commands.add_parser("purchases", help="list the purchase ledger, and settle what is in doubt"))
+
     config = commands.add_parser("config", help="print the configuration for a host, or write it")
     config.add_argument("host", nargs="?", metavar="HOST", help="without it, the hosts are listed")
     config.add_argument("--write", action="store_true", help="merge it into the host's file; a backup is kept")
@@ -83,3 +89,18 @@ def _parser() -> argparse.ArgumentParser:
     emulate = commands.add_parser("emulator", help="run the emulator of the Dream Machine API on loopback")
     emulator.add_arguments(emulate)
     return parser
+
+
+def _add_purchases(parser: argparse.ArgumentParser) -> None:
+    """The actions of `purchases`."""
+    actions = parser.add_subparsers(dest="action", title="actions")
+    listing = actions.add_parser("list", help="every purchase, oldest first")
+    listing.add_argument("--in-doubt", action="store_true", help="only those of which nobody knows the outcome")
+    listing.add_argument("--json", action="store_true", help="for programs")
+    show = actions.add_parser("show", help="everything that is known of a purchase")
+    show.add_argument("purchase", type=int, metavar="NUMBER")
+    settle = actions.add_parser("settle", help="say what became of a purchase that is in doubt")
+    settle.add_argument("purchase", type=int, metavar="NUMBER")
+    outcome = settle.add_mutually_exclusive_group(required=True)
+    outcome.add_argument("--bought", metavar="ID", help="it was bought; the id of its generation")
+    outcome.add_argument("--not-bought", action="store_true", help="it was not bought: its money is free again")

@@ -1,0 +1,105 @@
+"""`dream-machine-mcp purchases`: the ledger for a person: list it, look at a purchase, settle one that is in doubt."""
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+import anyio
+
+from luma_mcp.composition import build_ledger
+from luma_mcp.domain.errors import LumaError
+from luma_mcp.purchasing.ledger import Ledger, Row
+from luma_mcp.purchasing.states import IN_DOUBT
+from luma_mcp.settings import Settings, SettingsError
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run an action; the exit code."""
+    try:
+        return anyio.run(_run, options, build_ledger(Settings.from_environment()))
+    except (SettingsError, LumaError) as error:
+        print(getattr(error, "full_text", str(error)), file=sys.stderr)
+        return 1
+
+
+async def _run(options: argparse.Namespace, ledger: Ledger) -> int:
+    try:
+        match options.action:
+            case "show":
+                return await _show(options, ledger)
+            case "settle":
+                return await _settle(options, ledger)
+            case _:
+                return await _list(options, ledger)
+    finally:
+        await ledger.close()
+
+
+async def _list(options: argparse.Namespace, ledger: Ledger) -> int:
+    rows = await ledger.all_rows()
+    if getattr(options, "in_doubt", False):
+        rows = [row for row in rows if row.state in IN_DOUBT]
+    if getattr(options, "json", False):
+        print(json.dumps([asdict(row) for row in rows], indent=2))
+        return 0
+    for row in rows:
+        doubt = f"  {row.note}" if row.state in IN_DOUBT else ""
+        found = row.generation_id or "-"
+        print(f"{row.id:>5}  {_time(row)}  {row.state:<9}  ${row.usd:<8.3f} {row.kind:<13}  {found}{doubt}")
+    if not rows:
+        print("No purchases.")
+    return 0
+
+
+async def _show(options: argparse.Namespace, ledger: Ledger) -> int:
+    row = await _found(options, ledger)
+    if row is None:
+        return 1
+    facts = {
+        "purchase": row.id,
+        "state": row.state,
+        "why": row.note or None,
+        "time": _time(row),
+        "price": f"${row.usd:.4f} ({row.basis})",
+        "take": row.take,
+        "generation": row.generation_id,
+        "X-Request-Id": row.request_id,
+        "request": json.dumps(row.body, ensure_ascii=False),
+        "made from": ", ".join(row.made_from) or None,
+    }
+    for name, value in facts.items():
+        if value is not None:
+            print(f"{name:>13}: {value}")
+    return 0
+
+
+async def _settle(options: argparse.Namespace, ledger: Ledger) -> int:
+    row = await _found(options, ledger)
+    if row is None:
+        return 1
+    if options.bought:
+        settled = await ledger.advance(row, "accepted", generation_id=options.bought, note="settled by a person")
+    else:
+        settled = await ledger.advance(row, "absent", note="settled by a person")
+    if settled is None:
+        print(
+            f"Purchase {row.id} is {row.state}, so it cannot be settled so, or another purchase has that generation.",
+            file=sys.stderr,
+        )
+        return 1
+    outcome = f"${row.usd:.2f} is spent" if options.bought else "nothing is spent"
+    print(f"Purchase {settled.id} is {settled.state}: {outcome}.")
+    return 0
+
+
+async def _found(options: argparse.Namespace, ledger: Ledger) -> Row | None:
+    row = await ledger.get(options.purchase)
+    if row is None:
+        print(f"There is no purchase {options.purchase}. dream-machine-mcp purchases lists them.", file=sys.stderr)
+    return row
+
+
+def _time(row: Row) -> str:
+    return datetime.fromtimestamp(row.reserved_at, UTC).strftime("%Y-%m-%d %H:%M:%SZ")

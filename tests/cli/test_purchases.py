@@ -1,0 +1,118 @@
+"""The ledger, for a person who must settle what nobody else can."""
+
+import json
+from pathlib import Path
+
+import anyio
+import pytest
+
+from luma_mcp.cli import run
+from luma_mcp.composition import build_ledger
+from luma_mcp.purchasing.budget import Budget
+from luma_mcp.purchasing.ledger import NewPurchase
+from luma_mcp.settings import Settings
+from tests.support.agent import TOKEN
+
+
+@pytest.fixture
+def ledger_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A ledger with a completed purchase, and one that is disputed."""
+    path = tmp_path / "purchases.sqlite3"
+    monkeypatch.setenv("LUMA_TOKEN", TOKEN)
+    monkeypatch.setenv("LUMA_LEDGER", str(path))
+
+    async def fill() -> None:
+        ledger = build_ledger(Settings.from_environment())
+        for take, steps in ((1, ["sending", "accepted"]), (2, ["sending", "lost", "disputed"])):
+            request = '{"prompt":"a boat","made_from":["b"]}'
+            new = NewPurchase("f", "s", request, "video", 700_000, "published", take=take)
+            row = (await ledger.decide(new, Budget())).row
+            for step in steps:
+                await ledger.advance(
+                    row,
+                    step,
+                    generation_id="a" if step == "accepted" else None,
+                    request_id="the-request-id",
+                    note="Luma's list could not be read." if step == "disputed" else "",
+                )
+        await ledger.close()
+
+    anyio.run(fill)
+    return path
+
+
+@pytest.mark.usefixtures("ledger_file")
+def test_they_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["purchases"]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert "accepted   $0.700    video          a" in first
+    assert "disputed" in second
+    assert second.endswith("-  Luma's list could not be read.")
+
+    assert run(["purchases", "list", "--in-doubt"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 1
+    assert run(["purchases", "list", "--json"]) == 0
+    assert [row["state"] for row in json.loads(capsys.readouterr().out)] == ["accepted", "disputed"]
+
+
+@pytest.mark.usefixtures("ledger_file")
+def test_one_is_shown_with_what_luma_s_support_can_look_up(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["purchases", "show", "2"]) == 0
+    shown = capsys.readouterr().out
+
+    assert "X-Request-Id: the-request-id" in shown
+    assert "why: Luma's list could not be read." in shown
+    assert 'request: {"prompt": "a boat"}' in shown
+    assert "made from: b" in shown
+
+
+@pytest.mark.usefixtures("ledger_file")
+@pytest.mark.parametrize(
+    ("outcome", "sentence", "spent"),
+    [
+        (["--bought", "c"], "Purchase 2 is accepted: $0.70 is spent.", 1.4),
+        (["--not-bought"], "Purchase 2 is absent: nothing is spent.", 0.7),
+    ],
+)
+def test_a_person_settles_what_is_in_doubt(
+    capsys: pytest.CaptureFixture[str], outcome: list[str], sentence: str, spent: float
+) -> None:
+    assert run(["purchases", "settle", "2", *outcome]) == 0
+    assert capsys.readouterr().out.strip() == sentence
+
+    async def today() -> float:
+        ledger = build_ledger(Settings.from_environment())
+        spending = await ledger.today()
+        await ledger.close()
+        return spending.spent_usd
+
+    assert anyio.run(today) == spent
+
+
+@pytest.mark.usefixtures("ledger_file")
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["settle", "1", "--not-bought"], "Purchase 1 is accepted, so it cannot be settled so"),
+        (["settle", "2", "--bought", "a"], "or another purchase has that generation"),
+        (["settle", "9", "--not-bought"], "There is no purchase 9."),
+        (["show", "9"], "There is no purchase 9."),
+    ],
+)
+def test_what_cannot_be_settled_is_left_alone(
+    capsys: pytest.CaptureFixture[str], words: list[str], sentence: str
+) -> None:
+    assert run(["purchases", *words]) == 1
+    assert sentence in capsys.readouterr().err
+
+
+def test_an_empty_ledger_and_a_broken_one_are_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LUMA_LEDGER", str(tmp_path / "purchases.sqlite3"))
+    assert run(["purchases"]) == 0
+    assert capsys.readouterr().out == "No purchases.\n"
+
+    monkeypatch.setenv("LUMA_LEDGER", str(tmp_path))
+    assert run(["purchases"]) == 1
+    assert "cannot be used" in capsys.readouterr().err
