@@ -63,7 +63,7 @@ def _cursor() -> str:
 def _lmstudio() -> str:
     message = json.loads(next(host for host in HOSTS if host.key == "lmstudio").text)["mcpServers"][KEY]
     config = base64.b64encode(json.dumps(message, separators=(",", ":")).encode()).decode()
-    return f"[Install in LM Services](https://lmstudio.ai/install-mcp?{urlencode({'name': KEY, 'config': config})})"
+    return f"[Install in LM Studio](https://lmstudio.ai/install-mcp?{urlencode({'name': KEY, 'config': config})})"
 
 
 def _goose() -> str:
