@@ -103,7 +103,7 @@ def rows() -> list[Row]:
     with ExitStack() as stack:
         base_url = stack.enter_context(emulated())
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        given = {"LUMA_TOKEN": "x", "LUMA_BASE_URL": base_url, "LUMA_LEDGER": str(folder / "book.sqlite3")}
+        given = {"LUMA_TOKEN": "x", "LUMA_BASE_URL": base_url, "LUMA_LEDGER": str(folder / "ledger.sqlite3")}
         scripts = {"sdk": THE_SDKS_RUNNER, "bare": A_BARE_TOOL}
         for name, text in scripts.items():
             (folder / f"{name}.py").write_text(text)

@@ -61,7 +61,7 @@ def measured() -> Iterator[tuple[str, str]]:
         given = {
             "LUMA_TOKEN": "x",
             "LUMA_BASE_URL": stack.enter_context(emulated()),
-            "LUMA_LEDGER": f"{folder}/book.sqlite3",
+            "LUMA_LEDGER": f"{folder}/ledger.sqlite3",
             "LUMA_OUTPUT_DIR": f"{folder}/files",
         }
         pipe = stack.enter_context(piped([sys.executable, str(console_script())], given))

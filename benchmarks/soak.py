@@ -1,6 +1,6 @@
 """`python -m benchmarks.soak [--minutes 30] [--write]`: half an hour of use, with all that goes wrong in real life.
 
-Two servers share one book and one emulated account: one over HTTP, whose clients come and go, and one over stdio.
+Two servers share one ledger and one emulated account: one over HTTP, whose clients come and go, and one over stdio.
 Agents call every tool, give up in the middle of calls, and vanish without a word, while the emulator fails, drops and
 delays. What both servers hold is written down all the time; `--write` puts the outcome into docs/speed.md.
 """
@@ -34,7 +34,7 @@ from luma_mcp.emulator.serving import serving
 
 AGENTS_OVER_HTTP, CALLERS_OVER_STDIO = 5, 3
 LOOK_EVERY_SECONDS = 10.0
-# A purchase whose answer was lost is looked for this long; then the book says what it knows.
+# A purchase whose answer was lost is looked for this long; then the ledger says what it knows.
 SETTLING_SECONDS = 60.0
 TOKEN = "soak-token-that-must-never-show"  # noqa: S105 - of an emulator
 
@@ -218,7 +218,7 @@ class Outcome:
             ("bought", f"{self.bought:,}"),
             ("bought twice", f"{self.twice}"),
             ("bought and lost", f"{self.lost}"),
-            ("in the book and still open", f"{self.open}"),
+            ("in the ledger and still open", f"{self.open}"),
             ("tracebacks or tokens in the logs", f"{len(self.stray_lines)}"),
             ("surprises", f"{len(self.use.surprises)}"),
         ]
@@ -239,7 +239,7 @@ async def soak(minutes: float, seed: int = 1) -> Outcome:
         given = {
             "LUMA_TOKEN": TOKEN,
             "LUMA_BASE_URL": base_url,
-            "LUMA_LEDGER": str(folder / "book.sqlite3"),
+            "LUMA_LEDGER": str(folder / "ledger.sqlite3"),
             "LUMA_OUTPUT_DIR": str(folder / "files"),
         }
         by_http = Watched("over HTTP", folder / "by-http.json")
@@ -279,7 +279,7 @@ async def soak(minutes: float, seed: int = 1) -> Outcome:
                 use.over = True
             faults.clear()
             async with over_http() as last:
-                await _settled((last, pipe), folder / "book.sqlite3")
+                await _settled((last, pipe), folder / "ledger.sqlite3")
             # Connections that nobody uses are given up after some seconds.
             await anyio.sleep(10)
             for server in (by_http, by_stdio):
@@ -289,9 +289,9 @@ async def soak(minutes: float, seed: int = 1) -> Outcome:
         log.seek(0)
         stray = [line for line in log if "Traceback" in line or TOKEN in line]
         bought = emulator.dream_machine.billing.purchases()
-        # What the book has no id of may be what an open purchase of that kind has come to. Beyond that it is lost.
-        unclaimed = [use.known[item] for item in set(bought) - _in_the_book(folder / "book.sqlite3")]
-        open_rows = Counter(row[0] for row in _rows(folder / "book.sqlite3", _OPEN))
+        # What the ledger has no id of may be what an open purchase of that kind has come to. Beyond that it is lost.
+        unclaimed = [use.known[item] for item in set(bought) - _in_the_ledger(folder / "ledger.sqlite3")]
+        open_rows = Counter(row[0] for row in _rows(folder / "ledger.sqlite3", _OPEN))
         lost = Counter(item.kind for item in unclaimed) - open_rows
         use.surprises += [f"not in the ledger: {item}"[:600] for item in unclaimed if item.kind in lost]
         # Each prompt is asked for once; what has none is one of a kind.
@@ -321,24 +321,24 @@ def _clear(files: Path) -> None:
         path.unlink()
 
 
-async def _settled(clients: Sequence[Client], book: Path) -> None:
+async def _settled(clients: Sequence[Client], ledger_path: Path) -> None:
     """Until no purchase is open, or it cannot be known any better. Each looks for its own when asked."""
 
     async def none_is_open() -> bool:
         for client in clients:
             await client.read_resource("luma://spending")
-        return not _rows(book, _OPEN)
+        return not _rows(ledger_path, _OPEN)
 
     with anyio.move_on_after(SETTLING_SECONDS):
         await until(none_is_open, every=1)
 
 
-def _in_the_book(book: Path) -> set[str]:
-    return {row[0] for row in _rows(book, "SELECT generation_id FROM purchases WHERE generation_id IS NOT NULL")}
+def _in_the_ledger(ledger_path: Path) -> set[str]:
+    return {row[0] for row in _rows(ledger_path, "SELECT generation_id FROM purchases WHERE generation_id IS NOT NULL")}
 
 
-def _rows(book: Path, question: str) -> list[Any]:
-    with closing(sqlite3.connect(book)) as connection:
+def _rows(ledger_path: Path, question: str) -> list[Any]:
+    with closing(sqlite3.connect(ledger_path)) as connection:
         return connection.execute(question).fetchall()
 
 

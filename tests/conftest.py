@@ -62,9 +62,9 @@ def output(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The book of purchases; never the person's own."""
-    return tmp_path_factory.mktemp("book") / "purchases.sqlite3"
+def ledger_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The ledger; never the person's own."""
+    return tmp_path_factory.mktemp("ledger") / "purchases.sqlite3"
 
 
 @pytest.fixture(scope="session")
@@ -84,13 +84,13 @@ def database(postgres: str) -> str:
 
 
 @pytest.fixture
-def settings(output: Path, book: Path) -> Settings:
+def settings(output: Path, ledger_path: Path) -> Settings:
     return Settings.from_environment(
         {
             "LUMA_TOKEN": TOKEN,
             "LUMA_BASE_URL": BASE_URL,
             "LUMA_OUTPUT_DIR": str(output),
-            "LUMA_LEDGER": str(book),
+            "LUMA_LEDGER": str(ledger_path),
         }
     )
 
@@ -119,7 +119,7 @@ ServerFactory = Callable[..., Any]
 
 
 @pytest.fixture
-def serve(transport: InMemory, clock: HeldClock, output: Path, book: Path) -> ServerFactory:
+def serve(transport: InMemory, clock: HeldClock, output: Path, ledger_path: Path) -> ServerFactory:
     """A server for an environment of the test's own."""
 
     def build(**environment: str) -> Any:
@@ -127,7 +127,7 @@ def serve(transport: InMemory, clock: HeldClock, output: Path, book: Path) -> Se
             "LUMA_TOKEN": TOKEN,
             "LUMA_BASE_URL": BASE_URL,
             "LUMA_OUTPUT_DIR": str(output),
-            "LUMA_LEDGER": str(book),
+            "LUMA_LEDGER": str(ledger_path),
         }
         return build_server(
             Settings.from_environment({**given, **environment}), transport=transport, clock=clock, wall=clock.wall

@@ -28,11 +28,11 @@ def test_it_is_found_in_files(tmp_path_factory: pytest.TempPathFactory) -> None:
     # Built here and taken away again, so that the search at the end of the run does not find it.
     folder = tmp_path_factory.mktemp("leak")
     (folder / "deep").mkdir()
-    leak = folder / "deep" / "book.sqlite3"
+    leak = folder / "deep" / "ledger.sqlite3"
     leak.write_bytes(b"\x00" + TOKEN.encode() + b"\x00")
     (folder / "other").write_text("nothing")
 
-    assert files_with_it(folder) == [str(Path("deep", "book.sqlite3"))]
+    assert files_with_it(folder) == [str(Path("deep", "ledger.sqlite3"))]
     leak.unlink()
 
 

@@ -79,14 +79,14 @@ def test_the_default_folder_is_the_persons_own_and_never_the_working_one(monkeyp
     assert not folder.exists()
 
 
-def test_the_default_book_is_the_persons_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_default_ledger_is_the_persons_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", "/home/somebody/data")
     monkeypatch.setenv("HOME", "/home/somebody")
-    book = Settings.from_environment({}).ledger_file
+    ledger_path = Settings.from_environment({}).ledger_file
 
-    assert book.is_relative_to("/home/somebody")
-    assert book.parts[-2:] == ("dream-machine-mcp", "purchases.sqlite3")
-    assert not book.exists()
+    assert ledger_path.is_relative_to("/home/somebody")
+    assert ledger_path.parts[-2:] == ("dream-machine-mcp", "purchases.sqlite3")
+    assert not ledger_path.exists()
 
 
 def test_a_folder_may_begin_at_home() -> None:

@@ -10,7 +10,8 @@ import anyio
 
 from luma_mcp.composition import build_ledger
 from luma_mcp.domain.errors import LumaError
-from luma_mcp.purchasing.ledger import Ledger, Row
+from luma_mcp.purchasing.ledger import Ledger
+from luma_mcp.purchasing.rows import Row
 from luma_mcp.purchasing.states import IN_DOUBT
 from luma_mcp.settings import Settings, SettingsError
 

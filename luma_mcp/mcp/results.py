@@ -10,7 +10,7 @@ from luma_mcp.domain.text import cleaned
 from luma_mcp.mcp.player_actions import actions_of
 from luma_mcp.mcp.services import Services
 from luma_mcp.mcp.tool_spec import Result
-from luma_mcp.purchasing.service import Purchase, Quote
+from luma_mcp.purchasing.orders import Purchase, Quote
 
 _MAX_PROMPT_LENGTH = 200
 

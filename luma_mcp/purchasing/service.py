@@ -7,16 +7,12 @@
 """
 
 import logging
-import secrets
-from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import anyio
-import anyio.lowlevel
-from pydantic_core import to_json
 
-from luma_mcp.backends.base import EncodedRequest, FullBackend
+from luma_mcp.backends.base import FullBackend
 from luma_mcp.domain import validation
 from luma_mcp.domain.clock import Clock
 from luma_mcp.domain.errors import (
@@ -25,7 +21,6 @@ from luma_mcp.domain.errors import (
     LedgerError,
     LumaError,
     NotFoundError,
-    RateLimitError,
 )
 from luma_mcp.domain.generation import FINAL_STATES, Generation
 from luma_mcp.domain.pricing import Basis, Footage, Price, price_of
@@ -33,8 +28,11 @@ from luma_mcp.domain.requests import Request
 from luma_mcp.purchasing import budget as caps
 from luma_mcp.purchasing import matching
 from luma_mcp.purchasing.budget import Balance, Budget, ConsentUsedError, Spending
-from luma_mcp.purchasing.ledger import MADE_FROM, RENEW_EVERY_SECONDS, Decision, Ledger, NewPurchase, Row
+from luma_mcp.purchasing.ledger import Ledger
+from luma_mcp.purchasing.orders import Order, Purchase, Quote, new_purchase
 from luma_mcp.purchasing.reconcile import Finding, Reconciler
+from luma_mcp.purchasing.rows import Decision, Row
+from luma_mcp.purchasing.sending import Sender
 from luma_mcp.purchasing.states import UNDER_WAY, State
 
 _log = logging.getLogger(__name__)
@@ -42,74 +40,11 @@ _log = logging.getLogger(__name__)
 _JOINER_LOOKS_EVERY_SECONDS = 0.5
 # Somebody who joins a purchase waits for its outcome for as long as one request may take.
 _LONGEST_JOIN_SECONDS = 90.0
-# How often, and for how long altogether, a purchase is sent again after a rate limit.
-_RATE_LIMIT_TRIES = 5
-_LONGEST_RATE_LIMIT_SECONDS = 60.0
-_SHORTEST_RATE_LIMIT_PAUSE_SECONDS = 1.0
-_RATE_LIMIT_PAUSE_SECONDS = 15.0
 # Luma may not know a generation yet that it has just accepted.
 YOUNG_SECONDS = 10 * 60.0
 _SECOND_LOOK_SECONDS = 1.0
-_WRITE_TRIES = 3
 _MAX_SETTLED_SINGLY = 10
 _PAGE = 25
-
-
-@dataclass(frozen=True)
-class Quote:
-    """A request that Luma would take, and its price. `made_from` are the generations that it works on."""
-
-    encoded: EncodedRequest
-    price: Price
-    made_from: tuple[str, ...] = ()
-
-    @property
-    def fingerprint(self) -> str:
-        """The same for the same request, in every process."""
-        return matching.fingerprint(self.encoded)
-
-
-@dataclass(frozen=True)
-class Purchase:
-    """What was bought.
-
-    Args:
-        generation: what Luma answered.
-        price: what it costs.
-        recovered: whether it had been bought before this call.
-        age_seconds: how long ago it was bought, if it had been.
-        take: the take that was asked for.
-    """
-
-    generation: Generation
-    price: Price
-    recovered: bool = False
-    age_seconds: float = 0.0
-    take: int = 1
-
-
-@dataclass(frozen=True)
-class Order:
-    """What somebody wants to buy, and how the call goes on meanwhile.
-
-    Args:
-        quote: the request and its price.
-        take: which of several equal purchases is meant.
-        person: who buys.
-        consent: names the person's yes, which serves once.
-        publish: puts local files where Luma can read them; the signed link by each URL of the quote.
-        on_wait: told of seconds waited, and why.
-    """
-
-    quote: Quote
-    on_wait: "OnWait"
-    take: int = 1
-    person: str = ""
-    consent: str | None = None
-    publish: Callable[[], Awaitable[Mapping[str, str]]] | None = None
-
-
-OnWait = Callable[[float, str], Awaitable[None]]
 
 
 @dataclass
@@ -131,6 +66,7 @@ class PurchaseService:
         self._ledger = ledger
         self._clock = clock
         self._reconciler = reconciler
+        self._sender = Sender(backend, ledger, clock)
         self.budget = budget
         self._in_flight: dict[tuple[str, str, int], _InFlight] = {}
         self._settle_wanted = anyio.Event()
@@ -306,7 +242,7 @@ class PurchaseService:
         return await self._join(row, decision.now, order)
 
     async def _reserve(self, order: Order, balance: Balance | None) -> Decision:
-        new = _new_purchase(order)
+        new = new_purchase(order)
         try:
             return await self._ledger.decide(new, self.budget, balance)
         except BudgetError:
@@ -354,50 +290,12 @@ class PurchaseService:
         raise _disputed(current) if current.state == "disputed" else _in_doubt(finding, current)
 
     async def _send(self, row: Row, order: Order) -> Purchase:
-        encoded = order.quote.encoded
         try:
-            if order.publish is not None:
-                encoded = encoded.with_links(await order.publish())
-            await anyio.lowlevel.checkpoint_if_cancelled()
-        except BaseException:
-            with anyio.CancelScope(shield=True):
-                await self._write(row, "refused", note="it was given up before it was sent")
-            raise
-        waited, tries = 0.0, 1
-        while True:
-            outcome = await self._post(row, encoded)
-            # A caller that is gone is noticed here. The purchase is on disk, for when the same is asked for again.
-            await anyio.lowlevel.checkpoint()
-            match outcome:
-                case Generation():
-                    self._reconciler.observe_echo(row, outcome)
-                    return Purchase(outcome, order.quote.price, take=row.take)
-                case RateLimitError():
-                    pause = _rate_limit_pause(outcome, tries)
-                    if tries == _RATE_LIMIT_TRIES or waited + pause > _LONGEST_RATE_LIMIT_SECONDS:
-                        await self._write(row, "refused", note="Luma's rate limit")
-                        raise outcome
-                    await self._pause(row, order, pause, waited)
-                    waited, tries = waited + pause, tries + 1
-                case AmbiguousPurchaseError():
-                    return await self._look_for(row, order, outcome)
-                case _:
-                    raise outcome
-
-    async def _pause(self, row: Row, order: Order, pause: float, waited: float) -> None:
-        """Wait for Luma's rate limit with the lease kept. A caller that leaves leaves nothing reserved."""
-        try:
-            await order.on_wait(waited, f"Luma's rate limit is reached; trying again in {pause:.0f} s")
-            left = pause
-            while left > 0:
-                step = min(left, RENEW_EVERY_SECONDS)
-                await self._clock.sleep(step)
-                await self._ledger.renew(row)
-                left -= step
-        except BaseException:
-            with anyio.CancelScope(shield=True):
-                await self._write(row, "refused", note="it was given up before it was sent")
-            raise
+            generation = await self._sender.send(row, order)
+        except AmbiguousPurchaseError as lost:
+            return await self._look_for(row, order, lost)
+        self._reconciler.observe_echo(row, generation)
+        return Purchase(generation, order.quote.price, take=row.take)
 
     async def _look_for(self, row: Row, order: Order, lost: AmbiguousPurchaseError) -> Purchase:
         try:
@@ -409,91 +307,11 @@ class PurchaseService:
             raise lost
         return found
 
-    async def _post(self, row: Row, encoded: EncodedRequest) -> Generation | LumaError:
-        """The one POST, and its outcome on disk. A caller that gives up changes nothing from here on."""
-        with anyio.CancelScope(shield=True):
-            request_id = secrets.token_hex(16)
-            if await self._ledger.advance(row, "sending", request_id=request_id, mine=True) is None:
-                return LumaError(
-                    "This server was stopped for so long that another one settled the purchase.",
-                    "Nothing was sent. Call again with the same arguments.",
-                )
-            outcome: list[Generation | LumaError] = []
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._keep_lease, row)
-                outcome.append(await self._exchange(row, encoded, request_id))
-                tasks.cancel_scope.cancel()
-            return outcome[0]
-        raise AssertionError("a shield lets nothing out")  # pragma: no cover
-
-    async def _keep_lease(self, row: Row) -> None:
-        """Renew the lease by the real clock, for as long as Luma has not answered."""
-        while True:
-            await anyio.sleep(RENEW_EVERY_SECONDS)
-            with suppress(LedgerError):
-                await self._ledger.renew(row)
-
-    async def _exchange(self, row: Row, encoded: EncodedRequest, request_id: str) -> Generation | LumaError:
-        try:
-            generation = await self._backend.submit(encoded, request_id=request_id)
-        except AmbiguousPurchaseError as error:
-            await self._write(row, "lost", note=str(error)[:200])
-            return error
-        except RateLimitError as error:
-            await self._write(row, "reserved", note="Luma's rate limit")
-            return error
-        except LumaError as error:
-            await self._write(row, "refused", note=str(error)[:200])
-            return error
-        except BaseException:
-            await self._write(row, "lost", note="the server failed while it was sent")
-            raise
-        await self._write(row, "accepted", generation_id=generation.id)
-        return generation
-
-    async def _write(self, row: Row, state: State, *, generation_id: str | None = None, note: str = "") -> None:
-        """Write down an outcome, if the ledger can still be written.
-
-        What the caller hears matters more: without it the row's lease runs out, and the purchase is looked for.
-        """
-        for attempt in range(_WRITE_TRIES):
-            try:
-                written = await self._ledger.advance(row, state, generation_id=generation_id, note=note)
-            except LedgerError:
-                if attempt == _WRITE_TRIES - 1:
-                    _log.exception("purchase %d is %s (%s) and could not be written down", row.id, state, generation_id)
-            else:
-                if written is None:
-                    _log.warning("purchase %d was settled by another server before it was %s", row.id, state)
-                return
-
     async def _note_end(self, row: Row, generation: Generation) -> None:
         """Write down how a generation ended. A failed one frees its take; one that is completed after all is paid."""
         state: State = "failed" if generation.state == "failed" else "completed"
         if row.state != state:
             await self._ledger.advance(row, state)
-
-
-def _rate_limit_pause(error: RateLimitError, tries: int) -> float:
-    """At least a second, and longer each time: a `Retry-After: 0` must not make a storm of requests."""
-    asked = error.retry_after if error.retry_after is not None else _RATE_LIMIT_PAUSE_SECONDS
-    return max(asked, _SHORTEST_RATE_LIMIT_PAUSE_SECONDS * 2 ** (tries - 1))
-
-
-def _new_purchase(order: Order) -> NewPurchase:
-    quote = order.quote
-    body = matching.unsigned_body(quote.encoded)
-    return NewPurchase(
-        fingerprint=quote.fingerprint,
-        signature=matching.signature(quote.encoded),
-        request=to_json(body | {MADE_FROM: quote.made_from} if quote.made_from else body).decode(),
-        kind=quote.encoded.request.kind,
-        micros=round(quote.price.usd * 1e6),
-        basis=quote.price.basis,
-        take=order.take,
-        person=order.person,
-        consent=order.consent,
-    )
 
 
 def _price(row: Row) -> Price:

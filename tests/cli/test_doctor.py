@@ -27,7 +27,7 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("LUMA_BASE_URL", "http://127.0.0.1:1/x")
-    monkeypatch.setenv("LUMA_LEDGER", str(tmp_path / "book.sqlite3"))
+    monkeypatch.setenv("LUMA_LEDGER", str(tmp_path / "ledger.sqlite3"))
     monkeypatch.setenv("LUMA_OUTPUT_DIR", str(tmp_path / "files"))
 
 
@@ -69,7 +69,7 @@ async def test_the_day_s_purchases_are_counted(monkeypatch: pytest.MonkeyPatch) 
 
 
 async def test_what_is_wrong_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / "book.sqlite3").write_text("no book, but long enough to be taken for one" * 30)
+    (tmp_path / "ledger.sqlite3").write_text("no ledger, but long enough to be taken for one" * 30)
     (tmp_path / "files").write_text("in the way")
     monkeypatch.setenv("LUMA_TOKEN", TOKEN)
     monkeypatch.setenv("LUMA_INPUT_DIRS", str(tmp_path / "nowhere"))

@@ -9,7 +9,7 @@ import pytest
 from luma_mcp.cli import run
 from luma_mcp.composition import build_ledger
 from luma_mcp.purchasing.budget import Budget
-from luma_mcp.purchasing.ledger import NewPurchase
+from luma_mcp.purchasing.rows import NewPurchase
 from luma_mcp.settings import Settings
 from tests.support.agent import TOKEN
 

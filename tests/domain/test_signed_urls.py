@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luma_mcp.backends.dream_machine.wire import encode
+from luma_mcp.backends.dream_machine.encoding import encode
 from luma_mcp.domain.requests import ImageKeyframe, VideoRequest
 from luma_mcp.domain.signed_urls import unsigned, without_signatures
 from luma_mcp.purchasing import matching

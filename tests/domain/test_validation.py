@@ -4,7 +4,7 @@ from itertools import product
 
 import pytest
 
-from luma_mcp.backends.dream_machine import wire
+from luma_mcp.backends.dream_machine import encoding
 from luma_mcp.domain import validation as rules
 from luma_mcp.domain.errors import InvalidRequestError
 from luma_mcp.domain.requests import GenerationKeyframe, ImageKeyframe, ImageReference, ImageRequest, VideoRequest
@@ -24,7 +24,7 @@ def ours(request: VideoRequest | ImageRequest) -> str | None:
 def theirs(request: VideoRequest | ImageRequest) -> str | None:
     kind = VideoBody if isinstance(request, VideoRequest) else ImageBody
     try:
-        check(kind.model_validate(wire.encode(request).body))
+        check(kind.model_validate(encoding.encode(request).body))
     except RuleBrokenError as error:
         return str(error)
     return None

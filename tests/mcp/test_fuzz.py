@@ -43,7 +43,7 @@ class Server:
         given_ = {
             "LUMA_TOKEN": "token-that-must-never-show",
             "LUMA_BASE_URL": base_url,
-            "LUMA_LEDGER": str(folder / "book.sqlite3"),
+            "LUMA_LEDGER": str(folder / "ledger.sqlite3"),
             "LUMA_OUTPUT_DIR": str(folder / "files"),
             "LUMA_MAX_USD_PER_DAY": "5",
         }

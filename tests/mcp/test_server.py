@@ -76,7 +76,7 @@ async def test_the_models_resource_knows_the_prices(agent: Agent) -> None:
 
     models = loads(await read(agent, "luma://models"))["models"]
     assert models["ray-2"]["usd_for_16:9"]["720p 5s"] == 0.71
-    assert models["ray-flash-2"]["usd_for_16:9"]["4k 9s"] == 3.94
+    assert models["ray-flash-2"]["usd_for_16:9"]["4k 9s"] == 3.95
     assert models["photon-1"]["usd"] == pytest.approx(0.0172, abs=0.0001)
 
 

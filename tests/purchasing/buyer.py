@@ -25,8 +25,9 @@ from luma_mcp.purchasing import ledger as ledger_module
 from luma_mcp.purchasing import reconcile
 from luma_mcp.purchasing.budget import Budget
 from luma_mcp.purchasing.ledger import Ledger
+from luma_mcp.purchasing.orders import Order
 from luma_mcp.purchasing.reconcile import ByListing, Reconciler
-from luma_mcp.purchasing.service import Order, PurchaseService
+from luma_mcp.purchasing.service import PurchaseService
 from luma_mcp.purchasing.sqlite import SqliteStore
 
 # A hundredth of the real times, and more.

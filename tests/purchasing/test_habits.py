@@ -16,7 +16,7 @@ from mcp import Client
 from luma_mcp.composition import build_server
 from luma_mcp.emulator.dream_machine.app import Emulator
 from luma_mcp.emulator.faults import Fault
-from luma_mcp.emulator.habits import Dates, Echo, Habits, More, Order, States
+from luma_mcp.emulator.habits import Dates, Echo, Errors, Habits, More, Order, States
 from luma_mcp.purchasing.reconcile import ABSENT_AFTER_SECONDS
 from luma_mcp.settings import Settings
 from tests.support.agent import BASE_URL, TOKEN, Agent, HeldClock, InMemory
@@ -32,6 +32,7 @@ HABITS = st.builds(
     list_lag=st.sampled_from([0.0, 2.0, 70.0]),
     get_lag=st.sampled_from([0.0, 5.0]),
     states=st.sampled_from(States.__args__),
+    errors=st.sampled_from(Errors.__args__),
     balance_lag=st.sampled_from([0.0, 60.0]),
 )
 FAULTS = st.sampled_from(

@@ -26,13 +26,13 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-async def test_two_hundred_kills_lose_nothing_and_buy_nothing_twice(book: Path, record_property) -> None:
+async def test_two_hundred_kills_lose_nothing_and_buy_nothing_twice(ledger_path: Path, record_property) -> None:
     chance = random.Random(20261124)
     emulator = Emulator(credit_usd=10_000, limits={})
     ids: dict[str, str] = {}
     kills = unheard_of = 0
     async with serving(emulator) as base_url:
-        command = [sys.executable, str(Path(__file__).with_name("buyer.py")), base_url, str(book)]
+        command = [sys.executable, str(Path(__file__).with_name("buyer.py")), base_url, str(ledger_path)]
         async with await anyio.open_process(command, stderr=None) as buyer:
             assert buyer.stdin is not None
             assert buyer.stdout is not None

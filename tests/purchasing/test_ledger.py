@@ -1,4 +1,4 @@
-"""The book itself: shared, durable, and never silently ignored."""
+"""The ledger itself: shared, durable, and never silently ignored."""
 
 import sqlite3
 import stat
@@ -18,9 +18,10 @@ from mcp import Client
 from luma_mcp.domain.errors import BudgetError, LedgerError
 from luma_mcp.emulator.dream_machine.app import Emulator
 from luma_mcp.purchasing.budget import Balance, Budget, ConsentNeededError, ConsentUsedError
-from luma_mcp.purchasing.ledger import LEASE_SECONDS, TAKE_SECONDS, Ledger, NewPurchase, Row
+from luma_mcp.purchasing.ledger import LEASE_SECONDS, TAKE_SECONDS, Ledger
 from luma_mcp.purchasing.migrations import VERSION
 from luma_mcp.purchasing.postgres import PostgresStore
+from luma_mcp.purchasing.rows import NewPurchase, Row
 from luma_mcp.purchasing.sqlite import SqliteStore
 from luma_mcp.purchasing.states import State
 from luma_mcp.purchasing.store import Store
@@ -49,10 +50,10 @@ def wall() -> Wall:
 
 
 @pytest.fixture(params=["file", pytest.param("database", marks=pytest.mark.services)])
-def engine(request: pytest.FixtureRequest, book: Path, wall: Wall) -> Callable[[], Store]:
+def engine(request: pytest.FixtureRequest, ledger_path: Path, wall: Wall) -> Callable[[], Store]:
     """Makes another connection to the same ledger, as another process has."""
     if request.param == "file":
-        return lambda: SqliteStore(lambda: book, now=wall)
+        return lambda: SqliteStore(lambda: ledger_path, now=wall)
     address = request.getfixturevalue("database")
 
     class Shifted(PostgresStore):
@@ -98,38 +99,38 @@ async def accept(ledger: Ledger, generation_id: str, **changes: object) -> Row:
 
 
 @ON_FILE
-async def test_it_is_for_its_owner_alone(ledger: Ledger, book: Path) -> None:
+async def test_it_is_for_its_owner_alone(ledger: Ledger, ledger_path: Path) -> None:
     await reserve(ledger)
 
-    assert stat.S_IMODE(book.stat().st_mode) == 0o600
+    assert stat.S_IMODE(ledger_path.stat().st_mode) == 0o600
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="modes of POSIX")
 @ON_FILE
 @pytest.mark.parametrize("mode", [0o666, 0o620, 0o602])
-async def test_a_ledger_that_others_may_write_decides_nothing(ledger: Ledger, book: Path, mode: int) -> None:
-    book.touch()
-    book.chmod(mode)
+async def test_a_ledger_that_others_may_write_decides_nothing(ledger: Ledger, ledger_path: Path, mode: int) -> None:
+    ledger_path.touch()
+    ledger_path.chmod(mode)
     with pytest.raises(LedgerError, match="others may write it") as caught:
         await reserve(ledger)
 
-    assert f"chmod 600 {book}" in caught.value.hint
+    assert f"chmod 600 {ledger_path}" in caught.value.hint
 
 
 @ON_FILE
 async def test_a_ledger_of_somebody_else_s_decides_nothing(
-    ledger: Ledger, book: Path, monkeypatch: pytest.MonkeyPatch
+    ledger: Ledger, ledger_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    book.touch(0o600)
-    monkeypatch.setattr("luma_mcp.purchasing.sqlite.os.geteuid", lambda: book.stat().st_uid + 1)
+    ledger_path.touch(0o600)
+    monkeypatch.setattr("luma_mcp.purchasing.sqlite.os.geteuid", lambda: ledger_path.stat().st_uid + 1)
     with pytest.raises(LedgerError, match="belongs to somebody else"):
         await reserve(ledger)
 
 
 @ON_FILE
-async def test_money_that_cannot_be_is_refused_by_the_file_itself(ledger: Ledger, book: Path) -> None:
+async def test_money_that_cannot_be_is_refused_by_the_file_itself(ledger: Ledger, ledger_path: Path) -> None:
     await reserve(ledger)
-    rows = sqlite3.connect(book)
+    rows = sqlite3.connect(ledger_path)
     for change in ("micros = -100000000", "state = 'free'", "take = 0", "holds_take = 2"):
         with pytest.raises(sqlite3.IntegrityError):
             rows.execute(f"UPDATE purchases SET {change}")
@@ -137,31 +138,31 @@ async def test_money_that_cannot_be_is_refused_by_the_file_itself(ledger: Ledger
 
 
 @ON_FILE
-async def test_a_file_that_was_deleted_or_replaced_is_opened_anew(ledger: Ledger, book: Path) -> None:
+async def test_a_file_that_was_deleted_or_replaced_is_opened_anew(ledger: Ledger, ledger_path: Path) -> None:
     await reserve(ledger)
-    book.unlink()
+    ledger_path.unlink()
     row = await reserve(ledger)
-    elsewhere = book.with_name("elsewhere.sqlite3")
-    book.rename(elsewhere)
+    elsewhere = ledger_path.with_name("elsewhere.sqlite3")
+    ledger_path.rename(elsewhere)
     await reserve(ledger, take=2)
-    rows = sqlite3.connect(book)
+    rows = sqlite3.connect(ledger_path)
 
     assert row.id == 1
     assert rows.execute("SELECT take FROM purchases").fetchall() == [(2,)]
     rows.close()
 
 
-async def test_it_is_not_made_before_there_is_a_purchase(serve, book: Path, era: str) -> None:
+async def test_it_is_not_made_before_there_is_a_purchase(serve, ledger_path: Path, era: str) -> None:
     async with Client(serve(), mode=era) as client:
         await Agent(client).call("create_video", prompt="a boat", dry_run=True)
 
-        assert not book.exists()
+        assert not ledger_path.exists()
 
 
 @ON_FILE
-async def test_a_row_is_on_disk_before_anything_is_sent(ledger: Ledger, book: Path) -> None:
+async def test_a_row_is_on_disk_before_anything_is_sent(ledger: Ledger, ledger_path: Path) -> None:
     row = await reserve(ledger)
-    rows = sqlite3.connect(book)
+    rows = sqlite3.connect(ledger_path)
     try:
         assert rows.execute("SELECT id, state FROM purchases").fetchall() == [(row.id, "reserved")]
         assert rows.execute("PRAGMA journal_mode").fetchone() == ("wal",)
@@ -431,8 +432,10 @@ OLD_SCHEMA = """CREATE TABLE purchases (
 
 
 @ON_FILE
-async def test_a_ledger_of_version_0_1_is_taken_over_with_nothing_lost(ledger: Ledger, book: Path, wall: Wall) -> None:
-    rows = sqlite3.connect(book)
+async def test_a_ledger_of_version_0_1_is_taken_over_with_nothing_lost(
+    ledger: Ledger, ledger_path: Path, wall: Wall
+) -> None:
+    rows = sqlite3.connect(ledger_path)
     rows.execute(OLD_SCHEMA)
     rows.execute("CREATE INDEX purchases_by_state ON purchases (account, state, sent_at)")
     rows.execute("CREATE INDEX purchases_by_fingerprint ON purchases (account, fingerprint, sent_at)")
@@ -453,7 +456,7 @@ async def test_a_ledger_of_version_0_1_is_taken_over_with_nothing_lost(ledger: L
     rows.execute("PRAGMA user_version = 1")
     rows.commit()
     rows.close()
-    book.chmod(0o600)
+    ledger_path.chmod(0o600)
     today = await ledger.today()
     taken = await ledger.all_rows()
 
@@ -467,30 +470,30 @@ async def test_a_ledger_of_version_0_1_is_taken_over_with_nothing_lost(ledger: L
     assert (await ledger.decide(replace(NEW, fingerprint="f1"), FREE)).is_new
 
 
-def corrupt(book: Path) -> None:
-    book.write_bytes(b"this is no database, but something that is long enough to be taken for one" * 20)
+def corrupt(ledger_path: Path) -> None:
+    ledger_path.write_bytes(b"this is no database, but something that is long enough to be taken for one" * 20)
 
 
-def newer(book: Path) -> None:
-    with sqlite3.connect(book) as rows:
+def newer(ledger_path: Path) -> None:
+    with sqlite3.connect(ledger_path) as rows:
         rows.execute(f"PRAGMA user_version = {VERSION + 1}")
     rows.close()
 
 
-def a_folder(book: Path) -> None:
-    book.mkdir()
+def a_folder(ledger_path: Path) -> None:
+    ledger_path.mkdir()
 
 
-def below_a_file(book: Path) -> None:
-    book.parent.rmdir()
-    book.parent.write_text("in the way")
+def below_a_file(ledger_path: Path) -> None:
+    ledger_path.parent.rmdir()
+    ledger_path.parent.write_text("in the way")
 
 
 @pytest.mark.parametrize("spoil", [corrupt, newer, a_folder, below_a_file])
-async def test_a_book_that_cannot_be_used_is_said_and_nothing_is_bought(
-    serve, book: Path, emulator: Emulator, era: str, spoil
+async def test_a_ledger_that_cannot_be_used_is_said_and_nothing_is_bought(
+    serve, ledger_path: Path, emulator: Emulator, era: str, spoil
 ) -> None:
-    spoil(book)
+    spoil(ledger_path)
     async with Client(serve(), mode=era) as client:
         message = await Agent(client).refusal("create_video", prompt="a boat")
         credit = await Agent(client).call("get_credits")
@@ -504,7 +507,7 @@ async def test_a_book_that_cannot_be_used_is_said_and_nothing_is_bought(
 
 
 @pytest.mark.parametrize(("limit", "words"), [("max_page_count = 1", "full"), ("query_only = 1", "readonly")])
-async def test_a_full_disk_and_a_book_that_is_read_only_stop_buying(
+async def test_a_full_disk_and_a_ledger_that_is_read_only_stop_buying(
     serve, emulator: Emulator, monkeypatch, limit: str, words: str
 ) -> None:
     """SQLite itself is told that the file may not grow, or not be written; root may write anything else."""
@@ -525,7 +528,7 @@ async def test_a_full_disk_and_a_book_that_is_read_only_stop_buying(
 
 
 async def test_a_purchase_that_cannot_be_written_down_is_not_lost(
-    agent: Agent, emulator: Emulator, book: Path, monkeypatch, caplog: pytest.LogCaptureFixture
+    agent: Agent, emulator: Emulator, ledger_path: Path, monkeypatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The disk fills up between the sending and the answer."""
     real = Ledger.advance
@@ -545,7 +548,7 @@ async def test_a_purchase_that_cannot_be_written_down_is_not_lost(
 async def test_a_lost_answer_that_cannot_be_written_down_is_not_said_to_be_nothing(
     agent: Agent, emulator: Emulator, transport: InMemory, clock: HeldClock, monkeypatch
 ) -> None:
-    """Everything fails at once: the answer, and the book. It is not bought again when the book works again."""
+    """Everything fails at once: the answer, and the ledger. It is not bought again when the ledger works again."""
 
     real = Ledger.advance
 
@@ -597,7 +600,7 @@ RACER = textwrap.dedent("""
 """)
 
 
-@pytest.mark.parametrize("saved", ["book", pytest.param("database", marks=pytest.mark.services)])
+@pytest.mark.parametrize("saved", ["ledger", pytest.param("database", marks=pytest.mark.services)])
 async def test_eight_processes_never_spend_more_than_the_cap(request: pytest.FixtureRequest, saved: str) -> None:
     place = str(request.getfixturevalue(saved))
     racers = [
@@ -610,9 +613,9 @@ async def test_eight_processes_never_spend_more_than_the_cap(request: pytest.Fix
 
 
 @ON_FILE
-async def test_a_lock_that_is_held_is_waited_for(ledger: Ledger, book: Path) -> None:
+async def test_a_lock_that_is_held_is_waited_for(ledger: Ledger, ledger_path: Path) -> None:
     await reserve(ledger)
-    other = sqlite3.connect(book, isolation_level=None, check_same_thread=False)
+    other = sqlite3.connect(ledger_path, isolation_level=None, check_same_thread=False)
     other.execute("BEGIN IMMEDIATE")
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(lambda: reserve(ledger, take=2))
@@ -623,14 +626,14 @@ async def test_a_lock_that_is_held_is_waited_for(ledger: Ledger, book: Path) -> 
     assert len(await ledger.in_state("reserved")) == 2
 
 
-async def test_what_a_book_that_cannot_be_read_says_of_origins_is_nothing(tmp_path: Path) -> None:
-    (tmp_path / "book.sqlite3").mkdir()
-    broken = Ledger(SqliteStore(lambda: tmp_path / "book.sqlite3", now=time.time), account="me", owner="me")
+async def test_what_a_ledger_that_cannot_be_read_says_of_origins_is_nothing(tmp_path: Path) -> None:
+    (tmp_path / "ledger.sqlite3").mkdir()
+    broken = Ledger(SqliteStore(lambda: tmp_path / "ledger.sqlite3", now=time.time), account="me", owner="me")
 
     assert await broken.made_from("15b7abb1-3741-4b7e-9615-1f9a16c7442d") == ()
 
 
-async def test_the_days_book_can_be_read(agent: Agent, clock: HeldClock) -> None:
+async def test_the_days_ledger_can_be_read(agent: Agent, clock: HeldClock) -> None:
     from json import loads
 
     await agent.make("create_video", prompt="a boat")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luma_mcp.backends.dream_machine import wire
+from luma_mcp.backends.dream_machine import answers, encoding
 from luma_mcp.domain.generation import Generation
 from luma_mcp.domain.requests import (
     AddAudioRequest,
@@ -50,12 +50,12 @@ REQUESTS: list[Request] = [
 
 
 def body_of(request: Request) -> dict[str, Any]:
-    return unsigned_body(wire.encode(request))
+    return unsigned_body(encoding.encode(request))
 
 
 def listed(echo: Any, **fields: Any) -> Generation:
     """A generation of Luma's list, with that echo, as it is read off the wire."""
-    return wire.read_generation(json.dumps({"id": "a", "state": "queued", "request": echo, **fields}).encode())
+    return answers.read_generation(json.dumps({"id": "a", "state": "queued", "request": echo, **fields}).encode())
 
 
 def verdict(change: dict[str, Any] | None = None, request: Request = VIDEO) -> Verdict:
@@ -169,15 +169,15 @@ def test_no_echo_breaks_it(echo: dict[str, Any]) -> None:
 
 def test_a_request_has_one_name_however_its_file_is_signed() -> None:
     links = [f"https://cdn.example/a.png?token={token}&exp={token}" for token in ("one", "two")]
-    first, second = (wire.encode(VideoRequest(model="ray-2", start=ImageKeyframe(link))) for link in links)
-    other = wire.encode(VideoRequest(model="ray-2", start=ImageKeyframe("https://cdn.example/b.png?token=one")))
+    first, second = (encoding.encode(VideoRequest(model="ray-2", start=ImageKeyframe(link))) for link in links)
+    other = encoding.encode(VideoRequest(model="ray-2", start=ImageKeyframe("https://cdn.example/b.png?token=one")))
 
     assert fingerprint(first) == fingerprint(second) != fingerprint(other)
     assert "token" not in str(unsigned_body(first))
 
 
 def test_what_the_list_cannot_tell_apart_has_one_signature_and_two_names() -> None:
-    first, second = (wire.encode(UpscaleRequest(generation_id=name, resolution="4k")) for name in ("a", "b"))
+    first, second = (encoding.encode(UpscaleRequest(generation_id=name, resolution="4k")) for name in ("a", "b"))
 
     assert signature(first) == signature(second)
     assert fingerprint(first) != fingerprint(second)

@@ -1,4 +1,4 @@
-"""The book in a database: what a file cannot do wrong."""
+"""The ledger in a database: what a file cannot do wrong."""
 
 import sys
 from dataclasses import replace
@@ -11,8 +11,9 @@ from luma_mcp.domain.errors import LedgerError
 from luma_mcp.emulator.dream_machine.app import Emulator
 from luma_mcp.emulator.faults import Fault
 from luma_mcp.purchasing.budget import Budget
-from luma_mcp.purchasing.ledger import Ledger, NewPurchase
+from luma_mcp.purchasing.ledger import Ledger
 from luma_mcp.purchasing.postgres import PostgresStore
+from luma_mcp.purchasing.rows import NewPurchase
 from tests.support.agent import Agent
 
 pytestmark = [pytest.mark.anyio, pytest.mark.services]
@@ -53,7 +54,7 @@ async def test_a_lock_that_is_never_given_back_is_no_wait_without_end(
 
 
 @pytest.mark.parametrize(
-    "change", [("the-book-s-own-password", "another"), ("127.0.0.1:", "127.0.0.1:1"), ("/book_", "/no-such-book_")]
+    "change", [("the-ledger-s-own-password", "another"), ("127.0.0.1:", "127.0.0.1:1"), ("/book_", "/no-such-book_")]
 )
 async def test_a_database_that_cannot_be_used_is_said_without_its_password(
     serve, database: str, emulator: Emulator, change: tuple[str, str]
@@ -63,11 +64,11 @@ async def test_a_database_that_cannot_be_used_is_said_without_its_password(
 
     assert "The purchase ledger at postgresql://127.0.0.1/" in message
     assert "password in LUMA_LEDGER" in message
-    assert "the-book-s-own" not in message
+    assert "the-ledger-s-own" not in message
     assert emulator.dream_machine.billing.purchases() == []
 
 
-async def test_a_newer_book_is_left_alone(ledger: Ledger, database: str) -> None:
+async def test_a_newer_ledger_is_left_alone(ledger: Ledger, database: str) -> None:
     await ledger.today()
     await ledger.close()
     with psycopg.connect(database) as other:
@@ -86,7 +87,7 @@ async def test_without_its_package_it_is_said_what_to_install(ledger: Ledger, mo
 
 
 def test_its_password_is_not_in_its_name() -> None:
-    assert repr(PostgresStore("postgresql://me:secret@host:5/book")) == "PostgresStore('postgresql://host/book')"
+    assert repr(PostgresStore("postgresql://me:secret@host:5/ledger")) == "PostgresStore('postgresql://host/ledger')"
 
 
 @pytest.mark.parametrize("after", [True, False])

@@ -41,10 +41,10 @@ def hurried(*patches: str) -> tuple[str, ...]:
     """The server as a process whose leases and looks are short, and patched where a test says."""
     lines = [
         "import gc, os, signal",
-        "from luma_mcp.purchasing import ledger, reconcile, service",
+        "from luma_mcp.purchasing import ledger, reconcile, sending",
         "from luma_mcp.backends import transport",
         "ledger.LEASE_SECONDS = 2.0",
-        "ledger.RENEW_EVERY_SECONDS = service.RENEW_EVERY_SECONDS = 0.5",
+        "ledger.RENEW_EVERY_SECONDS = sending.RENEW_EVERY_SECONDS = 0.5",
         "reconcile.ABSENT_AFTER_SECONDS = 6.0",
         "transport._YOUNG_SECONDS = 1.0",
         *patches,
@@ -157,11 +157,11 @@ async def test_a_killed_server_s_purchase_is_another_s(luma, tmp_path: Path) -> 
 
 STOPS = {
     "before the row is sending": (
-        "post = service.PurchaseService._post\n"
+        "post = sending.Sender._post\n"
         "async def stop(self, row, encoded):\n"
         "    os.kill(os.getpid(), signal.SIGSTOP)\n"
         "    return await post(self, row, encoded)\n"
-        "service.PurchaseService._post = stop"
+        "sending.Sender._post = stop"
     ),
     "between the row and the wire": (
         "send = transport.Transport._send\n"

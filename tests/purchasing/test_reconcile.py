@@ -14,8 +14,9 @@ from luma_mcp.emulator.dream_machine.app import Emulator
 from luma_mcp.emulator.dream_machine.bodies import ImageBody, VideoBody
 from luma_mcp.emulator.faults import Fault
 from luma_mcp.purchasing.budget import Budget
-from luma_mcp.purchasing.ledger import Ledger, NewPurchase
+from luma_mcp.purchasing.ledger import Ledger
 from luma_mcp.purchasing.reconcile import ABSENT_AFTER_SECONDS, Reconciler, Unverifiable
+from luma_mcp.purchasing.rows import NewPurchase
 from luma_mcp.purchasing.sqlite import SqliteStore
 from luma_mcp.settings import Settings
 from tests.support.agent import Agent, HeldClock, InMemory
@@ -88,11 +89,11 @@ async def test_a_caller_that_gives_up_before_it_begins_buys_nothing(agent: Agent
 
 @pytest.mark.parametrize("state", ["sending", "lost"])
 async def test_another_server_finds_what_a_dead_one_left(
-    serve, agent: Agent, emulator: Emulator, book: Path, clock: HeldClock, state: str
+    serve, agent: Agent, emulator: Emulator, ledger_path: Path, clock: HeldClock, state: str
 ) -> None:
     """The dead one had sent its purchase and was killed before the answer came."""
     bought = await agent.call("create_video", prompt="a boat")
-    rewrite(book, state=state, generation_id=None, owner="a dead server", lease_until=clock.wall() - 1)
+    rewrite(ledger_path, state=state, generation_id=None, owner="a dead server", lease_until=clock.wall() - 1)
     async with Client(serve()) as client:
         again = await Agent(client).call("create_video", prompt="a boat")
 
@@ -143,9 +144,9 @@ async def test_while_luma_s_list_fails_nothing_is_sent_again(
     assert len(emulator.dream_machine.billing.purchases()) == 1
 
 
-def rewrite(book: Path, **columns: object) -> None:
-    """Make every row of the book say something else, as another process would have left it."""
-    rows = sqlite3.connect(book)
+def rewrite(ledger_path: Path, **columns: object) -> None:
+    """Make every row of the ledger say something else, as another process would have left it."""
+    rows = sqlite3.connect(ledger_path)
     rows.execute(f"UPDATE purchases SET {', '.join(f'{name} = ?' for name in columns)}", tuple(columns.values()))
     rows.commit()
     rows.close()
@@ -161,11 +162,11 @@ async def test_what_another_server_has_bought_is_joined(serve, agent: Agent, emu
 
 
 async def test_what_another_server_is_sending_is_waited_for(
-    serve, agent: Agent, emulator: Emulator, book: Path, clock: HeldClock
+    serve, agent: Agent, emulator: Emulator, ledger_path: Path, clock: HeldClock
 ) -> None:
     """Its lease lives: nobody sends it again, and its outcome is the joiner's too."""
     bought = await agent.call("create_video", prompt="a boat")
-    rewrite(book, state="sending", generation_id=None, owner="another server", lease_until=clock.wall() + 15)
+    rewrite(ledger_path, state="sending", generation_id=None, owner="another server", lease_until=clock.wall() + 15)
     answers: list[dict] = []
 
     async def join() -> None:
@@ -176,18 +177,18 @@ async def test_what_another_server_is_sending_is_waited_for(
         tasks.start_soon(join)
         with anyio.fail_after(10):
             await clock.slept(3)
-        rewrite(book, state="accepted", generation_id=bought["generation_id"], lease_until=0)
+        rewrite(ledger_path, state="accepted", generation_id=bought["generation_id"], lease_until=0)
 
     assert [answer["generation_id"] for answer in answers] == [bought["generation_id"]]
     assert len(emulator.dream_machine.billing.purchases()) == 1
 
 
 async def test_a_server_that_never_ends_is_not_waited_for_without_end(
-    serve, agent: Agent, emulator: Emulator, book: Path, clock: HeldClock, monkeypatch: pytest.MonkeyPatch
+    serve, agent: Agent, emulator: Emulator, ledger_path: Path, clock: HeldClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await agent.call("create_video", prompt="a boat")
     monkeypatch.setattr("luma_mcp.purchasing.service._LONGEST_JOIN_SECONDS", 2.0)
-    rewrite(book, state="sending", generation_id=None, owner="another server", lease_until=clock.wall() + 30)
+    rewrite(ledger_path, state="sending", generation_id=None, owner="another server", lease_until=clock.wall() + 30)
     async with Client(serve()) as client:
         message = await Agent(client).refusal("create_video", prompt="a boat")
 
@@ -195,11 +196,11 @@ async def test_a_server_that_never_ends_is_not_waited_for_without_end(
 
 
 async def test_an_equal_purchase_that_is_being_sent_may_be_the_one_that_is_listed(
-    serve, agent: Agent, emulator: Emulator, transport: InMemory, book: Path, clock: HeldClock
+    serve, agent: Agent, emulator: Emulator, transport: InMemory, ledger_path: Path, clock: HeldClock
 ) -> None:
     """Its generation might be the only one there; nobody may take it by a guess."""
     await agent.call("create_video", prompt="a boat")
-    rewrite(book, state="sending", generation_id=None, owner="another server", lease_until=clock.wall() + 35)
+    rewrite(ledger_path, state="sending", generation_id=None, owner="another server", lease_until=clock.wall() + 35)
     transport.fails_before.append(httpx.WriteError("reset"))
     async with Client(serve()) as client:
         message = await Agent(client).refusal("create_video", prompt="a boat", take=2)
@@ -285,8 +286,8 @@ async def test_a_list_that_hangs_is_given_up_in_a_while(
     assert credit["reserved_usd"] == 0.71
 
 
-async def test_where_there_is_no_list_a_person_settles_it(clock: HeldClock, book: Path) -> None:
-    ledger = Ledger(SqliteStore(lambda: book, now=clock.wall), account="me", owner="me")
+async def test_where_there_is_no_list_a_person_settles_it(clock: HeldClock, ledger_path: Path) -> None:
+    ledger = Ledger(SqliteStore(lambda: ledger_path, now=clock.wall), account="me", owner="me")
     row = (await ledger.decide(NewPurchase("f", "s", "{}", "video", 700_000, "published"), Budget())).row
     await ledger.advance(row, "sending")
     lost = await ledger.advance(row, "lost")
@@ -310,7 +311,7 @@ async def test_a_crash_of_our_own_in_the_middle_loses_nothing(
     assert again["recovered"] is True
 
 
-async def test_a_caller_that_leaves_between_the_book_and_the_sending_buys_nothing(
+async def test_a_caller_that_leaves_between_the_ledger_and_the_sending_buys_nothing(
     agent: Agent, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
 

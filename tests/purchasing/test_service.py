@@ -1,4 +1,4 @@
-"""Paid once, never lost: every way to spend, with everything that can go wrong. The emulator's own book is asserted."""
+"""Paid once, never lost: every way to spend, with everything that can go wrong, by the emulator's own records."""
 
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -11,15 +11,16 @@ import pytest
 from pydantic_core import to_json
 
 from luma_mcp.backends.dream_machine.client import DreamMachine
-from luma_mcp.backends.dream_machine.wire import encode
+from luma_mcp.backends.dream_machine.encoding import encode
 from luma_mcp.domain.requests import ImageRequest
 from luma_mcp.emulator.dream_machine.app import Emulator
 from luma_mcp.emulator.dream_machine.bodies import ImageBody
 from luma_mcp.emulator.faults import Fault
 from luma_mcp.purchasing import matching
 from luma_mcp.purchasing.budget import Budget
-from luma_mcp.purchasing.ledger import Ledger, NewPurchase
+from luma_mcp.purchasing.ledger import Ledger
 from luma_mcp.purchasing.reconcile import ABSENT_AFTER_SECONDS, ByListing
+from luma_mcp.purchasing.rows import NewPurchase
 from luma_mcp.purchasing.sqlite import SqliteStore
 from tests.support.agent import Agent, HeldClock, InMemory
 from tests.support.spending_calls import SPENDING, arguments
@@ -319,7 +320,7 @@ async def test_the_day_s_spending_is_told_though_luma_s_list_fails(agent: Agent,
 
 
 async def test_what_another_process_claims_in_the_same_moment_is_not_recovered_twice(
-    luma: DreamMachine, emulator: Emulator, clock: HeldClock, book: Path
+    luma: DreamMachine, emulator: Emulator, clock: HeldClock, ledger_path: Path
 ) -> None:
     """Both see it in the list; the ledger lets one of them have it."""
 
@@ -327,7 +328,7 @@ async def test_what_another_process_claims_in_the_same_moment_is_not_recovered_t
         async def advance(self, row, state, **changes):
             return None if state == "accepted" else await super().advance(row, state, **changes)
 
-    ledger = Late(SqliteStore(lambda: book, now=clock.wall), account="me", owner="late")
+    ledger = Late(SqliteStore(lambda: ledger_path, now=clock.wall), account="me", owner="late")
     encoded = encode(ImageRequest(model="photon-1", prompt="a boat"))
     body = to_json(matching.unsigned_body(encoded)).decode()
     new = NewPurchase(

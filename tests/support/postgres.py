@@ -25,7 +25,7 @@ def _programs() -> Path:
 def running() -> Iterator[str]:
     """Its address, without the name of a database."""
     programs, port = _programs(), free_port()
-    folder = Path(tempfile.mkdtemp(prefix="book-"))
+    folder = Path(tempfile.mkdtemp(prefix="ledger-"))
     # PostgreSQL refuses to run as root.
     as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
     if as_user:
@@ -35,13 +35,13 @@ def running() -> Iterator[str]:
     control = [*as_user, str(programs / "pg_ctl"), "-D", data, "-w", "-s"]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder}
     password = folder / "password"
-    password.write_text("the-book-s-own-password")
+    password.write_text("the-ledger-s-own-password")
     initdb = [*as_user, str(programs / "initdb"), "-D", data, "-U", "me", f"--pwfile={password}", "-A", "scram-sha-256"]
     password.chmod(0o644)
     subprocess.run(initdb, check=True, **quiet)
     subprocess.run([*control, "-l", str(folder / "log"), "-o", settings, "start"], check=True, **quiet)
     try:
-        yield f"postgresql://me:the-book-s-own-password@127.0.0.1:{port}"
+        yield f"postgresql://me:the-ledger-s-own-password@127.0.0.1:{port}"
     finally:
         subprocess.run([*control, "-m", "immediate", "stop"], check=False, **quiet)
         shutil.rmtree(folder, ignore_errors=True)

@@ -43,6 +43,7 @@ class RawLuma:
     request_ids: list[str] = field(default_factory=list)
     list_delay: float = 0.0
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _writers: set[asyncio.StreamWriter] = field(default_factory=set)
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[str]:
@@ -54,6 +55,10 @@ class RawLuma:
             server.close()
             for task in list(self._tasks):
                 task.cancel()
+            for writer in list(self._writers):
+                writer.close()
+                with suppress(ConnectionError):
+                    await writer.wait_closed()
 
     def generation(self, generation_id: str) -> dict[str, Any]:
         body = self.accepted[generation_id]
@@ -63,6 +68,7 @@ class RawLuma:
         }  # fmt: skip
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
         with suppress(ConnectionError, asyncio.IncompleteReadError):
             while head := await reader.readuntil(b"\r\n\r\n"):
                 lines = head.decode().split("\r\n")
@@ -78,6 +84,7 @@ class RawLuma:
                 await writer.drain()
                 if method == "POST":
                     break  # as a scripted answer may be cut, each of them ends its connection
+        self._writers.discard(writer)
         with suppress(ConnectionError):
             writer.close()
 

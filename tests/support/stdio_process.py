@@ -17,8 +17,13 @@ INHERITED = {name: value for name, value in os.environ.items() if name in ("PATH
 
 
 def environment_for(base_url: str, output: Path) -> dict[str, str]:
-    book = output.parent / "purchases.sqlite3"
-    return {"LUMA_TOKEN": "test", "LUMA_BASE_URL": base_url, "LUMA_OUTPUT_DIR": str(output), "LUMA_LEDGER": str(book)}
+    ledger_path = output.parent / "purchases.sqlite3"
+    return {
+        "LUMA_TOKEN": "test",
+        "LUMA_BASE_URL": base_url,
+        "LUMA_OUTPUT_DIR": str(output),
+        "LUMA_LEDGER": str(ledger_path),
+    }
 
 
 class Wire:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 
 from luma_mcp.backends.base import EncodedRequest
-from luma_mcp.backends.dream_machine import wire
+from luma_mcp.backends.dream_machine import answers, encoding, errors
 from luma_mcp.backends.transport import Sleep, Transport, ambiguous
 from luma_mcp.domain.errors import NotFoundError, UnexpectedResponseError
 from luma_mcp.domain.generation import Generation, Page
@@ -46,8 +46,8 @@ class DreamMachine:
             token,
             token_hint=token_hint,
             base_url=base_url,
-            error_of=wire.error_of,
-            is_refusal=wire.is_refusal,
+            error_of=errors.error_of,
+            is_refusal=errors.is_refusal,
             transport=transport,
             sleep=sleep,
         )
@@ -67,7 +67,7 @@ class DreamMachine:
 
     def encode(self, request: Request) -> EncodedRequest:
         """The request as the API takes it. Raises: InvalidRequestError, if an id in it is none."""
-        return wire.encode(request)
+        return encoding.encode(request)
 
     async def submit(self, encoded: EncodedRequest, *, request_id: str) -> Generation:
         """Buy: send the request once, on a connection of its own, with an `X-Request-Id`.
@@ -80,17 +80,17 @@ class DreamMachine:
         callback = {"callback_url": self._callback_url} if self._callback_url else {}
         data = await self._transport.purchase(encoded.path, encoded.body | callback, request_id=request_id)
         try:
-            return wire.read_generation(data)
+            return answers.read_generation(data)
         except UnexpectedResponseError as error:
             raise ambiguous(error) from error
 
     async def get_generation(self, generation_id: str) -> Generation:
         """Raises: NotFoundError."""
-        return wire.read_generation(await self._call_generation("GET", generation_id))
+        return answers.read_generation(await self._call_generation("GET", generation_id))
 
     async def list_generations(self, *, limit: int = 20, offset: int = 0) -> Page:
         """Newest first. Large limits are known to make Luma answer 500."""
-        return wire.read_page(await self._transport.read("GET", "/generations", {"limit": limit, "offset": offset}))
+        return answers.read_page(await self._transport.read("GET", "/generations", {"limit": limit, "offset": offset}))
 
     async def delete_generation(self, generation_id: str) -> None:
         """Raises: NotFoundError."""
@@ -98,7 +98,7 @@ class DreamMachine:
 
     async def get_credit_usd(self) -> float:
         """The credit that is left, in dollars."""
-        return wire.read_credit_usd(await self._transport.read("GET", "/credits"))
+        return answers.read_credit_usd(await self._transport.read("GET", "/credits"))
 
     async def ping(self) -> None:
         """Return if Luma answers and accepts the token."""
@@ -106,14 +106,14 @@ class DreamMachine:
 
     async def list_concepts(self) -> tuple[str, ...]:
         """The camera concepts that `VideoRequest.concepts` takes."""
-        return wire.read_words(await self._transport.read("GET", "/generations/concepts/list"))
+        return answers.read_words(await self._transport.read("GET", "/generations/concepts/list"))
 
     async def list_camera_motions(self) -> tuple[str, ...]:
         """Words for a prompt. An older endpoint that may be gone."""
-        return wire.read_words(await self._transport.read("GET", "/generations/camera_motion/list"))
+        return answers.read_words(await self._transport.read("GET", "/generations/camera_motion/list"))
 
     async def _call_generation(self, method: str, generation_id: str) -> bytes:
         try:
-            return await self._transport.read(method, wire.generation_path(generation_id))
+            return await self._transport.read(method, encoding.generation_path(generation_id))
         except NotFoundError as error:
             raise NotFoundError(f"No generation has the id {generation_id}.", error.hint) from error

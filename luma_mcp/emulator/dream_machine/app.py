@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -48,6 +48,8 @@ from luma_mcp.emulator.rendering.assets import AssetStore, NoSuchAssetError
 from luma_mcp.emulator.rendering.images import UnreadableMediaError
 
 PREFIX = "/dream-machine/v1"
+
+ErrorHandler = Callable[[Request, Exception], Awaitable[Response]]
 _MOST_INPUT_BYTES = 100 * 1024 * 1024
 
 
@@ -112,11 +114,14 @@ class Emulator:
             routes=self._routes(),
             middleware=[Middleware(_KeyCheck, refusal_of=self._refusal_of)],
             exception_handlers={
-                HTTPException: _http_error,
-                RuleBrokenError: _rule_broken,
-                UnknownGenerationError: _unknown,
-                TooManyRequestsError: _too_many,
-                ValidationError: _invalid,
+                error: self._in_its_form(handler)
+                for error, handler in (
+                    (HTTPException, _http_error),
+                    (RuleBrokenError, _rule_broken),
+                    (UnknownGenerationError, _unknown),
+                    (TooManyRequestsError, _too_many),
+                    (ValidationError, _invalid),
+                )
             },
             lifespan=self._lifespan,
         )
@@ -170,6 +175,17 @@ class Emulator:
                 self._callbacks = None
                 callbacks.cancel_scope.cancel()
                 self.assets.close()
+
+    def _in_its_form(self, handler: ErrorHandler) -> ErrorHandler:
+        """The handler, whose answers are HTML pages where that is this API's habit."""
+
+        async def handle(request: Request, error: Exception) -> Response:
+            response = await handler(request, error)
+            if self.habits.errors == "html":
+                return HTMLResponse(f"<html><h1>{response.status_code}</h1></html>", response.status_code)
+            return response
+
+        return handle
 
     async def _refusal_of(self, request: Request) -> Response | None:
         """The answer to a request without the key; None lets it through."""

@@ -10,7 +10,7 @@ from luma_mcp.mcp.results import PurchaseResult, purchase_result, quote_result
 from luma_mcp.mcp.tool_spec import Call
 from luma_mcp.mcp.tools.arguments import SpendingArguments
 from luma_mcp.purchasing.budget import ConsentNeededError
-from luma_mcp.purchasing.service import Order, Quote
+from luma_mcp.purchasing.orders import Order, Quote
 from luma_mcp.sources.resolver import Resolution
 
 _MAX_PROMPT_LENGTH = 5000

@@ -24,7 +24,7 @@ from luma_mcp.mcp.sdk_compat import run_on_streams
 
 # After the end of input, what was asked already may still be answered for so long.
 _GRACE_SECONDS = 0.5
-# A purchase that is under way is not cancelled. It is in the book, so after this the process may go all the same.
+# A purchase that is under way is not cancelled. It is in the ledger, so after this the process may go all the same.
 _LAST_SECONDS = 1.0
 _READ_BYTES = 64 * 1024
 

@@ -1,4 +1,4 @@
-"""What the client does when the way to Luma is bad. Purchases are counted in the emulator's own book."""
+"""What the client does when the way to Luma is bad. Purchases are counted in the emulator's own records."""
 
 import json
 
@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from luma_mcp.backends.dream_machine.client import DreamMachine
-from luma_mcp.backends.dream_machine.wire import encode
+from luma_mcp.backends.dream_machine.encoding import encode
 from luma_mcp.domain.errors import (
     AmbiguousPurchaseError,
     AuthenticationError,

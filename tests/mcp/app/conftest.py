@@ -113,7 +113,7 @@ def era(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-async def host(browser: Browser, output: Path, book: Path, era: str) -> AsyncIterator[Host]:
+async def host(browser: Browser, output: Path, ledger_path: Path, era: str) -> AsyncIterator[Host]:
     limiter = ManualClock()
     emulator = Emulator(token=TOKEN, credit_usd=1000, limits={}, clock=limiter.now)
     async with serving(emulator) as base_url:
@@ -122,7 +122,7 @@ async def host(browser: Browser, output: Path, book: Path, era: str) -> AsyncIte
                 "LUMA_TOKEN": TOKEN,
                 "LUMA_BASE_URL": base_url,
                 "LUMA_OUTPUT_DIR": str(output),
-                "LUMA_LEDGER": str(book),
+                "LUMA_LEDGER": str(ledger_path),
             }
         )
         apps = advertise("io.modelcontextprotocol/ui", {"mimeTypes": ["text/html;profile=mcp-app"]})

@@ -137,7 +137,7 @@ class Process:
     """The real program, serving."""
 
     def __init__(self, tmp_path: Path, *arguments: str, **environment: str) -> None:
-        given = {"LUMA_TOKEN": TOKEN, "LUMA_LEDGER": str(tmp_path / "book.sqlite3")}
+        given = {"LUMA_TOKEN": TOKEN, "LUMA_LEDGER": str(tmp_path / "ledger.sqlite3")}
         self.log = tmp_path / "log"
         command = [sys.executable, "-m", "luma_mcp", "serve", "--http", "--port", "0", *arguments]
         self.started = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Three replicas behind nginx, with one book in PostgreSQL: real processes, all on loopback."""
+"""Three replicas behind nginx, with one ledger in PostgreSQL: real processes, all on loopback."""
 
 import os
 import shutil

@@ -142,7 +142,7 @@ async def test_a_task_outlives_the_process_that_began_it(output: Path) -> None:
     assert (answer["state"], answer["generation_id"]) == ("completed", emulator.dream_machine.billing.purchases()[0])
 
 
-async def test_eight_servers_with_one_book_keep_the_days_cap(output: Path) -> None:
+async def test_eight_servers_with_one_ledger_keep_the_days_cap(output: Path) -> None:
     """$5 allows exactly twelve clips of $0.40; forty are asked for at once."""
     emulator = Emulator(limits={}, credit_usd=1000)
     bought: list[str] = []

@@ -1,7 +1,7 @@
 """Coverage-guided bytes for everything that reads Luma's answers; only our own errors may come out.
 
 pip install atheris     (Linux; it has wheels for some versions of Python only)
-python tests/backends/dream_machine/fuzz_wire.py -max_total_time=600
+python tests/backends/dream_machine/fuzz_answers.py -max_total_time=600
 """
 
 import contextlib
@@ -10,10 +10,11 @@ import sys
 import atheris
 
 with atheris.instrument_imports(include=["luma_mcp"]):
-    from luma_mcp.backends.dream_machine import wire
+    from luma_mcp.backends.dream_machine import answers, encoding, errors
     from luma_mcp.domain.errors import LumaError
+    from luma_mcp.domain.text import cleaned
 
-READERS = (wire.read_generation, wire.read_page, wire.read_credit_usd, wire.read_words)
+READERS = (answers.read_generation, answers.read_page, answers.read_credit_usd, answers.read_words)
 HEADERS = ("retry-after", "content-type")
 NOW = 1_700_000_000.0
 
@@ -27,11 +28,11 @@ def item(data: bytes) -> None:
     for read in READERS:
         with contextlib.suppress(LumaError):
             read(body)
-    error = wire.error_of(status, body, headers, NOW)
+    error = errors.error_of(status, body, headers, NOW)
     assert isinstance(error, LumaError)
-    wire.quoted(f"{error} {words}").encode()
+    cleaned(f"{error} {words}").encode()
     with contextlib.suppress(LumaError):
-        assert wire.one_generation(words).count("/") == 2
+        assert encoding.generation_path(words).count("/") == 2
 
 
 atheris.Setup([*sys.argv, "-rss_limit_mb=2048"], item)

@@ -1,0 +1,85 @@
+"""What somebody wants to buy, and what was bought."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from pydantic_core import to_json
+
+from luma_mcp.backends.base import EncodedRequest
+from luma_mcp.domain.generation import Generation
+from luma_mcp.domain.pricing import Price
+from luma_mcp.purchasing import matching
+from luma_mcp.purchasing.rows import MADE_FROM, NewPurchase
+
+OnWait = Callable[[float, str], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Quote:
+    """A request that Luma would take, and its price. `made_from` are the generations that it works on."""
+
+    encoded: EncodedRequest
+    price: Price
+    made_from: tuple[str, ...] = ()
+
+    @property
+    def fingerprint(self) -> str:
+        """The same for the same request, in every process."""
+        return matching.fingerprint(self.encoded)
+
+
+@dataclass(frozen=True)
+class Purchase:
+    """What was bought.
+
+    Args:
+        generation: what Luma answered.
+        price: what it costs.
+        recovered: whether it had been bought before this call.
+        age_seconds: how long ago it was bought, if it had been.
+        take: the take that was asked for.
+    """
+
+    generation: Generation
+    price: Price
+    recovered: bool = False
+    age_seconds: float = 0.0
+    take: int = 1
+
+
+@dataclass(frozen=True)
+class Order:
+    """What somebody wants to buy, and how the call goes on meanwhile.
+
+    Args:
+        quote: the request and its price.
+        take: which of several equal purchases is meant.
+        person: who buys.
+        consent: names the person's yes, which serves once.
+        publish: puts local files where Luma can read them; the signed link by each URL of the quote.
+        on_wait: told of seconds waited, and why.
+    """
+
+    quote: Quote
+    on_wait: OnWait
+    take: int = 1
+    person: str = ""
+    consent: str | None = None
+    publish: Callable[[], Awaitable[Mapping[str, str]]] | None = None
+
+
+def new_purchase(order: Order) -> NewPurchase:
+    """The row that an order reserves."""
+    quote = order.quote
+    body = matching.unsigned_body(quote.encoded)
+    return NewPurchase(
+        fingerprint=quote.fingerprint,
+        signature=matching.signature(quote.encoded),
+        request=to_json(body | {MADE_FROM: quote.made_from} if quote.made_from else body).decode(),
+        kind=quote.encoded.request.kind,
+        micros=round(quote.price.usd * 1e6),
+        basis=quote.price.basis,
+        take=order.take,
+        person=order.person,
+        consent=order.consent,
+    )

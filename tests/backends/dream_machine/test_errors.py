@@ -1,0 +1,93 @@
+"""What an answer means that is no success."""
+
+import json
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from luma_mcp.backends.dream_machine import errors
+from luma_mcp.domain.errors import (
+    AuthenticationError,
+    InsufficientCreditsError,
+    InvalidRequestError,
+    LumaError,
+    NotFoundError,
+    RateLimitError,
+    ServerError,
+    UnexpectedResponseError,
+)
+
+NOW = 1_800_000_000.0
+# Halves of characters too: Luma's server writes them as any other.
+_TEXT = st.text(st.characters(exclude_categories=()), max_size=20)
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.floats(allow_nan=False, allow_infinity=False) | _TEXT,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(st.integers(min_value=300, max_value=599), _JSON)
+def test_no_error_answer_is_beyond_words(status: int, message: Any) -> None:
+    error = errors.error_of(status, json.dumps({"detail": message}).encode(), {}, 0)
+
+    assert 0 < len(str(error)) < 800
+    assert str(error).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("status", "detail", "kind", "words"),
+    [
+        (400, "Insufficient credits", InsufficientCreditsError, "insufficient credits"),
+        (400, "400: Ray 2 with extend is not available yet", InvalidRequestError, "'Ray 2 with extend is not"),
+        (401, "Invalid API key is provided", AuthenticationError, "Luma refused the token (401)"),
+        (403, "Not authenticated", AuthenticationError, "(403)"),
+        (404, "Generation not found", NotFoundError, "(404)"),
+        (409, "busy", UnexpectedResponseError, "409"),
+        (413, "too large", InvalidRequestError, "(413)"),
+        (422, [{"loc": ["body", "model"], "msg": "Input should be 'ray-2'"}], InvalidRequestError, "model: Input"),
+        (422, ["odd", {"loc": "x"}, {"msg": 5}], InvalidRequestError, "odd; ; 5"),
+        (429, "slow down", RateLimitError, "rate limit"),
+        (500, "oops", ServerError, "(500)"),
+        (503, {"not": "a string"}, ServerError, "(503)."),
+        (302, "", UnexpectedResponseError, "status 302"),
+    ],
+)
+def test_an_error_answer_is_understood(status: int, detail: Any, kind: type[LumaError], words: str) -> None:
+    error = errors.error_of(status, json.dumps({"detail": detail}).encode(), {}, 0)
+
+    assert type(error) is kind
+    assert words in str(error)
+
+
+def test_an_html_error_page_is_understood_and_not_repeated() -> None:
+    error = errors.error_of(502, b"<html><script>alert(1)</script></html>", {}, 0)
+
+    assert str(error) == "Luma failed to answer (502)."
+
+
+@pytest.mark.parametrize(
+    ("message", "seconds"),
+    [
+        ("7", 7), ("1.5", 1.5), ("0", 0), ("-1", None), ("nan", None), ("inf", None), ("soon", None), ("", None),
+        ("999999999", None), (format_datetime(datetime.fromtimestamp(NOW + 30, UTC), usegmt=True), 30),
+        (format_datetime(datetime.fromtimestamp(NOW - 30, UTC), usegmt=True), None),
+        ("Mon, 99 Foo 2026 00:00:00 GMT", None),
+    ],
+)  # fmt: skip
+def test_retry_after_is_read_in_both_its_forms(message: str, seconds: float | None) -> None:
+    assert errors.retry_after({"retry-after": message}, NOW) == seconds
+
+
+def test_a_rate_limit_says_how_long() -> None:
+    error = errors.error_of(429, b"", {"retry-after": "12"}, NOW)
+
+    assert isinstance(error, RateLimitError)
+    assert error.retry_after == 12
+    assert error.hint == "Nothing was bought. Call again in 12 s."
