@@ -6,11 +6,19 @@ default:
 
 # Everything installed into .venv
 install:
-    python3 -m venv .venv && {{bin}}/pip install -q -e '.[dev]'
+    python3 -m venv .venv && {{bin}}/pip install -q -U pip && {{bin}}/pip install -q -e '.[uploads,postgres]' --group dev
 
-# The tests
+# The fast tests, on one event loop and the newer protocol: under a minute
+quick *arguments:
+    {{bin}}/pytest -n 2 --dist worksteal -q -m "not slow and not browser and not services" -k "not trio and not legacy" {{arguments}}
+
+# All tests that need nothing but Python
 test *arguments:
-    {{bin}}/pytest {{arguments}}
+    {{bin}}/pytest -n auto --dist worksteal {{arguments}}
+
+# Style, types and the direction of imports
+lint:
+    {{bin}}/ruff check . && {{bin}}/ruff format --check . && {{bin}}/pyright --pythonpath {{bin}}/python && {{bin}}/lint-imports
 
 # The player in a real browser; needs Node.js and Chromium
 browser *arguments:
@@ -29,7 +37,15 @@ soak *arguments:
 services *arguments:
     {{bin}}/pytest -n 2 -m services {{arguments}}
 
-# What CI runs
+# Mutants in the code that spends money: each must make a test fail. It takes hours and changes the files meanwhile.
+mutants:
+    {{bin}}/pip install -q --group mutation
+    rm -f mutants.sqlite && {{bin}}/cosmic-ray init tests/mutants.toml mutants.sqlite
+    {{bin}}/cr-filter-operators mutants.sqlite tests/mutants.toml
+    {{bin}}/cosmic-ray exec tests/mutants.toml mutants.sqlite
+    {{bin}}/cr-report mutants.sqlite --surviving-only --show-diff
+
+# What CI runs, in a folder of its own; it says which programs are missing
 check:
     .ci/run
 

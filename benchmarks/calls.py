@@ -103,13 +103,13 @@ def rows() -> list[Row]:
     with ExitStack() as stack:
         base_url = stack.enter_context(emulated())
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        given = {"LUMA_TOKEN": "x", "LUMA_BASE_URL": base_url, "LUMA_LEDGER": str(folder / "ledger.sqlite3")}
+        values = {"LUMA_TOKEN": "x", "LUMA_BASE_URL": base_url, "LUMA_LEDGER": str(folder / "ledger.sqlite3")}
         scripts = {"sdk": THE_SDKS_RUNNER, "bare": A_BARE_TOOL}
         for name, text in scripts.items():
             (folder / f"{name}.py").write_text(text)
-        ours = stack.enter_context(piped([sys.executable, str(console_script())], given))
+        ours = stack.enter_context(piped([sys.executable, str(console_script())], values))
         sdk, bare = (
-            stack.enter_context(piped([sys.executable, str(folder / f"{name}.py")], given)) for name in scripts
+            stack.enter_context(piped([sys.executable, str(folder / f"{name}.py")], values)) for name in scripts
         )
         generation_id = bought(base_url)
         echo = in_turns(ours, sdk, "list_camera_motions")

@@ -36,8 +36,8 @@ async def _serve(port_is: "asyncio.Future[int]", content: Path) -> None:
     """A server that costs next to nothing: the kernel sends the file."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        asked = await reader.readuntil(b"\r\n\r\n")
-        size = SIZE // 10 if b"?tenth" in asked else SIZE
+        requested = await reader.readuntil(b"\r\n\r\n")
+        size = SIZE // 10 if b"?tenth" in requested else SIZE
         writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\nConnection: close\r\n\r\n".encode())
         await writer.drain()
         with content.open("rb") as file:
@@ -103,7 +103,7 @@ def download() -> list[Row]:
 async def _keep(url: str, folder: Path) -> None:
     """One download, in a process of its own: seconds, and the memory after a small one and after all, on stdout."""
 
-    async def heard(_size: int, _length: int | None) -> None:
+    async def received(_size: int, _length: int | None) -> None:
         """Nobody listens."""
 
     async def again(_generation_id: str) -> Generation:
@@ -113,10 +113,10 @@ async def _keep(url: str, folder: Path) -> None:
     downloads = DownloadService(lambda: folder, Fetcher(api_url=url), again)
     # A tenth first: then everything is imported and connected, as in a server.
     small = replace(generation, id="small", outputs=(Output("video", f"{url}?tenth"),))
-    await downloads.save(small, on_bytes=heard)
+    await downloads.save(small, on_bytes=received)
     before = peak_mb()
     began = time.perf_counter()
-    await downloads.save(generation, on_bytes=heard)
+    await downloads.save(generation, on_bytes=received)
     print(time.perf_counter() - began, before, peak_mb())
     await downloads.close()
 

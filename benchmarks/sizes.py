@@ -58,13 +58,13 @@ def measured() -> Iterator[tuple[str, str]]:
     """What is said, by the real server over stdio."""
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
-        given = {
+        values = {
             "LUMA_TOKEN": "x",
             "LUMA_BASE_URL": stack.enter_context(emulated()),
             "LUMA_LEDGER": f"{folder}/ledger.sqlite3",
             "LUMA_OUTPUT_DIR": f"{folder}/files",
         }
-        pipe = stack.enter_context(piped([sys.executable, str(console_script())], given))
+        pipe = stack.enter_context(piped([sys.executable, str(console_script())], values))
         yield "instructions", pipe.hello["instructions"]
         yield "tools/list", compact(pipe.ask("tools/list")["tools"])
         yield from _answers(pipe)

@@ -16,7 +16,7 @@ from types import FrameType
 from luma_mcp.__main__ import main
 
 
-def _told(report: Path) -> None:
+def _notified(report: Path) -> None:
     try:
         tasks = Counter(str(task.get_coro()).split(" at ")[0] for task in asyncio.all_tasks())
     except RuntimeError:
@@ -32,8 +32,8 @@ if __name__ == "__main__":
     place = Path(sys.argv[1])
 
     def tell(_number: int, _frame: FrameType | None) -> None:
-        _told(place)
+        _notified(place)
 
     signal.signal(signal.SIGUSR1, tell)
-    _told(place)
+    _notified(place)
     sys.exit(main(sys.argv[2:]))

@@ -234,19 +234,19 @@ class Settings(BaseModel):
             SettingsError: one is set to what it cannot be. A missing or unusable token is no error: the first call
                 that needs it says what to do.
         """
-        given = os.environ if environment is None else environment
+        variables = os.environ if environment is None else environment
         values: dict[str, object] = {}
         for field in cls.model_fields:
             if field in ("token", "token_hint"):
                 continue
-            text = given.get(f"LUMA_{field.upper()}", "")
+            text = variables.get(f"LUMA_{field.upper()}", "")
             # A template's own braces are no variable that was left unexpanded.
             text = _unquoted(text) if field == "output_template" and "$" not in text else _expanded(text)
             if text:
                 values[field] = text
-        if "base_url" not in values and _expanded(given.get("LUMAAI_BASE_URL", "")):
-            values["base_url"] = _expanded(given["LUMAAI_BASE_URL"])
-        token, hint = _token(given)
+        if "base_url" not in values and _expanded(variables.get("LUMAAI_BASE_URL", "")):
+            values["base_url"] = _expanded(variables["LUMAAI_BASE_URL"])
+        token, hint = _token(variables)
         try:
             return cls.model_validate({**values, "token": token, "token_hint": hint})
         except ValidationError as error:
@@ -271,12 +271,12 @@ def _expanded(text: str) -> str:
     return "" if _UNEXPANDED.fullmatch(text) else text
 
 
-def _token(given: Mapping[str, str]) -> tuple[str | None, str]:
+def _token(variables: Mapping[str, str]) -> tuple[str | None, str]:
     """The token, and what to tell a person if there is none or it is refused."""
     advice = f"Get a Dream Machine API key at {_KEYS_PAGE}, set LUMA_TOKEN to it in this server's environment"
     problems: list[str] = []
     for name in TOKEN_NAMES:
-        text = _unquoted(given.get(name, ""))
+        text = _unquoted(variables.get(name, ""))
         if not text:
             continue
         if _UNEXPANDED.fullmatch(text):
@@ -285,7 +285,7 @@ def _token(given: Mapping[str, str]) -> tuple[str | None, str]:
             problems.append(f"{name} holds characters that cannot be in a key.")
         else:
             return text, f"The token came from {name}. Check that it is a valid Dream Machine API key." + _agents(text)
-    if given.get("LUMA_AGENTS_API_KEY"):
+    if variables.get("LUMA_AGENTS_API_KEY"):
         problems.append("LUMA_AGENTS_API_KEY is for the Luma Agents API, another product.")
     return None, " ".join([*problems, f"{advice} and restart it."])
 

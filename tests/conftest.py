@@ -123,14 +123,14 @@ def serve(transport: InMemory, clock: HeldClock, output: Path, ledger_path: Path
     """A server for an environment of the test's own."""
 
     def build(**environment: str) -> Any:
-        given = {
+        values = {
             "LUMA_TOKEN": TOKEN,
             "LUMA_BASE_URL": BASE_URL,
             "LUMA_OUTPUT_DIR": str(output),
             "LUMA_LEDGER": str(ledger_path),
         }
         return build_server(
-            Settings.from_environment({**given, **environment}), transport=transport, clock=clock, wall=clock.wall
+            Settings.from_environment({**values, **environment}), transport=transport, clock=clock, wall=clock.wall
         )
 
     return build

@@ -146,10 +146,10 @@ class Tasks(Extension):
             raise MCPError(code=HEADER_MISMATCH, message="The Mcp-Name header does not match params.taskId")
         content, _, code = params.task_id.partition(".")
         try:
-            data, given = _bytes(content), _bytes(code)
+            data, signature = _bytes(content), _bytes(code)
         except (ValueError, binascii.Error):
-            data, given = b"", b""
-        if not hmac.compare_digest(given, self._code(data)):
+            data, signature = b"", b""
+        if not hmac.compare_digest(signature, self._code(data)):
             raise MCPError(code=INVALID_PARAMS, message="Task not found")
         read = cast("dict[str, Any]", from_json(data))
         return Task(read["tool"], tuple(read["generation_ids"]), read["until"], read["answer"])

@@ -59,7 +59,7 @@ async def run_tool(
     spec: ToolSpec,
     services: Services,
     offered: Collection[str],
-    given: Mapping[str, Any],
+    sent_arguments: Mapping[str, Any],
     ctx: Context[Any, Any],
 ) -> CallToolResult | InputRequiredResult:
     """Check the arguments, run the tool and translate what comes of it.
@@ -68,25 +68,27 @@ async def run_tool(
         spec: the tool.
         services: what it works with.
         offered: the names of all tools that this server has; the player's buttons call no others.
-        given: the arguments as the client sent them.
+        sent_arguments: the arguments as the client sent them.
         ctx: the SDK's context of the request.
 
     Raises:
         ToolError: a sentence for the model to read.
     """
     known = spec.arguments.model_fields
-    for name in given:
+    for name in sent_arguments:
         if name not in known:
             raise ToolError(_unknown_argument(name, spec.name, list(known)))
     try:
         # Many clients send null for an optional argument that they do not use.
-        arguments = spec.arguments.model_validate({name: value for name, value in given.items() if value is not None})
+        arguments = spec.arguments.model_validate(
+            {name: value for name, value in sent_arguments.items() if value is not None}
+        )
     except ValidationError as error:
         raise ToolError(_explanation(error, spec.name)) from None
     try:
         result = await spec.run(Call(services, ContextCaller(ctx)), arguments)
-    except QuestionAskedError as asked:
-        return asked.question
+    except QuestionAskedError as error:
+        return error.question
     except LumaError as error:
         raise ToolError(error.full_text) from error
     except Exception as error:
@@ -132,6 +134,6 @@ def _sentence(problem: ErrorDetails, tool: str) -> str:
         return f"{tool}: {where} is not an argument."
     if problem["type"] == "missing":
         return f"{tool} needs the argument {where}."
-    given = repr(problem["input"])
-    shown = given if len(given) <= 60 else given[:57] + "..."
+    shown = repr(problem["input"])
+    shown = shown if len(shown) <= 60 else shown[:57] + "..."
     return f"{tool}: {where} cannot be {shown}: {problem['msg']}."

@@ -76,16 +76,16 @@ def compare(body: Mapping[str, Any], generation: Generation) -> Verdict:
     echo = generation.request
     verdicts = [_compare_kind(body, generation)]
     for field in COMPARED - {"generation_type"}:
-        asked, echoed = _bare(body.get(field)), _bare(echo.get(field))
-        if asked is None and echoed is None:
+        requested, echoed = _bare(body.get(field)), _bare(echo.get(field))
+        if requested is None and echoed is None:
             continue
-        if asked is None:
+        if requested is None:
             verdicts.append(_compare_unasked(field, echoed))
         elif echoed is None:
             # A loop that is off is as good as absent; anything else should have been echoed.
             verdicts.append(Verdict.CANNOT_SAY)
         else:
-            verdicts.append(_compare_value(field, asked, echoed))
+            verdicts.append(_compare_value(field, requested, echoed))
     if Verdict.SURELY_NOT in verdicts:
         return Verdict.SURELY_NOT
     return Verdict.CANNOT_SAY if Verdict.CANNOT_SAY in verdicts else Verdict.SURELY
@@ -121,19 +121,19 @@ def _compare_unasked(field: str, echoed: Any) -> Verdict:
     return Verdict.CANNOT_SAY
 
 
-def _compare_value(field: str, asked: Any, echoed: Any) -> Verdict:
+def _compare_value(field: str, requested: Any, echoed: Any) -> Verdict:
     if field in _WORDS:
-        return Verdict.SURELY if _word(str(asked)) == _word(str(echoed)) else Verdict.SURELY_NOT
+        return Verdict.SURELY if _word(str(requested)) == _word(str(echoed)) else Verdict.SURELY_NOT
     if field in _QUANTITIES:
-        return _compare_quantities(asked, echoed)
+        return _compare_quantities(requested, echoed)
     if field in _TEXTS:
-        return _compare_texts(str(asked), str(echoed))
-    return _compare_structures(asked, echoed)
+        return _compare_texts(str(requested), str(echoed))
+    return _compare_structures(requested, echoed)
 
 
-def _compare_quantities(asked: Any, echoed: Any) -> Verdict:
+def _compare_quantities(requested: Any, echoed: Any) -> Verdict:
     """`5s`, `5`, `5.0` and `"5"` are one quantity, so are `720p` and `720`, `True` and `"true"`."""
-    first, second = _quantity(asked), _quantity(echoed)
+    first, second = _quantity(requested), _quantity(echoed)
     if first == second:
         return Verdict.SURELY
     return Verdict.SURELY_NOT if first is not None and second is not None else Verdict.CANNOT_SAY
@@ -148,38 +148,40 @@ def _quantity(value: Any) -> float | None:
     return float(number[1]) if number else None
 
 
-def _compare_texts(asked: str, echoed: str) -> Verdict:
+def _compare_texts(requested: str, echoed: str) -> Verdict:
     """A prompt may come back trimmed, with other white space, in another normal form, or cut."""
-    first, second = _plain(asked), _plain(echoed)
+    first, second = _plain(requested), _plain(echoed)
     if first == second:
         return Verdict.SURELY
     shorter, longer = sorted((first.rstrip(_CUT), second.rstrip(_CUT)), key=len)
     return Verdict.CANNOT_SAY if shorter in longer else Verdict.SURELY_NOT
 
 
-def _compare_structures(asked: Any, echoed: Any) -> Verdict:
+def _compare_structures(requested: Any, echoed: Any) -> Verdict:
     """Lists and objects, by what they name: ids and words must agree, links may have become copies."""
-    if isinstance(asked, dict) and isinstance(echoed, dict):
-        one, other = cast("dict[str, Any]", asked), cast("dict[str, Any]", echoed)
+    if isinstance(requested, dict) and isinstance(echoed, dict):
+        expected, found = cast("dict[str, Any]", requested), cast("dict[str, Any]", echoed)
         verdicts = [
-            Verdict.CANNOT_SAY if name not in other or name not in one else _compare_structures(one[name], other[name])
-            for name in one.keys() | other.keys()
+            Verdict.CANNOT_SAY
+            if name not in found or name not in expected
+            else _compare_structures(expected[name], found[name])
+            for name in expected.keys() | found.keys()
         ]
-    elif isinstance(asked, list) and isinstance(echoed, list):
-        first, second = cast("list[Any]", asked), cast("list[Any]", echoed)
+    elif isinstance(requested, list) and isinstance(echoed, list):
+        first, second = cast("list[Any]", requested), cast("list[Any]", echoed)
         if len(second) > len(first):
             return Verdict.SURELY_NOT
         verdicts = [_compare_structures(*pair) for pair in zip(first, second, strict=False)]
         verdicts += [Verdict.CANNOT_SAY] * (len(first) - len(second))
-    elif isinstance(asked, str) and isinstance(echoed, str):
-        if asked == echoed or _word(asked) == _word(echoed):
+    elif isinstance(requested, str) and isinstance(echoed, str):
+        if requested == echoed or _word(requested) == _word(echoed):
             return Verdict.SURELY
-        if "://" in asked or "://" in echoed:
-            same = canonical_url(asked) == canonical_url(echoed)
+        if "://" in requested or "://" in echoed:
+            same = canonical_url(requested) == canonical_url(echoed)
             return Verdict.SURELY if same else Verdict.CANNOT_SAY
         return Verdict.SURELY_NOT
     else:
-        return Verdict.SURELY if _quantity(asked) == _quantity(echoed) is not None else Verdict.CANNOT_SAY
+        return Verdict.SURELY if _quantity(requested) == _quantity(echoed) is not None else Verdict.CANNOT_SAY
     if Verdict.SURELY_NOT in verdicts:
         return Verdict.SURELY_NOT
     return Verdict.CANNOT_SAY if Verdict.CANNOT_SAY in verdicts else Verdict.SURELY

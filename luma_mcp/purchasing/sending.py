@@ -148,5 +148,5 @@ class Sender:
 
 def _rate_limit_pause(error: RateLimitError, tries: int) -> float:
     """At least a second, and longer each time: a `Retry-After: 0` must not make a storm of requests."""
-    asked = error.retry_after if error.retry_after is not None else _RATE_LIMIT_PAUSE_SECONDS
-    return max(asked, _SHORTEST_RATE_LIMIT_PAUSE_SECONDS * 2 ** (tries - 1))
+    requested = error.retry_after if error.retry_after is not None else _RATE_LIMIT_PAUSE_SECONDS
+    return max(requested, _SHORTEST_RATE_LIMIT_PAUSE_SECONDS * 2 ** (tries - 1))

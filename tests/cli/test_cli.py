@@ -22,6 +22,7 @@ def run(*arguments: str, timeout: int = 300) -> subprocess.CompletedProcess[str]
     return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=timeout, check=False)
 
 
+@pytest.mark.slow
 def test_the_demo_makes_files_that_a_person_can_open(tmp_path: Path) -> None:
     done = run("demo", "--keep", str(tmp_path), "--speed", "500")
 

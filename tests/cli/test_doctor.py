@@ -68,6 +68,7 @@ async def test_the_day_s_purchases_are_counted(monkeypatch: pytest.MonkeyPatch) 
     assert "can be used: $0.71 spent and $0.00 reserved today, in 1 purchase." in checks["purchase ledger"].text
 
 
+@pytest.mark.slow
 async def test_what_is_wrong_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "ledger.sqlite3").write_text("no ledger, but long enough to be taken for one" * 30)
     (tmp_path / "files").write_text("in the way")
@@ -83,7 +84,7 @@ async def test_what_is_wrong_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert "Set LUMA_OUTPUT_DIR" in checks["output folder"].text
 
 
-def _refuses(*_given: object) -> None:
+def _refuses(*_values: object) -> None:
     from luma_mcp.domain.errors import FileError
 
     raise FileError("The bucket cannot be used.")

@@ -90,8 +90,8 @@ def test_pictures_cost_by_their_pixels() -> None:
     assert str(Price(1.5, "assumed")) == "$1.50"
 
 
-def echo(kind: str, state: str = "completed", **asked: object) -> Generation:
-    return Generation(id=ID, state=state, kind=kind, request={"generation_type": kind, **asked})
+def echo(kind: str, state: str = "completed", **requested: object) -> Generation:
+    return Generation(id=ID, state=state, kind=kind, request={"generation_type": kind, **requested})
 
 
 def test_an_earlier_generation_tells_its_price_where_its_request_does() -> None:

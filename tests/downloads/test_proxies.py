@@ -35,13 +35,13 @@ class Server:
     """Answers everything with a clip, or with a page of credits, over TLS."""
 
     port: int = 0
-    heard: bytes = b""
+    received: bytes = b""
 
     async def answer(self, stream: ByteStream) -> None:
         async with stream:
-            asked = await stream.receive()
-            self.heard += asked
-            body = b'{"credit_balance": 150}' if b"/credits" in asked else MP4
+            requested = await stream.receive()
+            self.received += requested
+            body = b'{"credit_balance": 150}' if b"/credits" in requested else MP4
             await stream.send(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
 
 
@@ -51,7 +51,7 @@ class Proxy:
 
     to: int
     port: int = 0
-    heard: bytes = b""
+    received: bytes = b""
     opened: list[str] = field(default_factory=list[str])
     refuses: bool = False
 
@@ -59,7 +59,7 @@ class Proxy:
         async with client:
             head = await client.receive()
             self.opened.append(head.split()[1].decode())
-            self.heard += head
+            self.received += head
             if self.refuses:
                 await client.send(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
                 return
@@ -72,7 +72,7 @@ class Proxy:
     async def _pass_on(self, source: SocketStream, sink: SocketStream) -> None:
         try:
             async for block in source:
-                self.heard += block
+                self.received += block
                 await sink.send(block)
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
             return
@@ -137,7 +137,7 @@ def loopback_is_public(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def keep(folder: Path, url: str, look_up: guard.Resolve) -> SavedFile:
-    async def heard(_size: int, _length: int | None) -> None:
+    async def received(_size: int, _length: int | None) -> None:
         """Nobody listens."""
 
     async def again(_generation_id: str) -> Generation:
@@ -146,7 +146,7 @@ async def keep(folder: Path, url: str, look_up: guard.Resolve) -> SavedFile:
     downloads = DownloadService(lambda: folder, Fetcher(api_url="https://api.example/v1", resolve_host=look_up), again)
     try:
         generation = Generation(id="a-clip", state="completed", outputs=(Output("video", url),))
-        return await downloads.save(generation, on_bytes=heard)
+        return await downloads.save(generation, on_bytes=received)
     finally:
         await downloads.close()
 
@@ -159,7 +159,7 @@ async def test_the_certificate_is_that_of_the_name_though_the_address_is_pinned(
         saved = await keep(tmp_path, f"https://cdn.example:{server.port}/v.mp4", leads_to(address))
 
     assert saved.path.read_bytes() == MP4
-    assert f"Host: cdn.example:{server.port}".encode() in server.heard
+    assert f"Host: cdn.example:{server.port}".encode() in server.received
 
 
 async def test_every_address_of_a_name_is_tried(
@@ -179,7 +179,7 @@ async def test_another_name_s_certificate_is_refused_and_the_file_not_begun(
             await keep(tmp_path, f"https://cdn.example:{server.port}/v.mp4", leads_to("127.0.0.1"))
 
     assert "SSL_CERT_FILE" in caught.value.hint
-    assert server.heard == b""
+    assert server.received == b""
     assert list(tmp_path.iterdir()) == []
 
 
@@ -232,9 +232,9 @@ async def test_the_proxy_sees_neither_the_token_nor_what_is_asked(
         await luma.close()
 
     assert proxy.opened == ["api.example:443"]
-    assert TOKEN.encode() in server.heard
-    assert TOKEN.encode() not in proxy.heard
-    assert b"credits" not in proxy.heard
+    assert TOKEN.encode() in server.received
+    assert TOKEN.encode() not in proxy.received
+    assert b"credits" not in proxy.received
 
 
 async def test_a_proxy_that_refuses_is_named_and_nothing_was_bought(
@@ -249,7 +249,7 @@ async def test_a_proxy_that_refuses_is_named_and_nothing_was_bought(
 
     assert "Nothing was sent" in caught.value.hint
     assert "proxy" in caught.value.hint
-    assert server.heard == b""
+    assert server.received == b""
 
 
 async def test_a_certificate_of_nobody_we_know_is_said_with_what_to_do(
@@ -262,4 +262,4 @@ async def test_a_certificate_of_nobody_we_know_is_said_with_what_to_do(
         await luma.close()
 
     assert "SSL_CERT_FILE" in caught.value.hint
-    assert server.heard == b""
+    assert server.received == b""

@@ -85,15 +85,15 @@ def always(*answers: httpx.Response | Exception) -> Handler:
 
 
 async def test_the_connection_goes_to_the_address_that_was_checked(tmp_path: Path) -> None:
-    asked: list[httpx.Request] = []
+    requested: list[httpx.Request] = []
 
     def handle(request: httpx.Request) -> httpx.Response:
-        asked.append(request)
+        requested.append(request)
         return sent(MP4)
 
     saved = await keep(tmp_path, handle)
 
-    (request,) = asked
+    (request,) = requested
     assert request.url.host == ADDRESS
     assert request.headers["host"] == HOST
     assert request.extensions["sni_hostname"] == HOST
@@ -155,14 +155,14 @@ class Cutting:
     def __init__(self, *, every: int, validator: dict[str, str], ranges: bool = True) -> None:
         self.every, self.validator, self.ranges = every, validator, ranges
         self.content = MP4
-        self.asked: list[str | None] = []
+        self.requested: list[str | None] = []
         self.served = 0
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
-        asked = request.headers.get("range")
-        self.asked.append(asked)
+        requested = request.headers.get("range")
+        self.requested.append(requested)
         fits = request.headers.get("if-range") in self.validator.values()
-        begin = int(asked[6:-1]) if asked and fits and self.ranges else 0
+        begin = int(requested[6:-1]) if requested and fits and self.ranges else 0
         part = self.content[begin : begin + self.every]
         self.served += len(part)
         headers = {**self.validator, "content-length": str(len(self.content) - begin)}
@@ -179,7 +179,7 @@ async def test_a_download_goes_on_where_it_broke_off(tmp_path: Path, validator: 
 
     assert saved.path.read_bytes() == MP4
     assert saved.sha256 == hashlib.sha256(MP4).hexdigest()
-    assert server.asked == [None, *(f"bytes={begin}-" for begin in range(3000, len(MP4), 3000))]
+    assert server.requested == [None, *(f"bytes={begin}-" for begin in range(3000, len(MP4), 3000))]
     assert server.served == len(MP4)
 
 
@@ -189,8 +189,8 @@ async def test_a_download_begins_again_where_nothing_proves_that_it_is_the_same_
     with pytest.raises(FileError, match="broke off after 3000 of"):
         await keep(tmp_path, server)
 
-    assert set(server.asked) == {None}
-    assert len(server.asked) == 3
+    assert set(server.requested) == {None}
+    assert len(server.requested) == 3
     assert list(tmp_path.iterdir()) == []
 
 
@@ -198,7 +198,7 @@ async def test_a_file_that_changed_in_between_is_fetched_as_a_whole(tmp_path: Pa
     server = Cutting(every=15_000, validator={"etag": '"a1"'})
 
     def handle(request: httpx.Request) -> httpx.Response:
-        if len(server.asked) == 1:
+        if len(server.requested) == 1:
             server.content, server.validator, server.every = MP4[::1] + b"new", {"etag": '"a2"'}, 10**6
         return server(request)
 

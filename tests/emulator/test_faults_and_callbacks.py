@@ -132,13 +132,13 @@ class Listener:
 
     def __init__(self, *statuses: int) -> None:
         self.statuses = list(statuses)
-        self.heard: list[dict[str, Any]] = []
+        self.received: list[dict[str, Any]] = []
         self.heard_two = anyio.Event()
-        self.app = Starlette(routes=[Route("/luma", self.hear, methods=["POST"])])
+        self.app = Starlette(routes=[Route("/luma", self.receive, methods=["POST"])])
 
-    async def hear(self, request: Request) -> Response:
-        self.heard.append(json.loads(await request.body()))
-        if len(self.heard) == 2:
+    async def receive(self, request: Request) -> Response:
+        self.received.append(json.loads(await request.body()))
+        if len(self.received) == 2:
             self.heard_two.set()
         return Response(status_code=self.statuses.pop(0) if self.statuses else 200)
 
@@ -164,7 +164,7 @@ async def test_every_change_of_state_is_called_back(http: httpx.AsyncClient, fau
     with anyio.fail_after(20):
         await listener.heard_two.wait()
 
-    assert [(event["id"], event["state"]) for event in listener.heard] == [
+    assert [(event["id"], event["state"]) for event in listener.received] == [
         (made["id"], "dreaming"), (made["id"], "completed"),
     ]  # fmt: skip
 
@@ -178,12 +178,12 @@ async def test_a_callback_that_is_not_taken_is_tried_three_times_more(listening)
 
     listener.statuses = [500, 404, 503]
     assert await deliver(url, {"id": "x"}, sleep) is True
-    assert len(listener.heard) == 4
+    assert len(listener.received) == 4
     assert pauses == [0.1, 0.1, 0.1]
 
     listener.statuses = [500] * 9
     assert await deliver(url, {"id": "x"}, sleep) is False
-    assert len(listener.heard) == 8
+    assert len(listener.received) == 8
     assert await deliver("http://127.0.0.1:1/luma", {"id": "x"}, sleep) is False
 
 

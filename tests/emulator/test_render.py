@@ -14,7 +14,7 @@ from luma_mcp.emulator.rendering import camera, clips
 from luma_mcp.emulator.rendering import images as pictures
 from tests.support.agent import INTERNET, HeldClock
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 Make = Callable[..., Awaitable[dict[str, Any]]]
 

@@ -20,6 +20,8 @@ from benchmarks.calls import emulated
 from luma_mcp.composition import offered_tools
 from luma_mcp.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 ANY_TEXT = st.text(max_size=40) | st.sampled_from(
     [
         "", "null", "../../credits", "\x00", "\u202egpj", "file:///etc/passwd", "C:\\x", "a" * 6000, "{}",
@@ -40,7 +42,7 @@ class Server:
     def __init__(self, folder: Path, base_url: str) -> None:
         self.log = folder / "stderr"
         command = [sys.executable, "-m", "luma_mcp"]
-        given_ = {
+        values_ = {
             "LUMA_TOKEN": "token-that-must-never-show",
             "LUMA_BASE_URL": base_url,
             "LUMA_LEDGER": str(folder / "ledger.sqlite3"),
@@ -49,7 +51,7 @@ class Server:
         }
         with self.log.open("w") as log:
             self._process = subprocess.Popen(
-                command, env={**os.environ, **given_}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log
+                command, env={**os.environ, **values_}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log
             )
         self._ids = itertools.count(1)
         client = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "fuzz", "version": "1"}}
@@ -157,7 +159,7 @@ def test_no_call_breaks_it(server: Server, request: pytest.FixtureRequest, tool:
 
 
 @pytest.mark.parametrize(
-    ("prompt", "heard"),
+    ("prompt", "received"),
     [
         ("a boat \ud83d", "a boat ?"),
         ("\udc00 a boat", "? a boat"),
@@ -165,9 +167,9 @@ def test_no_call_breaks_it(server: Server, request: pytest.FixtureRequest, tool:
         ("a boat \\ud83d", "a boat \\ud83d"),
     ],
 )
-def test_half_a_character_gets_an_answer(server: Server, prompt: str, heard: str) -> None:
+def test_half_a_character_gets_an_answer(server: Server, prompt: str, received: str) -> None:
     """The SDK drops such a message, and the client waits for ever."""
     answer = server.ask("tools/call", {"name": "create_video", "arguments": {"prompt": prompt, "dry_run": True}})
 
     _, _, body = answer["result"]["structuredContent"]["request"].split(" ", 2)
-    assert json.loads(body)["prompt"] == heard
+    assert json.loads(body)["prompt"] == received

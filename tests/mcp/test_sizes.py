@@ -1,6 +1,10 @@
 """What every conversation pays does not grow by accident."""
 
+import pytest
+
 from benchmarks.sizes import MOST_TOKENS, measured, tokens
+
+pytestmark = pytest.mark.slow
 
 
 def test_what_a_model_reads_stays_as_short_as_it_is() -> None:

@@ -28,14 +28,14 @@ class Ear:
     """Hears notifications."""
 
     def __init__(self, wanted: int) -> None:
-        self.heard: list[str] = []
+        self.received: list[str] = []
         self.wanted = wanted
         self.satisfied = anyio.Event()
 
     async def __call__(self, message: object) -> None:
         if isinstance(message, ResourceUpdatedNotification):
-            self.heard.append(str(message.params.uri))
-            if len(self.heard) == self.wanted:
+            self.received.append(str(message.params.uri))
+            if len(self.received) == self.wanted:
                 self.satisfied.set()
 
 
@@ -48,7 +48,7 @@ async def test_a_legacy_subscriber_hears_of_every_change(serve, emulator: Emulat
         with anyio.fail_after(20):
             await ear.satisfied.wait()
 
-    assert ear.heard == [uri, uri]
+    assert ear.received == [uri, uri]
 
 
 async def test_a_legacy_subscriber_can_stop(serve, emulator: Emulator) -> None:
@@ -59,27 +59,27 @@ async def test_a_legacy_subscriber_can_stop(serve, emulator: Emulator) -> None:
         await client.subscribe_resource(uri)
         await client.unsubscribe_resource(uri)
         await client.unsubscribe_resource(uri)
-        asked = len(emulator.requests)
+        requested = len(emulator.requests)
         emulator.dream_machine._speed = 1
         await Agent(client).call("ping")
         await anyio.wait_all_tasks_blocked()
 
-    assert ear.heard == []
-    assert len(emulator.requests) == asked + 1
+    assert ear.received == []
+    assert len(emulator.requests) == requested + 1
 
 
 async def test_a_listener_hears_of_every_change(serve, emulator: Emulator) -> None:
     async with Client(serve()) as client:
         uri = PREFIX + video(emulator)
-        heard = []
+        received = []
         with anyio.fail_after(20):
             async with client.listen(resource_subscriptions=[uri, "luma://models"]) as events:
                 async for event in events:
-                    heard.append(event.uri)  # type: ignore[union-attr]
-                    if len(heard) == 2:
+                    received.append(event.uri)  # type: ignore[union-attr]
+                    if len(received) == 2:
                         break
 
-    assert heard == [uri, uri]
+    assert received == [uri, uri]
 
 
 async def test_what_is_not_there_is_listened_to_in_silence(serve, emulator: Emulator) -> None:
@@ -98,11 +98,11 @@ async def test_when_a_listener_leaves_nobody_looks_any_more(serve, emulator: Emu
         async with client.listen(resource_subscriptions=[PREFIX + video(emulator)]):
             await Agent(client).call("ping")
         await anyio.wait_all_tasks_blocked()
-        asked = len(emulator.requests)
+        requested = len(emulator.requests)
         clock.seconds += 1000
         await Agent(client).call("ping")
 
-    assert len(emulator.requests) == asked + 1
+    assert len(emulator.requests) == requested + 1
 
 
 async def test_a_listen_request_that_is_wrong_is_refused_as_such(serve) -> None:
@@ -132,7 +132,7 @@ def test_subscribing_is_offered_to_older_clients(serve) -> None:
 
 
 @dataclass
-class Asked:
+class Requested:
     """A request, as far as subscriptions look at it."""
 
     params: dict[str, Any]
@@ -144,8 +144,8 @@ async def test_a_listener_who_names_nothing_is_passed_on(services: Services, tex
     async def answer(_ctx: object) -> str:
         return "answer"
 
-    asked: Any = Asked({"notifications": text})
-    assert await Subscriptions(services.poller).middleware(asked, answer) == "answer"
+    requested: Any = Requested({"notifications": text})
+    assert await Subscriptions(services.poller).middleware(requested, answer) == "answer"
 
 
 @pytest.mark.parametrize("fails", [False, True])
@@ -157,28 +157,28 @@ async def test_however_listening_ends_so_it_ends_for_the_listener(
             raise ValueError("as it was raised")
         return "answer"
 
-    asked: Any = Asked({"notifications": {"resourceSubscriptions": [PREFIX + video(emulator), 7]}})
+    requested: Any = Requested({"notifications": {"resourceSubscriptions": [PREFIX + video(emulator), 7]}})
     subscriptions = Subscriptions(services.poller)
     if fails:
         with pytest.raises(ValueError, match="as it was raised"):
-            await subscriptions.middleware(asked, answer)
+            await subscriptions.middleware(requested, answer)
     else:
-        assert await subscriptions.middleware(asked, answer) == "answer"
+        assert await subscriptions.middleware(requested, answer) == "answer"
 
 
 async def test_a_subscriber_who_has_gone_away_takes_no_other_along(services: Services, emulator: Emulator) -> None:
     async def gone(_uri: str) -> None:
         raise anyio.BrokenResourceError
 
-    heard: list[str] = []
+    received: list[str] = []
 
-    async def hear(uri: str) -> None:
-        heard.append(uri)
+    async def receive(uri: str) -> None:
+        received.append(uri)
 
     item = video(emulator)
     subscriptions = Subscriptions(services.poller)
     async with anyio.create_task_group() as tasks:
-        for number, tell in enumerate((gone, hear)):
+        for number, tell in enumerate((gone, receive)):
             tasks.start_soon(subscriptions._watch_in_scope, anyio.CancelScope(), (number, PREFIX + item), item, tell)
 
-    assert heard == [PREFIX + item] * 2
+    assert received == [PREFIX + item] * 2

@@ -55,9 +55,9 @@ def test_frames_are_those_of_their_moments(tmp_path: Path) -> None:
 def slideshow(path: Path) -> Path:
     """Ten frames, of which the last one stays for ten seconds."""
     quick = clip(path.with_suffix(".quick"), seconds=10 / 24)
-    with av.open(str(quick)) as given, av.open(str(path), "w", format="mp4") as container:
-        stream = container.add_stream_from_template(given.streams.video[0])
-        packets = [packet for packet in given.demux(video=0) if packet.dts is not None]
+    with av.open(str(quick)) as values, av.open(str(path), "w", format="mp4") as container:
+        stream = container.add_stream_from_template(values.streams.video[0])
+        packets = [packet for packet in values.demux(video=0) if packet.dts is not None]
         packets[-1].duration = round(10 / packets[-1].time_base)
         for packet in packets:
             packet.stream = stream

@@ -137,11 +137,11 @@ async def test_when_nobody_waits_nothing_is_remembered_or_asked(watch: Poller, e
     ids = videos(emulator, 5)
     with anyio.move_on_after(0):
         await wait(watch, ids)
-    asked = len(emulator.requests)
+    requested = len(emulator.requests)
     clock.seconds += 1000
     await anyio.lowlevel.checkpoint()
 
-    assert len(emulator.requests) == asked
+    assert len(emulator.requests) == requested
     assert watch._tracked == {}
 
 
@@ -223,9 +223,9 @@ async def test_no_patience_is_one_look(watch: Poller, emulator: Emulator) -> Non
 
 
 async def test_what_nothing_was_heard_of_stands_as_unknown(watch: Poller, emulator: Emulator) -> None:
-    heard, unheard = videos(emulator, 2)
+    received, unheard = videos(emulator, 2)
     emulator.faults.append(Fault("error", path=f"*/{unheard}", times=10_000))
-    look = await wait(watch, [heard, unheard], patience=45)
+    look = await wait(watch, [received, unheard], patience=45)
 
     assert [generation.state for generation in look.generations] == ["dreaming", "unknown"]
 
@@ -275,14 +275,14 @@ async def test_what_is_heard_of_one_whose_waiter_has_left_is_let_go(
     luma: DreamMachine, emulator: Emulator, clock: HeldClock
 ) -> None:
     left, stays = videos(emulator, 2)
-    begun, may_go_on, asked, may_answer = (anyio.Event() for _ in range(4))
+    begun, may_go_on, requested, may_answer = (anyio.Event() for _ in range(4))
 
     class SlowForOne:
         async def get_generation(self, generation_id: str) -> Generation:
             begun.set()
             await may_go_on.wait()
             if generation_id == left:
-                asked.set()
+                requested.set()
                 await may_answer.wait()
             return await luma.get_generation(generation_id)
 
@@ -296,7 +296,7 @@ async def test_what_is_heard_of_one_whose_waiter_has_left_is_let_go(
         tasks.start_soon(stay)
         await begun.wait()
         with anyio.CancelScope() as scope:
-            tasks.start_soon(leave_when, asked, scope)
+            tasks.start_soon(leave_when, requested, scope)
             may_go_on.set()
             await wait(watch, [left])
         may_answer.set()
@@ -304,8 +304,8 @@ async def test_what_is_heard_of_one_whose_waiter_has_left_is_let_go(
     assert looks[0].generations[0].state == "completed"
 
 
-async def leave_when(asked: anyio.Event, scope: anyio.CancelScope) -> None:
-    await asked.wait()
+async def leave_when(requested: anyio.Event, scope: anyio.CancelScope) -> None:
+    await requested.wait()
     scope.cancel()
 
 

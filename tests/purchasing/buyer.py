@@ -67,13 +67,13 @@ def attempt(prompt: str, seconds: float | None) -> str:
         os.write(writing, anyio.run(buy, prompt).encode())
         os._exit(0)
     os.close(writing)
-    heard = b""
+    received = b""
     if select.select([reading], [], [], seconds)[0]:
-        heard = os.read(reading, 1000)
+        received = os.read(reading, 1000)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     os.close(reading)
-    return heard.decode()
+    return received.decode()
 
 
 def main() -> None:

@@ -65,10 +65,10 @@ class Person:
 
     def __init__(self, action: str, *, buy: bool | None = None) -> None:
         self.answer = ElicitResult(action=action, content=None if buy is None else {"buy": buy})  # type: ignore[arg-type]
-        self.asked: list[str] = []
+        self.requested: list[str] = []
 
     async def __call__(self, _context, params) -> ElicitResult:
-        self.asked.append(params.message)
+        self.requested.append(params.message)
         return self.answer
 
 
@@ -78,7 +78,7 @@ async def test_the_person_is_asked_with_price_and_model_and_says_yes(serve, era:
         await Agent(client).call("create_video", prompt="a boat")
         await Agent(client).call("create_video", prompt="a boat", resolution="540p")
 
-    assert person.asked == [
+    assert person.requested == [
         (
             "Buy this at Luma (video with ray-2) for $0.71? aspect_ratio: 16:9; resolution: 720p; duration: 5s. "
             "Prompt: 'a boat'."

@@ -15,6 +15,8 @@ from luma_mcp.emulator.dream_machine.app import Emulator
 from luma_mcp.settings import Settings
 from tests.support.agent import BASE_URL, TOKEN, Agent, HeldClock, InMemory
 
+pytestmark = pytest.mark.slow
+
 RATIOS = st.sampled_from(list(SIZES_AT_720P))
 RESOLUTIONS = st.sampled_from(["540p", "720p", "1080p", "4k"])
 MODELS = st.sampled_from(list(VIDEO_MODELS))

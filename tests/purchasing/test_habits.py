@@ -77,12 +77,12 @@ async def _live(tool: str, habits: Habits, fault: Fault, pauses: list[float], fo
         emulator.habits = habits
         before = len(emulator.dream_machine.billing.purchases())
         emulator.faults.append(replace(fault))
-        heard: list[str] = []
+        received: list[str] = []
         for pause in [0.0, *pauses]:
             clock.seconds += pause
             result = await agent.result(tool, **arguments(tool, video))
             if result.structured_content is not None:
-                heard.append(result.structured_content["generation_id"])
+                received.append(result.structured_content["generation_id"])
         bought = emulator.dream_machine.billing.purchases()[before:]
         emulator.faults.clear()
         emulator.habits = Habits()
@@ -90,7 +90,7 @@ async def _live(tool: str, habits: Habits, fault: Fault, pauses: list[float], fo
         await anyio.sleep(0.05)
         money = await agent.call("get_credits")
     emulator.assets.close()
-    return {"bought": bought, "heard": heard, "money": money, "emulator": emulator}
+    return {"bought": bought, "received": received, "money": money, "emulator": emulator}
 
 
 @pytest.mark.slow
@@ -101,11 +101,11 @@ def test_nothing_is_bought_twice_and_no_id_is_lost(tool: str, tmp_path_factory: 
     def lives(habits: Habits, fault: Fault, pauses: list[float]) -> None:
         folder = tmp_path_factory.mktemp("life")
         outcome = anyio.run(_live, tool, habits, fault, pauses, folder)
-        bought, heard, money = outcome["bought"], outcome["heard"], outcome["money"]
+        bought, received, money = outcome["bought"], outcome["received"], outcome["money"]
 
         assert len(bought) <= 1, "bought beyond what was wanted"
-        assert set(heard) <= set(bought), "an id that is none of ours"
-        assert len(set(heard)) <= 1
+        assert set(received) <= set(bought), "an id that is none of ours"
+        assert len(set(received)) <= 1
         charged = sum(
             entry.cents / 100 if entry.what == "charge" else -entry.cents / 100
             for entry in outcome["emulator"].dream_machine.billing.entries
@@ -132,9 +132,9 @@ def test_a_lost_answer_costs_once_under_every_habit(habits: Habits, after: bool,
     outcome = anyio.run(_live, "create_video", habits, fault, [1.0, 90.0, ABSENT_AFTER_SECONDS], tmp_path)
 
     assert len(outcome["bought"]) <= 1
-    assert set(outcome["heard"]) <= set(outcome["bought"])
+    assert set(outcome["received"]) <= set(outcome["bought"])
     if after and habits.echo in ("faithful", "trimmed", "types", "camel", "string") and habits.dates != "missing":
-        assert outcome["heard"], "an id that could have been found"
+        assert outcome["received"], "an id that could have been found"
 
 
 @pytest.mark.anyio

@@ -13,6 +13,7 @@ from luma_mcp.emulator.dream_machine.app import Emulator
 from luma_mcp.emulator.serving import serving
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.anyio,
     pytest.mark.skipif(sys.platform == "win32", reason="processes that fork"),
 ]
@@ -47,17 +48,17 @@ async def test_two_hundred_kills_lose_nothing_and_buy_nothing_twice(ledger_path:
             while kills < KILLS:
                 prompt = f"boat number {number}"
                 number += 1
-                heard = ""
+                received = ""
                 # Killed once or more, then left alone until its caller has the id.
-                while not heard or "Error" in heard:
+                while not received or "Error" in received:
                     lets_live = kills >= KILLS or chance.random() < 0.3
-                    heard = await attempt(prompt, None if lets_live else chance.uniform(0, LONGEST_SECONDS))
-                    kills += not heard
-                    if "Error" in heard:
+                    received = await attempt(prompt, None if lets_live else chance.uniform(0, LONGEST_SECONDS))
+                    kills += not received
+                    if "Error" in received:
                         unheard_of += 1
-                        assert heard.startswith("AmbiguousPurchaseError"), heard
+                        assert received.startswith("AmbiguousPurchaseError"), received
                         await anyio.sleep(0.35)
-                ids[prompt] = heard
+                ids[prompt] = received
             await buyer.stdin.aclose()
 
     bought = emulator.dream_machine.billing.purchases()

@@ -18,6 +18,7 @@ from tests.support.raw_luma import RawLuma, Script, raw
 from tests.support.stdio_process import INHERITED, Wire, environment_for, started
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.anyio,
     pytest.mark.slow,
     pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX"),
@@ -62,7 +63,7 @@ async def until(is_so: Callable[[], object]) -> None:
 
 
 async def answer_of(wire: Wire) -> dict[str, Any]:
-    return (await wire.hear())["result"]
+    return (await wire.receive())["result"]
 
 
 @pytest.mark.parametrize("manner", ["silent", "cancelled"])
@@ -78,13 +79,13 @@ async def test_an_impatient_client_over_stdio_pays_once(luma, tmp_path: Path, ma
             if manner == "cancelled":
                 await wire.say(method="notifications/cancelled", params={"requestId": number})
         await wire.call(4, "create_video", **ARGUMENTS)
-        heard: dict[int, Any] = {}
-        while 4 not in heard:
-            message = await wire.hear()
-            heard[message["id"]] = message["result"]["structuredContent"]
+        received: dict[int, Any] = {}
+        while 4 not in received:
+            message = await wire.receive()
+            received[message["id"]] = message["result"]["structuredContent"]
 
-    assert [answer["generation_id"] for answer in heard.values()] == list(server.accepted) * len(heard)
-    assert heard[4]["recovered"] is True
+    assert [answer["generation_id"] for answer in received.values()] == list(server.accepted) * len(received)
+    assert received[4]["recovered"] is True
     assert server.posts == 1
     assert len(server.request_ids[0]) >= 16
 

@@ -110,16 +110,16 @@ async def test_the_signature_is_that_of_amazon_s_own_library(uploads: Bucket, s3
 
     link = await uploads.put(HERO)
     message = parse_qs(urlsplit(link).query)
-    asked = AWSRequest("GET", link.partition("?")[0])
+    requested = AWSRequest("GET", link.partition("?")[0])
     signer = S3SigV4QueryAuth(
         Credentials("AKIATEST", "the-bucket-s-own-secret"), "s3", "us-east-1", expires=int(message["X-Amz-Expires"][0])
     )
-    asked.context["timestamp"] = message["X-Amz-Date"][0]
-    signer._modify_request_before_signing(asked)
-    canonical = signer.canonical_request(asked)
-    text = signer.string_to_sign(asked, canonical)
+    requested.context["timestamp"] = message["X-Amz-Date"][0]
+    signer._modify_request_before_signing(requested)
+    canonical = signer.canonical_request(requested)
+    text = signer.string_to_sign(requested, canonical)
 
-    assert message["X-Amz-Signature"] == [signer.signature(text, asked)]
+    assert message["X-Amz-Signature"] == [signer.signature(text, requested)]
     assert "the-bucket-s-own-secret" not in link
 
 
@@ -216,11 +216,12 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def agent(settings: Settings, address: str, folder: Path, transport, clock, era: str):
-    given = settings.model_copy(update={"upload_url": address, "input_dirs": (folder,)})
-    async with Client(build_server(given, transport=transport, clock=clock, wall=clock.wall), mode=era) as client:
+    values = settings.model_copy(update={"upload_url": address, "input_dirs": (folder,)})
+    async with Client(build_server(values, transport=transport, clock=clock, wall=clock.wall), mode=era) as client:
         yield Agent(client)
 
 
+@pytest.mark.slow
 @once
 async def test_a_local_picture_becomes_a_video(agent: Agent, folder: Path, output: Path) -> None:
     clip = await agent.make("create_video", prompt="it comes alive", start_frame=str(folder / "hero.png"))
@@ -274,6 +275,7 @@ async def test_a_dry_run_puts_nothing_anywhere(agent: Agent, s3: str, address: s
     assert listed(s3, address) == []
 
 
+@pytest.mark.slow
 @once
 @pytest.mark.parametrize(("frame", "moment"), [("first", 0.0), ("last", 1.0), ("2.5s", 0.5)])
 async def test_a_frame_of_an_earlier_clip_is_a_picture(agent: Agent, output: Path, frame: str, moment: float) -> None:
@@ -297,6 +299,7 @@ def _difference(still: Path, frame: Image.Image) -> float:
     return sum(abs(a - b) for a, b in zip(item, two, strict=True)) / len(item)
 
 
+@pytest.mark.slow
 @once
 @pytest.mark.parametrize(
     ("frame", "sentence"),
@@ -317,6 +320,7 @@ async def test_a_frame_is_no_clip_and_a_picture_has_none(agent: Agent) -> None:
     assert "is an image; a video is needed here" in message
 
 
+@pytest.mark.slow
 @once
 async def test_what_a_file_was_made_from_stands_beside_it(agent: Agent, output: Path) -> None:
     image = await agent.make("create_image", prompt="a harbour")

@@ -204,7 +204,7 @@ async def test_what_is_no_clip_is_refused(inputs: LocalFiles, open_folder: Path,
 
 
 async def test_a_file_that_may_not_be_read_is_said(inputs: LocalFiles, open_folder: Path, monkeypatch) -> None:
-    def refuse(*_given: object) -> int:
+    def refuse(*_values: object) -> int:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("luma_mcp.sources.local_files.os.open", refuse)

@@ -44,16 +44,16 @@ class Wire:
         with anyio.fail_after(30):
             return json.loads(await self.stdout.receive_until(b"\n", 1_000_000))
 
-    async def hear(self) -> dict[str, Any]:
+    async def receive(self) -> dict[str, Any]:
         """The next answer; notifications are passed over."""
-        while "id" not in (heard := await self.next()):
+        while "id" not in (received := await self.next()):
             pass
-        return heard
+        return received
 
     async def shake_hands(self) -> dict[str, Any]:
         client = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
         await self.say(id=0, method="initialize", params=client)
-        answer = await self.hear()
+        answer = await self.receive()
         await self.say(method="notifications/initialized")
         return answer
 

@@ -85,14 +85,14 @@ def add_sound(source: BinaryIO, target: Path, prompt: str) -> None:
     """Copy a clip's picture track as it is and lay a melody that follows from the prompt under it."""
     unfinished = target.with_suffix(".part")
     with (
-        _opened(source) as given,
+        _opened(source) as source_container,
         av.open(str(unfinished), "w", format="mp4", options={"movflags": "+faststart"}) as container,
     ):
-        picture_track = given.streams.video[0]
+        picture_track = source_container.streams.video[0]
         seconds = float((picture_track.duration or 0) * (picture_track.time_base or 0))
         copied = container.add_stream_from_template(picture_track)
         sound = container.add_stream("aac", rate=_SAMPLE_RATE, layout="stereo")
-        for packet in given.demux(picture_track):
+        for packet in source_container.demux(picture_track):
             if packet.dts is not None:
                 packet.stream = copied
                 container.mux(packet)

@@ -96,7 +96,9 @@ async def reframe_image(call: Call, arguments: ReframeImageArguments) -> Purchas
 
 
 async def _references(sources: Resolution, references: list[Reference] | None) -> tuple[ImageReference, ...]:
-    return tuple([ImageReference(await sources.image(given.source), given.weight) for given in references or []])
+    return tuple(
+        [ImageReference(await sources.image(reference.source), reference.weight) for reference in references or []]
+    )
 
 
 TOOLS = (

@@ -20,11 +20,11 @@ NOW = 1_700_000_000.0
 
 
 def item(data: bytes) -> None:
-    given = atheris.FuzzedDataProvider(data)
-    status = given.ConsumeIntInRange(300, 599)
-    headers = {name: given.ConsumeUnicode(30) for name in HEADERS}
-    words = given.ConsumeUnicode(60)
-    body = given.ConsumeBytes(given.remaining_bytes())
+    values = atheris.FuzzedDataProvider(data)
+    status = values.ConsumeIntInRange(300, 599)
+    headers = {name: values.ConsumeUnicode(30) for name in HEADERS}
+    words = values.ConsumeUnicode(60)
+    body = values.ConsumeBytes(values.remaining_bytes())
     for read in READERS:
         with contextlib.suppress(LumaError):
             read(body)

@@ -48,7 +48,7 @@ class Host:
         self.asset_origin = asset_origin
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.troubles: list[str] = []
-        self._hand = limiter
+        self._pass_on = limiter
 
     @property
     def app(self) -> FrameLocator:
@@ -67,7 +67,7 @@ class Host:
         return bought["structuredContent"]["generation_id"]
 
     async def pass_time(self, seconds: float) -> None:
-        self._hand.seconds += seconds
+        self._pass_on.seconds += seconds
         await self.emulator.dream_machine.settle()
 
     async def show(
@@ -77,14 +77,14 @@ class Host:
         tools = {tool.name: plain(tool) for tool in (await self.client.list_tools()).tools}
         resource = plain((await self.client.read_resource("ui://luma/view")).contents[0])
         result = hears or await self.call(tool, **arguments)
-        given = {"tool": tools[tool], "input": arguments, "result": result, "resource": resource, "theme": theme}
-        await self.page.evaluate("(given) => Host.show(given)", given)
+        values = {"tool": tools[tool], "input": arguments, "result": result, "resource": resource, "theme": theme}
+        await self.page.evaluate("(given) => Host.show(given)", values)
         await self.app.locator(".state[data-state]").wait_for(timeout=10_000)
 
     async def _carry(self, text: str) -> str:
-        asked = json.loads(text)
-        self.calls.append((asked["name"], asked.get("arguments", {})))
-        return json.dumps(plain(await self.client.call_tool(asked["name"], asked.get("arguments"))))
+        requested = json.loads(text)
+        self.calls.append((requested["name"], requested.get("arguments", {})))
+        return json.dumps(plain(await self.client.call_tool(requested["name"], requested.get("arguments"))))
 
     def bought(self) -> list[tuple[str, dict[str, Any]]]:
         """The calls of the page that cost money or saved something."""

@@ -298,8 +298,8 @@ async def test_a_host_that_carries_no_calls_still_shows(host) -> None:
     result = await host.call("get_generation", generation_id=image)
     resource = await host.client.read_resource("ui://luma/view")
     text = resource.contents[0].text
-    given = {"tool": {"name": "x", "inputSchema": {"type": "object"}}, "result": result, "resource": {"text": text}}
-    bare = {**given, "capabilities": {}, "theme": "light"}
+    values = {"tool": {"name": "x", "inputSchema": {"type": "object"}}, "result": result, "resource": {"text": text}}
+    bare = {**values, "capabilities": {}, "theme": "light"}
     bare["resource"]["_meta"] = {"ui": {"csp": {"resourceDomains": [host.asset_origin]}}}
     await host.page.evaluate("(given) => Host.show(given)", bare)
     await host.app.locator("#stage img").evaluate("i => i.decode()")

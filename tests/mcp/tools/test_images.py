@@ -21,19 +21,19 @@ async def test_references_are_passed_on_with_their_weights(agent: Agent, emulato
         character_images=["https://example.com/c.jpg", earlier],
     )
 
-    asked = emulator.dream_machine.get(bought["generation_id"]).body.model_dump()
-    assert (asked["model"], asked["aspect_ratio"], asked["format"]) == ("photon-flash-1", "1:1", "png")
-    assert earlier in asked["image_ref"][0]["url"]
-    assert [item["weight"] for item in asked["image_ref"]] == [0.5, None]
-    assert asked["style_ref"] == [{"url": "https://example.com/s.jpg", "weight": 0}]
-    assert len(asked["character_ref"]["identity0"]["images"]) == 2
+    requested = emulator.dream_machine.get(bought["generation_id"]).body.model_dump()
+    assert (requested["model"], requested["aspect_ratio"], requested["format"]) == ("photon-flash-1", "1:1", "png")
+    assert earlier in requested["image_ref"][0]["url"]
+    assert [item["weight"] for item in requested["image_ref"]] == [0.5, None]
+    assert requested["style_ref"] == [{"url": "https://example.com/s.jpg", "weight": 0}]
+    assert len(requested["character_ref"]["identity0"]["images"]) == 2
 
 
 async def test_a_picture_can_be_changed_without_a_prompt(agent: Agent, emulator: Emulator) -> None:
     bought = await agent.call("create_image", modify_image={"source": "https://example.com/a.jpg", "weight": 0.05})
 
-    asked = emulator.dream_machine.get(bought["generation_id"]).body.model_dump()
-    assert asked["modify_image_ref"] == {"url": "https://example.com/a.jpg", "weight": 0.05}
+    requested = emulator.dream_machine.get(bought["generation_id"]).body.model_dump()
+    assert requested["modify_image_ref"] == {"url": "https://example.com/a.jpg", "weight": 0.05}
 
 
 async def test_reframing_a_picture_passes_everything_on(agent: Agent, emulator: Emulator) -> None:
@@ -43,10 +43,10 @@ async def test_reframing_a_picture_passes_everything_on(agent: Agent, emulator: 
         placement=[0.25, 0, 0.5, 1],
     )  # fmt: skip
 
-    asked = emulator.dream_machine.get(bought["generation_id"]).body.model_dump()
-    assert (asked["x_start"], asked["x_end"], asked["y_start"], asked["y_end"]) == (384, 1152, 0, 1536)
-    assert asked["generation_type"] == "reframe_image"
-    assert asked["format"] == "png"
+    requested = emulator.dream_machine.get(bought["generation_id"]).body.model_dump()
+    assert (requested["x_start"], requested["x_end"], requested["y_start"], requested["y_end"]) == (384, 1152, 0, 1536)
+    assert requested["generation_type"] == "reframe_image"
+    assert requested["format"] == "png"
 
 
 async def test_pictures_cost_what_was_said(agent: Agent, emulator: Emulator) -> None:
@@ -60,8 +60,8 @@ async def test_a_list_may_come_as_json_in_a_string(agent: Agent, emulator: Emula
     """Claude Desktop is known to send lists so."""
     bought = await agent.call("create_image", prompt="a boat", character_images='["https://example.com/c.jpg"]')
 
-    asked = emulator.dream_machine.get(bought["generation_id"]).body.model_dump()
-    assert asked["character_ref"]["identity0"]["images"] == ["https://example.com/c.jpg"]
+    requested = emulator.dream_machine.get(bought["generation_id"]).body.model_dump()
+    assert requested["character_ref"]["identity0"]["images"] == ["https://example.com/c.jpg"]
 
 
 @pytest.mark.parametrize(

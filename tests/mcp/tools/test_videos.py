@@ -20,10 +20,10 @@ async def test_create_video_buys_what_was_asked_for(agent: Agent, emulator: Emul
         concepts=["orbit_left", "push_in"],
     )  # fmt: skip
 
-    asked = echo(emulator, bought["generation_id"])
-    assert asked["model"] == "ray-flash-2"
-    assert (asked["aspect_ratio"], asked["resolution"], asked["duration"]) == ("9:16", "540p", "9s")
-    assert [concept["key"] for concept in asked["concepts"]] == ["orbit_left", "push_in"]
+    requested = echo(emulator, bought["generation_id"])
+    assert requested["model"] == "ray-flash-2"
+    assert (requested["aspect_ratio"], requested["resolution"], requested["duration"]) == ("9:16", "540p", "9s")
+    assert [concept["key"] for concept in requested["concepts"]] == ["orbit_left", "push_in"]
     assert bought["price_usd"] == 0.25
     assert bought["next"].startswith("wait_for_generation")
 
@@ -82,11 +82,11 @@ async def test_extending_keeps_the_form_of_the_clip(agent: Agent, emulator: Emul
     )
     extension = await agent.call("extend_video", generation_id=video, prompt="on it goes")
 
-    asked = echo(emulator, extension["generation_id"])
-    assert (asked["model"], asked["aspect_ratio"], asked["resolution"], asked["duration"]) == (
+    requested = echo(emulator, extension["generation_id"])
+    assert (requested["model"], requested["aspect_ratio"], requested["resolution"], requested["duration"]) == (
         "ray-flash-2", "3:4", "540p", "9s",
     )  # fmt: skip
-    assert asked["keyframes"] == {"frame0": {"type": "generation", "id": video}, "frame1": None}
+    assert requested["keyframes"] == {"frame0": {"type": "generation", "id": video}, "frame1": None}
 
 
 async def test_extending_backward_leads_up_to_the_clip(agent: Agent, emulator: Emulator) -> None:
@@ -107,9 +107,9 @@ async def test_modify_takes_an_earlier_clip_and_knows_its_price(agent: Agent, em
     image = await agent.make("create_image", prompt="a boat in oil")
     modified = await agent.call("modify_video", source=video, mode="flex_2", prompt="oil painting", first_frame=image)
 
-    asked = echo(emulator, modified["generation_id"])
-    assert video in asked["media"]["url"]
-    assert image in asked["first_frame"]["url"]
+    requested = echo(emulator, modified["generation_id"])
+    assert video in requested["media"]["url"]
+    assert image in requested["first_frame"]["url"]
     assert modified["price_usd"] == 1.75
     assert "price_is_assumed" not in modified
 
@@ -128,8 +128,8 @@ async def test_reframe_passes_the_placement_on(agent: Agent, emulator: Emulator)
         placement=[0.125, 0.25, 0.75, 0.5],
     )  # fmt: skip
 
-    asked = echo(emulator, reframed["generation_id"])
-    assert [asked[field] for field in (
+    requested = echo(emulator, reframed["generation_id"])
+    assert [requested[field] for field in (
         "grid_position_x", "grid_position_y", "x_start", "x_end", "y_start", "y_end", "resized_width", "resized_height",
     )] == [144, 512, 144, 1008, 512, 1536, 864, 1024], "of a canvas of 1152x2048"  # fmt: skip
 

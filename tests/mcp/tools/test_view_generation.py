@@ -16,7 +16,7 @@ from luma_mcp.emulator.faults import Fault
 from luma_mcp.media.images import MAX_JPEG_BYTES
 from tests.support.agent import Agent, once, text
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 APPS = advertise("io.modelcontextprotocol/ui", {"mimeTypes": ["text/html;profile=mcp-app"]})
 OFFERS = "dream-machine-mcp/offers"

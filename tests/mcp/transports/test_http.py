@@ -47,9 +47,9 @@ def settings(**environment: str) -> Settings:
 @asynccontextmanager
 async def door(**environment: str) -> AsyncIterator[httpx.AsyncClient]:
     """A caller before the application, without a socket."""
-    given = settings(**environment)
-    server = build_server(given)
-    transport = httpx.ASGITransport(http.app(server, given))
+    values = settings(**environment)
+    server = build_server(values)
+    transport = httpx.ASGITransport(http.app(server, values))
     async with (
         server.session_manager.run(),
         httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as c,
@@ -102,8 +102,8 @@ async def test_only_who_has_a_token_is_let_in(message: dict[str, str], status: i
     ],
 )
 async def test_a_page_elsewhere_cannot_reach_it_through_a_browser(message: dict[str, str], status: int) -> None:
-    given = {"LUMA_HTTP_ALLOWED_HOSTS": "luma.example.com", "LUMA_HTTP_ALLOWED_ORIGINS": "https://chat.example.com"}
-    async with door(**given) as caller:
+    values = {"LUMA_HTTP_ALLOWED_HOSTS": "luma.example.com", "LUMA_HTTP_ALLOWED_ORIGINS": "https://chat.example.com"}
+    async with door(**values) as caller:
         assert (await call(caller, **message)).status_code == status
 
 
@@ -116,12 +116,12 @@ async def test_a_body_that_is_far_too_large_is_refused() -> None:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "luma.example.com"])
 def test_off_loopback_a_token_is_demanded(host: str) -> None:
-    given = settings(LUMA_HTTP_HOST=host)
+    values = settings(LUMA_HTTP_HOST=host)
     with pytest.raises(SettingsError, match=f"LUMA_HTTP_TOKENS must be set to serve on {host}"):
-        http.app(build_server(given), given)
+        http.app(build_server(values), values)
 
-    given = settings(LUMA_HTTP_HOST=host, LUMA_HTTP_TOKENS=KEY)
-    assert http.app(build_server(given), given)
+    values = settings(LUMA_HTTP_HOST=host, LUMA_HTTP_TOKENS=KEY)
+    assert http.app(build_server(values), values)
 
 
 def test_a_token_that_can_be_guessed_is_refused() -> None:
@@ -137,28 +137,28 @@ class Process:
     """The real program, serving."""
 
     def __init__(self, tmp_path: Path, *arguments: str, **environment: str) -> None:
-        given = {"LUMA_TOKEN": TOKEN, "LUMA_LEDGER": str(tmp_path / "ledger.sqlite3")}
+        values = {"LUMA_TOKEN": TOKEN, "LUMA_LEDGER": str(tmp_path / "ledger.sqlite3")}
         self.log = tmp_path / "log"
         command = [sys.executable, "-m", "luma_mcp", "serve", "--http", "--port", "0", *arguments]
         self.started = subprocess.Popen(
             command,
-            env={**os.environ, "LUMA_LOG_LEVEL": "INFO", **given, **environment},
+            env={**os.environ, "LUMA_LOG_LEVEL": "INFO", **values, **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
         assert self.started.stdout is not None
-        self._said = self.started.stdout
-        self._heard: list[str] = []
+        self._output = self.started.stdout
+        self._received: list[str] = []
 
     @cached_property
     def port(self) -> int:
         """Where it says that it serves, once it does. Nothing more is said if it has ended."""
-        for line in self._said:
-            self._heard.append(line)
+        for line in self._output:
+            self._received.append(line)
             if '"serving"' in line:
                 return json.loads(line)["port"]
-        raise AssertionError(self._heard)
+        raise AssertionError(self._received)
 
     @property
     def url(self) -> str:
@@ -171,8 +171,8 @@ class Process:
     def ended(self, within_seconds: float) -> int:
         """Its exit code; what it has said is in the log then."""
         code = self.started.wait(within_seconds)
-        with self._said:
-            self.log.write_text("".join([*self._heard, *self._said]))
+        with self._output:
+            self.log.write_text("".join([*self._received, *self._output]))
         return code
 
 

@@ -18,6 +18,7 @@ from tests.support.agent import Agent
 from tests.support.stdio_process import INHERITED, SECONDS_TO_STOP, Wire, environment_for, started
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.anyio,
     pytest.mark.skipif(sys.platform == "win32", reason="signals and pipes of POSIX"),
 ]
@@ -190,10 +191,10 @@ async def test_a_piped_script_gets_every_answer(base_url: str, output: Path, wor
         ]
         await wire.stdin.send("".join(json.dumps(line) + "\n" for line in lines).encode())
         await wire.stdin.aclose()
-        heard = [await wire.hear() for _ in range(3)]
+        received = [await wire.hear() for _ in range(3)]
 
-        assert [event["id"] for event in heard] == [1, 2, 3]
-        assert heard[2]["result"]["structuredContent"]["price_usd"] == 0.71
+        assert [event["id"] for event in received] == [1, 2, 3]
+        assert received[2]["result"]["structuredContent"]["price_usd"] == 0.71
         assert await wire.exit_code() == 0
 
 
@@ -309,9 +310,9 @@ async def test_files_instead_of_pipes_work_too(base_url: str, output: Path, tmp_
     client = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
     script.write_text(json.dumps({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": client}) + "\n")
     environment = {**os.environ, **environment_for(base_url, output)}
-    with script.open("rb") as given, answers.open("wb") as taken, anyio.fail_after(30):
+    with script.open("rb") as values, answers.open("wb") as taken, anyio.fail_after(30):
         process = await anyio.open_process(
-            [sys.executable, "-m", "luma_mcp"], stdin=given, stdout=taken, env=environment, stderr=None
+            [sys.executable, "-m", "luma_mcp"], stdin=values, stdout=taken, env=environment, stderr=None
         )
         assert await process.wait() == 0
 
