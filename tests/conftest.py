@@ -77,7 +77,7 @@ def postgres() -> Iterator[str]:
 @pytest.fixture
 def database(postgres: str) -> str:
     """An empty database."""
-    name = f"book_{uuid4().hex}"
+    name = f"ledger_{uuid4().hex}"
     with psycopg.connect(f"{postgres}/postgres", autocommit=True) as server:
         server.execute(f"CREATE DATABASE {name}".encode())
     return f"{postgres}/{name}"

@@ -273,7 +273,10 @@ class PurchaseService:
         if generation.is_final:
             await self._note_end(row, generation)
         if generation.state == "failed":
-            return await self._decide(order)
+            current = await self._ledger.get(row.id)
+            # One that was completed stays paid, whatever Luma says of it later.
+            if current is None or not current.holds_take:
+                return await self._decide(order)
         return Purchase(
             generation, _price(row), recovered=True, age_seconds=max(0.0, now - row.reserved_at), take=row.take
         )

@@ -4,7 +4,9 @@ import pytest
 from mcp import Client, MCPError
 from mcp.types import ElicitResult
 
+from luma_mcp.domain.errors import BudgetError
 from luma_mcp.emulator.dream_machine.app import Emulator
+from luma_mcp.purchasing.budget import Balance, Budget, check_credit
 from tests.support.agent import Agent, HeldClock
 
 pytestmark = pytest.mark.anyio
@@ -85,6 +87,41 @@ async def test_the_person_is_asked_with_price_and_model_and_says_yes(serve, era:
         )
     ]
     assert len(emulator.dream_machine.billing.purchases()) == 2
+
+
+async def test_the_question_says_what_is_made_of_what_and_which_take(serve, emulator: Emulator) -> None:
+    person = Person("accept", buy=True)
+    async with Client(serve(LUMA_CONFIRM_ABOVE_USD="0.01"), elicitation_callback=person) as client:
+        video = await Agent(client).make("create_video", prompt="a boat", resolution="540p")
+        await Agent(client).call("upscale_video", generation_id=video, resolution="1080p", take=2)
+
+    assert person.requested[1].startswith("Buy this at Luma (upscale_video) for $")
+    assert person.requested[1].endswith(f", an upper estimate? Take 2 of it. resolution: 1080p. Made from: {video}.")
+    assert len(emulator.dream_machine.billing.purchases()) == 2
+
+
+async def test_a_yes_serves_once(serve, emulator: Emulator) -> None:
+    """The same answer to the same question is sent again when the generation has failed and is to be bought anew."""
+    person = Person("accept", buy=True)
+    arguments = {"prompt": "a boat [fail]"}
+    async with Client(serve(LUMA_CONFIRM_ABOVE_USD="0.50"), elicitation_callback=person) as client:
+        first = await client.session.call_tool("create_video", arguments, allow_input_required=True)
+        answers = {"input_responses": {"confirm": person.answer}, "request_state": first.request_state}
+        bought = await client.session.call_tool("create_video", arguments, allow_input_required=True, **answers)
+        await Agent(client).call(
+            "wait_for_generation", generation_ids=[bought.structured_content["generation_id"]], timeout_seconds=600
+        )
+        again = await client.session.call_tool("create_video", arguments, allow_input_required=True, **answers)
+
+    assert again.is_error
+    assert "has served for an earlier purchase" in again.content[0].text
+    assert len(emulator.dream_machine.billing.purchases()) == 1
+
+
+def test_without_a_balance_no_floor_is_checked() -> None:
+    check_credit(Budget(min_credit_usd=5), 1.0, None, 0.0)
+    with pytest.raises(BudgetError):
+        check_credit(Budget(min_credit_usd=5), 1.0, Balance(5.5, 0.0), 0.0)
 
 
 @pytest.mark.parametrize("person", [Person("decline"), Person("cancel"), Person("accept", buy=False)])

@@ -54,7 +54,8 @@ async def test_a_lock_that_is_never_given_back_is_no_wait_without_end(
 
 
 @pytest.mark.parametrize(
-    "change", [("the-ledger-s-own-password", "another"), ("127.0.0.1:", "127.0.0.1:1"), ("/book_", "/no-such-book_")]
+    "change",
+    [("the-ledger-s-own-password", "another"), ("127.0.0.1:", "127.0.0.1:1"), ("/ledger_", "/no-such-ledger_")],
 )
 async def test_a_database_that_cannot_be_used_is_said_without_its_password(
     serve, database: str, emulator: Emulator, change: tuple[str, str]

@@ -71,3 +71,26 @@ async def test_a_generation_whose_picture_is_gone_is_said(
 
     with pytest.raises(InvalidRequestError, match="has no image any more"):
         await replace(services.sources, backend=Forgetful("t")).begin().image(made.id)
+
+
+async def test_a_link_to_an_own_clip_has_the_footage_of_the_clip(
+    services: Services, luma: DreamMachine, emulator: Emulator, clock
+) -> None:
+    """Luma's links name the generation; its size and length are the generation's, and so is the price."""
+    from luma_mcp.emulator.dream_machine.bodies import VideoBody
+
+    made = emulator.dream_machine.accept(VideoBody(model="ray-2", prompt="a boat", resolution="540p"))
+    clock.seconds += 100
+    await emulator.dream_machine.settle()
+    url = (await luma.get_generation(made.id)).url("video")
+    assert url is not None
+    assert made.id in url
+
+    clip = await services.sources.begin().clip(url, longest_seconds=10)
+    assert clip.footage is not None
+    assert clip.footage.seconds == 5
+
+    for other in (url.replace("video", "image"), f"https://a.example/{made.id}/video.mp4"):
+        assert (await services.sources.begin().clip(other, longest_seconds=10)).footage is None
+    unknown = f"https://a.example/{made.id[:-1]}{'0' if made.id[-1] != '0' else '1'}/video.mp4"
+    assert (await services.sources.begin().clip(unknown, longest_seconds=10)).footage is None

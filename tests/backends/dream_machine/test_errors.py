@@ -91,3 +91,17 @@ def test_a_rate_limit_says_how_long() -> None:
     assert isinstance(error, RateLimitError)
     assert error.retry_after == 12
     assert error.hint == "Nothing was bought. Call again in 12 s."
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "is_luma_s"),
+    [
+        (400, b'{"detail": "400: Prompt is too long"}', True), (422, b'{"detail": [{"msg": "x"}]}', True),
+        (429, b'{"message": "slow down"}', True), (429, b"<html>slow down</html>", False),
+        (403, b"<html>blocked</html>", False), (400, b"[]", False), (400, b"{}", False), (400, b"", False),
+        (405, b'{"detail": "Method Not Allowed"}', False), (500, b'{"detail": "oops"}', False),
+        (408, b'{"detail": "timeout"}', False), (400, b'{"detail": 5}', False),
+    ],
+)  # fmt: skip
+def test_only_luma_s_own_refusal_proves_that_nothing_was_bought(status: int, body: bytes, is_luma_s: bool) -> None:
+    assert errors.is_refusal(status, body) is is_luma_s

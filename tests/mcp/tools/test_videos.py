@@ -226,3 +226,10 @@ async def test_no_call_sends_the_token_to_where_the_assets_are(agent: Agent, tra
     to_assets = [request for request in transport.requests if request.url.path.startswith("/assets")]
     assert to_assets
     assert all("authorization" not in to_asset.headers for to_asset in to_assets)
+
+
+async def test_a_list_that_is_no_json_is_refused_by_its_name(agent: Agent, emulator: Emulator) -> None:
+    text = await agent.refusal("create_video", prompt="a boat", concepts='["handheld"')
+
+    assert "concepts" in text
+    assert emulator.dream_machine.billing.purchases() == []

@@ -40,10 +40,10 @@ async def dreaming(wire: Wire) -> str:
     """Buy a video that takes a minute, and begin to wait for it."""
     await wire.shake_hands()
     await wire.call(1, "create_video", prompt="a boat")
-    generation_id = (await wire.hear())["result"]["structuredContent"]["generation_id"]
+    generation_id = (await wire.receive())["result"]["structuredContent"]["generation_id"]
     await wire.call(2, "wait_for_generation", generation_ids=[generation_id], timeout_seconds=600)
     await wire.call(3, "ping")
-    assert (await wire.hear())["id"] == 3
+    assert (await wire.receive())["id"] == 3
     return generation_id
 
 
@@ -91,7 +91,7 @@ async def test_what_was_bought_before_the_end_is_found_after_it(base_url: str, o
         await wire.shake_hands()
         await wire.call(1, "get_generation", generation_id=generation_id)
 
-        assert (await wire.hear())["result"]["structuredContent"]["generation_id"] == generation_id
+        assert (await wire.receive())["result"]["structuredContent"]["generation_id"] == generation_id
 
 
 @pytest.mark.parametrize("how", ["SIGTERM", "SIGINT", "end of input", "SIGKILL"])
@@ -113,7 +113,7 @@ async def test_a_purchase_under_way_does_not_hold_the_process_and_is_not_lost(ou
         async with started(base_url, output) as wire:
             await wire.shake_hands()
             await wire.call(1, "create_video", prompt="a boat")
-            bought = (await wire.hear())["result"]["structuredContent"]
+            bought = (await wire.receive())["result"]["structuredContent"]
 
     assert emulator.dream_machine.billing.purchases() == [bought["generation_id"]]
     assert bought["recovered"] is True
@@ -129,7 +129,7 @@ async def test_a_task_outlives_the_process_that_began_it(output: Path) -> None:
         async with started(base_url, output) as wire:
             call = {"name": "create_video", "arguments": {"prompt": "a boat"}, "_meta": meta}
             await wire.say(id=1, method="tools/call", params=call)
-            task = (await wire.hear())["result"]
+            task = (await wire.receive())["result"]
             assert (task["resultType"], task["status"]) == ("task", "working")
             wire.process.kill()
             await wire.exit_code()
@@ -137,7 +137,7 @@ async def test_a_task_outlives_the_process_that_began_it(output: Path) -> None:
             with anyio.fail_after(30):
                 while task["status"] == "working":
                     await wire.say(id=2, method="tasks/get", params={"taskId": task["taskId"], "_meta": meta})
-                    task = (await wire.hear())["result"]
+                    task = (await wire.receive())["result"]
 
     answer = task["result"]["structuredContent"]
     assert (answer["state"], answer["generation_id"]) == ("completed", emulator.dream_machine.billing.purchases()[0])
@@ -191,7 +191,7 @@ async def test_a_piped_script_gets_every_answer(base_url: str, output: Path, wor
         ]
         await wire.stdin.send("".join(json.dumps(line) + "\n" for line in lines).encode())
         await wire.stdin.aclose()
-        received = [await wire.hear() for _ in range(3)]
+        received = [await wire.receive() for _ in range(3)]
 
         assert [event["id"] for event in received] == [1, 2, 3]
         assert received[2]["result"]["structuredContent"]["price_usd"] == 0.71
@@ -210,7 +210,7 @@ async def test_a_stray_print_does_not_reach_the_protocol(base_url: str, output: 
         await wire.shake_hands()
         await wire.call(1, "ping")
 
-        assert (await wire.hear())["result"]["structuredContent"]["ok"] is True
+        assert (await wire.receive())["result"]["structuredContent"]["ok"] is True
 
 
 async def test_who_asks_twice_does_not_wait_for_the_cleanup(base_url: str, output: Path) -> None:
@@ -261,7 +261,7 @@ async def test_what_is_not_json_is_passed_over(base_url: str, output: Path) -> N
         await wire.stdin.send(b"not json\n\xff\xfe\n[]\n" + b'{"jsonrpc":"2.0"}\n' + b"x" * 300_000 + b"\n")
         await wire.call(1, "ping")
 
-        assert (await wire.hear())["id"] == 1
+        assert (await wire.receive())["id"] == 1
 
 
 async def test_half_a_character_in_what_is_not_json_is_passed_over(base_url: str, output: Path) -> None:
@@ -270,7 +270,7 @@ async def test_half_a_character_in_what_is_not_json_is_passed_over(base_url: str
         await wire.stdin.send(b'{"prompt": "\\ud83d\n')
         await wire.call(1, "ping")
 
-        assert (await wire.hear())["id"] == 1
+        assert (await wire.receive())["id"] == 1
 
 
 async def test_progress_is_told_while_a_call_waits(base_url: str, output: Path) -> None:
@@ -283,7 +283,7 @@ async def test_progress_is_told_while_a_call_waits(base_url: str, output: Path) 
 
         assert (reply["method"], reply["params"]["progressToken"]) == ("notifications/progress", "mine")
         assert generation_id[:8] in reply["params"]["message"]
-        assert (await wire.hear())["id"] == 4
+        assert (await wire.receive())["id"] == 4
 
 
 async def test_a_long_message_comes_through(base_url: str, output: Path) -> None:
@@ -291,7 +291,7 @@ async def test_a_long_message_comes_through(base_url: str, output: Path) -> None
         await wire.shake_hands()
         await wire.call(1, "create_video", prompt="a boat " * 60_000)
 
-        assert "Prompt is too long" in (await wire.hear())["result"]["content"][0]["text"]
+        assert "Prompt is too long" in (await wire.receive())["result"]["content"][0]["text"]
 
 
 async def test_a_cancelled_call_is_not_answered(base_url: str, output: Path) -> None:
@@ -300,7 +300,7 @@ async def test_a_cancelled_call_is_not_answered(base_url: str, output: Path) -> 
         await wire.say(method="notifications/cancelled", params={"requestId": 2, "reason": "enough"})
         await wire.call(4, "ping")
 
-        assert (await wire.hear())["id"] == 4
+        assert (await wire.receive())["id"] == 4
 
 
 async def test_files_instead_of_pipes_work_too(base_url: str, output: Path, tmp_path: Path) -> None:
@@ -350,7 +350,7 @@ async def test_the_token_is_in_no_log_no_answer_and_no_file(tmp_path: Path, toke
             process = await anyio.open_process([sys.executable, "-m", "luma_mcp"], env=environment)
             wire = Wire(process)
             await wire.stdin.send(lines.encode())
-            answers = [json.dumps(await wire.hear()) for _ in range(5)]
+            answers = [json.dumps(await wire.receive()) for _ in range(5)]
             await wire.stdin.aclose()
             assert process.stderr is not None
             logged = b"".join([block async for block in process.stderr]).decode()

@@ -1,0 +1,46 @@
+"""What a person names as a source."""
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from luma_mcp.domain.errors import InvalidRequestError
+from luma_mcp.domain.sources import FileSource, GenerationSource, UrlSource, parse_source
+
+ID = "15b7abb1-3741-4b7e-9615-1f9a16c7442d"
+LOCAL = urlsplit("http://127.0.0.1:8085/dream-machine/v1")
+
+
+@pytest.mark.parametrize(
+    ("text", "source"),
+    [
+        ("https://a.example/b.png", UrlSource("https://a.example/b.png")),
+        ("http://127.0.0.1:8085/assets/x/image.jpg", UrlSource("http://127.0.0.1:8085/assets/x/image.jpg")),
+        (ID, GenerationSource(ID, None)),
+        (f" {ID}#last ", GenerationSource(ID, "last")),
+        (f"{ID}#2.5s", GenerationSource(ID, "2.5s")),
+    ],
+)
+def test_each_form_is_read(text: str, source: object) -> None:
+    assert parse_source(text, local_api=LOCAL) == source
+
+
+def test_a_path_is_a_file() -> None:
+    assert isinstance(parse_source(str(Path("pictures/hero.png"))), FileSource)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("http://[::1", "is not a URL that can be read"),
+        ("http://127.0.0.1:8086/x.png", "http://127.0.0.1:8086/x.png"),
+        ("https://me@a.example/b.png", "me@a.example"),
+        ("ftp://a.example/b.png", "ftp"),
+    ],
+)
+def test_another_address_is_refused(text: str, reason: str) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        parse_source(text, local_api=LOCAL)
+
+    assert reason in f"{caught.value} {caught.value.hint}"
