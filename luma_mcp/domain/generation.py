@@ -27,8 +27,7 @@ class Generation:
     Args:
         id: Luma's id.
         state: `queued`, `dreaming`, `completed` or `failed`; other words are kept as Luma says them.
-        kind: the operation: `video`, `image`, `modify_video`, `reframe_video`, `reframe_image`, `upscale_video` or
-            `add_audio`.
+        kind: the operation, by its name in `requests.KINDS`; an unknown one is kept as Luma says it.
         failure_reason: Luma's own words.
         created_at: when Luma accepted the request.
         outputs: links to what was made.

@@ -5,9 +5,12 @@ state. None leaves a choice to Luma. A media file is named by an https URL; a cl
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, get_args
+from typing import ClassVar, Literal, get_args
 
 from luma_mcp.domain.catalogue import AspectRatio, ImageFormat, ImageModelName, ModifyMode, VideoModelName
+
+Kind = Literal["video", "image", "modify_video", "reframe_video", "reframe_image", "upscale_video", "add_audio"]
+"""The name of an operation; the `kind` of its request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,7 @@ class Placement:
 class VideoRequest:
     """A new video: from a prompt, from images, or from earlier clips."""
 
-    kind: ClassVar[str] = "video"
+    kind: ClassVar[Kind] = "video"
 
     model: VideoModelName
     prompt: str | None = None
@@ -67,7 +70,7 @@ class VideoRequest:
 class ImageRequest:
     """A new image: from a prompt, from references, or by changing an image."""
 
-    kind: ClassVar[str] = "image"
+    kind: ClassVar[Kind] = "image"
 
     model: ImageModelName
     prompt: str | None = None
@@ -84,7 +87,7 @@ class ImageRequest:
 class ReframeVideoRequest:
     """A clip in another ratio. Without a placement Luma centres the source."""
 
-    kind: ClassVar[str] = "reframe_video"
+    kind: ClassVar[Kind] = "reframe_video"
 
     model: VideoModelName
     media: str
@@ -99,7 +102,7 @@ class ReframeVideoRequest:
 class ReframeImageRequest:
     """An image in another ratio. Without a placement Luma centres the source."""
 
-    kind: ClassVar[str] = "reframe_image"
+    kind: ClassVar[Kind] = "reframe_image"
 
     model: ImageModelName
     media: str
@@ -114,7 +117,7 @@ class ReframeImageRequest:
 class ModifyVideoRequest:
     """A clip painted anew, with its motion kept."""
 
-    kind: ClassVar[str] = "modify_video"
+    kind: ClassVar[Kind] = "modify_video"
 
     model: VideoModelName
     media: str
@@ -128,7 +131,7 @@ class ModifyVideoRequest:
 class UpscaleRequest:
     """A larger copy of a clip that Luma made."""
 
-    kind: ClassVar[str] = "upscale_video"
+    kind: ClassVar[Kind] = "upscale_video"
 
     generation_id: str
     resolution: str | None = None
@@ -139,7 +142,7 @@ class UpscaleRequest:
 class AddAudioRequest:
     """A copy with sound of a clip that Luma made."""
 
-    kind: ClassVar[str] = "add_audio"
+    kind: ClassVar[Kind] = "add_audio"
 
     generation_id: str
     prompt: str | None = None
@@ -156,5 +159,4 @@ Request = (
     | UpscaleRequest
     | AddAudioRequest
 )
-KINDS: tuple[str, ...] = tuple(request.kind for request in get_args(Request))
-"""The name of every operation."""
+KINDS: tuple[Kind, ...] = get_args(Kind)

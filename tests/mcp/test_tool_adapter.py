@@ -10,18 +10,14 @@ from pydantic import BaseModel
 
 from luma_mcp.mcp.schema import simplified
 from tests.support.agent import Agent
+from tests.support.spending_calls import SPENDING
 
 pytestmark = pytest.mark.anyio
 
 SNAPSHOT = Path(__file__).parent / "snapshots" / "tools.json"
 ALL_TOOLS = {
-    "create_video", "extend_video", "modify_video", "reframe_video", "upscale_video", "add_audio", "create_image",
-    "reframe_image", "get_generation", "wait_for_generation", "list_generations", "delete_generation",
-    "download_generation", "view_generation", "get_credits", "ping", "list_concepts", "list_camera_motions",
-}  # fmt: skip
-SPENDING = {
-    "create_video", "extend_video", "modify_video", "reframe_video", "upscale_video", "add_audio", "create_image",
-    "reframe_image",
+    *SPENDING, "get_generation", "wait_for_generation", "list_generations", "delete_generation", "download_generation",
+    "view_generation", "get_credits", "ping", "list_concepts", "list_camera_motions",
 }  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from luma_mcp.backends.base import Listing
 from luma_mcp.domain.generation import Generation
+from luma_mcp.domain.requests import Kind
 from luma_mcp.domain.text import cleaned
 from luma_mcp.mcp.results import (
     GenerationDetailsResult,
@@ -107,11 +108,7 @@ class ListGenerationsArguments(Arguments):
     state: Annotated[Literal["queued", "dreaming", "completed", "failed"] | None, Field(description="Only these.")] = (
         None
     )
-    kind: Annotated[
-        Literal["video", "image", "modify_video", "reframe_video", "reframe_image", "upscale_video", "add_audio"]
-        | None,
-        Field(description="Only these."),
-    ] = None
+    kind: Annotated[Kind | None, Field(description="Only these.")] = None
 
 
 async def list_generations(call: Call, arguments: ListGenerationsArguments) -> ListResult:
