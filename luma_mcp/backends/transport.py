@@ -198,9 +198,7 @@ class Transport:
                 json=body,
                 extensions={"trace": check_age},
             )
-        except NoAnswerError as error:
-            raise ambiguous(error) from error
-        except UnexpectedResponseError as error:
+        except (NoAnswerError, UnexpectedResponseError) as error:
             raise ambiguous(error) from error
         if status in _SUCCESSES:
             return data

@@ -24,7 +24,7 @@ import random
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Literal, TypeVar, cast, get_args
+from typing import Any, Literal, TypeVar, assert_never, cast, get_args
 
 _T = TypeVar("_T")
 
@@ -100,6 +100,8 @@ class Habits:
                 return {**request, "prompt": f"Cinematic: {len(str(request.get('prompt')))} words of light"}
             case "faithful":
                 return request
+            case _ as unreachable:
+                assert_never(unreachable)
 
 
 def parse(text: str) -> tuple[str, Any]:

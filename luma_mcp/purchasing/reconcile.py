@@ -15,7 +15,7 @@ import anyio
 
 from luma_mcp.backends.base import FullBackend
 from luma_mcp.domain.clock import Clock
-from luma_mcp.domain.errors import LedgerError, LumaError, NotFoundError
+from luma_mcp.domain.errors import LumaError, NotFoundError
 from luma_mcp.domain.generation import Generation
 from luma_mcp.purchasing.ledger import Ledger
 from luma_mcp.purchasing.matching import Verdict, compare
@@ -270,12 +270,7 @@ class Reconciler:
             *await self._ledger.in_state("absent", since=now - ABSENT_FOR_SECONDS),
         ]
         for row in rows:
-            try:
-                await self._how.look(row)
-            except LedgerError:
-                raise
-            except LumaError:
-                _log.info("purchase %d cannot be looked for", row.id, exc_info=True)
+            await self._how.look(row)
         return len(await self._ledger.in_state("lost"))
 
 

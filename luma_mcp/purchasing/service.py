@@ -182,8 +182,8 @@ class PurchaseService:
         with suppress(LedgerError):
             rows = await self._ledger.by_generation(generation.id for generation in final)
             for generation in final:
-                if generation.id in rows:
-                    await self._note_end(rows[generation.id], generation)
+                if row := rows.get(generation.id):
+                    await self._note_end(row, generation)
 
     async def deleted(self, generation_id: str) -> None:
         """Let the request of a deleted generation be bought anew."""
@@ -284,31 +284,33 @@ class PurchaseService:
     async def _recover(self, finding: Finding, row: Row, order: Order) -> Purchase | None:
         """What a look means for the caller: the purchase, or that nobody can say; absence lets it be bought anew."""
         if finding.outcome == "found":
-            now = await self._ledger.now()
-            age = max(0.0, now - row.reserved_at)
-            return Purchase(finding.generations[0], _price(row), recovered=True, age_seconds=age, take=row.take)
+            return await self._recovered(finding, row)
         if finding.outcome == "absent":
             return await self._decide(order)
-        current = await self._ledger.get(row.id) or row
-        raise _disputed(current) if current.state == "disputed" else _in_doubt(finding, current)
+        raise _doubt(finding, await self._ledger.get(row.id) or row)
+
+    async def _recovered(self, finding: Finding, row: Row) -> Purchase:
+        age = max(0.0, await self._ledger.now() - row.reserved_at)
+        return Purchase(finding.generations[0], _price(row), recovered=True, age_seconds=age, take=row.take)
 
     async def _send(self, row: Row, order: Order) -> Purchase:
         try:
             generation = await self._sender.send(row, order)
         except AmbiguousPurchaseError as lost:
-            return await self._look_for(row, order, lost)
+            return await self._look_for(row, lost)
         self._reconciler.observe_echo(row, generation)
         return Purchase(generation, order.quote.price, take=row.take)
 
-    async def _look_for(self, row: Row, order: Order, lost: AmbiguousPurchaseError) -> Purchase:
+    async def _look_for(self, row: Row, lost: AmbiguousPurchaseError) -> Purchase:
         try:
             current = await self._ledger.get(row.id) or row
-            found = await self._recover(await self._reconciler.find(current), current, order)
+            finding = await self._reconciler.find(current)
+            if finding.outcome == "found":
+                return await self._recovered(finding, current)
+            current = await self._ledger.get(row.id) or row
         except LedgerError:
             raise lost from None  # that it may have been bought matters more than that the ledger fails
-        if found is None:
-            raise lost
-        return found
+        raise _doubt(finding, current)
 
     async def _note_end(self, row: Row, generation: Generation) -> None:
         """Write down how a generation ended. A failed one frees its take; one that is completed after all is paid."""
@@ -320,6 +322,10 @@ class PurchaseService:
 def _price(row: Row) -> Price:
     basis: Basis = "published" if row.basis == "published" else "assumed"
     return Price(row.usd, basis)
+
+
+def _doubt(finding: Finding, row: Row) -> AmbiguousPurchaseError:
+    return _disputed(row) if row.state == "disputed" else _in_doubt(finding, row)
 
 
 def _in_doubt(finding: Finding, row: Row) -> AmbiguousPurchaseError:

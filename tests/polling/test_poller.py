@@ -358,3 +358,10 @@ def _bad_weather(chance: random.Random) -> list[Fault]:
     bad = Weather("error", status=503, times=10**9)
     bad.chance = chance
     return [bad]
+
+
+async def test_nobody_waits_in_vain_at_a_poller_that_does_not_run(luma: DreamMachine, clock: HeldClock) -> None:
+    poller = Poller(luma, clock)
+
+    with pytest.raises(RuntimeError, match=r"enter Poller\.running\(\) first"), poller.track(["a"], until=1):
+        pass

@@ -94,10 +94,12 @@ async def test_the_question_says_what_is_made_of_what_and_which_take(serve, emul
     async with Client(serve(LUMA_CONFIRM_ABOVE_USD="0.01"), elicitation_callback=person) as client:
         video = await Agent(client).make("create_video", prompt="a boat", resolution="540p")
         await Agent(client).call("upscale_video", generation_id=video, resolution="1080p", take=2)
+        await Agent(client).call("add_audio", generation_id=video)
 
     assert person.requested[1].startswith("Buy this at Luma (upscale_video) for $")
+    assert person.requested[2].endswith(f", an upper estimate? Made from: {video}.")
     assert person.requested[1].endswith(f", an upper estimate? Take 2 of it. resolution: 1080p. Made from: {video}.")
-    assert len(emulator.dream_machine.billing.purchases()) == 2
+    assert len(emulator.dream_machine.billing.purchases()) == 3
 
 
 async def test_a_yes_serves_once(serve, emulator: Emulator) -> None:

@@ -650,3 +650,10 @@ async def test_the_days_ledger_can_be_read(agent: Agent, clock: HeldClock) -> No
     assert [purchase["state"] for purchase in result["purchases"]] == ["completed", "failed"]
     assert result["purchases"][1]["generation_id"] == failed["generation_id"]
     assert result["caps_usd"]["max_usd_per_day"] is None
+
+
+async def test_a_price_that_cannot_be_is_refused_and_nothing_is_written(ledger: Ledger) -> None:
+    with pytest.raises(LedgerError, match="cannot be used"):
+        await ledger.decide(replace(NEW, micros=-1), Budget())
+
+    assert await ledger.all_rows() == []

@@ -1,6 +1,7 @@
 """Whether a generation came of a request: surely, surely not, or nobody can say."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any, get_args
 
 import pytest
@@ -24,6 +25,8 @@ from luma_mcp.domain.requests import (
     VideoRequest,
 )
 from luma_mcp.purchasing.matching import COMPARED, Verdict, compare, fingerprint, signature, unsigned_body
+from luma_mcp.purchasing.reconcile import _verdict
+from luma_mcp.purchasing.rows import Row
 
 ID = "15b7abb1-3741-4b7e-9615-1f9a16c7442d"
 URL = "https://a.example/a.png"
@@ -181,3 +184,13 @@ def test_what_the_list_cannot_tell_apart_has_one_signature_and_two_names() -> No
 
     assert signature(first) == signature(second)
     assert fingerprint(first) != fingerprint(second)
+
+
+@pytest.mark.parametrize(("hours", "verdict"), [(0, Verdict.SURELY), (1, Verdict.CANNOT_SAY), (27, Verdict.SURELY_NOT)])
+def test_a_generation_from_before_the_purchase_is_not_it(hours: float, verdict: Verdict) -> None:
+    """A clock in the wrong time zone is up to 26 hours behind."""
+    body = {"generation_type": "video", "model": "ray-2", "prompt": "a boat"}
+    row = Row("f", "s", json.dumps(body), "video", 1, "published", reserved_at=1_800_000_000.0)
+    created = datetime.fromtimestamp(row.reserved_at - hours * 3600, UTC)
+
+    assert _verdict(row, Generation(id="a", created_at=created, model="ray-2", request=body)) is verdict

@@ -1,0 +1,153 @@
+"""One purchase on its way: its lease, its rate limit, and what is written down when much goes wrong."""
+
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import httpx
+import pytest
+from mcp import Client
+
+from luma_mcp.composition import build_server
+from luma_mcp.domain.errors import AmbiguousPurchaseError, LedgerError
+from luma_mcp.domain.generation import Generation
+from luma_mcp.domain.requests import VideoRequest
+from luma_mcp.emulator.dream_machine.app import Emulator
+from luma_mcp.emulator.dream_machine.bodies import VideoBody
+from luma_mcp.emulator.faults import Fault
+from luma_mcp.mcp.services import Services
+from luma_mcp.purchasing import sending
+from luma_mcp.purchasing.ledger import LEASE_SECONDS, Ledger
+from luma_mcp.purchasing.orders import Order
+from luma_mcp.purchasing.sqlite import SqliteStore
+from luma_mcp.settings import Settings
+from tests.support.agent import Agent, HeldClock, InMemory
+
+pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
+
+
+async def nobody(_seconds: float, _why: str) -> None:
+    """Nobody is told of waits."""
+
+
+def order(services: Services, **changes: Any) -> Order:
+    return Order(
+        services.purchases.quote(VideoRequest(model="ray-2", prompt="a boat")), **{"on_wait": nobody} | changes
+    )
+
+
+class Held(InMemory):
+    """A Luma that answers a purchase only when it is told to."""
+
+    def __init__(self, emulator: Emulator) -> None:
+        super().__init__(emulator)
+        self.reached, self.go_on = anyio.Event(), anyio.Event()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        answer = await super().handle_async_request(request)
+        if request.method == "POST":
+            self.reached.set()
+            await self.go_on.wait()
+        return answer
+
+
+async def test_an_answer_that_takes_longer_than_a_lease_is_still_waited_for(
+    settings: Settings, emulator: Emulator, clock: HeldClock, ledger_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another server would call the purchase lost as soon as its lease is over."""
+    monkeypatch.setattr(sending, "RENEW_EVERY_SECONDS", 0.01)
+    transport = Held(emulator)
+    other = SqliteStore(lambda: ledger_path, now=clock.wall)
+    answers: list[dict[str, Any]] = []
+    async with Client(build_server(settings, transport=transport, clock=clock, wall=clock.wall)) as client:
+
+        async def buy() -> None:
+            answers.append(await Agent(client).call("create_video", prompt="a boat"))
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(buy)
+            await transport.reached.wait()
+            for _ in range(3):
+                clock.seconds += LEASE_SECONDS * 0.8
+                await anyio.sleep(0.2)
+            account = other.transaction(lambda rows: rows.execute("SELECT account FROM purchases").fetchone()[0])
+            ledger = Ledger(other, account=account, owner="another server")
+            assert [row.state for row in await ledger.in_state("sending", "lost")] == ["sending"]
+            await ledger.close()
+            transport.go_on.set()
+
+    assert "recovered" not in answers[0]
+    assert emulator.dream_machine.billing.purchases() == [answers[0]["generation_id"]]
+
+
+async def test_a_caller_that_leaves_during_a_rate_limit_leaves_nothing_reserved(
+    services: Services, emulator: Emulator
+) -> None:
+    emulator.faults.append(Fault("limit", method="POST", seconds=30))
+    with anyio.CancelScope() as scope:
+
+        async def leave(_seconds: float, _why: str) -> None:
+            scope.cancel()
+            await anyio.lowlevel.checkpoint()
+
+        await services.purchases.buy(order(services, on_wait=leave))
+
+    assert scope.cancelled_caught
+    assert [row.state for row in await services.purchases.newest_today(5)] == ["refused"]
+    assert (await services.purchases.spending()).reserved_usd == 0
+    assert emulator.dream_machine.billing.purchases() == []
+
+
+async def test_that_it_may_be_bought_is_said_though_the_ledger_fails_then(
+    services: Services, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emulator.faults.append(Fault("drop", method="POST", after=True))
+
+    async def fails(*_arguments: object) -> None:
+        raise LedgerError("The ledger cannot be read.", "")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "get", fails)
+        with pytest.raises(AmbiguousPurchaseError):
+            await services.purchases.buy(order(services))
+
+    assert (await services.purchases.buy(order(services))).recovered
+    assert len(emulator.dream_machine.billing.purchases()) == 1
+
+
+async def test_what_was_completed_stays_paid_though_luma_calls_it_failed_later(
+    services: Services, emulator: Emulator, clock: HeldClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bought = await services.purchases.buy(order(services))
+    clock.seconds += 100
+    assert (await services.purchases.get_generation(bought.generation.id)).state == "completed"
+
+    async def failed(generation_id: str) -> Generation:
+        return Generation(id=generation_id, state="failed")
+
+    monkeypatch.setattr(services.backend, "get_generation", failed)
+    again = await services.purchases.buy(order(services))
+
+    assert (again.generation.id, again.recovered) == (bought.generation.id, True)
+    assert len(emulator.dream_machine.billing.purchases()) == 1
+    assert (await services.purchases.spending()).spent_usd == 0.71
+
+
+async def test_the_cap_is_told_though_luma_does_not_say_what_failed(serve, emulator: Emulator) -> None:
+    async with Client(serve(LUMA_MAX_USD_PER_DAY="1")) as client:
+        await Agent(client).call("create_video", prompt="a boat")
+        emulator.faults.append(Fault("error", method="GET", times=20, status=500))
+
+        assert "LUMA_MAX_USD_PER_DAY" in await Agent(client).refusal("create_video", prompt="a boat", take=2)
+
+
+async def test_what_another_program_made_is_no_purchase_of_the_ledger(
+    agent: Agent, emulator: Emulator, clock: HeldClock
+) -> None:
+    made = emulator.dream_machine.accept(VideoBody(model="ray-2", prompt="a boat"))
+    clock.seconds += 100
+    await emulator.dream_machine.settle()
+
+    assert (await agent.call("get_generation", generation_id=made.id))["state"] == "completed"
+    assert (await agent.call("get_credits"))["spent_today_usd"] == 0
