@@ -1,10 +1,12 @@
 """What is offered with a generation is only what can be done with it."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from luma_mcp.domain.generation import Generation, Output
+from luma_mcp.mcp import app, tool_adapter
 from luma_mcp.mcp.player_actions import actions_of
 
 ID = "15b7abb1-3741-4b7e-9615-1f9a16c7442d"
@@ -49,3 +51,10 @@ def test_what_luma_s_echo_does_not_allow_is_left_out(request_: dict[str, Any], a
 
 def test_a_picture_without_a_link_cannot_be_animated() -> None:
     assert offered(IMAGE, image=None) == ["variation"]
+
+
+def test_the_page_calls_tools_by_no_former_name_of_an_argument() -> None:
+    page = (Path(app.__file__).parent / "view.js").read_text()
+
+    assert "wait_for_generation" in page
+    assert not [name for name in tool_adapter._RENAMED if name in page]

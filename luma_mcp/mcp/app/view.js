@@ -85,7 +85,7 @@ async function follow() {
     if (document.visibilityState === "hidden") { await pause(3000); continue; }
     try {
       const result = await callTool("wait_for_generation",
-        { generation_ids: ids.slice(0, 20), until: "any", patience_seconds: 8 });
+        { generation_ids: ids.slice(0, 20), until: "any", timeout_seconds: 8 });
       failures = 0;
       take(result);
       if (!result.structuredContent?.done) await pause(200);

@@ -35,7 +35,7 @@ async def test_a_completed_clip_plays_and_offers_what_can_be_done_with_prices(ho
     assert await is_playing(host)
     assert await host.app.locator("#prompt").inner_text() == BOAT
     assert await labels(host) == [
-        "Extend · $0.40", "Upscale · up to $1.59", "Add audio · up to $0.50", "Variation · $0.40", "Download · free",
+        "Extend · $0.40", "Upscale · up to $1.60", "Add audio · up to $0.50", "Variation · $0.40", "Download · free",
         "Open",
     ]  # fmt: skip
     facts = await host.app.locator("#facts").inner_text()
@@ -53,7 +53,8 @@ async def test_a_completed_clip_plays_and_offers_what_can_be_done_with_prices(ho
         ("add audio", "", "add_audio", {}),
         (
             "variation", None, "create_video",
-            {"prompt": BOAT, "model": "ray-flash-2", "resolution": "540p", "duration": "5s", "aspect_ratio": "16:9"},
+            {"prompt": BOAT, "model": "ray-flash-2", "resolution": "540p", "duration": "5s", "aspect_ratio": "16:9",
+             "take": 2},
         ),
     ],
 )  # fmt: skip
@@ -103,7 +104,7 @@ async def test_a_picture_is_varied_by_the_same_request(host) -> None:
     await host.app.locator("#form button.main").click()
     await host.app.locator("#note", has_text="Bought for").wait_for()
 
-    same = {"prompt": BOAT, "aspect_ratio": "1:1", "format": "png", "model": "photon-flash-1"}
+    same = {"prompt": BOAT, "aspect_ratio": "1:1", "format": "png", "model": "photon-flash-1", "take": 2}
     assert host.bought() == [("create_image", same)]
 
 
