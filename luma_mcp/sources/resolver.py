@@ -11,6 +11,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import assert_never
 from urllib.parse import SplitResult, urlsplit
 
 import anyio.to_thread
@@ -116,6 +117,8 @@ class Resolution:
                 name, footage, url = generation_id, footage_of(generation), _url(generation, "video")
             case GenerationSource():
                 raise InvalidRequestError(f"{parsed.name!r} is a picture; a clip is needed here.", FORMS)
+            case _ as unreachable:
+                assert_never(unreachable)
         # A clip that is made to be ten seconds long may have a frame more.
         if footage is not None and footage.seconds > longest_seconds + 0.1:
             raise InvalidRequestError(
@@ -171,6 +174,8 @@ class Resolution:
                 async with self._resolver.open_video(generation) as path:
                     file = await anyio.to_thread.run_sync(_still, path, frame, source.name)
                 return await self._location(file)
+            case _ as unreachable:
+                assert_never(unreachable)
 
     async def _location(self, file: LocalFile) -> str:
         """The URL where a file will be, without a signature."""

@@ -182,3 +182,12 @@ async def test_a_subscriber_who_has_gone_away_takes_no_other_along(services: Ser
             tasks.start_soon(subscriptions._watch_in_scope, anyio.CancelScope(), (number, PREFIX + item), item, tell)
 
     assert received == [PREFIX + item] * 2
+
+
+async def test_watching_ends_where_there_is_nothing_to_watch(services: Services) -> None:
+    async def nobody(_uri: str) -> None:
+        raise AssertionError
+
+    missing = "15b7abb1-3741-4b7e-9615-1f9a16c7442d"
+    with anyio.fail_after(5):
+        await Subscriptions(services.poller)._watch(missing, nobody)
