@@ -33,6 +33,10 @@ fuzz:
 soak *arguments:
     {{bin}}/python -m benchmarks.soak {{arguments}}
 
+# Five hundred wishes of clients that give up, at three replicas: as many bought
+impatient *arguments:
+    {{bin}}/python -m benchmarks.impatient {{arguments}}
+
 # PostgreSQL and three replicas behind nginx; needs both programs
 services *arguments:
     {{bin}}/pytest -n 2 -m services {{arguments}}

@@ -38,7 +38,7 @@ LOOK_EVERY_SECONDS = 10.0
 SETTLING_SECONDS = 60.0
 TOKEN = "soak-token-that-must-never-show"  # noqa: S105 - of an emulator
 
-_OPEN = "SELECT kind FROM purchases WHERE state IN ('sending', 'unknown', 'disputed')"
+_OPEN = "SELECT kind FROM purchases WHERE state IN ('sending', 'lost', 'disputed')"
 
 Connect = Callable[[], AbstractAsyncContextManager[Client]]
 

@@ -1,12 +1,14 @@
 """The person's caps, and asking the person."""
 
+from contextlib import nullcontext
+
 import pytest
 from mcp import Client, MCPError
 from mcp.types import ElicitResult
 
 from luma_mcp.domain.errors import BudgetError
 from luma_mcp.emulator.dream_machine.app import Emulator
-from luma_mcp.purchasing.budget import Balance, Budget, check_credit
+from luma_mcp.purchasing.budget import Balance, Budget, Spending, check_call, check_credit, check_day
 from tests.support.agent import Agent, HeldClock
 
 pytestmark = pytest.mark.anyio
@@ -162,3 +164,30 @@ async def test_a_yes_to_one_question_is_no_yes_to_another(serve, emulator: Emula
 
     assert type(without_state).__name__ == "InputRequiredResult"
     assert emulator.dream_machine.billing.purchases() == []
+
+
+@pytest.mark.parametrize(
+    ("usd", "spent", "reserved", "is_allowed"),
+    [
+        (0.71, 0.29, 0.0, True), (0.71, 0.1, 0.19, True), (0.1, 0.2, 0.7, True),
+        (0.710001, 0.29, 0.0, False), (0.71, 0.29, 0.000001, False), (0.000001, 1.0, 0.0, False), (0.0, 1.0, 0.0, True),
+    ],
+)  # fmt: skip
+def test_a_day_s_cap_may_be_reached_and_not_passed(usd: float, spent: float, reserved: float, is_allowed: bool) -> None:
+    """To the micro-dollar: floats of cents do not add up exactly."""
+    with nullcontext() if is_allowed else pytest.raises(BudgetError, match="LUMA_MAX_USD_PER_DAY"):
+        check_day(Budget(max_usd_per_day=1.0), usd, Spending(spent, reserved, 3))
+
+
+@pytest.mark.parametrize(("usd", "is_allowed"), [(0.5, True), (0.500001, False)])
+def test_a_call_s_cap_may_be_reached_and_not_passed(usd: float, is_allowed: bool) -> None:
+    with nullcontext() if is_allowed else pytest.raises(BudgetError, match="LUMA_MAX_USD_PER_CALL"):
+        check_call(Budget(max_usd_per_call=0.5), usd, "a price")
+
+
+@pytest.mark.parametrize(
+    ("usd", "sent_since", "is_allowed"), [(0.5, 0.2, True), (0.500001, 0.2, False), (0.5, 0.200001, False)]
+)
+def test_the_floor_of_the_credit_may_be_reached_and_not_passed(usd: float, sent_since: float, is_allowed: bool) -> None:
+    with nullcontext() if is_allowed else pytest.raises(BudgetError, match="LUMA_MIN_CREDIT_USD"):
+        check_credit(Budget(min_credit_usd=5000.0), usd, Balance(5000.7, 0.0), sent_since)

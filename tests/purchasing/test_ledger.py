@@ -7,6 +7,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -657,3 +658,18 @@ async def test_a_price_that_cannot_be_is_refused_and_nothing_is_written(ledger: 
         await ledger.decide(replace(NEW, micros=-1), Budget())
 
     assert await ledger.all_rows() == []
+
+
+@pytest.mark.parametrize(("seconds", "is_allowed"), [(119.5, False), (120.5, True)])
+async def test_a_balance_that_is_read_two_minutes_later_shows_the_purchase(
+    ledger: Ledger, wall: Wall, seconds: float, is_allowed: bool
+) -> None:
+    """Read earlier, it may not show the charge yet, which is subtracted once more."""
+    row = (await ledger.decide(NEW, Budget())).row
+    await ledger.advance(row, "sending")
+    await ledger.advance(row, "accepted", generation_id="a")
+    wall.seconds += seconds
+    balance = Balance(5.7, wall.seconds)
+
+    with nullcontext() if is_allowed else pytest.raises(BudgetError, match="LUMA_MIN_CREDIT_USD"):
+        await ledger.decide(replace(NEW, take=2), Budget(min_credit_usd=5), balance)

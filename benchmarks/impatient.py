@@ -1,0 +1,148 @@
+"""`python -m benchmarks.impatient`: clients that give up before the answer, at three replicas, against a raw Luma.
+
+Each wish is called again, at any replica, until its answer comes. Luma answers after 0 to 70 seconds, loses one answer
+in twenty, and shares no code with the servers. The clients give up after 1 to 30 seconds. `--scale 0.1` makes all of
+these times a tenth as long. What counts: as many bought as wished, and every id told.
+"""
+
+import argparse
+import json
+import random
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import httpx
+
+from benchmarks.rows import grid
+from tests.support.processes import once_it_listens
+from tests.support.raw_luma import RawLuma, Script
+
+LONGEST_ANSWER_SECONDS, PATIENCE_SECONDS = 70.0, (1.0, 30.0)
+LOST_ANSWERS = 0.05
+AT_ONCE = 60
+HEADERS = {"Accept": "application/json, text/event-stream", "MCP-Protocol-Version": "2025-11-25"}
+
+
+@dataclass
+class Outcome:
+    """What the clients saw."""
+
+    ids: list[str] = field(default_factory=list[str])
+    calls: int = 0
+    given_up: int = 0
+    refusals: int = 0
+
+
+@asynccontextmanager
+async def replica(base_url: str, folder: Path) -> AsyncGenerator[str]:
+    """A server over HTTP; its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    environment = {
+        "LUMA_TOKEN": "x",
+        "LUMA_BASE_URL": base_url,
+        "LUMA_LEDGER": str(folder / "ledger.sqlite3"),
+        "LUMA_OUTPUT_DIR": str(folder),
+        "LUMA_HTTP_PORT": port,
+        "LUMA_LOG_LEVEL": "ERROR",
+    }
+    process = await anyio.open_process(
+        [sys.executable, "-m", "luma_mcp", "serve", "--http"], env=environment, stderr=None
+    )
+    try:
+        await anyio.to_thread.run_sync(once_it_listens, "GET", f"http://127.0.0.1:{port}/healthz")
+        yield f"http://127.0.0.1:{port}/mcp"
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def answer_of(client: httpx.AsyncClient, url: str, prompt: str) -> dict[str, Any]:
+    """The result of one call. Raises: httpx.HTTPError, TimeoutError."""
+    call = {"name": "create_video", "arguments": {"prompt": prompt, "resolution": "540p"}}
+    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}
+    text = (await client.post(url, json=message, headers=HEADERS)).text
+    data = next(line for line in text.splitlines() if line.startswith(("data: {", "{")))
+    return json.loads(data.removeprefix("data: "))["result"]
+
+
+async def run(wishes: int, scale: float, seed: int) -> tuple[Outcome, RawLuma, float]:
+    """Make the wishes; what the clients saw, what Luma sold, and the seconds that it took."""
+    chance = random.Random(seed)
+    luma, outcome = RawLuma(), Outcome()
+    luma.scripts = [
+        Script(
+            answer_after=chance.uniform(0, LONGEST_ANSWER_SECONDS * scale),
+            answer=b"" if chance.random() < LOST_ANSWERS else None,
+        )
+        for _ in range(wishes * 2)
+    ]
+    places = anyio.Semaphore(AT_ONCE)
+    began = time.monotonic()
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        base_url = await stack.enter_async_context(luma.serving())
+        urls = [await stack.enter_async_context(replica(base_url, folder)) for _ in range(3)]
+
+        async def wish(number: int) -> None:
+            async with places, httpx.AsyncClient(timeout=120, trust_env=False) as client:
+                while True:
+                    outcome.calls += 1
+                    try:
+                        with anyio.fail_after(chance.uniform(*PATIENCE_SECONDS) * scale):
+                            result = await answer_of(client, chance.choice(urls), f"wish number {number}")
+                    except (TimeoutError, httpx.HTTPError):
+                        outcome.given_up += 1
+                        continue
+                    if not result.get("isError"):
+                        outcome.ids.append(result["structuredContent"]["generation_id"])
+                        return
+                    outcome.refusals += 1
+                    await anyio.sleep(1)
+
+        async with anyio.create_task_group() as tasks:
+            for number in range(wishes):
+                tasks.start_soon(wish, number)
+    return outcome, luma, time.monotonic() - began
+
+
+def main() -> int:
+    """Print the table; the exit code is 1 if anything was bought beyond what was wished, or an id was not told."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--wishes", type=int, default=500)
+    parser.add_argument("--scale", type=float, default=1.0)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    outcome, luma, seconds = anyio.run(run, options.wishes, options.scale, options.seed)
+    told = set(outcome.ids)
+    print(
+        grid(
+            [
+                ("what", "how often"),
+                ("wished", f"{options.wishes}"),
+                ("calls", f"{outcome.calls:,}"),
+                ("given up by the client", f"{outcome.given_up:,}"),
+                ("answered with an error that says to call again", f"{outcome.refusals:,}"),
+                ("POSTs", f"{luma.posts}"),
+                ("bought", f"{len(luma.accepted)}"),
+                ("bought beyond what was wished", f"{len(luma.accepted) - options.wishes}"),
+                ("ids never told", f"{len(set(luma.accepted) - told)}"),
+            ]
+        )
+    )
+    print(f"{seconds:.0f} s, scale {options.scale:g}, seed {options.seed}")
+    return 0 if set(luma.accepted) == told and len(luma.accepted) == options.wishes else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
