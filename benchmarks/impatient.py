@@ -22,7 +22,7 @@ import anyio
 import anyio.to_thread
 import httpx
 
-from benchmarks.rows import grid
+from benchmarks.rows import grid, into_page
 from tests.support.processes import once_it_listens
 from tests.support.raw_luma import RawLuma, Script
 
@@ -122,25 +122,26 @@ def main() -> int:
     parser.add_argument("--wishes", type=int, default=500)
     parser.add_argument("--scale", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--write", action="store_true", help="put the outcome into docs/speed.md")
     options = parser.parse_args()
     outcome, luma, seconds = anyio.run(run, options.wishes, options.scale, options.seed)
     told = set(outcome.ids)
-    print(
-        grid(
-            [
-                ("what", "how often"),
-                ("wished", f"{options.wishes}"),
-                ("calls", f"{outcome.calls:,}"),
-                ("given up by the client", f"{outcome.given_up:,}"),
-                ("answered with an error that says to call again", f"{outcome.refusals:,}"),
-                ("POSTs", f"{luma.posts}"),
-                ("bought", f"{len(luma.accepted)}"),
-                ("bought beyond what was wished", f"{len(luma.accepted) - options.wishes}"),
-                ("ids never told", f"{len(set(luma.accepted) - told)}"),
-            ]
-        )
+    answer = grid(
+        [
+            ("what", "how often"),
+            ("wished", f"{options.wishes}"),
+            ("calls", f"{outcome.calls:,}"),
+            ("given up by the client", f"{outcome.given_up:,}"),
+            ("answered with an error that says to call again", f"{outcome.refusals:,}"),
+            ("POSTs", f"{luma.posts}"),
+            ("bought", f"{len(luma.accepted)}"),
+            ("bought beyond what was wished", f"{len(luma.accepted) - options.wishes}"),
+            ("ids never told", f"{len(set(luma.accepted) - told)}"),
+        ]
     )
-    print(f"{seconds:.0f} s, scale {options.scale:g}, seed {options.seed}")
+    print(answer, f"{seconds:.0f} s, scale {options.scale:g}, seed {options.seed}", sep="\n")
+    if options.write:
+        into_page("impatient", answer)
     return 0 if set(luma.accepted) == told and len(luma.accepted) == options.wishes else 1
 
 
