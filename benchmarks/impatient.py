@@ -125,7 +125,7 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="put the outcome into docs/speed.md")
     options = parser.parse_args()
     outcome, luma, seconds = anyio.run(run, options.wishes, options.scale, options.seed)
-    told = set(outcome.ids)
+    answered_ids = set(outcome.ids)
     answer = grid(
         [
             ("what", "how often"),
@@ -136,13 +136,13 @@ def main() -> int:
             ("POSTs", f"{luma.posts}"),
             ("bought", f"{len(luma.accepted)}"),
             ("bought beyond what was wished", f"{len(luma.accepted) - options.wishes}"),
-            ("ids never told", f"{len(set(luma.accepted) - told)}"),
+            ("ids never told", f"{len(set(luma.accepted) - answered_ids)}"),
         ]
     )
     print(answer, f"{seconds:.0f} s, scale {options.scale:g}, seed {options.seed}", sep="\n")
     if options.write:
         into_page("impatient", answer)
-    return 0 if set(luma.accepted) == told and len(luma.accepted) == options.wishes else 1
+    return 0 if set(luma.accepted) == answered_ids and len(luma.accepted) == options.wishes else 1
 
 
 if __name__ == "__main__":

@@ -236,7 +236,7 @@ async def soak(minutes: float, seed: int = 1) -> Outcome:
         # uvicorn minds that the emulator drops connections.
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         log = stack.enter_context((folder / "log").open("w+"))
-        given = {
+        variables = {
             "LUMA_TOKEN": TOKEN,
             "LUMA_BASE_URL": base_url,
             "LUMA_LEDGER": str(folder / "ledger.sqlite3"),
@@ -244,8 +244,8 @@ async def soak(minutes: float, seed: int = 1) -> Outcome:
         }
         by_http = Watched("over HTTP", folder / "by-http.json")
         by_stdio = Watched("over stdio", folder / "by-stdio.json")
-        url = await stack.enter_async_context(http_server(by_http, given, log))
-        pipe = await stack.enter_async_context(stdio_client_of(by_stdio, given, log))
+        url = await stack.enter_async_context(http_server(by_http, variables, log))
+        pipe = await stack.enter_async_context(stdio_client_of(by_stdio, variables, log))
         use = Use(emulator, random.Random(seed))
 
         @asynccontextmanager

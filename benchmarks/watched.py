@@ -80,10 +80,10 @@ def _open_in(process: Path) -> list[str]:
 
 
 @asynccontextmanager
-async def http_server(watched: Watched, given: dict[str, str], log: TextIO) -> AsyncGenerator[str]:
+async def http_server(watched: Watched, variables: dict[str, str], log: TextIO) -> AsyncGenerator[str]:
     """Its address."""
     command = [sys.executable, "-m", "benchmarks.telling", str(watched.report), "serve", "--http", "--port", "0"]
-    process = await anyio.open_process(command, env={**os.environ, **given}, stdout=log, stderr=log)
+    process = await anyio.open_process(command, env={**os.environ, **variables}, stdout=log, stderr=log)
     try:
         with anyio.fail_after(60):
             port = await until(lambda: _port_told(anyio.Path(log.name)))
@@ -101,9 +101,9 @@ async def _port_told(log: anyio.Path) -> int | None:
 
 
 @asynccontextmanager
-async def stdio_client_of(watched: Watched, given: dict[str, str], log: TextIO) -> AsyncGenerator[Client]:
+async def stdio_client_of(watched: Watched, variables: dict[str, str], log: TextIO) -> AsyncGenerator[Client]:
     words = ["-m", "benchmarks.telling", str(watched.report)]
-    server = StdioServerParameters(command=sys.executable, args=words, env={**os.environ, **given})
+    server = StdioServerParameters(command=sys.executable, args=words, env={**os.environ, **variables})
     async with Client(stdio_client(server, errlog=log)) as client:
         await client.list_tools()
         yield client

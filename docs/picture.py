@@ -51,8 +51,10 @@ async def sheet() -> None:
     """docs/sheet.jpg, as view_generation gives it."""
     with tempfile.TemporaryDirectory() as folder:
         async with serving(Emulator(speed=60)) as base_url:
-            given = {"LUMA_TOKEN": "x", "LUMA_BASE_URL": base_url, "LUMA_LEDGER": f"{folder}/ledger.sqlite3"}
-            async with Client(build_server(Settings.from_environment({**given, "LUMA_OUTPUT_DIR": folder}))) as client:
+            variables = {"LUMA_TOKEN": "x", "LUMA_BASE_URL": base_url, "LUMA_LEDGER": f"{folder}/ledger.sqlite3"}
+            async with Client(
+                build_server(Settings.from_environment({**variables, "LUMA_OUTPUT_DIR": folder}))
+            ) as client:
                 wanted = {"prompt": "a lighthouse on a cliff at dusk", "resolution": "720p", "concepts": ["orbit_left"]}
                 bought = (await client.call_tool("create_video", wanted)).structured_content or {}
                 ids = [bought["generation_id"]]

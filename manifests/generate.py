@@ -27,7 +27,7 @@ WORDS = ["luma", "dream-machine", "video", "image", "generative-media"]
 PINNED = f"{PACKAGE}=={__version__}"
 LICENCE = "MIT"
 # What a person may fill in, by the field of Settings: how it is titled, and of what kind it is.
-ASKED: dict[str, tuple[str, str]] = {
+PERSONAL_SETTINGS: dict[str, tuple[str, str]] = {
     "token": ("Luma API key", "string"),
     "max_usd_per_day": ("Most dollars a day", "number"),
     "max_usd_per_call": ("Most dollars a call", "number"),
@@ -48,7 +48,7 @@ def described(field: str) -> str:
 
 def environment(reference: str) -> dict[str, str]:
     """Every variable that a person may fill in, by a reference such as `${user_config.{}}`."""
-    return {variable(field): reference.format(field) for field in ASKED}
+    return {variable(field): reference.format(field) for field in PERSONAL_SETTINGS}
 
 
 def server_json() -> Json:
@@ -59,7 +59,7 @@ def server_json() -> Json:
             "isRequired": field == "token",
             "isSecret": field == "token",
         }
-        for field in ASKED
+        for field in PERSONAL_SETTINGS
     ]
     return {
         "$schema": "https://static.modelcontextprotocol.io/schemas/2025-12-11/server.schema.json",
@@ -81,11 +81,16 @@ def server_json() -> Json:
 
 
 def mcpb(tools: list[Json], prompts: list[Json]) -> Json:
-    asked: Json = {}
-    for field, (title, kind) in ASKED.items():
-        asked[field] = {"type": kind, "title": title, "description": described(field), "required": field == "token"}
+    personal_settings: Json = {}
+    for field, (title, kind) in PERSONAL_SETTINGS.items():
+        personal_settings[field] = {
+            "type": kind,
+            "title": title,
+            "description": described(field),
+            "required": field == "token",
+        }
         if field == "token":
-            asked[field]["sensitive"] = True
+            personal_settings[field]["sensitive"] = True
     return {
         "manifest_version": "0.4",
         "name": PACKAGE,
@@ -109,7 +114,7 @@ def mcpb(tools: list[Json], prompts: list[Json]) -> Json:
         "tools": [{"name": tool["name"], "description": tool["description"]} for tool in tools],
         "prompts": prompts,
         "compatibility": {"platforms": ["darwin", "linux", "win32"]},
-        "user_config": asked,
+        "user_config": personal_settings,
     }
 
 
@@ -130,9 +135,9 @@ sys.exit(main([]))
 
 
 def claude_plugin() -> Json:
-    asked: Json = {}
-    for field, (title, kind) in ASKED.items():
-        asked[field] = {
+    personal_settings: Json = {}
+    for field, (title, kind) in PERSONAL_SETTINGS.items():
+        personal_settings[field] = {
             "type": kind,
             "title": title,
             "description": described(field),
@@ -146,7 +151,7 @@ def claude_plugin() -> Json:
         "author": AUTHOR,
         "license": LICENCE,
         "keywords": WORDS,
-        "userConfig": asked,
+        "userConfig": personal_settings,
     }
 
 
@@ -191,10 +196,12 @@ def gemini() -> Json:
         "version": __version__,
         "description": DESCRIPTION,
         "contextFileName": "GEMINI.md",
-        "mcpServers": {KEY: started({variable(field): f"${variable(field)}" for field in ASKED}, timeout=300_000)},
+        "mcpServers": {
+            KEY: started({variable(field): f"${variable(field)}" for field in PERSONAL_SETTINGS}, timeout=300_000)
+        },
         "settings": [
             {"name": title, "description": described(field), "envVar": variable(field), "sensitive": field == "token"}
-            for field, (title, _) in ASKED.items()
+            for field, (title, _) in PERSONAL_SETTINGS.items()
         ],
     }
 

@@ -35,10 +35,10 @@ def test_a_clip_is_measured_by_its_packets(clip: Path) -> None:
     with clip.open("rb") as file:
         info = measure(file)
     with clip.open("rb") as file:
-        said = probe(file)
+        headers = probe(file)
 
     assert (info.width, info.height, info.frames) == (320, 180, 40)
-    assert info.seconds == pytest.approx(said.seconds, abs=0.1)
+    assert info.seconds == pytest.approx(headers.seconds, abs=0.1)
     assert info.frames_per_second == pytest.approx(40 / info.seconds)
 
 

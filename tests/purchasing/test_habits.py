@@ -56,7 +56,7 @@ async def _readable(_url: str) -> bytes:
     return b"a picture"
 
 
-async def _live(tool: str, habits: Habits, fault: Fault, pauses: list[float], folder: Any) -> dict[str, Any]:
+async def _history(tool: str, habits: Habits, fault: Fault, pauses: list[float], folder: Any) -> dict[str, Any]:
     clock = HeldClock()
     emulator = Emulator(token=TOKEN, credit_usd=1000, limits={}, clock=clock.now, wall=clock.luma_wall, fetch=_readable)
     environment = {
@@ -98,9 +98,9 @@ async def _live(tool: str, habits: Habits, fault: Fault, pauses: list[float], fo
 def test_nothing_is_bought_twice_and_no_id_is_lost(tool: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     @settings(max_examples=25, print_blob=True)
     @given(habits=HABITS, fault=FAULTS, pauses=REPEATS)
-    def lives(habits: Habits, fault: Fault, pauses: list[float]) -> None:
+    def histories(habits: Habits, fault: Fault, pauses: list[float]) -> None:
         folder = tmp_path_factory.mktemp("life")
-        outcome = anyio.run(_live, tool, habits, fault, pauses, folder)
+        outcome = anyio.run(_history, tool, habits, fault, pauses, folder)
         bought, received, money = outcome["bought"], outcome["received"], outcome["money"]
 
         assert len(bought) <= 1, "bought beyond what was wanted"
@@ -112,7 +112,7 @@ def test_nothing_is_bought_twice_and_no_id_is_lost(tool: str, tmp_path_factory: 
         )
         assert money["spent_today_usd"] + money["reserved_usd"] >= charged - 0.01, "money that nobody counts"
 
-    lives()
+    histories()
 
 
 HABIT_CASES = [
@@ -129,7 +129,7 @@ HABIT_CASES = [
 def test_a_lost_answer_costs_once_under_every_habit(habits: Habits, after: bool, tmp_path) -> None:
     """Repeated at once, after a minute and a half, and when absence would be certain."""
     fault = Fault("drop", method="POST", after=after)
-    outcome = anyio.run(_live, "create_video", habits, fault, [1.0, 90.0, ABSENT_AFTER_SECONDS], tmp_path)
+    outcome = anyio.run(_history, "create_video", habits, fault, [1.0, 90.0, ABSENT_AFTER_SECONDS], tmp_path)
 
     assert len(outcome["bought"]) <= 1
     assert set(outcome["received"]) <= set(outcome["bought"])

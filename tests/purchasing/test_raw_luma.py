@@ -77,7 +77,7 @@ async def test_an_impatient_client_over_stdio_pays_once(luma, tmp_path: Path, ma
             await wire.call(number, "create_video", **ARGUMENTS)
             await anyio.sleep(1)
             if manner == "cancelled":
-                await wire.say(method="notifications/cancelled", params={"requestId": number})
+                await wire.send_message(method="notifications/cancelled", params={"requestId": number})
         await wire.call(4, "create_video", **ARGUMENTS)
         received: dict[int, Any] = {}
         while 4 not in received:

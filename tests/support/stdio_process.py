@@ -36,7 +36,7 @@ class Wire:
         self.stdin = process.stdin
         self.stdout = BufferedByteReceiveStream(process.stdout)
 
-    async def say(self, **message: Any) -> None:
+    async def send_message(self, **message: Any) -> None:
         await self.stdin.send(json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n")
 
     async def next(self) -> dict[str, Any]:
@@ -52,13 +52,13 @@ class Wire:
 
     async def shake_hands(self) -> dict[str, Any]:
         client = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
-        await self.say(id=0, method="initialize", params=client)
+        await self.send_message(id=0, method="initialize", params=client)
         answer = await self.receive()
-        await self.say(method="notifications/initialized")
+        await self.send_message(method="notifications/initialized")
         return answer
 
     async def call(self, number: int, tool: str, **arguments: Any) -> None:
-        await self.say(id=number, method="tools/call", params={"name": tool, "arguments": arguments})
+        await self.send_message(id=number, method="tools/call", params={"name": tool, "arguments": arguments})
 
     async def exit_code(self) -> int:
         with anyio.fail_after(SECONDS_TO_STOP):

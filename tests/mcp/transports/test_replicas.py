@@ -39,7 +39,7 @@ class Team:
     def __init__(self, folder: Path, base_url: str, database: str, **environment: str) -> None:
         self.ports = [free_port() for _ in range(3)]
         self.front = free_port()
-        given = {
+        variables = {
             "LUMA_TOKEN": TOKEN,
             "LUMA_BASE_URL": base_url,
             "LUMA_LEDGER": database,
@@ -49,13 +49,13 @@ class Team:
             **environment,
         }
         self.logs = [folder / f"replica-{port}" for port in self.ports]
-        self.replicas = [self._replica(port, log, given) for port, log in zip(self.ports, self.logs, strict=True)]
+        self.replicas = [self._replica(port, log, variables) for port, log in zip(self.ports, self.logs, strict=True)]
         self.nginx = self._nginx(folder)
 
-    def _replica(self, port: int, log: Path, given: dict[str, str]) -> "subprocess.Popen[bytes]":
+    def _replica(self, port: int, log: Path, variables: dict[str, str]) -> "subprocess.Popen[bytes]":
         command = [sys.executable, "-m", "luma_mcp", "serve", "--http", "--port", str(port)]
         with log.open("w") as out:
-            return subprocess.Popen(command, env={**os.environ, **given}, stderr=out, stdout=out)
+            return subprocess.Popen(command, env={**os.environ, **variables}, stderr=out, stdout=out)
 
     def _nginx(self, folder: Path) -> "subprocess.Popen[bytes]":
         """The very configuration that is shipped, with the addresses of this test."""

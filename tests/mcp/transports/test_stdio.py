@@ -128,7 +128,7 @@ async def test_a_task_outlives_the_process_that_began_it(output: Path) -> None:
     async with serving(emulator) as base_url:
         async with started(base_url, output) as wire:
             call = {"name": "create_video", "arguments": {"prompt": "a boat"}, "_meta": meta}
-            await wire.say(id=1, method="tools/call", params=call)
+            await wire.send_message(id=1, method="tools/call", params=call)
             task = (await wire.receive())["result"]
             assert (task["resultType"], task["status"]) == ("task", "working")
             wire.process.kill()
@@ -136,7 +136,7 @@ async def test_a_task_outlives_the_process_that_began_it(output: Path) -> None:
         async with started(base_url, output) as wire:
             with anyio.fail_after(30):
                 while task["status"] == "working":
-                    await wire.say(id=2, method="tasks/get", params={"taskId": task["taskId"], "_meta": meta})
+                    await wire.send_message(id=2, method="tasks/get", params={"taskId": task["taskId"], "_meta": meta})
                     task = (await wire.receive())["result"]
 
     answer = task["result"]["structuredContent"]
@@ -278,7 +278,7 @@ async def test_progress_is_told_while_a_call_waits(base_url: str, output: Path) 
         generation_id = await dreaming(wire)
         waiting = {"generation_ids": [generation_id], "timeout_seconds": 0}
         params = {"name": "wait_for_generation", "arguments": waiting, "_meta": {"progressToken": "mine"}}
-        await wire.say(id=4, method="tools/call", params=params)
+        await wire.send_message(id=4, method="tools/call", params=params)
         reply = await wire.next()
 
         assert (reply["method"], reply["params"]["progressToken"]) == ("notifications/progress", "mine")
@@ -297,7 +297,7 @@ async def test_a_long_message_comes_through(base_url: str, output: Path) -> None
 async def test_a_cancelled_call_is_not_answered(base_url: str, output: Path) -> None:
     async with started(base_url, output) as wire:
         await dreaming(wire)
-        await wire.say(method="notifications/cancelled", params={"requestId": 2, "reason": "enough"})
+        await wire.send_message(method="notifications/cancelled", params={"requestId": 2, "reason": "enough"})
         await wire.call(4, "ping")
 
         assert (await wire.receive())["id"] == 4
