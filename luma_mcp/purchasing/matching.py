@@ -9,7 +9,7 @@ concluded from inequality: only a difference that no spelling explains is `surel
 import hashlib
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any, cast
 
@@ -82,13 +82,10 @@ def compare(body: Mapping[str, Any], generation: Generation) -> Verdict:
         if requested is None:
             verdicts.append(_compare_unasked(field, echoed))
         elif echoed is None:
-            # A loop that is off is as good as absent; anything else should have been echoed.
             verdicts.append(Verdict.CANNOT_SAY)
         else:
             verdicts.append(_compare_value(field, requested, echoed))
-    if Verdict.SURELY_NOT in verdicts:
-        return Verdict.SURELY_NOT
-    return Verdict.CANNOT_SAY if Verdict.CANNOT_SAY in verdicts else Verdict.SURELY
+    return _together(verdicts)
 
 
 def generations_named_in(request: Mapping[str, Any]) -> list[str]:
@@ -182,6 +179,11 @@ def _compare_structures(requested: Any, echoed: Any) -> Verdict:
         return Verdict.SURELY_NOT
     else:
         return Verdict.SURELY if _quantity(requested) == _quantity(echoed) is not None else Verdict.CANNOT_SAY
+    return _together(verdicts)
+
+
+def _together(verdicts: Sequence[Verdict]) -> Verdict:
+    """The verdict on a whole by those on its parts: one difference is enough, and so is one doubt."""
     if Verdict.SURELY_NOT in verdicts:
         return Verdict.SURELY_NOT
     return Verdict.CANNOT_SAY if Verdict.CANNOT_SAY in verdicts else Verdict.SURELY

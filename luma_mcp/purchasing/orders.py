@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from pydantic_core import to_json
 
@@ -22,7 +23,7 @@ class Quote:
     price: Price
     made_from: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """The same for the same request, in every process."""
         return matching.fingerprint(self.encoded)

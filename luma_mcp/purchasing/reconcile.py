@@ -262,8 +262,8 @@ class Reconciler:
                 break
         return finding
 
-    async def settle_all(self) -> int:
-        """Look once for everything that is in doubt; how many purchases still are."""
+    async def settle_all(self) -> None:
+        """Look once for everything that is in doubt."""
         now = await self._ledger.now()
         rows = [
             *await self._ledger.in_state("lost"),
@@ -271,7 +271,6 @@ class Reconciler:
         ]
         for row in rows:
             await self._how.look(row)
-        return len(await self._ledger.in_state("lost"))
 
 
 def _verdict(row: Row, generation: Generation) -> Verdict:

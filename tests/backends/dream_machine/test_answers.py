@@ -17,6 +17,7 @@ from luma_mcp.domain.errors import (
 )
 from luma_mcp.domain.generation import Generation
 from luma_mcp.domain.text import cleaned
+from tests.support.json_values import JSON_VALUES, TEXTS
 
 ID = "15b7abb1-3741-4b7e-9615-1f9a16c7442d"
 
@@ -97,21 +98,10 @@ def test_no_bytes_raise_anything_but_our_errors(data: bytes) -> None:
     assert isinstance(errors.error_of(500, data, {}, 0), ServerError)
 
 
-# Halves of characters too: Luma's server writes them as any other.
-_TEXT = st.text(st.characters(exclude_categories=()), max_size=20)
-
-
-_JSON = st.recursive(
-    st.none() | st.booleans() | st.floats(allow_nan=False, allow_infinity=False) | _TEXT,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
-    max_leaves=12,
-)
-
-
 _FIELDS = st.sampled_from(["state", "assets", "model", "request", "created_at", "failure_reason", "generation_type"])
 
 
-@given(st.dictionaries(_FIELDS, _JSON))
+@given(st.dictionaries(_FIELDS, JSON_VALUES))
 def test_no_generation_with_an_id_is_lost(fields: dict[str, Any]) -> None:
     assert generation(**fields).id == ID
     assert isinstance(generation(**fields).kind, str)
@@ -157,7 +147,7 @@ def test_words_are_words(data: bytes) -> None:
         answers.read_words(data)
 
 
-@given(_TEXT)
+@given(TEXTS)
 def test_what_is_quoted_can_be_shown(text: str) -> None:
     shown = cleaned(text, 50)
 

@@ -20,20 +20,12 @@ from luma_mcp.domain.errors import (
     ServerError,
     UnexpectedResponseError,
 )
+from tests.support.json_values import JSON_VALUES
 
 NOW = 1_800_000_000.0
-# Halves of characters too: Luma's server writes them as any other.
-_TEXT = st.text(st.characters(exclude_categories=()), max_size=20)
 
 
-_JSON = st.recursive(
-    st.none() | st.booleans() | st.floats(allow_nan=False, allow_infinity=False) | _TEXT,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
-    max_leaves=12,
-)
-
-
-@given(st.integers(min_value=300, max_value=599), _JSON)
+@given(st.integers(min_value=300, max_value=599), JSON_VALUES)
 def test_no_error_answer_is_beyond_words(status: int, message: Any) -> None:
     error = errors.error_of(status, json.dumps({"detail": message}).encode(), {}, 0)
 
