@@ -6,30 +6,24 @@ these times a tenth as long. What counts: as many bought as wished, and every id
 """
 
 import argparse
-import json
 import random
-import socket
 import sys
 import tempfile
 import time
-from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import anyio
-import anyio.to_thread
 import httpx
 
 from benchmarks.rows import grid, into_page
-from tests.support.processes import once_it_listens
+from tests.support.http_process import create_video_over_http, http_server
 from tests.support.raw_luma import RawLuma, Script
 
 LONGEST_ANSWER_SECONDS, PATIENCE_SECONDS = 70.0, (1.0, 30.0)
 LOST_ANSWERS = 0.05
 AT_ONCE = 60
-HEADERS = {"Accept": "application/json, text/event-stream", "MCP-Protocol-Version": "2025-11-25"}
 
 
 @dataclass
@@ -40,40 +34,6 @@ class Outcome:
     calls: int = 0
     given_up: int = 0
     refusals: int = 0
-
-
-@asynccontextmanager
-async def replica(base_url: str, folder: Path) -> AsyncGenerator[str]:
-    """A server over HTTP; its address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    environment = {
-        "LUMA_TOKEN": "x",
-        "LUMA_BASE_URL": base_url,
-        "LUMA_LEDGER": str(folder / "ledger.sqlite3"),
-        "LUMA_OUTPUT_DIR": str(folder),
-        "LUMA_HTTP_PORT": port,
-        "LUMA_LOG_LEVEL": "ERROR",
-    }
-    process = await anyio.open_process(
-        [sys.executable, "-m", "luma_mcp", "serve", "--http"], env=environment, stderr=None
-    )
-    try:
-        await anyio.to_thread.run_sync(once_it_listens, "GET", f"http://127.0.0.1:{port}/healthz")
-        yield f"http://127.0.0.1:{port}/mcp"
-    finally:
-        process.terminate()
-        await process.wait()
-
-
-async def answer_of(client: httpx.AsyncClient, url: str, prompt: str) -> dict[str, Any]:
-    """The result of one call. Raises: httpx.HTTPError, TimeoutError."""
-    call = {"name": "create_video", "arguments": {"prompt": prompt, "resolution": "540p"}}
-    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}
-    text = (await client.post(url, json=message, headers=HEADERS)).text
-    data = next(line for line in text.splitlines() if line.startswith(("data: {", "{")))
-    return json.loads(data.removeprefix("data: "))["result"]
 
 
 async def run(wishes: int, scale: float, seed: int) -> tuple[Outcome, RawLuma, float]:
@@ -92,7 +52,10 @@ async def run(wishes: int, scale: float, seed: int) -> tuple[Outcome, RawLuma, f
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         base_url = await stack.enter_async_context(luma.serving())
-        urls = [await stack.enter_async_context(replica(base_url, folder)) for _ in range(3)]
+        urls = [
+            await stack.enter_async_context(http_server(base_url, folder / "out", LUMA_LOG_LEVEL="ERROR"))
+            for _ in range(3)
+        ]
 
         async def wish(number: int) -> None:
             async with places, httpx.AsyncClient(timeout=120, trust_env=False) as client:
@@ -100,7 +63,9 @@ async def run(wishes: int, scale: float, seed: int) -> tuple[Outcome, RawLuma, f
                     outcome.calls += 1
                     try:
                         with anyio.fail_after(chance.uniform(*PATIENCE_SECONDS) * scale):
-                            result = await answer_of(client, chance.choice(urls), f"wish number {number}")
+                            result = await create_video_over_http(
+                                client, chance.choice(urls), {"prompt": f"wish number {number}", "resolution": "540p"}
+                            )
                     except (TimeoutError, httpx.HTTPError):
                         outcome.given_up += 1
                         continue

@@ -1,11 +1,10 @@
 """Paid once by real processes against a Luma that is not our emulator: impatient clients, dying servers."""
 
-import json
 import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,9 @@ import anyio
 import httpx
 import pytest
 
-from tests.support.processes import free_port, once_it_listens
+from tests.support.http_process import create_video_over_http, http_server
 from tests.support.raw_luma import RawLuma, Script, raw
-from tests.support.stdio_process import INHERITED, Wire, environment_for, started
+from tests.support.stdio_process import Wire, started
 
 pytestmark = [
     pytest.mark.slow,
@@ -90,35 +89,14 @@ async def test_an_impatient_client_over_stdio_pays_once(luma, tmp_path: Path, ma
     assert len(server.request_ids[0]) >= 16
 
 
-@asynccontextmanager
-async def http_server(base_url: str, output: Path) -> AsyncIterator[str]:
-    port = free_port()
-    environment = {**INHERITED, **environment_for(base_url, output), "LUMA_HTTP_PORT": str(port)}
-    command = (sys.executable, "-m", "luma_mcp", "serve", "--http")
-    process = await anyio.open_process(command, env=environment, stderr=None)
-    try:
-        await anyio.to_thread.run_sync(once_it_listens, "GET", f"http://127.0.0.1:{port}/healthz")
-        yield f"http://127.0.0.1:{port}/mcp"
-    finally:
-        process.terminate()
-        await process.wait()
-
-
 async def call_over_http(url: str, seconds: float, **arguments: Any) -> dict[str, Any] | None:
     """One call of a client that gives up after so long; None if it did."""
-    message = {
-        "jsonrpc": "2.0", "id": 1, "method": "tools/call",
-        "params": {"name": "create_video", "arguments": arguments},
-    }  # fmt: skip
-    headers = {"Accept": "application/json, text/event-stream", "MCP-Protocol-Version": "2025-11-25"}
     async with httpx.AsyncClient(timeout=seconds, trust_env=False) as client:
         try:
             with anyio.fail_after(seconds):
-                answer = await client.post(url, json=message, headers=headers)
+                return (await create_video_over_http(client, url, arguments))["structuredContent"]
         except (httpx.HTTPError, TimeoutError):
             return None
-    data = next(line for line in answer.text.splitlines() if line.startswith(("data: {", "{")))
-    return json.loads(data.removeprefix("data: "))["result"]["structuredContent"]
 
 
 async def test_an_impatient_client_over_http_pays_once_at_any_replica(luma, tmp_path: Path) -> None:
