@@ -55,8 +55,13 @@ class Backend(Protocol):
         """The request as this API takes it. Raises: InvalidRequestError."""
         ...
 
-    async def submit(self, encoded: EncodedRequest, *, request_id: str) -> Generation:
+    async def submit(self, encoded: EncodedRequest, *, request_id: str, decided_at: float | None = None) -> Generation:
         """Buy: send the request once, on a connection of its own, with an `X-Request-Id`.
+
+        Args:
+            encoded: the request.
+            request_id: names the POST at Luma.
+            decided_at: when the ledger last said that the purchase is ours, by `time.monotonic`; now by default.
 
         Raises:
             AmbiguousPurchaseError: it may have been bought.

@@ -169,8 +169,16 @@ class Transport:
             if client is not None:
                 await client.aclose()
 
-    async def purchase(self, path: str, body: dict[str, Any], *, request_id: str) -> bytes:
+    async def purchase(
+        self, path: str, body: dict[str, Any], *, request_id: str, decided_at: float | None = None
+    ) -> bytes:
         """POST once, on a fresh connection.
+
+        Args:
+            path: of the operation.
+            body: its JSON.
+            request_id: names the POST at Luma.
+            decided_at: when the ledger last said that the purchase is ours, by `time.monotonic`; now by default.
 
         Raises:
             AmbiguousPurchaseError: it may have been carried out.
@@ -181,7 +189,7 @@ class Transport:
         if self._purchase_http is None:
             # A connection that was idle may be dead without anybody knowing, so none is used again.
             self._purchase_http = open_http(self._transport, keep_alive=False)
-        began = time.monotonic()
+        began = time.monotonic() if decided_at is None else decided_at
 
         async def check_age(event: str, _info: Any) -> None:
             if event.endswith("send_request_headers.started") and time.monotonic() - began > _YOUNG_SECONDS:

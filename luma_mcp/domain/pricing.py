@@ -42,6 +42,8 @@ Basis = Literal["published", "assumed"]
 
 # How far two ratios may be from each other and be the same: sides are rounded to even numbers.
 _SAME_RATIO = 0.02
+_LARGEST_AT_720P = max(SIZES_AT_720P.values(), key=math.prod)
+_LARGEST_CANVAS = max(CANVASES.values(), key=math.prod)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +89,9 @@ class VideoForm(TypedDict):
 
 def footage(aspect_ratio: str, resolution: str, duration: str) -> Footage:
     """The footage of a clip of that form. An unknown word counts as the largest form that is sold."""
-    width, height = SIZES_AT_720P.get(aspect_ratio, max(SIZES_AT_720P.values(), key=lambda size: size[0] * size[1]))
-    scale = HEIGHTS.get(resolution, max(HEIGHTS.values())) / 720
+    size = _scaled(SIZES_AT_720P.get(aspect_ratio, _LARGEST_AT_720P), resolution)
     seconds = duration.removesuffix("s")
-    return Footage(
-        round(width * scale), round(height * scale), float(seconds) if seconds.isdecimal() else LONGEST_DURATION_SECONDS
-    )
+    return Footage(*size, float(seconds) if seconds.isdecimal() else LONGEST_DURATION_SECONDS)
 
 
 def footage_of(generation: Generation) -> Footage | None:
@@ -174,13 +173,22 @@ def price_of_generation(generation: Generation) -> Price | None:
 
 def _size(source: Footage | None, resolution: str) -> tuple[int, int]:
     """The largest size that a clip of that resolution can have: in the source's ratio, if that is one that is sold."""
-    sizes = list(SIZES_AT_720P.values())
+    size = _LARGEST_AT_720P
     if source:
         ratio = source.width / source.height
-        alike = [size for size in sizes if abs(size[0] / size[1] / ratio - 1) < _SAME_RATIO]
-        sizes = alike or sizes
-    width, height = max(sizes, key=lambda size: size[0] * size[1])
-    scale = HEIGHTS.get(resolution, max(HEIGHTS.values())) / 720
+        alike = [(width, height) for width, height in SIZES_AT_720P.values() if _is_alike(width / height, ratio)]
+        size = max(alike, key=math.prod, default=size)
+    return _scaled(size, resolution)
+
+
+def _is_alike(ratio: float, other: float) -> bool:
+    return abs(ratio / other - 1) < _SAME_RATIO
+
+
+def _scaled(size_at_720p: tuple[int, int], resolution: str) -> tuple[int, int]:
+    """A size in another resolution. An unknown one counts as the largest that is sold."""
+    width, height = size_at_720p
+    scale = HEIGHTS.get(resolution, max(HEIGHTS.values())) / HEIGHTS["720p"]
     return round(width * scale), round(height * scale)
 
 
@@ -189,8 +197,8 @@ def _price(usd: float, basis: Basis) -> Price:
 
 
 def _image_price(model: ImageModelName, aspect_ratio: str) -> Price:
-    width, height = CANVASES.get(aspect_ratio, max(CANVASES.values(), key=lambda size: size[0] * size[1]))
-    return Price(_up(width * height / 1e6 * IMAGE_MODELS[model].usd_per_megapixel, 4), "published")
+    canvas = CANVASES.get(aspect_ratio, _LARGEST_CANVAS)
+    return Price(_up(math.prod(canvas) / 1e6 * IMAGE_MODELS[model].usd_per_megapixel, 4), "published")
 
 
 def _up(usd: float, digits: int) -> float:

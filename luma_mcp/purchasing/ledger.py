@@ -53,13 +53,17 @@ class Ledger:
         """Close the store. A later call opens it again."""
         self._store.close()
 
-    async def decide(self, new: NewPurchase, budget: Budget, balance: Balance | None = None) -> Decision:
+    async def decide(
+        self, new: NewPurchase, budget: Budget, balance: Balance | None = None, *, request_id: str | None = None
+    ) -> Decision:
         """Reserve a purchase, or find the one that it is already; both, and every cap, in one transaction.
 
         Args:
             new: what somebody wants.
             budget: what the person allows.
             balance: the credit at Luma, if the budget asks for it.
+            request_id: the id of the POST that follows at once, and the row is `sending`; None if something has to be
+                done before it, and the row is `reserved`.
 
         Raises:
             BudgetError: a cap forbids it. Nothing is written.
@@ -76,11 +80,12 @@ class Ledger:
             )  # fmt: skip
             # What is in doubt holds its take until it is settled, however long ago it was.
             if found and (found[0].state not in SETTLED or now - found[0].reserved_at < TAKE_SECONDS):
-                return Decision(found[0], is_new=False, now=now)
+                return Decision(found[0], is_new=False, now=now, decided_at=time.monotonic())
             for row in found:
                 transaction.execute("UPDATE purchases SET holds_take = 0 WHERE id = ?", (row.id,))
             usd = new.micros / 1e6
-            caps.check_day(budget, usd, self._spending(transaction, now))
+            if budget.max_usd_per_day is not None:
+                caps.check_day(budget, usd, self._spending(transaction, now))
             if budget.min_credit_usd is not None:
                 newest = self._newest_balance(transaction, balance)
                 caps.check_credit(budget, usd, newest, self._sent_since(transaction, newest))
@@ -91,12 +96,14 @@ class Ledger:
                     raise ConsentUsedError
             made = transaction.execute(
                 "INSERT INTO purchases (account, person, fingerprint, take, holds_take, signature, request, kind,"
-                " micros, basis, state, consent, owner, lease_until, reserved_at, updated_at)"
-                " VALUES (?, ?, ?, ?, 1, ?, ?, ?, ?, ?, 'reserved', ?, ?, ?, ?, ?) RETURNING id",
+                " micros, basis, state, request_id, consent, owner, lease_until, reserved_at, updated_at)"
+                " VALUES (?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
                 (self._account, new.person, new.fingerprint, new.take, new.signature, new.request, new.kind,
-                 new.micros, new.basis, new.consent, self._owner, now + LEASE_SECONDS, now, now),
+                 new.micros, new.basis, "sending" if request_id else "reserved", request_id, new.consent, self._owner,
+                 now + LEASE_SECONDS, now, now),
             )  # fmt: skip
-            return Decision(self._select(transaction, "id = ?", made.fetchone()[0])[0], is_new=True, now=now)
+            row = self._select(transaction, "id = ?", made.fetchone()[0])[0]
+            return Decision(row, is_new=True, now=now, decided_at=time.monotonic())
 
         return await self._transaction(work)
 
@@ -176,10 +183,11 @@ class Ledger:
         return await self._transaction(work)
 
     async def release(self, row: Row, note: str | None = None) -> None:
-        """Give back the lease of a row, with what was learned about it."""
+        """Give back the lease of a row, with what was learned about it. One that was settled keeps its note."""
         await self._transaction(
             lambda transaction: transaction.execute(
-                "UPDATE purchases SET lease_until = 0, note = coalesce(?, note) WHERE id = ? AND owner = ?",
+                "UPDATE purchases SET lease_until = 0, note = coalesce(?, note)"
+                " WHERE id = ? AND owner = ? AND lease_until > 0",
                 (note, row.id, self._owner),
             )
         )

@@ -105,12 +105,14 @@ class ByListing:
         claimed = await self._ledger.claim(row)
         if claimed is None:
             return Finding("cannot say", reason="Another server is looking for it right now.")
+        note: str | None = None
         try:
-            finding = await self._gather(claimed)
-            return await self._write_down(claimed, finding)
+            finding = await self._write_down(claimed, await self._gather(claimed))
+            note = finding.reason or None
+            return finding
         finally:
             with anyio.CancelScope(shield=True):
-                await self._ledger.release(claimed)
+                await self._ledger.release(claimed, note)
 
     async def _write_down(self, row: Row, finding: Finding) -> Finding:
         age = await self._ledger.now() - (row.lost_at or row.reserved_at)
@@ -127,14 +129,11 @@ class ByListing:
             if age < ABSENT_AFTER_SECONDS:
                 wait = ABSENT_AFTER_SECONDS - age
                 reason = f"It is not in Luma's list so far. Absence is certain in {wait:.0f} s at the earliest."
-                await self._ledger.release(row, reason)
                 return Finding("cannot say", reason=reason)
             await self._ledger.advance(row, "absent", note="not in Luma's list")
             return finding
         if age >= DISPUTED_AFTER_SECONDS:
             await self._ledger.advance(row, "disputed", note=finding.reason)
-        else:
-            await self._ledger.release(row, finding.reason)
         return finding
 
     async def _gather(self, row: Row) -> Finding:

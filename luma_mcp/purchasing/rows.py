@@ -75,8 +75,16 @@ COLUMNS = ", ".join(field.name for field in fields(Row))
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What the deciding transaction did: it reserved a new row, or found one that is this purchase already."""
+    """What the deciding transaction did: it wrote a new row, or found one that is this purchase already.
+
+    Args:
+        row: the purchase.
+        is_new: whether it was written.
+        now: the ledger's time.
+        decided_at: the time of this process, by `time.monotonic`.
+    """
 
     row: Row
     is_new: bool
     now: float
+    decided_at: float

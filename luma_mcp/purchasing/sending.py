@@ -1,12 +1,15 @@
 """Sends one reserved purchase, and writes down what came of it.
 
-The row becomes `sending` right before the POST, if this process still holds its lease. The lease is renewed for as long
-as Luma has not answered. A caller that gives up changes nothing from there on: the outcome is written down.
+The row is `sending` from the start where nothing has to be done before the POST. Else it becomes `sending` right before
+it, if this process still holds its lease. The lease is renewed for as long as Luma has not answered. A caller that
+gives up changes nothing from there on: the outcome is written down.
 """
 
 import logging
 import secrets
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import TypeVar
 
 import anyio
 import anyio.lowlevel
@@ -17,8 +20,10 @@ from luma_mcp.domain.errors import AmbiguousPurchaseError, LedgerError, LumaErro
 from luma_mcp.domain.generation import Generation
 from luma_mcp.purchasing.ledger import RENEW_EVERY_SECONDS, Ledger
 from luma_mcp.purchasing.orders import Order
-from luma_mcp.purchasing.rows import Row
+from luma_mcp.purchasing.rows import Decision, Row
 from luma_mcp.purchasing.states import State
+
+_T = TypeVar("_T")
 
 _log = logging.getLogger(__name__)
 
@@ -38,25 +43,28 @@ class Sender:
         self._ledger = ledger
         self._clock = clock
 
-    async def send(self, row: Row, order: Order) -> Generation:
-        """Send a reserved purchase once, and again only where Luma's rate limit refused it.
+    async def send(self, decision: Decision, order: Order) -> Generation:
+        """Send a new purchase once, and again only where Luma's rate limit refused it.
 
         Raises:
             AmbiguousPurchaseError: the answer is lost. The row is `lost`.
             LumaError: it was not bought. The row is `refused`.
         """
-        encoded = order.quote.encoded
+        row, encoded = decision.row, order.quote.encoded
         try:
             if order.publish is not None:
-                encoded = encoded.with_links(await order.publish())
+                encoded = encoded.with_links(await self._under_lease(row, order.publish))
             await anyio.lowlevel.checkpoint_if_cancelled()
         except BaseException:
             with anyio.CancelScope(shield=True):
                 await self._write(row, "refused", note="it was given up before it was sent")
             raise
         waited, tries = 0.0, 1
+        decided_at = decision.decided_at if row.request_id else None
         while True:
-            outcome = await self._post(row, encoded)
+            outcome = await self._post(row, encoded, decided_at)
+            # Each further POST is decided anew.
+            decided_at = None
             # A caller that is gone is noticed here. The purchase is on disk, for when the same is asked for again.
             await anyio.lowlevel.checkpoint()
             match outcome:
@@ -87,33 +95,45 @@ class Sender:
                 await self._write(row, "refused", note="it was given up before it was sent")
             raise
 
-    async def _post(self, row: Row, encoded: EncodedRequest) -> Generation | LumaError:
+    async def _post(self, row: Row, encoded: EncodedRequest, decided_at: float | None) -> Generation | LumaError:
         """The one POST, and its outcome on disk. A caller that gives up changes nothing from here on."""
         with anyio.CancelScope(shield=True):
-            request_id = secrets.token_hex(16)
-            if await self._ledger.advance(row, "sending", request_id=request_id, mine=True) is None:
-                return LumaError(
-                    "This server was stopped for so long that another one settled the purchase.",
-                    "Nothing was sent. Call again with the same arguments.",
-                )
-            outcome: list[Generation | LumaError] = []
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._keep_lease, row)
-                outcome.append(await self._exchange(row, encoded, request_id))
-                tasks.cancel_scope.cancel()
-            return outcome[0]
+            request_id = row.request_id
+            if request_id is None or decided_at is None:
+                request_id = new_request_id()
+                if await self._ledger.advance(row, "sending", request_id=request_id, mine=True) is None:
+                    return LumaError(
+                        "This server was stopped for so long that another one settled the purchase.",
+                        "Nothing was sent. Call again with the same arguments.",
+                    )
+            return await self._under_lease(row, lambda: self._exchange(row, encoded, request_id, decided_at))
         raise AssertionError("a shield lets nothing out")  # pragma: no cover
 
+    async def _under_lease(self, row: Row, work: Callable[[], Awaitable[_T]]) -> _T:
+        """Do some work with the lease kept."""
+        result: list[_T] = []
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._keep_lease, row)
+                result.append(await work())
+                tasks.cancel_scope.cancel()
+        except ExceptionGroup as group:
+            # The work's own error: keeping the lease raises none.
+            raise group.exceptions[0] from group.exceptions[0].__cause__
+        return result[0]
+
     async def _keep_lease(self, row: Row) -> None:
-        """Renew the lease by the real clock, for as long as Luma has not answered."""
+        """Renew the lease by the real clock."""
         while True:
             await anyio.sleep(RENEW_EVERY_SECONDS)
             with suppress(LedgerError):
                 await self._ledger.renew(row)
 
-    async def _exchange(self, row: Row, encoded: EncodedRequest, request_id: str) -> Generation | LumaError:
+    async def _exchange(
+        self, row: Row, encoded: EncodedRequest, request_id: str, decided_at: float | None
+    ) -> Generation | LumaError:
         try:
-            generation = await self._backend.submit(encoded, request_id=request_id)
+            generation = await self._backend.submit(encoded, request_id=request_id, decided_at=decided_at)
         except AmbiguousPurchaseError as error:
             await self._write(row, "lost", note=str(error)[:200])
             return error
@@ -144,6 +164,11 @@ class Sender:
                 if written is None:
                     _log.warning("purchase %d was settled by another server before it was %s", row.id, state)
                 return
+
+
+def new_request_id() -> str:
+    """What names one POST at Luma."""
+    return secrets.token_hex(16)
 
 
 def _rate_limit_pause(error: RateLimitError, tries: int) -> float:

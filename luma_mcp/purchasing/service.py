@@ -1,8 +1,9 @@
 """The only way to spend. A purchase has a name, is allowed and reserved in one transaction, and is sent once.
 
 1. A request is priced, and the cap for one call is checked (`quote`, `check`).
-2. One transaction finds the purchase that it is already, or reserves it within every cap (`Ledger.decide`).
-3. Local files are put where Luma can read them. Right before the POST the row becomes `sending`, if it is still ours.
+2. One transaction finds the purchase that it is already, or writes it down within every cap (`Ledger.decide`).
+3. Local files are put where Luma can read them; then the row becomes `sending`, if it is still ours. With no such files
+   it is `sending` from the start.
 4. What Luma answers is written down. If the answer is lost it is looked for, and never sent again unseen.
 """
 
@@ -32,7 +33,7 @@ from luma_mcp.purchasing.ledger import Ledger
 from luma_mcp.purchasing.orders import Order, Purchase, Quote, new_purchase
 from luma_mcp.purchasing.reconcile import Finding, Reconciler
 from luma_mcp.purchasing.rows import Decision, Row
-from luma_mcp.purchasing.sending import Sender
+from luma_mcp.purchasing.sending import Sender, new_request_id
 from luma_mcp.purchasing.states import UNDER_WAY, State
 
 _log = logging.getLogger(__name__)
@@ -231,7 +232,7 @@ class PurchaseService:
                 "The person's yes has served for an earlier purchase.", "Nothing was bought. Call again to ask anew."
             ) from None
         if decision.is_new:
-            return await self._send(decision.row, order)
+            return await self._send(decision, order)
         row = decision.row
         if row.state in UNDER_WAY:
             return None
@@ -243,12 +244,14 @@ class PurchaseService:
 
     async def _reserve(self, order: Order, balance: Balance | None) -> Decision:
         new = new_purchase(order)
+        # With nothing to do before the POST, the transaction that decides is the last one before it.
+        request_id = new_request_id() if order.publish is None else None
         try:
-            return await self._ledger.decide(new, self.budget, balance)
+            return await self._ledger.decide(new, self.budget, balance, request_id=request_id)
         except BudgetError:
             # Something may have failed and been refunded since it was written down.
             await self.settle_states()
-            return await self._ledger.decide(new, self.budget, balance)
+            return await self._ledger.decide(new, self.budget, balance, request_id=request_id)
 
     async def _balance(self) -> Balance | None:
         """The credit at Luma, if the budget asks for it. It is read before the transaction that decides."""
@@ -293,9 +296,10 @@ class PurchaseService:
         age = max(0.0, await self._ledger.now() - row.reserved_at)
         return Purchase(finding.generations[0], _price(row), recovered=True, age_seconds=age, take=row.take)
 
-    async def _send(self, row: Row, order: Order) -> Purchase:
+    async def _send(self, decision: Decision, order: Order) -> Purchase:
+        row = decision.row
         try:
-            generation = await self._sender.send(row, order)
+            generation = await self._sender.send(decision, order)
         except AmbiguousPurchaseError as lost:
             return await self._look_for(row, lost)
         self._reconciler.observe_echo(row, generation)

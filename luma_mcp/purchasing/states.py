@@ -27,7 +27,8 @@ state        meaning                                                            
 
 Invariants:
 
-- A purchase enters `sending` once for each POST, and only from `reserved`.
+- A purchase begins as `reserved`, or as `sending` if nothing has to be done before its POST.
+- A purchase enters `sending` once for each POST, at its begin or from `reserved`.
 - A generation id belongs to one purchase at most, and a purchase with an id is `accepted`, `completed` or `failed`.
 - A purchase that may have been charged holds its money: no edge frees money without evidence.
 - At most one purchase of an account, a person, a request and a take holds that take.

@@ -56,7 +56,8 @@ def test_a_clip_goes_on_with_its_own_model_while_that_is_sold(message: dict[str,
 def test_modifying_costs_what_is_printed() -> None:
     clip = footage("16:9", "720p", "5s")
 
-    assert price_of(ModifyVideoRequest(model="ray-2", media="u", mode="flex_1"), clip).usd == 1.75
+    assert price_of(ModifyVideoRequest(model="ray-2", media="u", mode="flex_1"), clip) == Price(1.75, "published")
+    assert price_of(ModifyVideoRequest(model="ray-2", media="u", mode="flex_1")).basis == "assumed"
     assert price_of(ModifyVideoRequest(model="ray-flash-2", media="u", mode="flex_1"), clip).usd == 0.61, (
         "printed as 0.60, and 0.6016"
     )
@@ -80,6 +81,36 @@ def test_what_has_no_published_price_is_assumed() -> None:
     assert price_of(AddAudioRequest(generation_id=ID)).basis == "assumed"
 
 
+def test_a_frame_counts_once() -> None:
+    assert Footage(1000, 1000, 1).megapixels == 24
+    assert Footage(1000, 1000, 1, frames=60).megapixels == 60
+    assert Footage(1000, 1000, 1, frames=1).megapixels == 24
+
+
+@pytest.mark.parametrize(
+    ("source", "pixels"),
+    [
+        (Footage(540, 960, 5), 1080 * 1920),
+        (Footage(1152, 864, 5), 1728 * 1296),
+        (Footage(864, 1152, 5), 1296 * 1728),
+        (Footage(1680, 720, 5), 2520 * 1080),
+        # Neither 4:3 nor 1:1, so the largest that is sold.
+        (Footage(1150, 1000, 5), 2520 * 1080),
+    ],
+)
+def test_an_upscaled_clip_keeps_the_ratio_of_its_source(source: Footage, pixels: int) -> None:
+    price = price_of(UpscaleRequest(generation_id=ID, resolution="1080p"), source)
+    same = price_of(VideoRequest(model="ray-2", prompt="...", aspect_ratio="16:9", resolution="1080p", duration="5s"))
+
+    assert price.usd == pytest.approx(same.usd * pixels / (1920 * 1080), abs=0.02)
+
+
+def test_a_price_is_shown_to_the_tenth_of_a_cent_below_ten_cents() -> None:
+    assert [str(Price(usd, "published")) for usd in (0.0172, 0.0996, 0.1, 0.5)] == [
+        "$0.017", "$0.100", "$0.10", "$0.50",
+    ]  # fmt: skip
+
+
 def test_pictures_cost_by_their_pixels() -> None:
     image = price_of(ImageRequest(model="photon-1", prompt="..."))
     reframed = price_of(ReframeImageRequest(model="photon-flash-1", media="u", aspect_ratio="1:1"))
@@ -99,12 +130,17 @@ def test_an_earlier_generation_tells_its_price_where_its_request_does() -> None:
 
     assert price_of_generation(echo("video", model="ray-2", **form)) == Price(0.71, "published")
     assert price_of_generation(echo("image", model="photon-1", aspect_ratio="16:9")) is not None
+    assert price_of_generation(echo("video", state="queued", model="ray-2", **form)) == Price(0.71, "published")
     assert price_of_generation(echo("video", state="failed", model="ray-2", **form)) == Price(0, "published")
     for unknown in (
         echo("video", model="ray-2"),
         echo("video", model="ray-9", **form),
         echo("image", model="photon-9"),
         echo("add_audio"),
+        # Made of a clip: what it costs follows from that clip.
+        echo("add_audio", model="ray-2", **form),
+        echo("upscale_video", model="ray-2", **form),
+        echo("zoom_video", model="ray-2", **form),
     ):
         assert price_of_generation(unknown) is None
 

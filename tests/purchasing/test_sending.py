@@ -10,7 +10,7 @@ import pytest
 from mcp import Client
 
 from luma_mcp.composition import build_server
-from luma_mcp.domain.errors import AmbiguousPurchaseError, LedgerError
+from luma_mcp.domain.errors import AmbiguousPurchaseError, LedgerError, LumaError
 from luma_mcp.domain.generation import Generation
 from luma_mcp.domain.requests import VideoRequest
 from luma_mcp.emulator.dream_machine.app import Emulator
@@ -79,6 +79,54 @@ async def test_an_answer_that_takes_longer_than_a_lease_is_still_waited_for(
 
     assert "recovered" not in answers[0]
     assert emulator.dream_machine.billing.purchases() == [answers[0]["generation_id"]]
+
+
+async def test_an_upload_that_takes_longer_than_a_lease_is_waited_for(
+    services: Services, emulator: Emulator, clock: HeldClock, ledger_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another server would refuse the purchase in its place as soon as the lease is over."""
+    monkeypatch.setattr(sending, "RENEW_EVERY_SECONDS", 0.01)
+    other = SqliteStore(lambda: ledger_path, now=clock.wall)
+
+    async def upload() -> dict[str, str]:
+        for _ in range(3):
+            clock.seconds += LEASE_SECONDS * 0.8
+            await anyio.sleep(0.2)
+        account = other.transaction(lambda rows: rows.execute("SELECT account FROM purchases").fetchone()[0])
+        ledger = Ledger(other, account=account, owner="another server")
+        assert [row.state for row in await ledger.in_state("reserved", "refused")] == ["reserved"]
+        await ledger.close()
+        return {}
+
+    bought = await services.purchases.buy(order(services, publish=upload))
+
+    assert emulator.dream_machine.billing.purchases() == [bought.generation.id]
+
+
+async def test_an_upload_that_fails_leaves_nothing_reserved(services: Services, emulator: Emulator) -> None:
+    async def upload() -> dict[str, str]:
+        raise LumaError("The bucket refused it.", "")
+
+    with pytest.raises(LumaError, match="The bucket refused it"):
+        await services.purchases.buy(order(services, publish=upload))
+
+    assert [row.state for row in await services.purchases.newest_today(5)] == ["refused"]
+    assert emulator.dream_machine.billing.purchases() == []
+
+
+async def test_one_transaction_decides_and_one_writes_down(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    await services.purchases.buy(order(services))
+    transactions: list[str] = []
+    real = SqliteStore.transaction
+
+    def counted(store: SqliteStore, work: Any) -> Any:
+        transactions.append(work.__qualname__.split(".")[1])
+        return real(store, work)
+
+    monkeypatch.setattr(SqliteStore, "transaction", counted)
+    await services.purchases.buy(order(services, take=2))
+
+    assert transactions == ["decide", "advance"]
 
 
 async def test_a_caller_that_leaves_during_a_rate_limit_leaves_nothing_reserved(

@@ -69,8 +69,13 @@ class DreamMachine:
         """The request as the API takes it. Raises: InvalidRequestError, if an id in it is none."""
         return encoding.encode(request)
 
-    async def submit(self, encoded: EncodedRequest, *, request_id: str) -> Generation:
+    async def submit(self, encoded: EncodedRequest, *, request_id: str, decided_at: float | None = None) -> Generation:
         """Buy: send the request once, on a connection of its own, with an `X-Request-Id`.
+
+        Args:
+            encoded: the request.
+            request_id: names the POST at Luma.
+            decided_at: when the ledger last said that the purchase is ours, by `time.monotonic`; now by default.
 
         Raises:
             AmbiguousPurchaseError: it may have been bought.
@@ -78,7 +83,8 @@ class DreamMachine:
         """
         # Whom Luma calls back is this server's business and no part of what is bought.
         callback = {"callback_url": self._callback_url} if self._callback_url else {}
-        data = await self._transport.purchase(encoded.path, encoded.body | callback, request_id=request_id)
+        body = encoded.body | callback
+        data = await self._transport.purchase(encoded.path, body, request_id=request_id, decided_at=decided_at)
         try:
             return answers.read_generation(data)
         except UnexpectedResponseError as error:

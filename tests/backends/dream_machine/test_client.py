@@ -1,6 +1,7 @@
 """What the client does when the way to Luma is bad. Purchases are counted in the emulator's own records."""
 
 import json
+import time
 
 import httpx
 import pytest
@@ -30,6 +31,7 @@ from luma_mcp.domain.requests import (
 from luma_mcp.emulator.dream_machine.app import Emulator
 from luma_mcp.emulator.faults import Fault
 from tests.support.agent import BASE_URL, TOKEN, HeldClock, InMemory
+from tests.support.raw_luma import RawLuma
 
 pytestmark = pytest.mark.anyio
 
@@ -211,6 +213,20 @@ async def test_no_token_is_said_before_anything_is_sent(transport: InMemory) -> 
 
     assert caught.value.hint == "Set it."
     assert transport.requests == []
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_purchase_that_was_decided_long_ago_is_not_sent() -> None:
+    """This process was stopped: another server may have settled the purchase meanwhile."""
+    luma = RawLuma()
+    async with luma.serving() as base_url:
+        client = DreamMachine(TOKEN, base_url=base_url)
+        with pytest.raises(UnreachableError, match="stopped before the request could be sent"):
+            await client.submit(encode(VIDEO), request_id="r", decided_at=time.monotonic() - 15.1)
+        await client.submit(encode(VIDEO), request_id="r", decided_at=time.monotonic() - 10)
+        await client.close()
+
+    assert luma.posts == 1
 
 
 async def test_the_callback_goes_with_a_purchase_and_is_no_part_of_the_request(transport: InMemory) -> None:
