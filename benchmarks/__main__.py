@@ -6,12 +6,12 @@ row are run in turns, and the row is the ratio of their medians. `--write` puts 
 
 import sys
 
-from benchmarks import calls, files, sizes, starting, waiting
+from benchmarks import at_once, calls, files, sizes, starting, waiting
 from benchmarks.rows import into_page, table
 
 
 def main() -> None:
-    measured = table([row for part in (starting, sizes, calls, waiting, files) for row in part.rows()])
+    measured = table([row for part in (starting, sizes, calls, at_once, waiting, files) for row in part.rows()])
     print(measured)
     if "--write" in sys.argv:
         into_page("table", measured)

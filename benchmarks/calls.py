@@ -65,6 +65,19 @@ class Pipe:
         assert not result.get("isError"), result
         return taken, result
 
+    def call_at_once(self, tool: str, calls: list[dict[str, Any]]) -> tuple[float, list[dict[str, Any]]]:
+        """Seconds until the last result, and every result in the order of the calls."""
+        ids = [next(self._ids) for _ in calls]
+        began = time.perf_counter()
+        for number, arguments in zip(ids, calls, strict=True):
+            call = {"name": tool, "arguments": arguments}
+            self._send({"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": call})
+        results: dict[int, dict[str, Any]] = {}
+        while len(results) < len(ids):
+            message = self._read()
+            results[message["id"]] = message["result"]
+        return time.perf_counter() - began, [results[number] for number in ids]
+
     def refused(self, tool: str, **arguments: Any) -> dict[str, Any]:
         """The result of a call that is refused."""
         result = self.ask("tools/call", name=tool, arguments=arguments)
@@ -93,9 +106,9 @@ def piped(command: list[str], environment: dict[str, str]) -> Generator[Pipe]:
 
 
 @contextmanager
-def emulated() -> Generator[str]:
-    """An emulator in a process of its own; its base URL."""
-    command = [sys.executable, "-m", "luma_mcp", "emulator", "--port", "0", "--speed", "1000", "--no-limits"]
+def emulated(*more: str) -> Generator[str]:
+    """An emulator in a process of its own, with more arguments; its base URL."""
+    command = [sys.executable, "-m", "luma_mcp", "emulator", "--port", "0", "--speed", "1000", "--no-limits", *more]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         try:
             assert process.stdout is not None

@@ -18,7 +18,7 @@ import anyio
 import httpx
 
 from benchmarks.rows import grid, into_page
-from tests.support.http_process import create_video_over_http, http_server
+from tests.support.http_process import call_over_http, http_server
 from tests.support.raw_luma import RawLuma, Script
 
 LONGEST_ANSWER_SECONDS, PATIENCE_SECONDS = 70.0, (1.0, 30.0)
@@ -58,14 +58,13 @@ async def run(wishes: int, scale: float, seed: int) -> tuple[Outcome, RawLuma, f
         ]
 
         async def wish(number: int) -> None:
+            arguments = {"prompt": f"wish number {number}", "resolution": "540p"}
             async with places, httpx.AsyncClient(timeout=120, trust_env=False) as client:
                 while True:
                     outcome.calls += 1
                     try:
                         with anyio.fail_after(chance.uniform(*PATIENCE_SECONDS) * scale):
-                            result = await create_video_over_http(
-                                client, chance.choice(urls), {"prompt": f"wish number {number}", "resolution": "540p"}
-                            )
+                            result = await call_over_http(client, chance.choice(urls), "create_video", arguments)
                     except (TimeoutError, httpx.HTTPError):
                         outcome.given_up += 1
                         continue

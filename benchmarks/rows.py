@@ -44,11 +44,11 @@ def grid(lines: list[tuple[str, ...]]) -> str:
     return "\n".join([written[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *written[1:]])
 
 
-def into_page(mark: str, text: str) -> None:
-    """Put a text into the page, between the marks of that name."""
-    before, _, rest = PAGE.read_text().partition(f"<!-- {mark} -->\n")
+def into_page(mark: str, text: str, page: Path = PAGE) -> None:
+    """Put a text into a page, between the marks of that name."""
+    before, _, rest = page.read_text().partition(f"<!-- {mark} -->\n")
     _, _, after = rest.partition(f"<!-- /{mark} -->")
-    PAGE.write_text(f"{before}<!-- {mark} -->\n{text}\n<!-- /{mark} -->{after}")
+    page.write_text(f"{before}<!-- {mark} -->\n{text}\n<!-- /{mark} -->{after}")
 
 
 def peak_mb() -> float:

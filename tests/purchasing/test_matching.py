@@ -24,7 +24,15 @@ from luma_mcp.domain.requests import (
     UpscaleRequest,
     VideoRequest,
 )
-from luma_mcp.purchasing.matching import COMPARED, Verdict, compare, fingerprint, signature, unsigned_body
+from luma_mcp.purchasing.matching import (
+    COMPARED,
+    Verdict,
+    compare,
+    fingerprint,
+    generations_named_in,
+    signature,
+    unsigned_body,
+)
 from luma_mcp.purchasing.reconcile import _verdict
 from luma_mcp.purchasing.rows import Row
 
@@ -127,6 +135,8 @@ def test_an_echo_that_is_missing_proves_nothing() -> None:
         ({"loop": False}, SURELY),
         ({"loop": "false"}, SURELY),
         ({"loop": True}, SURELY_NOT),
+        ({"resolution": "4k"}, SURELY_NOT),
+        ({"duration": "-5s"}, SURELY_NOT),
         ({"format": "jpg"}, SURELY),
         ({"format": "png"}, CANNOT_SAY),
         ({"callback_url": "https://h.example"}, SURELY),
@@ -142,6 +152,60 @@ def test_an_echo_that_is_missing_proves_nothing() -> None:
 )
 def test_how_luma_spells_an_echo_is_no_difference(change: dict[str, Any], expected: Verdict) -> None:
     assert verdict(change) is expected
+
+
+@pytest.mark.parametrize(
+    ("requested", "echoed", "expected"),
+    [
+        ({"loop": True}, {"loop": 1}, SURELY),
+        ({"loop": True}, {"loop": "yes"}, SURELY),
+        ({"loop": True}, {"loop": "no"}, SURELY_NOT),
+        ({"loop": True}, {"loop": 0}, SURELY_NOT),
+        ({"loop": False}, {"loop": 0}, SURELY),
+        ({"loop": False}, {"loop": "no"}, SURELY),
+        ({"loop": 0}, {"loop": "no"}, SURELY),
+        ({"loop": 0}, {"loop": "false"}, SURELY),
+        ({"loop": 1}, {"loop": "true"}, SURELY),
+        ({"loop": 1}, {"loop": "yes"}, SURELY),
+        ({"resolution": "4k"}, {"resolution": 2160}, SURELY),
+        ({"resolution": "4k"}, {"resolution": "2160p"}, SURELY),
+        ({"image_ref": [{"url": URL}]}, {"image_ref": []}, CANNOT_SAY),
+        ({"image_ref": [{"url": URL}, {"url": URL}]}, {"image_ref": [{"url": URL}]}, CANNOT_SAY),
+        ({"image_ref": [{"url": URL}]}, {"image_ref": [{"url": URL}, {"url": URL}]}, SURELY_NOT),
+        ({"image_ref": [{"url": URL}]}, {"image_ref": [{"url": "a.png"}]}, CANNOT_SAY),
+        ({"image_ref": [{"url": URL}]}, {"image_ref": [{"url": "https://0.example/copy.png"}]}, CANNOT_SAY),
+        ({"image_ref": [{"url": URL}]}, {"image_ref": [{"url": "https://z.example/copy.png"}]}, CANNOT_SAY),
+        ({"image_ref": [{"url": URL, "weight": 0.5}]}, {"image_ref": [{"url": URL, "weight": "0.50"}]}, SURELY),
+        ({"image_ref": [{"url": URL, "weight": 0.5}]}, {"image_ref": [{"url": URL, "weight": 0.85}]}, CANNOT_SAY),
+    ],
+)
+def test_two_spellings_of_a_value_are_compared(
+    requested: dict[str, Any], echoed: dict[str, Any], expected: Verdict
+) -> None:
+    kind = {"generation_type": "video"}
+
+    assert compare(kind | requested, listed(kind | echoed)) is expected
+
+
+def test_the_clips_that_a_request_goes_on_from_are_named() -> None:
+    frames = {
+        "frame0": {"type": "generation", "id": "a"},
+        "frame1": {"type": "image", "url": URL},
+        "x": 1,
+        "y": {"id": 2},
+    }
+
+    assert generations_named_in({"keyframes": frames}) == ["a"]
+    for nothing in ({}, {"keyframes": None}, {"keyframes": [frames]}, {"keyframes": "a"}):
+        assert generations_named_in(nothing) == []
+
+
+def test_a_fingerprint_stays_as_it_is_from_version_to_version() -> None:
+    """It is in ledgers: another form would let the same purchase be bought again."""
+    encoded = encoding.encode(VideoRequest(model="ray-2", prompt="a boat"))
+
+    assert fingerprint(encoded) == "211ad175522ca15f30ca388a976d4fe9"
+    assert signature(encoded) == "d3ccf582a7bd45b798922e07abe03c04"
 
 
 def test_a_link_in_another_spelling_is_the_same_link() -> None:

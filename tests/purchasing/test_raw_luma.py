@@ -12,7 +12,8 @@ import anyio
 import httpx
 import pytest
 
-from tests.support.http_process import create_video_over_http, http_server
+from tests.support.http_process import call_over_http, http_server
+from tests.support.hurried import hurried
 from tests.support.raw_luma import RawLuma, Script, raw
 from tests.support.stdio_process import Wire, started
 
@@ -35,23 +36,6 @@ async def luma() -> AsyncIterator[tuple[RawLuma, str]]:
     made = RawLuma()
     async with made.serving() as base_url:
         yield made, base_url
-
-
-def hurried(*patches: str) -> tuple[str, ...]:
-    """The server as a process whose leases and looks are short, and patched where a test says."""
-    lines = [
-        "import gc, os, signal",
-        "from luma_mcp.purchasing import ledger, reconcile, sending",
-        "from luma_mcp.backends import transport",
-        "ledger.LEASE_SECONDS = 2.0",
-        "ledger.RENEW_EVERY_SECONDS = sending.RENEW_EVERY_SECONDS = 0.5",
-        "reconcile.ABSENT_AFTER_SECONDS = 6.0",
-        "transport._YOUNG_SECONDS = 1.0",
-        *patches,
-        "from luma_mcp.__main__ import main",
-        "main([])",
-    ]
-    return (sys.executable, "-c", "\n".join(lines))
 
 
 async def until(is_so: Callable[[], object]) -> None:
@@ -89,12 +73,12 @@ async def test_an_impatient_client_over_stdio_pays_once(luma, tmp_path: Path, ma
     assert len(server.request_ids[0]) >= 16
 
 
-async def call_over_http(url: str, seconds: float, **arguments: Any) -> dict[str, Any] | None:
+async def impatient(url: str, seconds: float, **arguments: Any) -> dict[str, Any] | None:
     """One call of a client that gives up after so long; None if it did."""
     async with httpx.AsyncClient(timeout=seconds, trust_env=False) as client:
         try:
             with anyio.fail_after(seconds):
-                return (await create_video_over_http(client, url, arguments))["structuredContent"]
+                return (await call_over_http(client, url, "create_video", arguments))["structuredContent"]
         except (httpx.HTTPError, TimeoutError):
             return None
 
@@ -105,8 +89,8 @@ async def test_an_impatient_client_over_http_pays_once_at_any_replica(luma, tmp_
     async with AsyncExitStack() as stack:
         urls = [await stack.enter_async_context(http_server(base_url, tmp_path / "out")) for _ in range(2)]
         for number in range(4):
-            assert await call_over_http(urls[number % 2], 1, **ARGUMENTS) is None
-        last = await call_over_http(urls[1], 30, **ARGUMENTS)
+            assert await impatient(urls[number % 2], 1, **ARGUMENTS) is None
+        last = await impatient(urls[1], 30, **ARGUMENTS)
 
     assert last is not None
     assert (last["generation_id"], last["recovered"]) == (next(iter(server.accepted)), True)
@@ -135,11 +119,11 @@ async def test_a_killed_server_s_purchase_is_another_s(luma, tmp_path: Path) -> 
 
 
 STOPS = {
-    "before the row is sending": (
+    "after the decision": (
         "post = sending.Sender._post\n"
-        "async def stop(self, row, encoded):\n"
+        "async def stop(self, *order):\n"
         "    os.kill(os.getpid(), signal.SIGSTOP)\n"
-        "    return await post(self, row, encoded)\n"
+        "    return await post(self, *order)\n"
         "sending.Sender._post = stop"
     ),
     "between the row and the wire": (

@@ -10,7 +10,7 @@ import pytest
 from mcp import Client
 
 from luma_mcp.composition import build_server
-from luma_mcp.domain.errors import AmbiguousPurchaseError, LedgerError, LumaError
+from luma_mcp.domain.errors import AmbiguousPurchaseError, LedgerError, LumaError, RateLimitError
 from luma_mcp.domain.generation import Generation
 from luma_mcp.domain.requests import VideoRequest
 from luma_mcp.emulator.dream_machine.app import Emulator
@@ -20,7 +20,9 @@ from luma_mcp.mcp.services import Services
 from luma_mcp.purchasing import sending
 from luma_mcp.purchasing.ledger import LEASE_SECONDS, Ledger
 from luma_mcp.purchasing.orders import Order
+from luma_mcp.purchasing.rows import Row
 from luma_mcp.purchasing.sqlite import SqliteStore
+from luma_mcp.purchasing.states import State
 from luma_mcp.settings import Settings
 from tests.support.agent import Agent, HeldClock, InMemory
 
@@ -199,3 +201,56 @@ async def test_what_another_program_made_is_no_purchase_of_the_ledger(
 
     assert (await agent.call("get_generation", generation_id=made.id))["state"] == "completed"
     assert (await agent.call("get_credits"))["spent_today_usd"] == 0
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "waits"),
+    [
+        # Longer each time, for a `Retry-After: 0` must not make a storm.
+        (0, [0, 1, 3, 7]),
+        # As Luma asks, a minute altogether.
+        (20, [0, 20, 40]),
+        (60, [0]),
+        (61, []),
+        # Luma does not say how long.
+        (None, [0, 15, 30, 45]),
+    ],
+)
+async def test_a_rate_limit_that_lasts_is_given_up(
+    services: Services, emulator: Emulator, retry_after: float | None, waits: list[float]
+) -> None:
+    emulator.faults.append(Fault("limit", method="POST", times=99, seconds=retry_after))
+    waited: list[float] = []
+
+    async def note(seconds: float, _why: str) -> None:
+        waited.append(seconds)
+
+    with pytest.raises(RateLimitError):
+        await services.purchases.buy(order(services, on_wait=note))
+
+    assert waited == waits
+    assert 99 - emulator.faults[0].times == len(waits) + 1
+    assert [row.state for row in await services.purchases.newest_today(5)] == ["refused"]
+
+
+@pytest.mark.parametrize("failures", [2, 3])
+async def test_an_outcome_is_written_down_at_the_third_attempt_or_logged(
+    services: Services, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, failures: int
+) -> None:
+    real, left = Ledger.advance, [failures]
+
+    async def fails(ledger: Ledger, row: Row, state: State, **named: Any) -> Row | None:
+        if left[0]:
+            left[0] -= 1
+            raise LedgerError("The disk is full.", "")
+        return await real(ledger, row, state, **named)
+
+    monkeypatch.setattr(Ledger, "advance", fails)
+    bought = await services.purchases.buy(order(services))
+
+    states = [row.state for row in await services.purchases.newest_today(5)]
+    assert states == (["accepted"] if failures == 2 else ["sending"])
+    told = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert told == (
+        [] if failures == 2 else [f"purchase 1 is accepted ({bought.generation.id}) and could not be written down"]
+    )

@@ -35,13 +35,14 @@ class Script:
 
 @dataclass
 class RawLuma:
-    """The server. `accepted` are the bodies of what was bought, by id, oldest first."""
+    """The server. `accepted` are the bodies of what was bought, by id, oldest first. The `completed` have a video."""
 
     scripts: list[Script] = field(default_factory=list)
     accepted: dict[str, dict[str, Any]] = field(default_factory=dict)
     posts: int = 0
     request_ids: list[str] = field(default_factory=list)
     list_delay: float = 0.0
+    completed: set[str] = field(default_factory=set)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _writers: set[asyncio.StreamWriter] = field(default_factory=set)
 
@@ -61,9 +62,10 @@ class RawLuma:
                     await writer.wait_closed()
 
     def generation(self, generation_id: str) -> dict[str, Any]:
-        body = self.accepted[generation_id]
+        body, done = self.accepted[generation_id], generation_id in self.completed
         return {
-            "id": generation_id, "state": "dreaming", "created_at": body["_at"], "assets": None,
+            "id": generation_id, "state": "completed" if done else "dreaming", "created_at": body["_at"],
+            "assets": {"video": f"https://a.example/{generation_id}.mp4"} if done else None,
             "model": body.get("model"), "request": {name: body[name] for name in body if name != "_at"},
         }  # fmt: skip
 

@@ -1,0 +1,254 @@
+"""`python -m benchmarks.faults`: every kind of fault, for every tool that spends, over stdio and HTTP.
+
+Real servers meet a raw Luma that shares no code with them nor with the emulator. A client wants one purchase; it calls
+until it hears of an id. What counts: as many bought as wanted, every id told, and the money of each counted once. All
+waiting of a purchase is cut short. `--write` puts the table into docs/budget.md.
+"""
+
+import itertools
+import json
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import anyio
+import anyio.abc
+import httpx
+
+from benchmarks.rows import PAGE, grid, into_page
+from tests.support.http_process import call_over_http, http_process
+from tests.support.hurried import hurried
+from tests.support.raw_luma import RawLuma, Script, raw
+from tests.support.spending_calls import SPENDING, arguments
+from tests.support.stdio_process import Wire, started
+
+BUDGET_PAGE = PAGE.with_name("budget.md")
+PATIENCE_SECONDS, PAUSE_SECONDS, MOST_CALLS = 1.0, 0.5, 60
+TRANSPORTS = ("stdio", "HTTP")
+
+Event = Literal["", "cancelled", "SIGKILL", "SIGTERM", "SIGSTOP"]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What goes wrong.
+
+    Args:
+        what: for the table.
+        script: what Luma does with the first POST.
+        event: what happens to the call or to the server while Luma has not answered.
+        patience: after how many seconds the client gives up.
+    """
+
+    what: str
+    script: Callable[[], Script] = Script
+    event: Event = ""
+    patience: float = 60.0
+
+
+def _answered(answer: bytes, **how: Any) -> Callable[[], Script]:
+    return partial(Script, answer=answer, **how)
+
+
+_HTML = "<html>gateway</html>"
+KINDS = (
+    Kind("nothing"),
+    Kind("the client gives up silently, and calls again", partial(Script, answer_after=3), "", PATIENCE_SECONDS),
+    Kind("the client cancels, and calls again", partial(Script, answer_after=3), "cancelled", PATIENCE_SECONDS),
+    Kind("accepted; the connection is closed", _answered(b"")),
+    Kind("accepted; half an answer", _answered(raw(201, '{"id": "', "application/json")[:-3])),
+    Kind("accepted; an answer that is not JSON", _answered(raw(201, _HTML))),
+    Kind("accepted; a redirect", _answered(raw(307, ""))),
+    Kind("accepted; a proxy's 403", _answered(raw(403, _HTML))),
+    Kind("accepted; a proxy's 429", _answered(raw(429, _HTML))),
+    Kind("accepted; 504", _answered(raw(504, ""))),
+    Kind("504, and accepted two seconds later", _answered(raw(504, ""), accept_after=2)),
+    Kind("500, and never accepted", _answered(raw(500, ""), refuses=True)),
+    Kind("Luma's own 400", _answered(raw(400, '{"detail": "No."}', "application/json"), refuses=True)),
+    Kind("Luma's own 429", _answered(raw(429, '{"detail": "Slower."}', "application/json"), refuses=True)),
+    Kind("accepted; the server is killed (SIGKILL)", partial(Script, answer_after=30), "SIGKILL"),
+    Kind("accepted; the server is ended (SIGTERM)", partial(Script, answer_after=3), "SIGTERM"),
+    Kind("accepted; the server is stopped (SIGSTOP), another is asked", partial(Script, answer_after=3), "SIGSTOP"),
+)
+
+
+class Server(Protocol):
+    """A server that can be called."""
+
+    process: anyio.abc.Process
+
+    async def call(self, tool: str, arguments: dict[str, Any], patience: float, *, cancel: bool) -> Any:
+        """The result; None if the client gave up or the server is gone."""
+        ...
+
+
+class StdioServer:
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self._numbers = itertools.count(1)
+        self.process = wire.process
+
+    async def call(self, tool: str, arguments: dict[str, Any], patience: float, *, cancel: bool) -> Any:
+        number = next(self._numbers)
+        try:
+            await self._wire.call(number, tool, **arguments)
+            with anyio.move_on_after(patience):
+                while True:
+                    message = await self._wire.receive()
+                    if message["id"] == number:
+                        return message["result"]
+        except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.IncompleteRead):
+            return None
+        if cancel:
+            await self._wire.send_message(method="notifications/cancelled", params={"requestId": number})
+        return None
+
+
+class HttpServer:
+    def __init__(self, url: str, process: anyio.abc.Process) -> None:
+        self._url = url
+        self.process = process
+
+    async def call(self, tool: str, arguments: dict[str, Any], patience: float, *, cancel: bool) -> Any:
+        """A client over HTTP cancels by closing the connection; one that is silent leaves it open."""
+        client = httpx.AsyncClient(timeout=120, trust_env=False)
+        try:
+            with anyio.move_on_after(patience):
+                return await call_over_http(client, self._url, tool, arguments)
+        except (httpx.HTTPError, StopIteration):
+            pass
+        finally:
+            if cancel:
+                with anyio.CancelScope(shield=True):
+                    await client.aclose()
+        return None
+
+
+@asynccontextmanager
+async def serving(transport: str, base_url: str, output: Path) -> AsyncIterator[Server]:
+    if transport == "stdio":
+        async with started(base_url, output, *hurried()) as wire:
+            await wire.shake_hands()
+            yield StdioServer(wire)
+    else:
+        command = hurried(arguments=("serve", "--http"))
+        async with http_process(base_url, output, *command, LUMA_LOG_LEVEL="CRITICAL") as (url, process):
+            yield HttpServer(url, process)
+
+
+@dataclass
+class Outcome:
+    """What became of the wishes of one kind over one transport."""
+
+    wanted: int = 0
+    bought: int = 0
+    untold: int = 0
+    miscounted: int = 0
+    faults: list[str] = field(default_factory=list[str])
+
+
+async def run_kind(kind: Kind, transport: str, base_url: str, luma: RawLuma, folder: Path) -> Outcome:
+    """One wish for each tool."""
+    outcome = Outcome()
+    async with AsyncExitStack() as stack:
+        output = folder / "out"
+        server = await stack.enter_async_context(serving(transport, base_url, output))
+        for number, tool in enumerate(SPENDING):
+            # A purchase of its own: the ledger is another one for each kind, and the take for each tool.
+            wish = arguments(tool, next(iter(luma.completed))) | {"take": number + 1}
+            before, counted = set(luma.accepted), await _counted(server)
+            price = (await server.call(tool, wish | {"dry_run": True}, 60, cancel=False))["structuredContent"][
+                "price_usd"
+            ]
+            luma.scripts[:] = [kind.script()]
+            told: set[str] = set()
+            if kind.event in ("SIGKILL", "SIGTERM", "SIGSTOP"):
+                server = await _struck(kind.event, server, tool, wish, luma, stack, transport, base_url, output)
+            for _ in range(MOST_CALLS):
+                result = await server.call(tool, wish, kind.patience, cancel=kind.event == "cancelled")
+                if result is not None and not result.get("isError"):
+                    told.add(result["structuredContent"]["generation_id"])
+                    break
+                await anyio.sleep(PAUSE_SECONDS)
+            bought = set(luma.accepted) - before
+            outcome.wanted += 1
+            outcome.bought += len(bought)
+            outcome.untold += len(bought - told)
+            difference = await _counted(server) - counted
+            outcome.miscounted += round(difference, 2) != round(price, 2)
+            if len(bought) != 1 or bought != told or round(difference, 2) != round(price, 2):
+                outcome.faults.append(
+                    f"{kind.what}, {tool}, {transport}: {len(bought)} bought, ${difference:.2f} counted"
+                )
+    return outcome
+
+
+async def _counted(server: Server) -> float:
+    """What the day's purchases cost, as the server says."""
+    result = await server.call("get_credits", {}, 60, cancel=False)
+    credit = result["structuredContent"]
+    return credit["spent_today_usd"] + credit["reserved_usd"]
+
+
+async def _struck(
+    event: Event, server: Server, tool: str, wish: dict[str, Any], luma: RawLuma, stack: AsyncExitStack,
+    transport: str, base_url: str, output: Path,
+) -> Server:  # fmt: skip
+    """Strike the server once Luma has accepted; another server that shares its ledger."""
+    accepted = len(luma.accepted)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(partial(server.call, tool, wish, 60, cancel=False))
+        with anyio.fail_after(30):
+            while len(luma.accepted) == accepted:  # noqa: ASYNC110
+                await anyio.sleep(0.02)
+        server.process.send_signal(getattr(signal, event))
+        if event == "SIGSTOP":
+            await anyio.sleep(3)
+            other = await stack.enter_async_context(serving(transport, base_url, output))
+            await other.call(tool, wish, 60, cancel=False)
+            server.process.send_signal(signal.SIGCONT)
+        else:
+            other = await stack.enter_async_context(serving(transport, base_url, output))
+    return other
+
+
+async def main() -> int:
+    lines: list[tuple[str, ...]] = [
+        ("what goes wrong", *(f"{name}: bought" for name in TRANSPORTS), "ids never told", "money miscounted")
+    ]
+    faults: list[str] = []
+    luma = RawLuma()
+    async with luma.serving() as base_url:
+        # The clip that others are made of.
+        luma.accepted["11111111-1111-4111-8111-111111111111"] = {
+            "generation_type": "video", "prompt": "a boat", "model": "ray-2", "aspect_ratio": "16:9",
+            "resolution": "540p", "duration": "5s", "_at": "2026-01-01T00:00:00Z",
+        }  # fmt: skip
+        luma.completed.update(luma.accepted)
+        for kind in KINDS:
+            outcomes: list[Outcome] = []
+            for transport in TRANSPORTS:
+                with tempfile.TemporaryDirectory() as folder:
+                    outcomes.append(await run_kind(kind, transport, base_url, luma, Path(folder)))
+            lines.append((
+                kind.what,
+                *(f"{outcome.bought} of {outcome.wanted}" for outcome in outcomes),
+                str(sum(outcome.untold for outcome in outcomes)),
+                str(sum(outcome.miscounted for outcome in outcomes)),
+            ))  # fmt: skip
+            print(*lines[-1], sep=" | ", flush=True)
+            faults += [fault for outcome in outcomes for fault in outcome.faults]
+    if "--write" in sys.argv:
+        into_page("faults", grid(lines), BUDGET_PAGE)
+    print(json.dumps(faults, indent=1))
+    return bool(faults)
+
+
+if __name__ == "__main__":
+    sys.exit(anyio.run(main))
