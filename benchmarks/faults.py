@@ -10,7 +10,7 @@ import json
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -29,7 +29,13 @@ from tests.support.spending_calls import SPENDING, arguments
 from tests.support.stdio_process import Wire, started
 
 BUDGET_PAGE = PAGE.with_name("budget.md")
-PATIENCE_SECONDS, PAUSE_SECONDS, MOST_CALLS = 1.0, 0.5, 60
+PATIENCE_SECONDS, ANSWER_SECONDS, PAUSE_SECONDS, MOST_CALLS = 1.0, 60.0, 0.5, 60
+# The clip that other purchases are made of.
+CLIP = "11111111-1111-4111-8111-111111111111"
+CLIP_BODY = {
+    "generation_type": "video", "prompt": "a boat", "model": "ray-2", "aspect_ratio": "16:9", "resolution": "540p",
+    "duration": "5s", "_at": "2026-01-01T00:00:00Z",
+}  # fmt: skip
 TRANSPORTS = ("stdio", "HTTP")
 
 Event = Literal["", "cancelled", "SIGKILL", "SIGTERM", "SIGSTOP"]
@@ -49,7 +55,7 @@ class Kind:
     what: str
     script: Callable[[], Script] = Script
     event: Event = ""
-    patience: float = 60.0
+    patience: float = ANSWER_SECONDS
 
 
 def _answered(answer: bytes, **how: Any) -> Callable[[], Script]:
@@ -103,7 +109,7 @@ class StdioServer:
                     message = await self._wire.receive()
                     if message["id"] == number:
                         return message["result"]
-        except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.IncompleteRead):
+        except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.IncompleteRead, TimeoutError):
             return None
         if cancel:
             await self._wire.send_message(method="notifications/cancelled", params={"requestId": number})
@@ -131,7 +137,7 @@ class HttpServer:
 
 
 @asynccontextmanager
-async def serving(transport: str, base_url: str, output: Path) -> AsyncIterator[Server]:
+async def serving(transport: str, base_url: str, output: Path) -> AsyncGenerator[Server]:
     if transport == "stdio":
         async with started(base_url, output, *hurried()) as wire:
             await wire.shake_hands()
@@ -150,104 +156,98 @@ class Outcome:
     bought: int = 0
     untold: int = 0
     miscounted: int = 0
-    faults: list[str] = field(default_factory=list[str])
+    mistakes: list[str] = field(default_factory=list[str])
 
 
-async def run_kind(kind: Kind, transport: str, base_url: str, luma: RawLuma, folder: Path) -> Outcome:
-    """One wish for each tool."""
-    outcome = Outcome()
-    async with AsyncExitStack() as stack:
-        output = folder / "out"
-        server = await stack.enter_async_context(serving(transport, base_url, output))
-        for number, tool in enumerate(SPENDING):
-            # A purchase of its own: the ledger is another one for each kind, and the take for each tool.
-            wish = arguments(tool, next(iter(luma.completed))) | {"take": number + 1}
-            before, counted = set(luma.accepted), await _counted(server)
-            price = (await server.call(tool, wish | {"dry_run": True}, 60, cancel=False))["structuredContent"][
-                "price_usd"
-            ]
-            luma.scripts[:] = [kind.script()]
-            told: set[str] = set()
-            if kind.event in ("SIGKILL", "SIGTERM", "SIGSTOP"):
-                server = await _struck(kind.event, server, tool, wish, luma, stack, transport, base_url, output)
-            for _ in range(MOST_CALLS):
-                result = await server.call(tool, wish, kind.patience, cancel=kind.event == "cancelled")
-                if result is not None and not result.get("isError"):
-                    told.add(result["structuredContent"]["generation_id"])
-                    break
-                await anyio.sleep(PAUSE_SECONDS)
-            bought = set(luma.accepted) - before
+class Run:
+    """One kind over one transport: a Luma, a ledger and a server of its own, and one wish for each tool."""
+
+    def __init__(self, kind: Kind, transport: str, folder: Path, stack: AsyncExitStack) -> None:
+        self._kind = kind
+        self._transport = transport
+        self._output = folder / "out"
+        self._stack = stack
+        self._luma = RawLuma(accepted={CLIP: dict(CLIP_BODY)}, completed={CLIP})
+        self._base_url = ""
+
+    async def outcome(self) -> Outcome:
+        self._base_url = await self._stack.enter_async_context(self._luma.serving())
+        outcome, server = Outcome(), await self._start()
+        for tool in SPENDING:
+            wish, before, counted = arguments(tool, CLIP), set(self._luma.accepted), await _counted(server)
+            quote = await server.call(tool, wish | {"dry_run": True}, ANSWER_SECONDS, cancel=False)
+            price = quote["structuredContent"]["price_usd"]
+            self._luma.scripts[:] = [self._kind.script()]
+            if self._kind.event in ("SIGKILL", "SIGTERM", "SIGSTOP"):
+                server = await self._strike(server, tool, wish)
+            told = await self._told(server, tool, wish)
+            bought = set(self._luma.accepted) - before
+            difference = await _counted(server) - counted
+            is_counted = round(difference, 2) == round(price, 2)
             outcome.wanted += 1
             outcome.bought += len(bought)
-            outcome.untold += len(bought - told)
-            difference = await _counted(server) - counted
-            outcome.miscounted += round(difference, 2) != round(price, 2)
-            if len(bought) != 1 or bought != told or round(difference, 2) != round(price, 2):
-                outcome.faults.append(
-                    f"{kind.what}, {tool}, {transport}: {len(bought)} bought, ${difference:.2f} counted"
-                )
-    return outcome
+            outcome.untold += len(bought - {told})
+            outcome.miscounted += not is_counted
+            if bought != {told} or not is_counted:
+                facts = f"{len(bought)} bought, told {told}, ${difference:.2f} counted of ${price:.2f}"
+                outcome.mistakes.append(f"{self._kind.what}, {tool}, {self._transport}: {facts}")
+        return outcome
+
+    async def _start(self) -> Server:
+        return await self._stack.enter_async_context(serving(self._transport, self._base_url, self._output))
+
+    async def _told(self, server: Server, tool: str, wish: dict[str, Any]) -> str | None:
+        """Call until there is an id."""
+        for _ in range(MOST_CALLS):
+            result = await server.call(tool, wish, self._kind.patience, cancel=self._kind.event == "cancelled")
+            if result is not None and not result.get("isError"):
+                return result["structuredContent"]["generation_id"]
+            await anyio.sleep(PAUSE_SECONDS)
+        return None
+
+    async def _strike(self, server: Server, tool: str, wish: dict[str, Any]) -> Server:
+        """Send the server a signal once Luma has accepted; another server that shares its ledger."""
+        accepted, other = len(self._luma.accepted), await self._start()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(partial(server.call, tool, wish, ANSWER_SECONDS, cancel=False))
+            with anyio.fail_after(ANSWER_SECONDS):
+                while len(self._luma.accepted) == accepted:  # noqa: ASYNC110
+                    await anyio.sleep(0.02)
+            server.process.send_signal(getattr(signal, self._kind.event))
+            if self._kind.event == "SIGSTOP":
+                # Its lease runs out meanwhile.
+                await anyio.sleep(3)
+                await other.call(tool, wish, ANSWER_SECONDS, cancel=False)
+                server.process.send_signal(signal.SIGCONT)
+        return other
 
 
 async def _counted(server: Server) -> float:
     """What the day's purchases cost, as the server says."""
-    result = await server.call("get_credits", {}, 60, cancel=False)
+    result = await server.call("get_credits", {}, ANSWER_SECONDS, cancel=False)
     credit = result["structuredContent"]
     return credit["spent_today_usd"] + credit["reserved_usd"]
 
 
-async def _struck(
-    event: Event, server: Server, tool: str, wish: dict[str, Any], luma: RawLuma, stack: AsyncExitStack,
-    transport: str, base_url: str, output: Path,
-) -> Server:  # fmt: skip
-    """Strike the server once Luma has accepted; another server that shares its ledger."""
-    accepted = len(luma.accepted)
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(partial(server.call, tool, wish, 60, cancel=False))
-        with anyio.fail_after(30):
-            while len(luma.accepted) == accepted:  # noqa: ASYNC110
-                await anyio.sleep(0.02)
-        server.process.send_signal(getattr(signal, event))
-        if event == "SIGSTOP":
-            await anyio.sleep(3)
-            other = await stack.enter_async_context(serving(transport, base_url, output))
-            await other.call(tool, wish, 60, cancel=False)
-            server.process.send_signal(signal.SIGCONT)
-        else:
-            other = await stack.enter_async_context(serving(transport, base_url, output))
-    return other
-
-
 async def main() -> int:
-    lines: list[tuple[str, ...]] = [
-        ("what goes wrong", *(f"{name}: bought" for name in TRANSPORTS), "ids never told", "money miscounted")
-    ]
-    faults: list[str] = []
-    luma = RawLuma()
-    async with luma.serving() as base_url:
-        # The clip that others are made of.
-        luma.accepted["11111111-1111-4111-8111-111111111111"] = {
-            "generation_type": "video", "prompt": "a boat", "model": "ray-2", "aspect_ratio": "16:9",
-            "resolution": "540p", "duration": "5s", "_at": "2026-01-01T00:00:00Z",
-        }  # fmt: skip
-        luma.completed.update(luma.accepted)
-        for kind in KINDS:
-            outcomes: list[Outcome] = []
-            for transport in TRANSPORTS:
-                with tempfile.TemporaryDirectory() as folder:
-                    outcomes.append(await run_kind(kind, transport, base_url, luma, Path(folder)))
-            lines.append((
-                kind.what,
-                *(f"{outcome.bought} of {outcome.wanted}" for outcome in outcomes),
-                str(sum(outcome.untold for outcome in outcomes)),
-                str(sum(outcome.miscounted for outcome in outcomes)),
-            ))  # fmt: skip
-            print(*lines[-1], sep=" | ", flush=True)
-            faults += [fault for outcome in outcomes for fault in outcome.faults]
+    head = ("what goes wrong", *(f"{name}: bought" for name in TRANSPORTS), "ids never told", "money miscounted")
+    lines: list[tuple[str, ...]] = [head]
+    mistakes: list[str] = []
+    for kind in KINDS:
+        outcomes: list[Outcome] = []
+        for transport in TRANSPORTS:
+            async with AsyncExitStack() as stack:
+                folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+                outcomes.append(await Run(kind, transport, folder, stack).outcome())
+        bought = (f"{outcome.bought} of {outcome.wanted}" for outcome in outcomes)
+        counts = (sum(outcome.untold for outcome in outcomes), sum(outcome.miscounted for outcome in outcomes))
+        lines.append((kind.what, *bought, *map(str, counts)))
+        print(*lines[-1], sep=" | ", flush=True)
+        mistakes += [mistake for outcome in outcomes for mistake in outcome.mistakes]
     if "--write" in sys.argv:
         into_page("faults", grid(lines), BUDGET_PAGE)
-    print(json.dumps(faults, indent=1))
-    return bool(faults)
+    print(json.dumps(mistakes, indent=1))
+    return bool(mistakes)
 
 
 if __name__ == "__main__":

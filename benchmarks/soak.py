@@ -27,8 +27,8 @@ from mcp.client.streamable_http import streamable_http_client
 
 from benchmarks.rows import grid, into_page
 from benchmarks.watched import Watched, http_server, stdio_client_of, until
+from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.dream_machine.account import Generation
-from luma_mcp.emulator.dream_machine.app import Emulator
 from luma_mcp.emulator.faults import Fault
 from luma_mcp.emulator.serving import serving
 

@@ -17,7 +17,8 @@ import trio.testing
 
 from benchmarks.rows import Row, peak_mb
 from luma_mcp.backends.dream_machine.client import DreamMachine
-from luma_mcp.emulator.dream_machine.app import PREFIX, Emulator
+from luma_mcp.emulator.app import Emulator
+from luma_mcp.emulator.dream_machine.app import PREFIX
 from luma_mcp.emulator.dream_machine.bodies import VideoBody
 from luma_mcp.emulator.dream_machine.operations import OPERATIONS
 from luma_mcp.polling.poller import Poller, Snapshot

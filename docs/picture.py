@@ -12,7 +12,7 @@ from mcp import Client
 from PIL import Image
 
 from luma_mcp.composition import build_server
-from luma_mcp.emulator.dream_machine.app import Emulator
+from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.serving import serving
 from luma_mcp.settings import Settings
 

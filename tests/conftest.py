@@ -14,7 +14,7 @@ from mcp import Client
 
 from luma_mcp.backends.dream_machine.client import DreamMachine
 from luma_mcp.composition import build_server, build_services
-from luma_mcp.emulator.dream_machine.app import Emulator
+from luma_mcp.emulator.app import Emulator
 from luma_mcp.mcp.services import Services
 from luma_mcp.settings import Settings
 from tests.support.agent import BASE_URL, TOKEN, Agent, HeldClock, InMemory, fetch

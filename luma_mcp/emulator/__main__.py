@@ -6,10 +6,10 @@ import sys
 from collections.abc import Sequence
 
 from luma_mcp.emulator import habits as habits_module
-from luma_mcp.emulator.dream_machine.app import Emulator
+from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.faults import parse
 from luma_mcp.emulator.habits import Habits
-from luma_mcp.emulator.serving import base_url, listen, run
+from luma_mcp.emulator.serving import agents_base_url, base_url, listen, run
 
 DEFAULT_PORT = 8765
 
@@ -56,7 +56,8 @@ def run_from(options: argparse.Namespace) -> int:
         faults=faults,
         habits=habits,
     )
-    print(f"Dream Machine emulator at {base_url(listener)} ({options.speed:g}x speed). Ctrl-C stops it.", flush=True)
+    print(f"Dream Machine emulator at {base_url(listener)} ({options.speed:g}x speed). Ctrl-C stops it.")
+    print(f"Agents API emulator at {agents_base_url(listener)}; any key that begins with luma-api-.", flush=True)
     # uvicorn stops in order, and then raises what it was stopped by.
     with contextlib.suppress(KeyboardInterrupt):
         run(emulator, listener)

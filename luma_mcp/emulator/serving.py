@@ -7,7 +7,9 @@ from contextlib import asynccontextmanager
 import anyio
 import uvicorn
 
-from luma_mcp.emulator.dream_machine.app import PREFIX, Emulator
+from luma_mcp.emulator.agents import app as agents_app
+from luma_mcp.emulator.app import Emulator
+from luma_mcp.emulator.dream_machine.app import PREFIX
 
 # Answers in flight may finish; then the server goes.
 _GRACE_SECONDS = 1
@@ -20,6 +22,8 @@ def listen(port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(("127.0.0.1", port))
+        # Whoever connects before the server runs waits and is not refused.
+        listener.listen()
     except OSError:
         listener.close()
         raise
@@ -27,8 +31,17 @@ def listen(port: int) -> socket.socket:
 
 
 def base_url(listener: socket.socket) -> str:
-    """What a client takes for the API's address."""
-    return f"http://127.0.0.1:{listener.getsockname()[1]}{PREFIX}"
+    """What a client takes for Dream Machine's address."""
+    return f"{_origin(listener)}{PREFIX}"
+
+
+def agents_base_url(listener: socket.socket) -> str:
+    """What a client takes for the Agents API's address."""
+    return f"{_origin(listener)}{agents_app.PREFIX}"
+
+
+def _origin(listener: socket.socket) -> str:
+    return f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
 def server(emulator: Emulator) -> uvicorn.Server:

@@ -8,7 +8,7 @@ from mcp import Client
 
 from luma_mcp.cli import doctor, run
 from luma_mcp.composition import build_server
-from luma_mcp.emulator.dream_machine.app import Emulator
+from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.serving import serving
 from luma_mcp.settings import Settings
 from tests.support.agent import TOKEN

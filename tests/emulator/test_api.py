@@ -5,8 +5,8 @@ from typing import Any
 import httpx
 import pytest
 
+from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.dream_machine.account import Limits
-from luma_mcp.emulator.dream_machine.app import Emulator
 from tests.support.agent import BASE_URL, HeldClock
 
 pytestmark = pytest.mark.anyio

@@ -13,8 +13,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from luma_mcp.emulator import __main__ as program
+from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.dream_machine.account import UnreadableInputError
-from luma_mcp.emulator.dream_machine.app import Emulator, fetch_input
+from luma_mcp.emulator.dream_machine.app import fetch_input
 from luma_mcp.emulator.dream_machine.callbacks import deliver
 from luma_mcp.emulator.faults import Fault, parse
 from luma_mcp.emulator.serving import listen, serving

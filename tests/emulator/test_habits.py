@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from luma_mcp.emulator.dream_machine.app import Emulator
+from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.habits import Habits, parse
 from tests.support.agent import HeldClock
 

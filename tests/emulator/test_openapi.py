@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from schemathesis import Case, GenerationMode
 from schemathesis.specs.openapi import checks
 
+from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.dream_machine import operations
-from luma_mcp.emulator.dream_machine.app import PREFIX, Emulator
+from luma_mcp.emulator.dream_machine.app import PREFIX
 from luma_mcp.emulator.dream_machine.bodies import VideoBody
 from luma_mcp.emulator.dream_machine.openapi import PATH
 from tests.support.agent import TOKEN

@@ -6,7 +6,7 @@ import httpx
 import lumaai
 import pytest
 
-from luma_mcp.emulator.dream_machine.app import Emulator
+from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.serving import serving
 
 pytestmark = pytest.mark.anyio

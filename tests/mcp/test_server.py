@@ -6,7 +6,7 @@ import pytest
 from mcp import Client, MCPError
 
 import luma_mcp
-from luma_mcp.emulator.dream_machine.app import Emulator
+from luma_mcp.emulator.app import Emulator
 from tests.support.agent import Agent
 
 pytestmark = pytest.mark.anyio

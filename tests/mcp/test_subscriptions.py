@@ -9,7 +9,7 @@ import pytest
 from mcp import Client, MCPError
 from mcp.types import ResourceUpdatedNotification
 
-from luma_mcp.emulator.dream_machine.app import Emulator
+from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.dream_machine.bodies import VideoBody
 from luma_mcp.mcp.services import Services
 from luma_mcp.mcp.subscriptions import Subscriptions

@@ -8,7 +8,7 @@ from mcp import Client, MCPError
 from mcp.client import advertise
 from mcp.types import CallToolResult
 
-from luma_mcp.emulator.dream_machine.app import Emulator
+from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.faults import Fault
 from luma_mcp.mcp.tasks import IDENTIFIER, Tasks, derive_key
 from tests.support.agent import Agent, HeldClock

@@ -9,7 +9,7 @@ import pytest
 from luma_mcp.backends.dream_machine.client import DreamMachine
 from luma_mcp.domain.errors import AuthenticationError, LumaError, NotFoundError
 from luma_mcp.domain.generation import Generation
-from luma_mcp.emulator.dream_machine.app import Emulator
+from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.dream_machine.bodies import ImageBody, VideoBody
 from luma_mcp.emulator.faults import Fault
 from luma_mcp.polling.poller import Poller, Snapshot

@@ -7,7 +7,7 @@ from mcp import Client, MCPError
 from mcp.types import ElicitResult
 
 from luma_mcp.domain.errors import BudgetError
-from luma_mcp.emulator.dream_machine.app import Emulator
+from luma_mcp.emulator.app import Emulator
 from luma_mcp.purchasing.budget import Balance, Budget, Spending, check_call, check_credit, check_day
 from tests.support.agent import Agent, HeldClock
 

@@ -11,7 +11,7 @@ from mcp import Client
 
 from luma_mcp.composition import build_server
 from luma_mcp.domain.catalogue import IMAGE_MODELS, SIZES_AT_720P, VIDEO_MODELS
-from luma_mcp.emulator.dream_machine.app import Emulator
+from luma_mcp.emulator.app import Emulator
 from luma_mcp.settings import Settings
 from tests.support.agent import BASE_URL, TOKEN, Agent, HeldClock, InMemory
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mcp import Client
 
 from luma_mcp.composition import build_server
-from luma_mcp.emulator.dream_machine.app import Emulator
+from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.faults import Fault
 from luma_mcp.emulator.habits import Dates, Echo, Errors, Habits, More, Order, States
 from luma_mcp.purchasing.reconcile import ABSENT_AFTER_SECONDS

@@ -17,7 +17,7 @@ import pytest
 from mcp import Client
 
 from luma_mcp.domain.errors import BudgetError, LedgerError
-from luma_mcp.emulator.dream_machine.app import Emulator
+from luma_mcp.emulator.app import Emulator
 from luma_mcp.purchasing.budget import Balance, Budget, ConsentNeededError, ConsentUsedError
 from luma_mcp.purchasing.ledger import LEASE_SECONDS, TAKE_SECONDS, Ledger
 from luma_mcp.purchasing.migrations import VERSION

@@ -8,7 +8,7 @@ import pytest
 from mcp import Client
 
 from luma_mcp.domain.errors import LedgerError
-from luma_mcp.emulator.dream_machine.app import Emulator
+from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.faults import Fault
 from luma_mcp.purchasing.budget import Budget
 from luma_mcp.purchasing.ledger import Ledger

@@ -10,7 +10,7 @@ import pytest
 from mcp import Client
 
 from luma_mcp.composition import build_server
-from luma_mcp.emulator.dream_machine.app import Emulator
+from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.dream_machine.bodies import ImageBody, VideoBody
 from luma_mcp.emulator.faults import Fault
 from luma_mcp.purchasing.budget import Budget

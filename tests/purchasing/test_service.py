@@ -13,7 +13,7 @@ from pydantic_core import to_json
 from luma_mcp.backends.dream_machine.client import DreamMachine
 from luma_mcp.backends.dream_machine.encoding import encode
 from luma_mcp.domain.requests import ImageRequest
-from luma_mcp.emulator.dream_machine.app import Emulator
+from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.dream_machine.bodies import ImageBody
 from luma_mcp.emulator.faults import Fault
 from luma_mcp.purchasing import matching

@@ -18,7 +18,8 @@ from PIL import Image
 
 from luma_mcp.composition import build_server
 from luma_mcp.domain.errors import FileError
-from luma_mcp.emulator.dream_machine.app import Emulator, fetch_input
+from luma_mcp.emulator.app import Emulator
+from luma_mcp.emulator.dream_machine.app import fetch_input
 from luma_mcp.emulator.faults import Fault
 from luma_mcp.emulator.rendering import clips
 from luma_mcp.settings import Settings

@@ -10,7 +10,7 @@ from PIL import Image
 from luma_mcp.backends.dream_machine.client import DreamMachine
 from luma_mcp.domain.errors import InvalidRequestError
 from luma_mcp.domain.requests import ImageKeyframe
-from luma_mcp.emulator.dream_machine.app import Emulator
+from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.rendering.clips import write_clip
 from luma_mcp.mcp.services import Services
 from luma_mcp.sources import resolver as media

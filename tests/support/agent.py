@@ -10,8 +10,8 @@ import pytest
 from mcp import Client
 from mcp.types import CallToolResult
 
+from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.dream_machine.account import UnreadableInputError
-from luma_mcp.emulator.dream_machine.app import Emulator
 from luma_mcp.emulator.faults import ConnectionDroppedError
 from tests.support.secrecy import NEEDLE
 

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import anyio
 
-from luma_mcp.emulator.dream_machine.billing import Billing
+from luma_mcp.emulator.billing import Billing
 from luma_mcp.emulator.dream_machine.bodies import (
     Body,
     GenerationKeyframe,

@@ -1,7 +1,6 @@
 """The HTTP face of the emulator: every endpoint of the Dream Machine API, and the files it makes."""
 
 import hmac
-import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -20,11 +19,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from luma_mcp.emulator.dream_machine import openapi
 from luma_mcp.emulator.dream_machine.account import (
-    BUILD_TIER,
     DreamMachineAccount,
-    Fetch,
     Generation,
-    Limits,
     TooManyRequestsError,
     UnknownGenerationError,
     UnreadableInputError,
@@ -42,7 +38,6 @@ from luma_mcp.emulator.dream_machine.responses import (
     WordsAnswer,
     generation_answer,
 )
-from luma_mcp.emulator.faults import App, Fault, FaultyApp
 from luma_mcp.emulator.habits import Habits
 from luma_mcp.emulator.rendering.assets import AssetStore, NoSuchAssetError
 from luma_mcp.emulator.rendering.images import UnreadableMediaError
@@ -68,49 +63,33 @@ async def fetch_input(url: str) -> bytes:
         raise UnreadableInputError(type(error).__name__) from error
 
 
-class Emulator:
-    """One emulated account behind an ASGI `app`.
+class DreamMachineApi:
+    """The endpoints of one account.
 
     Args:
+        account: the account.
         token: the only key that is accepted; None accepts any.
-        credit_usd: what the account begins with.
-        speed: how many times faster than Luma generations live.
-        limits: rate limits by model family (`video`, `image`); Luma's Build tier unless said otherwise.
-        faults: what shall go wrong.
-        clock: seconds that only rise; a test hands in its own.
-        wall: Unix time, for `created_at`; likewise.
-        fetch: how somebody else's URLs are read.
         habits: how the API answers where its documentation does not say.
+        moderation_due: the reason for which the generation that is being created will fail, if any.
     """
 
-    def __init__(  # noqa: PLR0913 - everything that a test may decide
+    def __init__(
         self,
+        account: DreamMachineAccount,
         *,
-        token: str | None = None,
-        credit_usd: float = 100,
-        speed: float = 1,
-        limits: dict[str, Limits] | None = None,
-        faults: list[Fault] | None = None,
-        clock: Callable[[], float] = time.monotonic,
-        wall: Callable[[], float] = time.time,
-        fetch: Fetch = fetch_input,
-        habits: Habits | None = None,
+        token: str | None,
+        habits: Habits,
+        moderation_due: Callable[[str, str], str | None],
     ) -> None:
-        self.dream_machine = DreamMachineAccount(
-            fetch=fetch,
-            clock=clock,
-            wall=wall,
-            speed=speed,
-            credit_usd=credit_usd,
-            limits=BUILD_TIER if limits is None else limits,
-        )
-        self.habits = habits or Habits()
+        self.account = account
+        self.habits = habits
         self.assets = AssetStore()
         self.requests: list[tuple[str, str]] = []
         """Method and path of every API request that was accepted, in order."""
         self._token = token
+        self._moderation_due = moderation_due
         self._callbacks: TaskGroup | None = None
-        routes = Starlette(
+        self.app = Starlette(
             routes=self._routes(),
             middleware=[Middleware(_KeyCheck, refusal_of=self._refusal_of)],
             exception_handlers={
@@ -123,15 +102,7 @@ class Emulator:
                     (ValidationError, _invalid),
                 )
             },
-            lifespan=self._lifespan,
         )
-        self._faulty = FaultyApp(routes, faults if faults is not None else [])
-        self.app: App = self._faulty
-
-    @property
-    def faults(self) -> list[Fault]:
-        """What shall still go wrong; a test appends to it."""
-        return self._faulty.faults
 
     def _endpoints(self) -> list[Endpoint]:
         created = [
@@ -166,7 +137,8 @@ class Emulator:
         ]
 
     @asynccontextmanager
-    async def _lifespan(self, _app: Starlette) -> AsyncGenerator[None]:
+    async def running(self) -> AsyncGenerator[None]:
+        """Deliver callbacks while this is entered; then delete what was rendered."""
         async with anyio.create_task_group() as callbacks:
             self._callbacks = callbacks
             try:
@@ -197,14 +169,14 @@ class Emulator:
         if self._token is not None and not hmac.compare_digest(key.encode(), self._token.encode()):
             return _detail(401, "Invalid API key is provided")
         self.requests.append((request.method, request.url.path.removeprefix(PREFIX)))
-        await self.dream_machine.settle()
+        await self.account.settle()
         return None
 
     async def _ping(self, _request: Request) -> Response:
         return _json(PingAnswer())
 
     async def _credits(self, _request: Request) -> Response:
-        return _json(CreditsAnswer(credit_balance=self.dream_machine.balance_cents(self.habits.balance_lag)))
+        return _json(CreditsAnswer(credit_balance=self.account.balance_cents(self.habits.balance_lag)))
 
     async def _concepts(self, _request: Request) -> Response:
         return JSONResponse(CONCEPTS)
@@ -215,13 +187,13 @@ class Emulator:
     def _create(self, kind: type[Body], status: int = 201) -> Callable[[Request], Awaitable[Response]]:
         async def create(request: Request) -> Response:
             body = kind.model_validate_json(await request.body() or b"{}")
-            reason = self._faulty.moderation_due(request.method, request.url.path)
+            reason = self._moderation_due(request.method, request.url.path)
             if reason is not None:
-                self.dream_machine.failures_due.append(reason)
-            generation = self.dream_machine.accept(body, request.path_params.get("id"))
+                self.account.failures_due.append(reason)
+            generation = self.account.accept(body, request.path_params.get("id"))
             if isinstance(body, ImageBody) and body.sync:
-                await anyio.sleep(min(self.dream_machine.seconds_left(generation), body.sync_timeout))
-                await self.dream_machine.finish_now(generation)
+                await anyio.sleep(min(self.account.seconds_left(generation), body.sync_timeout))
+                await self.account.finish_now(generation)
             if body.callback_url and self._callbacks is not None:
                 self._callbacks.start_soon(self._call_back, body.callback_url, generation, _origin(request))
             return JSONResponse(self._answer(generation, request), status)
@@ -231,17 +203,17 @@ class Emulator:
     async def _call_back(self, url: str, generation: Generation, origin: str) -> None:
         reported = None
         while reported not in ("completed", "failed"):
-            await self.dream_machine.settle()
-            state = self.dream_machine.state(generation)
+            await self.account.settle()
+            state = self.account.state(generation)
             if state not in (reported, "queued"):
-                await deliver(url, generation_answer(self.dream_machine, generation, origin).model_dump(mode="json"))
+                await deliver(url, generation_answer(self.account, generation, origin).model_dump(mode="json"))
                 reported = state
-            await anyio.sleep(min(0.5, max(0.02, self.dream_machine.seconds_left(generation) / 10)))
+            await anyio.sleep(min(0.5, max(0.02, self.account.seconds_left(generation) / 10)))
 
     async def _list(self, request: Request) -> Response:
         limit, offset = _whole(request, "limit", 100), _whole(request, "offset", 0)
         habits = self.habits
-        everything = habits.sorted(self.dream_machine.newest_first(min_age_seconds=habits.list_lag))
+        everything = habits.sorted(self.account.newest_first(min_age_seconds=habits.list_lag))
         size = min(limit, habits.page) if habits.page else limit
         page = everything[offset : offset + size]
         answer = PageAnswer(
@@ -257,16 +229,16 @@ class Emulator:
         return JSONResponse(answer)
 
     async def _get(self, request: Request) -> Response:
-        generation = self.dream_machine.get(request.path_params["id"], min_age_seconds=self.habits.get_lag)
+        generation = self.account.get(request.path_params["id"], min_age_seconds=self.habits.get_lag)
         return JSONResponse(self._answer(generation, request))
 
     async def _delete(self, request: Request) -> Response:
-        self.dream_machine.delete(request.path_params["id"])
+        self.account.delete(request.path_params["id"])
         return Response(status_code=204)
 
     async def _asset(self, request: Request) -> Response:
-        generation = self.dream_machine.with_asset(request.path_params["id"])
-        if generation.ended != "completed" and not self.dream_machine.shows_preview(generation):
+        generation = self.account.with_asset(request.path_params["id"])
+        if generation.ended != "completed" and not self.account.shows_preview(generation):
             return _detail(404, "Not found")
         try:
             path = await self.assets.asset(generation, request.path_params["name"])
@@ -277,7 +249,7 @@ class Emulator:
         return FileResponse(path)
 
     def _answer(self, generation: Generation, request: Request) -> dict[str, Any]:
-        answer = generation_answer(self.dream_machine, generation, _origin(request)).model_dump(mode="json")
+        answer = generation_answer(self.account, generation, _origin(request)).model_dump(mode="json")
         return self.habits.apply(answer, generation.created_at.timestamp())
 
     async def _describe(self, _request: Request) -> Response:

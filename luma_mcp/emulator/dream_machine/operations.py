@@ -8,14 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from luma_mcp.emulator.dream_machine.billing import (
-    AUDIO_USD_PER_SECOND,
-    IMAGE_RATES,
-    MODIFY_RATES,
-    VIDEO_RATES,
-    clip_cents,
-    image_cents,
-)
 from luma_mcp.emulator.dream_machine.bodies import (
     AddAudioBody,
     Body,
@@ -27,6 +19,14 @@ from luma_mcp.emulator.dream_machine.bodies import (
     VideoBody,
 )
 from luma_mcp.emulator.dream_machine.catalogue import DURATIONS, HEIGHTS, IMAGE_SIZES, video_size
+from luma_mcp.emulator.dream_machine.prices import (
+    AUDIO_USD_PER_SECOND,
+    IMAGE_RATES,
+    MODIFY_RATES,
+    VIDEO_RATES,
+    clip_cents,
+    image_cents,
+)
 from luma_mcp.emulator.lifecycle import Lifecycle
 
 

@@ -1,14 +1,11 @@
 """The assets of generations: rendered when first asked for, one at a time in a worker thread, and stored."""
 
-import shutil
-import tempfile
 from collections.abc import Iterator
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
-import anyio
-import anyio.to_thread
 from PIL import Image
 
 from luma_mcp.emulator.dream_machine.account import Generation
@@ -25,6 +22,7 @@ from luma_mcp.emulator.dream_machine.catalogue import FRAMES_PER_SECOND, IMAGE_S
 from luma_mcp.emulator.dream_machine.operations import Form
 from luma_mcp.emulator.rendering import camera, clips
 from luma_mcp.emulator.rendering import images as pictures
+from luma_mcp.emulator.rendering.files import RenderedFiles
 
 _PREVIEW_SCALE = 4
 _PREVIEW_SECONDS = 1.0
@@ -38,14 +36,10 @@ class AssetStore:
     """Every asset rendered so far, in a temporary folder that is deleted on closing."""
 
     def __init__(self) -> None:
-        self._folder: Path | None = None
-        self._locks: dict[Path, anyio.Lock] = {}
-        self._limiter = anyio.CapacityLimiter(1)
+        self._files = RenderedFiles()
 
     def close(self) -> None:
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
+        self._files.close()
 
     async def asset(self, generation: Generation, name: str) -> Path:
         """The file of an asset: `video.mp4`, `preview.mp4`, `image.jpg` or `image.png`.
@@ -56,24 +50,19 @@ class AssetStore:
         """
         if name not in names_of(generation):
             raise NoSuchAssetError(name)
-        if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="dream-machine-emulator-"))
-        target = self._folder / f"{generation.id}-{name}"
-        async with self._locks.setdefault(target, anyio.Lock()):
-            if not target.exists():
-                await self._make(generation, name, target)
-        return target
 
-    async def _make(self, generation: Generation, name: str, target: Path) -> None:
-        sources: dict[str, Path | bytes] = {}
-        if name.endswith(".mp4") or generation.makes_image:
-            for role, media in generation.inputs.items():
-                sources[role] = media if isinstance(media, bytes) else await self.asset(media, main_asset(media))
-            for role, source in self._source_generations(generation):
-                sources[role] = await self.asset(source, main_asset(source))
-        else:
-            sources["video"] = await self.asset(generation, "video.mp4")
-        await anyio.to_thread.run_sync(_make, generation, name, target, sources, limiter=self._limiter)
+        async def make(target: Path) -> None:
+            sources: dict[str, Path | bytes] = {}
+            if name.endswith(".mp4") or generation.makes_image:
+                for role, media in generation.inputs.items():
+                    sources[role] = media if isinstance(media, bytes) else await self.asset(media, main_asset(media))
+                for role, source in self._source_generations(generation):
+                    sources[role] = await self.asset(source, main_asset(source))
+            else:
+                sources["video"] = await self.asset(generation, "video.mp4")
+            await self._files.render(partial(_make, generation, name, target, sources))
+
+        return await self._files.get(f"{generation.id}-{name}", make)
 
     def _source_generations(self, generation: Generation) -> Iterator[tuple[str, Generation]]:
         if generation.source is not None:

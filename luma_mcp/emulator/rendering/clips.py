@@ -10,7 +10,7 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import av
 from av import AudioFrame, VideoFrame
@@ -23,17 +23,25 @@ from luma_mcp.emulator.dream_machine.catalogue import FRAMES_PER_SECOND
 from luma_mcp.emulator.rendering.images import Size, UnreadableMediaError
 
 _SAMPLE_RATE = 44_100
+# ITU-T H.273: primaries of BT.2020, transfer of SMPTE ST 2084, matrix of BT.2020 with non-constant luminance.
+_BT2020, _PQ, _BT2020_NCL = 9, 16, 9
 _AUDIO_BLOCK = 1024
 
 
-def write_clip(target: Path, frames: Iterable[Image.Image], size: Size) -> None:
-    """Encode pictures, all of that size, into a playable file; it appears whole or not at all."""
+def write_clip(target: Path, frames: Iterable[Image.Image], size: Size, *, hdr: bool = False) -> None:
+    """Encode pictures, all of that size, into a playable file; it appears whole or not at all.
+
+    With `hdr` it has 10 bits a channel, marked as BT.2020 with the PQ curve.
+    """
     unfinished = target.with_suffix(".part")
     with av.open(str(unfinished), "w", format="mp4", options={"movflags": "+faststart"}) as container:
         stream = container.add_stream("libx264", rate=FRAMES_PER_SECOND)
         stream.width, stream.height = size
-        stream.pix_fmt = "yuv420p"
+        stream.pix_fmt = "yuv420p10le" if hdr else "yuv420p"
         stream.options = {"preset": "veryfast", "crf": "24"}
+        if hdr:
+            codec = stream.codec_context
+            codec.color_primaries, codec.color_trc, codec.colorspace = _BT2020, _PQ, _BT2020_NCL
         for number, picture in enumerate(frames):
             frame = cast("VideoFrame", VideoFrame.from_image(picture))
             frame.pts = number
@@ -60,6 +68,18 @@ def frames_of(source: BinaryIO) -> Iterator[Image.Image]:
         container.streams.video[0].thread_type = "AUTO"
         for frame in container.decode(video=0):
             yield frame.to_image()
+
+
+def write_exr(target: Path, picture: Image.Image) -> None:
+    """A picture as one OpenEXR file with 16 bits a channel."""
+    codec = av.CodecContext.create("exr", "w")
+    codec.width, codec.height = picture.size
+    codec.pix_fmt = "gbrpf32le"
+    codec.time_base = Fraction(1, FRAMES_PER_SECOND)
+    codec.options = {"format": "half"}
+    frame = cast("VideoFrame", VideoFrame.from_image(picture)).reformat(format="gbrpf32le")
+    packets: list[Any] = [*codec.encode(frame), *codec.encode(None)]
+    target.write_bytes(b"".join(map(bytes, packets)))
 
 
 def first_frame(source: BinaryIO) -> Image.Image:

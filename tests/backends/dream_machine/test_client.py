@@ -28,7 +28,7 @@ from luma_mcp.domain.requests import (
     UpscaleRequest,
     VideoRequest,
 )
-from luma_mcp.emulator.dream_machine.app import Emulator
+from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.faults import Fault
 from tests.support.agent import BASE_URL, TOKEN, HeldClock, InMemory
 from tests.support.raw_luma import RawLuma

@@ -12,7 +12,7 @@ from mcp.client import advertise
 from playwright.async_api import Browser, FrameLocator, Page, async_playwright
 
 from luma_mcp.composition import build_server
-from luma_mcp.emulator.dream_machine.app import Emulator
+from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.serving import serving
 from luma_mcp.settings import Settings
 from tests.support.agent import TOKEN

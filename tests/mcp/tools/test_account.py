@@ -2,7 +2,7 @@
 
 import pytest
 
-from luma_mcp.emulator.dream_machine.app import Emulator
+from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.dream_machine.catalogue import CAMERA_MOTIONS, CONCEPTS
 from luma_mcp.emulator.faults import Fault
 from tests.support.agent import BASE_URL, Agent, text

@@ -4,7 +4,7 @@ import anyio
 import pytest
 from mcp import Client
 
-from luma_mcp.emulator.dream_machine.app import Emulator
+from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.faults import Fault
 from tests.support.agent import Agent, HeldClock, text
 

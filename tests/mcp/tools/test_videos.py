@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from luma_mcp.emulator.dream_machine.app import Emulator
+from luma_mcp.emulator.app import Emulator
 from tests.support.agent import Agent, InMemory, once
 
 pytestmark = pytest.mark.anyio

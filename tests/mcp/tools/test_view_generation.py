@@ -11,7 +11,7 @@ from mcp import Client
 from mcp.client import advertise
 from PIL import Image
 
-from luma_mcp.emulator.dream_machine.app import Emulator
+from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.faults import Fault
 from luma_mcp.media.images import MAX_JPEG_BYTES
 from tests.support.agent import Agent, once, text

@@ -11,7 +11,7 @@ import anyio
 import pytest
 from mcp import Client, StdioServerParameters
 
-from luma_mcp.emulator.dream_machine.app import Emulator
+from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.faults import Fault
 from luma_mcp.emulator.serving import serving
 from tests.support.agent import Agent

@@ -1,0 +1,263 @@
+"""A client of the emulated Agents API: it accepts requests, reserves their price, ends and refunds them. No HTTP."""
+
+import hashlib
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Literal
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+from luma_mcp.emulator.agents import catalogue, rules
+from luma_mcp.emulator.agents.bodies import GenerationBody, ImageRef
+from luma_mcp.emulator.agents.files import FileStore
+from luma_mcp.emulator.agents.limits import Limiter, Limits
+from luma_mcp.emulator.agents.media import Media, decoded, measured
+from luma_mcp.emulator.agents.prices import cents_of
+from luma_mcp.emulator.agents.rules import RefusedError
+from luma_mcp.emulator.billing import Billing
+from luma_mcp.emulator.lifecycle import Lifecycle
+
+State = Literal["queued", "processing", "completed", "failed"]
+Fetched = tuple[int, str, bytes]
+Fetch = Callable[[str], Awaitable[Fetched]]
+"""Reads somebody else's URL: status, content type and bytes. Raises: OSError, if it cannot be read."""
+
+_FAIL = re.compile(r"\[fail(?::\s*(?P<reason>[^\]]*))?\]")
+_MODERATED = "Generation output was flagged by our content moderation system."
+_STILL, _CLIP = Lifecycle(queued=2, dreaming=20), Lifecycle(queued=5, dreaming=75)
+_SLOW_FACTOR = 3
+_ENDS = ("video.start_frame", "video.end_frame")
+_NO_MEDIA = Media((1, 1), 0)
+
+
+class UnknownGenerationError(Exception):
+    """No generation has that id."""
+
+
+@dataclass
+class Generation:
+    """One piece of work.
+
+    Args:
+        id: its id.
+        body: what was asked for.
+        size, seconds: of what is made; a still has no seconds.
+        layers: how many layers are made.
+        created_at: when it was accepted.
+        began_at: the same by the clock that only rises.
+        media: what the request names, by field.
+        ended: how it ended; None while it runs.
+    """
+
+    id: str
+    body: GenerationBody
+    size: tuple[int, int]
+    seconds: float
+    layers: int
+    created_at: datetime
+    began_at: float
+    media: dict[str, Media] = field(default_factory=dict[str, Media])
+    ended: Literal["completed", "failed"] | None = None
+    failure_code: str | None = None
+    failure_reason: str | None = None
+
+    @property
+    def is_clip(self) -> bool:
+        return self.body.type not in catalogue.STILL_TYPES
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """The names of the files that it makes."""
+        if self.is_clip:
+            return ("video.mp4", "frames.exr") if self.body.settings.exr_export else ("video.mp4",)
+        if self.body.type == "layering":
+            return tuple(f"layer{number}.png" for number in range(self.layers))
+        return ("image.jpg",) if self.body.output_format == "jpeg" else ("image.png",)
+
+    @property
+    def lifecycle(self) -> Lifecycle:
+        if not self.is_clip:
+            return _STILL
+        video = self.body.settings
+        if self.seconds > 5 or video.hdr or video.resolution == "1080p":
+            return replace(_CLIP, dreaming=_CLIP.dreaming * _SLOW_FACTOR)
+        return _CLIP
+
+
+class AgentsAccount:
+    """One client.
+
+    Args:
+        fetch: reads somebody else's URLs.
+        clock: seconds that only rise.
+        wall: Unix time.
+        speed: how many times faster than Luma generations proceed.
+        credit_usd: what the client begins with.
+        limits: the limits of `POST /generations`; None is none.
+        has_hdr: whether the client may use HDR.
+    """
+
+    def __init__(
+        self,
+        *,
+        fetch: Fetch,
+        clock: Callable[[], float],
+        wall: Callable[[], float],
+        speed: float,
+        credit_usd: float,
+        limits: Limits | None,
+        has_hdr: bool = True,
+    ) -> None:
+        self.billing = Billing(credit_usd * 100)
+        self.generations: dict[str, Generation] = {}
+        self.files = FileStore(wall, speed)
+        self.failures_due: list[str] = []
+        """Reasons for which the next generations are moderated; the emulator's faults add to it."""
+        self._fetch = fetch
+        self._clock = clock
+        self._wall = wall
+        self._speed = speed
+        self._limiter = Limiter(limits)
+        self._has_hdr = has_hdr
+
+    def admit(self) -> dict[str, str]:
+        """Count an attempt to create a generation; headers of the answer. Raises: LimitReachedError."""
+        self.settle()
+        running = sum(generation.ended is None for generation in self.generations.values())
+        return self._limiter.admit(self._wall(), running)
+
+    async def accept(self, body: GenerationBody) -> Generation:
+        """Take a request, reserve its price, and begin. Raises: RefusedError."""
+        rules.check(body)
+        if body.settings.hdr and not self._has_hdr:
+            raise RefusedError(400, "HDR is not enabled for this account")
+        media = {field: await self._media(field, ref) for field, ref in rules.references_of(body)}
+        self._check_media(body, media)
+        generation = self._planned(body, media)
+        cents = cents_of(body, generation.seconds, generation.layers)
+        if not self.billing.can_pay(cents):
+            raise RefusedError(402, "Insufficient credits. Please add credits to continue.")
+        if self.failures_due:
+            generation.failure_code, generation.failure_reason = "content_moderated", self.failures_due.pop(0)
+        elif found := _FAIL.search(body.prompt):
+            generation.failure_code = "generation_failed"
+            generation.failure_reason = found["reason"] or "Generation failed"
+        elif "blacklisted" in body.prompt.lower():
+            generation.failure_code, generation.failure_reason = "content_moderated", _MODERATED
+        self.billing.charge(generation.id, cents)
+        self.generations[generation.id] = generation
+        return generation
+
+    def get(self, generation_id: str) -> Generation:
+        """Raises: UnknownGenerationError."""
+        self.settle()
+        generation = self.generations.get(generation_id)
+        if generation is None:
+            raise UnknownGenerationError(generation_id)
+        return generation
+
+    def state(self, generation: Generation) -> State:
+        if generation.ended is not None:
+            return generation.ended
+        age = (self._clock() - generation.began_at) * self._speed
+        return "queued" if generation.lifecycle.running_state(age) == "queued" else "processing"
+
+    def settle(self) -> None:
+        """End every generation whose time has come."""
+        for generation in self.generations.values():
+            age = (self._clock() - generation.began_at) * self._speed
+            if generation.ended is None and generation.lifecycle.is_over(age):
+                generation.ended = "failed" if generation.failure_code else "completed"
+                if generation.failure_code:
+                    self.billing.refund(generation.id)
+
+    def _planned(self, body: GenerationBody, media: dict[str, Media]) -> Generation:
+        """The generation that a request makes, not yet accepted."""
+        video, source = body.settings, media.get("source", _NO_MEDIA)
+        frames = [media[name] for name in _ENDS if name in media]
+        extended = next((frame for frame in frames if frame.is_clip), None)
+        seconds, layers = 0.0, 0
+        match body.type:
+            case "video":
+                size = extended.size if extended and body.aspect_ratio is None else _clip_size(body)
+                seconds = 10.0 if video.duration == "10s" else 5.0
+            case "video_edit":
+                size, seconds = _at_height(source.size, catalogue.HEIGHTS[video.resolution]), source.seconds
+            case "video_reframe":
+                size, seconds = _clip_size(body), source.seconds
+            case "layering":
+                long = catalogue.LAYER_LONG_SIDES[body.layering.resolution if body.layering else "1k"]
+                size, layers = _with_long_side(source.size, long), _layer_count(body, source)
+            case "image_edit":
+                size = source.size
+            case _:
+                size = catalogue.still_size(body.aspect_ratio)
+        now = datetime.fromtimestamp(self._wall(), UTC)
+        return Generation(str(uuid4()), body, size, seconds, layers, now, self._clock(), media)
+
+    async def _media(self, field: str, ref: ImageRef) -> Media:
+        """What a reference names. Raises: RefusedError."""
+        if ref.generation_id is not None:
+            return self._made(field, ref.generation_id)
+        if ref.file_id is not None:
+            return self.files.ready(field, ref.file_id)
+        if ref.data is not None:
+            return measured(field, decoded(field, ref.data), ref.media_type or "")
+        url = ref.url or ""
+        if urlsplit(url).scheme != "https" and urlsplit(url).hostname not in ("127.0.0.1", "localhost"):
+            raise RefusedError(422, f"{field}: failed to fetch URL")
+        try:
+            status, content_type, data = await self._fetch(url)
+        except OSError:
+            raise RefusedError(422, f"{field}: failed to fetch URL") from None
+        if status != 200:
+            raise RefusedError(422, f"{field}: failed to fetch URL (HTTP {status})")
+        return measured(field, data, ref.media_type or content_type)
+
+    def _made(self, field: str, generation_id: str) -> Media:
+        self.settle()
+        generation = self.generations.get(generation_id)
+        if generation is None or generation.ended != "completed":
+            raise RefusedError(422, f"{field}: generation not found or not completed")
+        return Media(generation.size, generation.seconds, generation=generation)
+
+    def _check_media(self, body: GenerationBody, media: dict[str, Media]) -> None:
+        """What can be refused only once the media are known. Raises: RefusedError."""
+        for name, item in media.items():
+            # Only a clip of one's own can be gone on from.
+            is_extended = body.type == "video" and name in _ENDS and item.generation is not None
+            if name != "source" and item.is_clip and not is_extended:
+                raise RefusedError(422, f"{name}: a still is required")
+        source = media.get("source")
+        if source is None:
+            return
+        needs_clip = body.type in ("video_edit", "video_reframe")
+        if source.is_clip != needs_clip:
+            raise RefusedError(422, f"source: a {'video' if needs_clip else 'still'} is required")
+        longest = {"video_edit": catalogue.MAX_EDIT_SECONDS, "video_reframe": catalogue.MAX_REFRAME_SECONDS}
+        # A clip of ten seconds may have a frame more.
+        if needs_clip and source.seconds > longest[body.type] + 0.1:
+            raise RefusedError(422, f"source: video exceeds {longest[body.type]:g} seconds")
+
+
+def _clip_size(body: GenerationBody) -> tuple[int, int]:
+    return catalogue.clip_size(body.aspect_ratio, body.settings.resolution)
+
+
+def _at_height(size: tuple[int, int], short: int) -> tuple[int, int]:
+    """A size in the same ratio whose short side is that long; both sides are even."""
+    scale = short / min(size)
+    return round(size[0] * scale / 2) * 2, round(size[1] * scale / 2) * 2
+
+
+def _with_long_side(size: tuple[int, int], long: int) -> tuple[int, int]:
+    scale = long / max(size)
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def _layer_count(body: GenerationBody, source: Media) -> int:
+    """How many layers a picture falls into: 2 to 5, the same each time."""
+    seed = hashlib.sha256(source.data + body.prompt.encode()).digest()
+    return 2 + seed[0] % 4
