@@ -18,8 +18,9 @@ from luma_mcp.emulator.dream_machine.bodies import VideoBody
 from luma_mcp.emulator.faults import Fault
 from luma_mcp.mcp.services import Services
 from luma_mcp.purchasing import sending
+from luma_mcp.purchasing.budget import Budget
 from luma_mcp.purchasing.ledger import LEASE_SECONDS, Ledger
-from luma_mcp.purchasing.orders import Order
+from luma_mcp.purchasing.orders import Order, new_purchase
 from luma_mcp.purchasing.rows import Row
 from luma_mcp.purchasing.sqlite import SqliteStore
 from luma_mcp.purchasing.states import State
@@ -254,3 +255,59 @@ async def test_an_outcome_is_written_down_at_the_third_attempt_or_logged(
     assert told == (
         [] if failures == 2 else [f"purchase 1 is accepted ({bought.generation.id}) and could not be written down"]
     )
+
+
+async def test_each_post_after_a_rate_limit_is_decided_anew(services: Services, emulator: Emulator) -> None:
+    """With an id of its own, and only while the purchase is this server's."""
+    emulator.faults.append(Fault("limit", method="POST", seconds=1))
+    ids: list[str | None] = []
+    submit = services.backend.submit
+
+    async def note(encoded: Any, **named: Any) -> Generation:
+        ids.append(named["request_id"])
+        ids.extend(row.request_id for row in await services.purchases.newest_today(1))
+        return await submit(encoded, **named)
+
+    services.purchases._sender._backend.submit = note  # type: ignore[method-assign]
+    await services.purchases.buy(order(services))
+
+    assert ids[0] == ids[1] != ids[2] == ids[3]
+
+
+async def test_a_purchase_that_another_server_settled_during_the_upload_is_not_sent(
+    services: Services, emulator: Emulator, clock: HeldClock, ledger_path: Path
+) -> None:
+    other = SqliteStore(lambda: ledger_path, now=clock.wall)
+
+    async def upload() -> dict[str, str]:
+        """This server is stopped meanwhile, and the same is bought at another one."""
+        clock.seconds += LEASE_SECONDS + 1
+        account = other.transaction(lambda rows: rows.execute("SELECT account FROM purchases").fetchone()[0])
+        ledger = Ledger(other, account=account, owner="another server")
+        again = await ledger.decide(new_purchase(order(services)), Budget())
+        assert again.is_new
+        assert await ledger.claim(again.row) is None
+        await ledger.close()
+        return {}
+
+    with pytest.raises(LumaError, match="another one settled the purchase"):
+        await services.purchases.buy(order(services, publish=upload))
+
+    assert emulator.dream_machine.billing.purchases() == []
+
+
+async def test_a_lease_that_another_server_took_is_not_ours(
+    services: Services, emulator: Emulator, clock: HeldClock, ledger_path: Path
+) -> None:
+    """The row is still `reserved`, and another server is its owner."""
+    store = SqliteStore(lambda: ledger_path, now=clock.wall)
+
+    async def upload() -> dict[str, str]:
+        store.transaction(lambda rows: rows.execute("UPDATE purchases SET owner = 'another server'"))
+        return {}
+
+    with pytest.raises(LumaError, match="another one settled the purchase"):
+        await services.purchases.buy(order(services, publish=upload))
+
+    store.close()
+    assert emulator.dream_machine.billing.purchases() == []
