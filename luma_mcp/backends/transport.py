@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 Sleep = Callable[[float], Awaitable[None]]
 ErrorOf = Callable[[int, bytes, Mapping[str, str], float], LumaError]
-IsRefusal = Callable[[int, bytes], bool]
+IsRefusal = Callable[[int, bytes, Mapping[str, str]], bool]
 
 _ATTEMPTS = 3
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 8.0
@@ -211,14 +211,19 @@ class Transport:
         if status in _SUCCESSES:
             return data
         error = self._error(status, data, headers)
-        raise error if self._is_refusal(status, data) else ambiguous(error)
+        raise error if self._is_refusal(status, data, headers) else ambiguous(error)
 
-    async def read(self, method: str, path: str, query: dict[str, int] | None = None) -> bytes:
-        """GET or DELETE, repeated after an error that may pass. A DELETE that was carried out already is a success."""
+    async def read(
+        self, method: str, path: str, query: dict[str, Any] | None = None, *, json: dict[str, Any] | None = None
+    ) -> bytes:
+        """What costs nothing, repeated after an error that may pass.
+
+        A DELETE that was carried out already is a success.
+        """
         attempt = 1
         while True:
             try:
-                return await self._exchange(method, path, query)
+                return await self._exchange(method, path, query, json)
             except (UnreachableError, ServerError, RateLimitError) as error:
                 retry_after = getattr(error, "retry_after", None)
                 if attempt == _ATTEMPTS or (retry_after is not None and retry_after > _LONGEST_RETRY_AFTER_SECONDS):
@@ -232,13 +237,15 @@ class Transport:
                 raise
             attempt += 1
 
-    async def _exchange(self, method: str, path: str, query: dict[str, int] | None) -> bytes:
+    async def _exchange(
+        self, method: str, path: str, query: dict[str, Any] | None, json: dict[str, Any] | None
+    ) -> bytes:
         """One read and the body of its answer."""
         if self._token is None:
             raise AuthenticationError("No Luma token is set.", self._token_hint)
         if self._http is None:
             self._http = open_http(self._transport)
-        status, data, headers = await self._send(self._http, method, path, params=query)
+        status, data, headers = await self._send(self._http, method, path, params=query, json=json)
         if status in _SUCCESSES:
             return data
         raise self._error(status, data, headers)

@@ -1,24 +1,29 @@
-"""The models that Luma sells: what each one makes, takes and costs, as data.
+"""The models that Luma sells by its two APIs: what each one makes, takes and costs, as data.
 
 This module is the one source of the enums in tool schemas, the rules in `validation`, the prices in `pricing`,
 `luma://models` and the tables of the README. The emulator keeps a table of its own, so that a mistake here shows.
 
 To add a model: add its name to the `Literal` and an entry to the table below it.
 
-Sources: docs.lumalabs.ai (video-generation, image-generation, modify-video, reframe; 2025-2026) and the official SDK
-`lumaai` 1.21.0. Prices: the price list of 2025 as passed on by Comfy's partner-node pricing (August 2026), where
-width x height x 24 x seconds x rate reproduces every printed cell; docs.lumalabs.ai/docs/modify-video (2026);
-lumalabs.ai/photon (July 2026).
+Sources for Dream Machine: docs.lumalabs.ai (video-generation, image-generation, modify-video, reframe; 2025-2026) and
+the official SDK `lumaai` 1.21.0. Prices: the price list of 2025 as passed on by Comfy's partner-node pricing (August
+2026), where width x height x 24 x seconds x rate reproduces every printed cell; docs.lumalabs.ai/docs/modify-video
+(2026); lumalabs.ai/photon (July 2026).
+
+Sources for the Agents API: the official SDK `luma-agents` 0.5.0 (August 2026) and docs.agents.lumalabs.ai. Its prices:
+that site's guide (stills May 2026, clips June 2026).
 """
 
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-VideoModelName = Literal["ray-2", "ray-flash-2"]
-ImageModelName = Literal["photon-1", "photon-flash-1"]
-AspectRatio = Literal["16:9", "9:16", "1:1", "4:3", "3:4", "21:9", "9:21"]
-Resolution = Literal["540p", "720p", "1080p", "4k"]
-Duration = Literal["5s", "9s"]
+BackendName = Literal["dream_machine", "agents"]
+"""One of Luma's APIs."""
+VideoModelName = Literal["ray-2", "ray-flash-2", "ray-3.2"]
+ImageModelName = Literal["photon-1", "photon-flash-1", "uni-1", "uni-1-max"]
+AspectRatio = Literal["16:9", "9:16", "1:1", "4:3", "3:4", "21:9", "9:21", "3:1", "2:1", "3:2", "2:3", "1:2", "1:3"]
+Resolution = Literal["360p", "540p", "720p", "1080p", "4k"]
+Duration = Literal["5s", "9s", "10s"]
 ImageFormat = Literal["jpg", "png"]
 ModifyMode = Literal[
     "adhere_1", "adhere_2", "adhere_3", "flex_1", "flex_2", "flex_3", "reimagine_1", "reimagine_2", "reimagine_3"
@@ -37,35 +42,78 @@ class VideoModel:
     """The longest clip that `modify` takes."""
     longest_reframe_seconds: float
     """The longest clip that `reframe` takes."""
-    resolutions: tuple[str, ...] = get_args(Resolution)
-    durations: tuple[str, ...] = get_args(Duration)
+    backend: BackendName = "dream_machine"
+    resolutions: tuple[str, ...] = ("540p", "720p", "1080p", "4k")
+    durations: tuple[str, ...] = ("5s", "9s")
+    ratios: tuple[str, ...] = ("16:9", "9:16", "1:1", "4:3", "3:4", "21:9", "9:21")
 
 
 @dataclass(frozen=True, slots=True)
 class ImageModel:
-    """A model that makes and changes images. The rate is US dollars per million pixels."""
+    """A model that makes and changes images.
 
-    usd_per_megapixel: float
+    Dream Machine's rate is US dollars per million pixels. An Agents model has a price for a still from words and one
+    for an edited still; each reference costs the same on top, but the first of an edit.
+    """
+
+    usd_per_megapixel: float = 0
+    usd: float = 0
+    edit_usd: float = 0
+    backend: BackendName = "dream_machine"
     formats: tuple[str, ...] = get_args(ImageFormat)
+    ratios: tuple[str, ...] = ("16:9", "9:16", "1:1", "4:3", "3:4", "21:9", "9:21")
+    max_references: int = 4
+    max_edit_references: int = 4
 
 
+_STILL_RATIOS = ("16:9", "9:16", "1:1", "3:1", "2:1", "3:2", "2:3", "1:2", "1:3")
 VIDEO_MODELS: dict[VideoModelName, VideoModel] = {
     "ray-2": VideoModel(0.0064, 0.01582, longest_modify_seconds=10, longest_reframe_seconds=10),
     "ray-flash-2": VideoModel(0.0022, 0.00544, longest_modify_seconds=15, longest_reframe_seconds=30),
+    "ray-3.2": VideoModel(
+        0,
+        0,
+        longest_modify_seconds=18,
+        longest_reframe_seconds=30,
+        backend="agents",
+        resolutions=("360p", "540p", "720p", "1080p"),
+        durations=("5s", "10s"),
+        ratios=("16:9", "9:16", "1:1", "4:3", "3:4", "21:9"),
+    ),
 }
 IMAGE_MODELS: dict[ImageModelName, ImageModel] = {
     "photon-1": ImageModel(0.0073),
     "photon-flash-1": ImageModel(0.0019),
+    "uni-1": ImageModel(
+        usd=0.0404, edit_usd=0.0434, backend="agents", ratios=_STILL_RATIOS, max_references=9, max_edit_references=8
+    ),
+    "uni-1-max": ImageModel(
+        usd=0.1, edit_usd=0.103, backend="agents", ratios=_STILL_RATIOS, max_references=9, max_edit_references=8
+    ),
 }
-DEFAULT_VIDEO_MODEL: VideoModelName = "ray-2"
-DEFAULT_IMAGE_MODEL: ImageModelName = "photon-1"
+# The Agents API, in US dollars. A clip of 5 and of 10 seconds, by resolution, in standard range.
+CLIP_USD: dict[str, tuple[float, float]] = {
+    "360p": (0.06, 0.18), "540p": (0.15, 0.45), "720p": (0.30, 0.90), "1080p": (1.20, 3.60),
+}  # fmt: skip
+EDIT_USD: dict[str, tuple[float, float]] = {
+    "360p": (0.54, 1.08), "540p": (0.72, 1.44), "720p": (1.08, 2.16), "1080p": (2.16, 4.32),
+}  # fmt: skip
+REFRAME_USD_PER_SECOND: dict[str, float] = {"360p": 0.03, "540p": 0.06, "720p": 0.12, "1080p": 0.36}
+HDR_FACTOR = 2
+REFERENCE_USD = 0.003
+LONGEST_AGENTS_PROMPT = 6000
+MAX_KEYFRAMES = 64
+MANGA_RATIOS = ("2:3", "9:16", "1:2", "1:3")
+
+DEFAULT_VIDEO_MODELS: dict[BackendName, VideoModelName] = {"dream_machine": "ray-2", "agents": "ray-3.2"}
+DEFAULT_IMAGE_MODELS: dict[BackendName, ImageModelName] = {"dream_machine": "photon-1", "agents": "uni-1"}
 
 FRAMES_PER_SECOND = 24
 # Luma publishes no price for sound. This estimate is meant to be above any price that it can have.
 AUDIO_USD_PER_SECOND = 0.10
 
 # The height in pixels of a 16:9 clip, by resolution.
-HEIGHTS: dict[str, int] = {"540p": 540, "720p": 720, "1080p": 1080, "4k": 2160}
+HEIGHTS: dict[str, int] = {"360p": 360, "540p": 540, "720p": 720, "1080p": 1080, "4k": 2160}
 # Width and height in pixels of a 720p clip, by ratio. 16:9 follows from the price list and 4:3 was observed. The others
 # are taken to have 720 pixels on the short side.
 SIZES_AT_720P: dict[str, Size] = {
@@ -98,9 +146,10 @@ LONGEST_CLIP_SECONDS = max(model.longest_reframe_seconds for model in VIDEO_MODE
 SHORTEST_PROMPT, LONGEST_PROMPT = 3, 5000
 # docs.lumalabs.ai/docs/image-generation. Luma's own MCP server documents 8; the smaller number is always accepted.
 MAX_REFERENCES = 4
-# docs.lumalabs.ai/docs/modify-video and /reframe. Luma documents no limit for keyframes and references, so the limit
-# for images is applied to them too.
+# docs.lumalabs.ai/docs/modify-video and /reframe. Luma documents no limit for Dream Machine's keyframes and references,
+# so the limit for images is applied to them too.
 MAX_IMAGE_BYTES, MAX_CLIP_BYTES = 10 * 1000**2, 100 * 1000**2
+MAX_AGENTS_IMAGE_BYTES, MAX_AGENTS_CLIP_BYTES = 50 * 1024**2, 200 * 1024**2
 
 # docs.lumalabs.ai/changelog/concepts, in the API's order.
 CONCEPTS = (

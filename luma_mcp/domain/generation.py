@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+from luma_mcp.domain.catalogue import BackendName
+
 FINAL_STATES = frozenset({"completed", "failed"})
 # The state of a generation that Luma does not know. It is a word of ours.
 NOT_FOUND = "not found"
@@ -32,7 +34,9 @@ class Generation:
         created_at: when Luma accepted the request.
         outputs: links to what was made.
         model: the model's name; for images it may differ from the name in the request.
-        request: the request, as Luma echoes it.
+        request: the request, as Luma echoes it, or as the purchase ledger has it where Luma echoes nothing.
+        price_usd: what it cost, as the ledger has it; None where the echo tells it.
+        backend: the API that made it. The links of the Agents API end within an hour, so they are never stored.
     """
 
     id: str
@@ -43,6 +47,8 @@ class Generation:
     outputs: tuple[Output, ...] = ()
     model: str | None = None
     request: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    price_usd: float | None = None
+    backend: BackendName = "dream_machine"
 
     @property
     def is_final(self) -> bool:

@@ -6,29 +6,37 @@ an assumed price like any other.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict, assert_never
 
 from luma_mcp.domain.catalogue import (
     AUDIO_USD_PER_SECOND,
     CANVASES,
+    CLIP_USD,
     DEFAULT_DURATION,
     DEFAULT_RATIO,
     DEFAULT_RESOLUTION,
-    DEFAULT_VIDEO_MODEL,
+    DEFAULT_VIDEO_MODELS,
+    EDIT_USD,
     FRAMES_PER_SECOND,
+    HDR_FACTOR,
     HEIGHTS,
     IMAGE_MODELS,
     LONGEST_CLIP_SECONDS,
     LONGEST_DURATION_SECONDS,
+    REFERENCE_USD,
+    REFRAME_USD_PER_SECOND,
     SIZES_AT_720P,
     VIDEO_MODELS,
     ImageModelName,
     VideoModelName,
 )
+from luma_mcp.domain.errors import InvalidRequestError
 from luma_mcp.domain.generation import Generation
 from luma_mcp.domain.requests import (
     AddAudioRequest,
+    GenerationKeyframe,
     ImageRequest,
     ModifyVideoRequest,
     ReframeImageRequest,
@@ -36,12 +44,15 @@ from luma_mcp.domain.requests import (
     Request,
     UpscaleRequest,
     VideoRequest,
+    backend_of,
 )
 
 Basis = Literal["published", "assumed"]
 
 # How far two ratios may be from each other and be the same: sides are rounded to even numbers.
 _SAME_RATIO = 0.02
+# A clip that is made to be five seconds long may have a frame more.
+_SAME_SECONDS = 0.1
 _LARGEST_AT_720P = max(SIZES_AT_720P.values(), key=math.prod)
 _LARGEST_CANVAS = max(CANVASES.values(), key=math.prod)
 
@@ -95,22 +106,46 @@ def footage(aspect_ratio: str, resolution: str, duration: str) -> Footage:
 
 
 def footage_of(generation: Generation) -> Footage | None:
-    """The footage of an earlier clip, by the request that Luma echoes; None if the echo does not tell it."""
+    """The footage of an earlier clip, by its request; None if that does not tell its length.
+
+    A ratio or a resolution that it does not tell counts as the largest.
+    """
     form = [generation.request.get(field) for field in ("aspect_ratio", "resolution", "duration")]
-    if not all(isinstance(word, str) for word in form):
-        return None
-    return footage(*(str(word) for word in form))
+    ratio, resolution, duration = (word if isinstance(word, str) else "" for word in form)
+    return footage(ratio, resolution, duration) if duration else None
+
+
+def footage_made_from(generation: Generation, source: Footage) -> Footage:
+    """The footage of a clip that was made of another: as long, and as large as its own request says."""
+    request = generation.request
+    resolution, ratio = request.get("resolution"), request.get("aspect_ratio")
+    if not isinstance(resolution, str) and not isinstance(ratio, str):
+        return source
+    wanted = resolution if isinstance(resolution, str) else DEFAULT_RESOLUTION
+    if isinstance(ratio, str):
+        size = _scaled(SIZES_AT_720P.get(ratio, _LARGEST_AT_720P), wanted)
+    else:
+        size = _size(source, wanted)
+    return Footage(*size, source.seconds, source.frames)
 
 
 def form_of(clip: Generation) -> VideoForm:
     """The form of an earlier clip, for a new clip that shall be like it."""
     return VideoForm(
         # A model that is no longer sold gives way to the default.
-        model=_sold(clip.model) or _sold(clip.request.get("model")) or DEFAULT_VIDEO_MODEL,
+        model=_sold(clip.model) or _sold(clip.request.get("model")) or DEFAULT_VIDEO_MODELS[clip.backend],
         aspect_ratio=clip.request.get("aspect_ratio"),
         resolution=clip.request.get("resolution"),
         duration=clip.request.get("duration"),
     )
+
+
+def extension_form(clip: Generation) -> VideoForm:
+    """The form of a clip that goes on from an earlier one. The Agents API makes five seconds, whatever the clip has."""
+    form = form_of(clip)
+    if clip.backend == "agents":
+        form["duration"] = DEFAULT_DURATION
+    return form
 
 
 def _sold(name: object) -> VideoModelName | None:
@@ -124,6 +159,8 @@ def price_of(request: Request, source: Footage | None = None) -> Price:
         request: what would be sent.
         source: the footage of the clip that it works on, where that is known.
     """
+    if backend_of(request) == "agents":
+        return _agents_price(request, source)
     match request:
         case VideoRequest():
             made = footage(
@@ -155,6 +192,42 @@ def price_of(request: Request, source: Footage | None = None) -> Price:
             assert_never(unreachable)
 
 
+def _agents_price(request: Request, source: Footage | None) -> Price:
+    """What a request of the Agents API costs. Luma sells clips of 5 and 10 s; other lengths are assumed upwards."""
+    match request:
+        case VideoRequest():
+            extends = any(isinstance(frame, GenerationKeyframe) for frame in (request.start, request.end))
+            # Luma quotes no price for going on from a clip at 360p; that of 540p is above it.
+            is_quoted = not (extends and request.resolution == "360p")
+            usd = _clip_usd(CLIP_USD, request.resolution if is_quoted else "540p")[request.duration == "10s"]
+            return _price(usd * (HDR_FACTOR if request.hdr else 1), "published" if is_quoted else "assumed")
+        case ModifyVideoRequest():
+            longest = VIDEO_MODELS[request.model].longest_modify_seconds
+            seconds = source.seconds if source else longest
+            five, ten = _clip_usd(EDIT_USD, request.resolution)
+            is_sold = any(abs(seconds - length) < _SAME_SECONDS for length in (5, 10))
+            usd = five if seconds < 5 + _SAME_SECONDS else ten * math.ceil((seconds - _SAME_SECONDS) / 10)
+            return _price(usd, "published" if source and is_sold else "assumed")
+        case ReframeVideoRequest():
+            seconds = source.seconds if source else VIDEO_MODELS[request.model].longest_reframe_seconds
+            rate = REFRAME_USD_PER_SECOND.get(
+                request.resolution or DEFAULT_RESOLUTION, max(REFRAME_USD_PER_SECOND.values())
+            )
+            # A second that has begun may be charged whole.
+            return _price(rate * math.ceil(seconds - _SAME_SECONDS), "published" if source else "assumed")
+        case ImageRequest():
+            model = IMAGE_MODELS[request.model]
+            usd = model.edit_usd if request.modify_image else model.usd
+            return Price(_up(usd + REFERENCE_USD * len(request.image_references), 4), "published")
+        case _:
+            raise InvalidRequestError(f"The Agents API has no {request.kind}.")
+
+
+def _clip_usd(prices: Mapping[str, tuple[float, float]], resolution: str | None) -> tuple[float, float]:
+    """The prices of 5 and of 10 s. An unknown resolution counts as the dearest."""
+    return prices.get(resolution or DEFAULT_RESOLUTION, max(prices.values()))
+
+
 def price_of_generation(generation: Generation) -> Price | None:
     """What an earlier generation cost, by the request that Luma echoes; None if the echo does not tell it.
 
@@ -163,11 +236,14 @@ def price_of_generation(generation: Generation) -> Price | None:
     request = generation.request
     if generation.state == "failed":
         return Price(0, "published")
-    if generation.makes_image and request.get("model") in IMAGE_MODELS:
-        return _image_price(request["model"], str(request.get("aspect_ratio")))
-    made = footage_of(generation)
-    if generation.kind == "video" and made is not None and request.get("model") in VIDEO_MODELS:
-        return _price(made.megapixels * VIDEO_MODELS[request["model"]].usd_per_megapixel, "published")
+    if generation.price_usd is not None:
+        return Price(generation.price_usd, "published")
+    model = request.get("model")
+    if generation.makes_image and model in IMAGE_MODELS and IMAGE_MODELS[model].backend == "dream_machine":
+        return _image_price(model, str(request.get("aspect_ratio")))
+    made = footage_of(generation) if all(word in request for word in ("aspect_ratio", "resolution")) else None
+    if generation.kind == "video" and made and model in VIDEO_MODELS and VIDEO_MODELS[model].backend == "dream_machine":
+        return _price(made.megapixels * VIDEO_MODELS[model].usd_per_megapixel, "published")
     return None
 
 

@@ -1,13 +1,27 @@
 """What can be asked of Luma: a frozen dataclass for each operation.
 
 Every request has a `kind`, which is the operation's name, and a `callback_url`, to which Luma posts each change of
-state. None leaves a choice to Luma. A media file is named by an https URL; a clip to extend is named by its id.
+state. None leaves a choice to Luma. A picture or a clip is named as in `media_names`; a clip to extend by its id.
+
+Some fields exist at one API only; `validation` refuses them for the other.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
-from luma_mcp.domain.catalogue import AspectRatio, ImageFormat, ImageModelName, ModifyMode, VideoModelName
+from luma_mcp.domain.catalogue import (
+    IMAGE_MODELS,
+    VIDEO_MODELS,
+    AspectRatio,
+    BackendName,
+    ImageFormat,
+    ImageModel,
+    ImageModelName,
+    ModifyMode,
+    VideoModel,
+    VideoModelName,
+)
 
 Kind = Literal["video", "image", "modify_video", "reframe_video", "reframe_image", "upscale_video", "add_audio"]
 """The name of an operation; the `kind` of its request."""
@@ -28,6 +42,14 @@ class GenerationKeyframe:
 
 
 Keyframe = ImageKeyframe | GenerationKeyframe
+
+
+@dataclass(frozen=True, slots=True)
+class TimedKeyframe:
+    """An image that a clip shows at a moment. Seconds."""
+
+    url: str
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +85,8 @@ class VideoRequest:
     start: Keyframe | None = None
     end: Keyframe | None = None
     concepts: tuple[str, ...] = ()
+    keyframes: tuple[TimedKeyframe, ...] = ()
+    hdr: bool = False
     callback_url: str | None = None
 
 
@@ -80,6 +104,8 @@ class ImageRequest:
     style_references: tuple[ImageReference, ...] = ()
     character_images: tuple[str, ...] = ()
     modify_image: ImageReference | None = None
+    style: Literal["manga"] | None = None
+    web_search: bool = False
     callback_url: str | None = None
 
 
@@ -95,6 +121,7 @@ class ReframeVideoRequest:
     prompt: str | None = None
     first_frame: str | None = None
     placement: Placement | None = None
+    resolution: str | None = None
     callback_url: str | None = None
 
 
@@ -115,15 +142,16 @@ class ReframeImageRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class ModifyVideoRequest:
-    """A clip painted anew, with its motion kept."""
+    """A clip painted anew, with its motion kept. Without a mode Luma chooses how much is kept."""
 
     kind: ClassVar[Kind] = "modify_video"
 
     model: VideoModelName
     media: str
-    mode: ModifyMode
+    mode: ModifyMode | None = None
     prompt: str | None = None
     first_frame: str | None = None
+    resolution: str | None = None
     callback_url: str | None = None
 
 
@@ -160,3 +188,10 @@ Request = (
     | AddAudioRequest
 )
 KINDS: tuple[Kind, ...] = get_args(Kind)
+
+
+def backend_of(request: Request) -> BackendName:
+    """The API that a request is for: the one that sells its model. What names no model is Dream Machine's."""
+    model: str = getattr(request, "model", "")
+    sold: Mapping[str, VideoModel | ImageModel] = {**VIDEO_MODELS, **IMAGE_MODELS}
+    return sold[model].backend if model in sold else "dream_machine"

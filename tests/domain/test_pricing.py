@@ -4,10 +4,22 @@ from typing import Any
 
 import pytest
 
+from luma_mcp.domain.errors import InvalidRequestError
 from luma_mcp.domain.generation import Generation
-from luma_mcp.domain.pricing import Footage, Price, footage, footage_of, form_of, price_of, price_of_generation
+from luma_mcp.domain.pricing import (
+    Footage,
+    Price,
+    footage,
+    footage_made_from,
+    footage_of,
+    form_of,
+    price_of,
+    price_of_generation,
+)
 from luma_mcp.domain.requests import (
     AddAudioRequest,
+    GenerationKeyframe,
+    ImageReference,
     ImageRequest,
     ModifyVideoRequest,
     ReframeImageRequest,
@@ -16,6 +28,7 @@ from luma_mcp.domain.requests import (
     VideoRequest,
 )
 
+SQUARE = ReframeVideoRequest(model="ray-3.2", media="u", aspect_ratio="1:1")
 ID = "15b7abb1-3741-4b7e-9615-1f9a16c7442d"
 
 # The list as printed: model, resolution, dollars for 5 s and 9 s of 16:9.
@@ -148,3 +161,76 @@ def test_an_earlier_generation_tells_its_price_where_its_request_does() -> None:
 def test_an_unknown_form_counts_as_the_largest() -> None:
     assert footage("2:1", "8k", "long") == Footage(5040, 2160, 9)
     assert footage_of(echo("modify_video")) is None
+
+
+@pytest.mark.parametrize(
+    ("request_", "source", "price"),
+    [
+        (VideoRequest(model="ray-3.2", prompt="a", resolution="360p", duration="5s"), None, Price(0.06, "published")),
+        (VideoRequest(model="ray-3.2", prompt="a", resolution="540p", duration="10s"), None, Price(0.45, "published")),
+        (
+            VideoRequest(model="ray-3.2", prompt="a", resolution="360p", start=GenerationKeyframe(ID)), None,
+            Price(0.15, "assumed"),
+        ),
+        (
+            VideoRequest(model="ray-3.2", prompt="a", resolution="540p", end=GenerationKeyframe(ID)), None,
+            Price(0.15, "published"),
+        ),
+        (VideoRequest(model="ray-3.2", prompt="a", hdr=True), None, Price(0.60, "published")),
+        (VideoRequest(model="ray-3.2", prompt="a", resolution="8k"), None, Price(1.20, "published")),
+        (ModifyVideoRequest(model="ray-3.2", media="u"), Footage(1, 1, 5), Price(1.08, "published")),
+        (ModifyVideoRequest(model="ray-3.2", media="u"), Footage(1, 1, 5.04), Price(1.08, "published")),
+        (ModifyVideoRequest(model="ray-3.2", media="u"), Footage(1, 1, 3), Price(1.08, "assumed")),
+        (ModifyVideoRequest(model="ray-3.2", media="u"), Footage(1, 1, 6), Price(2.16, "assumed")),
+        (ModifyVideoRequest(model="ray-3.2", media="u"), Footage(1, 1, 10), Price(2.16, "published")),
+        (ModifyVideoRequest(model="ray-3.2", media="u"), Footage(1, 1, 12), Price(4.32, "assumed")),
+        (ModifyVideoRequest(model="ray-3.2", media="u", resolution="1080p"), None, Price(8.64, "assumed")),
+        (SQUARE, Footage(1, 1, 5.04), Price(0.60, "published")),
+        (SQUARE, Footage(1, 1, 5.2), Price(0.72, "published")),
+        (
+            ReframeVideoRequest(model="ray-3.2", media="u", aspect_ratio="1:1", resolution="360p"), None,
+            Price(0.90, "assumed"),
+        ),
+        (ImageRequest(model="uni-1", prompt="a"), None, Price(0.0404, "published")),
+        (
+            ImageRequest(model="uni-1", prompt="a", image_references=(ImageReference("u"),) * 9), None,
+            Price(0.0674, "published"),
+        ),
+        (
+            ImageRequest(model="uni-1-max", prompt="a", modify_image=ImageReference("u")), None,
+            Price(0.103, "published"),
+        ),
+    ],
+)  # fmt: skip
+def test_the_agents_api_costs_what_its_guide_says(request_: Any, source: Footage | None, price: Price) -> None:
+    assert price_of(request_, source) == price
+
+
+def test_what_the_agents_api_does_not_do_has_no_price() -> None:
+    with pytest.raises(InvalidRequestError):
+        price_of(ReframeImageRequest(model="uni-1", media="u", aspect_ratio="1:1"))
+
+
+@pytest.mark.parametrize(
+    ("requested", "expected"),
+    [
+        ({}, Footage(960, 960, 5, 120)),
+        ({"resolution": "1080p"}, Footage(1440, 1440, 5, 120)),
+        ({"aspect_ratio": "9:16"}, Footage(720, 1280, 5, 120)),
+        ({"aspect_ratio": "16:9", "resolution": "540p"}, Footage(960, 540, 5, 120)),
+        ({"aspect_ratio": "7:1", "resolution": "540p"}, Footage(1260, 540, 5, 120)),
+    ],
+)
+def test_a_clip_that_was_made_of_another_is_as_long(requested: dict[str, str], expected: Footage) -> None:
+    assert footage_made_from(echo("upscale_video", **requested), Footage(960, 960, 5, 120)) == expected
+
+
+def test_what_the_ledger_knows_counts_as_the_price() -> None:
+    clip = Generation(id=ID, backend="agents", price_usd=0.3, request={"model": "ray-3.2", "duration": "5s"})
+
+    assert price_of_generation(clip) == Price(0.3, "published")
+    form = {"model": "ray-3.2", "duration": "5s", "aspect_ratio": "16:9", "resolution": "720p"}
+    assert price_of_generation(Generation(id=ID, backend="agents", request=form)) is None
+    picture = Generation(id=ID, kind="image", backend="agents", request={"model": "uni-1"})
+    assert price_of_generation(picture) is None
+    assert form_of(Generation(id=ID, backend="agents"))["model"] == "ray-3.2"

@@ -3,11 +3,27 @@
 from itertools import product
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from luma_mcp.backends.agents import encoding as agents_encoding
 from luma_mcp.backends.dream_machine import encoding
 from luma_mcp.domain import validation as rules
 from luma_mcp.domain.errors import InvalidRequestError
-from luma_mcp.domain.requests import GenerationKeyframe, ImageKeyframe, ImageReference, ImageRequest, VideoRequest
+from luma_mcp.domain.requests import (
+    GenerationKeyframe,
+    ImageKeyframe,
+    ImageReference,
+    ImageRequest,
+    ModifyVideoRequest,
+    ReframeImageRequest,
+    ReframeVideoRequest,
+    Request,
+    TimedKeyframe,
+    VideoRequest,
+)
+from luma_mcp.emulator.agents import rules as agents_rules
+from luma_mcp.emulator.agents.bodies import GenerationBody
 from luma_mcp.emulator.dream_machine.bodies import ImageBody, RuleBrokenError, VideoBody, check
 
 FRAMES = [None, ImageKeyframe("https://a.example/a.png"), GenerationKeyframe("15b7abb1-3741-4b7e-9615-1f9a16c7442d")]
@@ -53,3 +69,73 @@ def test_too_many_references_are_counted() -> None:
     )
     characters = ImageRequest(model="photon-1", prompt="a boat", character_images=("https://a.example/a.png",) * 5)
     assert ours(characters) == "At most 4 character references are supported, not 5"
+
+
+@pytest.mark.parametrize(
+    ("request_", "sentence"),
+    [
+        (ReframeImageRequest(model="uni-1", media="u", aspect_ratio="1:1", prompt="a"), "has no reframe_image"),
+        (VideoRequest(model="ray-2", prompt="a boat", hdr=True), "ray-2 has no hdr"),
+        (VideoRequest(model="ray-2", prompt="a boat", keyframes=(TimedKeyframe("u", 1),)), "ray-2 has no keyframes"),
+        (VideoRequest(model="ray-2", prompt="a boat", duration="10s"), "ray-2 has no duration 10s"),
+        (VideoRequest(model="ray-2", prompt="a boat", resolution="360p"), "ray-2 has no resolution 360p"),
+        (ImageRequest(model="photon-1", prompt="a boat", style="manga"), "photon-1 has no style"),
+        (ImageRequest(model="photon-1", prompt="a boat", web_search=True), "photon-1 has no web_search"),
+        (ModifyVideoRequest(model="ray-2", media="u"), "Mode is required"),
+        (ModifyVideoRequest(model="ray-2", media="u", mode="flex_1", resolution="720p"), "ray-2 has no resolution"),
+        (
+            ReframeVideoRequest(model="ray-2", media="u", aspect_ratio="1:1", resolution="720p"),
+            "ray-2 has no resolution",
+        ),
+        (
+            VideoRequest(model="ray-3.2", prompt="a", start=GenerationKeyframe("a"), end=GenerationKeyframe("b")),
+            "going on from a clip together with two frames",
+        ),
+        (
+            VideoRequest(model="ray-3.2", prompt="a", end=GenerationKeyframe("b"), loop=True),
+            "loop together with an end frame",
+        ),
+        (
+            VideoRequest(model="ray-3.2", prompt="a", start=GenerationKeyframe("b"), hdr=True),
+            "going on from a clip together with hdr",
+        ),
+        (ImageRequest(model="uni-1", prompt=""), "Prompt is required"),
+    ],
+)  # fmt: skip
+def test_what_the_other_api_alone_has_is_refused(request_: Request, sentence: str) -> None:
+    with pytest.raises(InvalidRequestError, match=sentence):
+        rules.check(request_)
+
+
+def test_a_clip_can_be_gone_on_from_in_a_loop() -> None:
+    rules.check(VideoRequest(model="ray-3.2", prompt="a", start=GenerationKeyframe("b"), loop=True))
+    rules.check(VideoRequest(model="ray-3.2", prompt="a", duration="10s", keyframes=(TimedKeyframe("u", 10),)))
+
+
+VIDEOS = st.builds(
+    VideoRequest,
+    model=st.just("ray-3.2"),
+    prompt=st.sampled_from([None, "a boat"]),
+    aspect_ratio=st.sampled_from([None, "16:9", "9:21", "3:1"]),
+    resolution=st.sampled_from([None, "360p", "540p", "720p", "1080p"]),
+    duration=st.sampled_from([None, "5s", "10s"]),
+    loop=st.booleans(),
+    hdr=st.booleans(),
+    start=st.sampled_from(FRAMES),
+    end=st.sampled_from(FRAMES),
+    keyframes=st.lists(st.builds(TimedKeyframe, st.just("u"), st.sampled_from([0, 1, 5, 5.5, 10, 11])), max_size=3).map(
+        tuple
+    ),
+)
+
+
+@given(VIDEOS)
+def test_ray_3_2_takes_what_the_emulator_takes(request_: VideoRequest) -> None:
+    """The emulator has its own table of what excludes what."""
+    try:
+        agents_rules.check(GenerationBody.model_validate(agents_encoding.encode(request_).body))
+        is_taken = True
+    except agents_rules.RefusedError:
+        is_taken = False
+
+    assert (ours(request_) is None) == is_taken

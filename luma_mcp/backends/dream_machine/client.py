@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
+from luma_mcp.backends import errors
 from luma_mcp.backends.base import EncodedRequest
-from luma_mcp.backends.dream_machine import answers, encoding, errors
+from luma_mcp.backends.dream_machine import answers, encoding
 from luma_mcp.backends.transport import Sleep, Transport, ambiguous
 from luma_mcp.domain.errors import NotFoundError, UnexpectedResponseError
 from luma_mcp.domain.generation import Generation, Page

@@ -3,10 +3,10 @@
 Source: the API reference and the official SDK `lumaai` 1.21.0.
 """
 
-import re
 from typing import Any, assert_never
 from urllib.parse import quote
 
+from luma_mcp.backends.answers import ID
 from luma_mcp.backends.base import EncodedRequest
 from luma_mcp.domain.catalogue import CANVASES
 from luma_mcp.domain.errors import InvalidRequestError
@@ -28,9 +28,6 @@ from luma_mcp.domain.requests import (
 from luma_mcp.domain.text import cleaned
 
 JsonObject = dict[str, Any]
-
-# Luma's ids are UUIDs. Any short word that is safe in a path is accepted, lest a change of form lose a paid job.
-ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 
 
 def encode(request: Request) -> EncodedRequest:

@@ -10,7 +10,8 @@ import sys
 import atheris
 
 with atheris.instrument_imports(include=["luma_mcp"]):
-    from luma_mcp.backends.dream_machine import answers, encoding, errors
+    from luma_mcp.backends import errors
+    from luma_mcp.backends.dream_machine import answers, encoding
     from luma_mcp.domain.errors import LumaError
     from luma_mcp.domain.text import cleaned
 

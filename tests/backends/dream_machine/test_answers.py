@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luma_mcp.backends.dream_machine import answers, errors
+from luma_mcp.backends import errors
+from luma_mcp.backends.dream_machine import answers
 from luma_mcp.domain.errors import (
     LumaError,
     ServerError,

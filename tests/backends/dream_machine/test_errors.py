@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luma_mcp.backends.dream_machine import errors
+from luma_mcp.backends import answers, errors
 from luma_mcp.domain.errors import (
     AuthenticationError,
     InsufficientCreditsError,
@@ -74,7 +74,7 @@ def test_an_html_error_page_is_understood_and_not_repeated() -> None:
     ],
 )  # fmt: skip
 def test_retry_after_is_read_in_both_its_forms(message: str, seconds: float | None) -> None:
-    assert errors.retry_after({"retry-after": message}, NOW) == seconds
+    assert answers.retry_after({"retry-after": message}, NOW) == seconds
 
 
 def test_a_rate_limit_says_how_long() -> None:
@@ -96,4 +96,4 @@ def test_a_rate_limit_says_how_long() -> None:
     ],
 )  # fmt: skip
 def test_only_luma_s_own_refusal_proves_that_nothing_was_bought(status: int, body: bytes, is_luma_s: bool) -> None:
-    assert errors.is_refusal(status, body) is is_luma_s
+    assert errors.is_refusal(status, body, {}) is is_luma_s

@@ -1,0 +1,1 @@
+"""The Luma Agents API: ray-3.2 and uni-1."""

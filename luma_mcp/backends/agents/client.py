@@ -1,0 +1,105 @@
+"""The Agents API as a backend: generations are bought and read singly.
+
+It has no list of generations, no balance, no deletion and no callback; nothing finds a purchase whose answer was lost.
+"""
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+import anyio
+
+from luma_mcp.backends import errors
+from luma_mcp.backends.agents import answers, encoding
+from luma_mcp.backends.agents.errors import is_refusal
+from luma_mcp.backends.agents.files import FilesApi
+from luma_mcp.backends.answers import ID
+from luma_mcp.backends.base import EncodedRequest
+from luma_mcp.backends.transport import Sleep, Transport, ambiguous
+from luma_mcp.domain.errors import InvalidRequestError, UnexpectedResponseError
+from luma_mcp.domain.generation import Generation
+from luma_mcp.domain.requests import Request
+from luma_mcp.domain.text import cleaned
+
+if TYPE_CHECKING:
+    import httpx
+
+DEFAULT_BASE_URL: Final = "https://agents.lumalabs.ai/v1"
+
+
+class Agents:
+    """A client of the Agents API.
+
+    Args:
+        token: the API key; None if there is none, and then every call says so.
+        token_hint: what to tell a person whose token is missing or refused.
+        base_url: where the API is; the token is sent there and nowhere else.
+        transport: carries the bytes; a test gives its own.
+        sleep: waits between attempts; a test gives its own.
+        wall: Unix time; a test gives its own.
+    """
+
+    def __init__(
+        self,
+        token: str | None,
+        *,
+        token_hint: str = "",
+        base_url: str = DEFAULT_BASE_URL,
+        transport: "httpx.AsyncBaseTransport | None" = None,
+        sleep: Sleep = anyio.sleep,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._transport = Transport(
+            token,
+            token_hint=token_hint,
+            base_url=base_url,
+            error_of=errors.error_of,
+            is_refusal=is_refusal,
+            transport=transport,
+            sleep=sleep,
+        )
+        self.files = FilesApi(self._transport, sleep, wall)
+
+    def __repr__(self) -> str:
+        return f"Agents(base_url={self.base_url!r})"
+
+    @property
+    def base_url(self) -> str:
+        """Where the API is."""
+        return self._transport.base_url
+
+    async def close(self) -> None:
+        """Close the connections. A later call opens new ones."""
+        await self._transport.close()
+
+    def encode(self, request: Request) -> EncodedRequest:
+        """The request as the API takes it. Raises: InvalidRequestError."""
+        return encoding.encode(request)
+
+    async def submit(self, encoded: EncodedRequest, *, request_id: str, decided_at: float | None = None) -> Generation:
+        """Buy: send the request once, on a connection of its own, with an `X-Request-Id`.
+
+        Args:
+            encoded: the request.
+            request_id: names the POST at Luma.
+            decided_at: when the ledger last said that the purchase is ours, by `time.monotonic`; now by default.
+
+        Raises:
+            AmbiguousPurchaseError: it may have been bought.
+            LumaError: it was not bought.
+        """
+        data = await self._transport.purchase(encoded.path, encoded.body, request_id=request_id, decided_at=decided_at)
+        try:
+            return answers.read_generation(data)
+        except UnexpectedResponseError as error:
+            raise ambiguous(error) from error
+
+    async def get_generation(self, generation_id: str) -> Generation:
+        """A generation, with links that open for an hour. Raises: NotFoundError."""
+        if not ID.fullmatch(generation_id):
+            raise InvalidRequestError(f"{cleaned(generation_id, 60)!r} is not a generation id.")
+        return answers.read_generation(await self._transport.read("GET", f"{encoding.PATH}/{generation_id}"))
+
+    async def ping(self) -> None:
+        """Return if the API answers and accepts the token."""
+        await self.files.check()

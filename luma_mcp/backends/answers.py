@@ -1,0 +1,118 @@
+"""What the answers of both APIs have in common: JSON read liberally, states, error texts and Retry-After. Pure."""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, cast
+
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidatorFunctionWrapHandler, field_validator
+from pydantic_core import from_json
+
+from luma_mcp.domain.errors import UnexpectedResponseError
+from luma_mcp.domain.text import cleaned, replace_lone_surrogates
+
+JsonObject = dict[str, Any]
+
+# Ids are UUIDs. Any short word that is safe in a path is accepted, lest a change of form lose a paid job.
+ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
+# Luma's documented states, and other words for them that APIs use.
+STATES = {
+    **dict.fromkeys(("completed", "complete", "succeeded", "success", "successful", "done", "finished"), "completed"),
+    **dict.fromkeys(("failed", "fail", "failure", "error", "errored", "rejected", "canceled", "cancelled"), "failed"),
+    **dict.fromkeys(("dreaming", "processing", "running", "in_progress", "generating"), "dreaming"),
+    **dict.fromkeys(("queued", "pending", "submitted", "waiting"), "queued"),
+}
+
+
+class LenientAnswer(BaseModel):
+    """Part of an answer. Unknown fields are ignored, and a field that cannot be read counts as absent."""
+
+    model_config = ConfigDict(extra="ignore", protected_namespaces=(), defer_build=True)
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _unreadable_is_absent(cls, value: Any, read: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return read(value)
+        except ValidationError:
+            return read(None)
+
+
+def state_of(text: str | None) -> str:
+    """One of the documented states for any word for it; an unknown word as it is."""
+    return STATES.get((text or "unknown").strip().casefold(), text or "unknown")
+
+
+def in_utc(value: datetime | None) -> datetime | None:
+    """A time without a zone is UTC, as Luma's are."""
+    return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+
+
+def has_id(answer: Any) -> bool:
+    """Whether it is an object with an id that can be in a path."""
+    found = cast("JsonObject", answer).get("id") if isinstance(answer, dict) else None
+    return isinstance(found, str) and ID.fullmatch(found) is not None
+
+
+def read_object(data: bytes) -> JsonObject:
+    """An object. Raises: UnexpectedResponseError."""
+    answer = read_json(data)
+    if not isinstance(answer, dict):
+        raise UnexpectedResponseError("Luma answered JSON, but not an object.")
+    return cast("JsonObject", answer)
+
+
+def read_json(data: bytes) -> Any:
+    """Any JSON. Raises: UnexpectedResponseError."""
+    try:
+        return parse_json(data)
+    except (ValueError, RecursionError) as error:
+        what = "nothing" if not data.strip() else f"{len(data)} bytes that are not JSON"
+        hint = "A proxy or a login page may stand in between; check LUMA_BASE_URL and the network."
+        raise UnexpectedResponseError(f"Luma answered {what}.", hint) from error
+
+
+def parse_json(data: bytes) -> Any:
+    """JSON, also with half an emoji in it. Raises: ValueError, RecursionError."""
+    try:
+        return from_json(data, allow_inf_nan=False)
+    except ValueError:
+        # One prompt with half an emoji in it must not hide the whole list, in which a paid generation may be.
+        return from_json(replace_lone_surrogates(data), allow_inf_nan=False)
+
+
+def detail_of(data: bytes) -> str:
+    """Luma's own words in an error, cleaned and cut; empty if there are none."""
+    try:
+        answer = parse_json(data)
+    except (ValueError, RecursionError):
+        return ""
+    detail: Any = cast("JsonObject", answer).get("detail") if isinstance(answer, dict) else None
+    if isinstance(detail, list):
+        detail = "; ".join(_violation(violation) for violation in cast("list[Any]", detail)[:5])
+    return cleaned(re.sub(r"^\d{3}: ", "", detail)) if isinstance(detail, str) else ""
+
+
+def _violation(violation: Any) -> str:
+    """An entry of a 422: where, and what is wrong."""
+    if not isinstance(violation, dict):
+        return str(violation)
+    entry = cast("JsonObject", violation)
+    location = entry.get("loc")
+    parts = cast("list[Any]", location) if isinstance(location, list) else []
+    place = ".".join(str(part) for part in parts if part != "body")
+    return f"{place}: {entry.get('msg', '')}" if place else str(entry.get("msg", ""))
+
+
+def retry_after(headers: Mapping[str, str], now: float) -> float | None:
+    """The seconds that `Retry-After` asks for, as a number or a date; None if absent, negative or unreadable."""
+    text = headers.get("retry-after", "").strip()
+    try:
+        seconds = float(text)
+    except ValueError:
+        try:
+            seconds = parsedate_to_datetime(text).timestamp() - now
+        except (ValueError, TypeError, OverflowError):
+            return None
+    return seconds if 0 <= seconds < 86_400 else None
