@@ -12,7 +12,7 @@ from typing import Literal
 
 import anyio
 
-from luma_mcp.backends.base import FullBackend
+from luma_mcp.backends.base import Backend, Listing
 from luma_mcp.domain.clock import Clock
 from luma_mcp.domain.errors import (
     AuthenticationError,
@@ -88,11 +88,15 @@ class Poller:
     Args:
         backend: what is asked.
         clock: how time passes.
+        listing: the list that tells of many at once; None if there is none.
         is_young: whether a generation was bought so short a time ago that Luma may not know it everywhere yet.
     """
 
-    def __init__(self, backend: FullBackend, clock: Clock, is_young: IsYoung = _never_young) -> None:
+    def __init__(
+        self, backend: Backend, clock: Clock, is_young: IsYoung = _never_young, *, listing: Listing | None
+    ) -> None:
         self._backend = backend
+        self._listing = listing
         self._is_young = is_young
         self._clock = clock
         self._is_running = False
@@ -255,15 +259,24 @@ class Poller:
         # One factor for a whole poll, so that what is polled together falls due together.
         self._jitter = jitter(1.0)
         # A page of the list tells about all that are on it, so all that run are read from it.
-        by_list = len(due) >= _HANDFUL and _page_count(running) < len(due)
-        await self._poll_each(await self._poll_list(running) if by_list else due)
+        listed = [generation_id for generation_id in running if self._may_be_listed(generation_id)]
+        unlisted = [generation_id for generation_id in due if generation_id not in listed]
+        missing = [generation_id for generation_id in due if generation_id in listed]
+        if self._listing is not None and len(missing) >= _HANDFUL and _page_count(listed) < len(missing):
+            missing = await self._poll_list(self._listing, listed)
+        await self._poll_each([*missing, *unlisted])
 
-    async def _poll_list(self, ids: Sequence[str]) -> list[str]:
+    def _may_be_listed(self, generation_id: str) -> bool:
+        """Whether Dream Machine, which has a list, may have made it."""
+        generation = self._tracked[generation_id].generation
+        return generation is None or generation.backend == "dream_machine"
+
+    async def _poll_list(self, listing: Listing, ids: Sequence[str]) -> list[str]:
         """Read pages of the list; the ids that are not on them, or all if the list fails."""
         missing = dict.fromkeys(ids)
         for number in range(_page_count(ids)):
             try:
-                page = await self._backend.list_generations(limit=_PAGE, offset=number * _PAGE)
+                page = await listing.list_generations(limit=_PAGE, offset=number * _PAGE)
             except LumaError as error:
                 self._record_error(error)
                 break

@@ -31,20 +31,32 @@ TAKE_SECONDS = 24 * 3600.0
 
 
 class Ledger:
-    """The ledger of one account.
+    """The ledger of one person's accounts, one at each API.
 
     Args:
         store: where the rows are.
-        account: whose money it is; rows of others in the same store are neither seen nor counted.
+        account: the account at Dream Machine, and that of a purchase that names none.
+        others: the person's other accounts. All of them count together; rows of other people in the same store are
+            neither seen nor counted.
         owner: names this process in the leases that it takes.
         former_accounts: names that earlier versions gave to this account.
 
     Every method raises `LedgerError`s when the store cannot be used.
     """
 
-    def __init__(self, store: Store, *, account: str, owner: str, former_accounts: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        account: str,
+        owner: str,
+        others: Sequence[str] = (),
+        former_accounts: Sequence[str] = (),
+    ) -> None:
         self._store = store
         self._account = account
+        self._accounts = (account, *others)
+        self._mine = f"account IN ({_marks(self._accounts)})"
         self._owner = owner
         self._former_accounts = tuple(former_accounts)
         self._limiter = anyio.CapacityLimiter(1)
@@ -70,13 +82,14 @@ class Ledger:
             ConsentNeededError: the person wants to be asked first. Nothing is written.
             ConsentUsedError: the person's yes has served already. Nothing is written.
         """
+        account = new.account or self._account
 
         def work(transaction: Transaction) -> Decision:
             now = transaction.now()
             self._expire(transaction, now)
             found = self._select(
-                transaction, "person = ? AND fingerprint = ? AND take = ? AND holds_take = 1",
-                new.person, new.fingerprint, new.take,
+                transaction, "account = ? AND person = ? AND fingerprint = ? AND take = ? AND holds_take = 1",
+                account, new.person, new.fingerprint, new.take,
             )  # fmt: skip
             # What is in doubt holds its take until it is settled, however long ago it was.
             if found and (found[0].state not in SETTLED or now - found[0].reserved_at < TAKE_SECONDS):
@@ -98,8 +111,8 @@ class Ledger:
                 "INSERT INTO purchases (account, person, fingerprint, take, holds_take, signature, request, kind,"
                 " micros, basis, state, request_id, consent, owner, lease_until, reserved_at, updated_at)"
                 " VALUES (?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
-                (self._account, new.person, new.fingerprint, new.take, new.signature, new.request, new.kind,
-                 new.micros, new.basis, "sending" if request_id else "reserved", request_id, new.consent, self._owner,
+                (account, new.person, new.fingerprint, new.take, new.signature, new.request, new.kind, new.micros,
+                  new.basis, "sending" if request_id else "reserved", request_id, new.consent, self._owner,
                  now + LEASE_SECONDS, now, now),
             )  # fmt: skip
             row = self._select(transaction, "id = ?", made.fetchone()[0])[0]
@@ -144,9 +157,9 @@ class Ledger:
                 " holds_take = CASE WHEN ? = 0 THEN 0 ELSE holds_take END,"
                 " lost_at = CASE WHEN ? = 'lost' THEN ? ELSE lost_at END,"
                 " lease_until = CASE WHEN ? = 1 THEN lease_until ELSE 0 END"
-                f" WHERE account = ? AND {condition}",
+                f" WHERE {self._mine} AND {condition}",
                 (state, generation_id, request_id, note, now, int(state in HOLDS_TAKE), state, now,
-                 int(state in UNDER_WAY), self._account, *values),
+                 int(state in UNDER_WAY), *self._accounts, *values),
             )  # fmt: skip
             return self._select(transaction, "id = ?", row.id)[0] if done.rowcount == 1 else None
 
@@ -219,9 +232,13 @@ class Ledger:
         return await self._transaction(work)
 
     async def known_before(self, row: Row, most: int) -> list[Row]:
-        """The newest purchases with a generation id that were accepted before this one was reserved, newest first."""
+        """The newest purchases of its account that had a generation before this one was reserved, newest first."""
         rows = await self._rows(
-            "generation_id IS NOT NULL AND reserved_at < ? AND id < ?", row.reserved_at, row.id, newest=most
+            "account = ? AND generation_id IS NOT NULL AND reserved_at < ? AND id < ?",
+            row.account,
+            row.reserved_at,
+            row.id,
+            newest=most,
         )
         return rows[::-1]
 
@@ -253,6 +270,11 @@ class Ledger:
 
         return await self._transaction(work)
 
+    async def bought(self, account: str) -> list[Row]:
+        """The purchases of one account that have a generation, newest first."""
+        rows = await self._rows("account = ? AND generation_id IS NOT NULL", account)
+        return rows[::-1]
+
     async def all_rows(self) -> list[Row]:
         """Every purchase, oldest first."""
         return await self._rows("1 = 1")
@@ -266,7 +288,7 @@ class Ledger:
         """The rows that meet a condition, or the newest of them; oldest first."""
         limit = "" if newest is None else f" ORDER BY id DESC LIMIT {newest:d}"
         found = transaction.execute(
-            f"SELECT {COLUMNS} FROM purchases WHERE account = ? AND {condition}{limit}", (self._account, *values)
+            f"SELECT {COLUMNS} FROM purchases WHERE {self._mine} AND {condition}{limit}", (*self._accounts, *values)
         )
         return sorted((Row(*columns) for columns in found), key=lambda row: row.id)
 
@@ -276,15 +298,15 @@ class Ledger:
         A lease that ends unusually late was written before the clock was set back, and is over.
         """
         over = "NOT (lease_until >= ? AND lease_until <= ?)"
-        values = (self._account, now, now + 2 * LEASE_SECONDS)
+        values = (*self._accounts, now, now + 2 * LEASE_SECONDS)
         transaction.execute(
             "UPDATE purchases SET state = 'refused', holds_take = 0, note = 'the server stopped before it was sent'"
-            f" WHERE account = ? AND state = 'reserved' AND {over}",
+            f" WHERE {self._mine} AND state = 'reserved' AND {over}",
             values,
         )
         transaction.execute(
             "UPDATE purchases SET state = 'lost', note = 'the server stopped while it was sent', lost_at = ?"
-            f" WHERE account = ? AND state = 'sending' AND {over}",
+            f" WHERE {self._mine} AND state = 'sending' AND {over}",
             (now, *values),
         )
 
@@ -292,15 +314,16 @@ class Ledger:
         """A row from the future counts as today's, so that setting the clock back does not open the cap again."""
         begin = _begin_of_day(now)
         found = transaction.execute(
-            "SELECT state, sum(micros), count(*) FROM purchases WHERE account = ? AND reserved_at >= ? GROUP BY state",
-            (self._account, begin),
+            "SELECT state, sum(micros), count(*) FROM purchases"
+            f" WHERE {self._mine} AND reserved_at >= ? GROUP BY state",
+            (*self._accounts, begin),
         ).fetchall()
         sums: Mapping[str, int] = {state: int(micros) for state, micros, _ in found}
         # What is not settled stays reserved beyond midnight.
         older = transaction.execute(
-            "SELECT coalesce(sum(micros), 0) FROM purchases WHERE account = ? AND reserved_at < ?"
+            f"SELECT coalesce(sum(micros), 0) FROM purchases WHERE {self._mine} AND reserved_at < ?"
             f" AND state IN ({_marks(RESERVED)})",
-            (self._account, begin, *sorted(RESERVED)),
+            (*self._accounts, begin, *sorted(RESERVED)),
         ).fetchone()[0]
         return Spending(
             sum(sums.get(state, 0) for state in SPENT) / 1e6,

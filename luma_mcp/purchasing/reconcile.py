@@ -52,11 +52,13 @@ class Finding:
         outcome: `found`: it is this generation. `absent`: it is not at Luma. `cannot say`: evidence is missing.
         generations: the one that was found, or those that may be it.
         reason: why nothing can be said, as a sentence for the person.
+        is_last: whether looking again cannot help.
     """
 
     outcome: Literal["found", "absent", "cannot say"]
     generations: tuple[Generation, ...] = ()
     reason: str = ""
+    is_last: bool = False
 
 
 class Reconciliation(Protocol):
@@ -80,10 +82,27 @@ class Unverifiable:
     async def look(self, row: Row) -> Finding:
         reason = "This API has no list of generations, so nobody can look for it."
         await self._ledger.advance(row, "disputed", note=reason)
-        return Finding("cannot say", reason=reason)
+        return Finding("cannot say", reason=reason, is_last=True)
 
     def observe_echo(self, row: Row, generation: Generation) -> None:
         """There is no echo to learn from."""
+
+
+class ByAccount:
+    """Looks for each purchase in the way of the API that it was made at.
+
+    Args:
+        ways: the way of each account.
+    """
+
+    def __init__(self, ways: Mapping[str, Reconciliation]) -> None:
+        self._ways = ways
+
+    async def look(self, row: Row) -> Finding:
+        return await self._ways[row.account].look(row)
+
+    def observe_echo(self, row: Row, generation: Generation) -> None:
+        self._ways[row.account].observe_echo(row, generation)
 
 
 class ByListing:
@@ -257,7 +276,7 @@ class Reconciler:
         for pause in _PAUSES_BETWEEN_LOOKS:
             await self._clock.sleep(pause)
             finding = await self._how.look(row)
-            if finding.outcome == "found" or finding.generations:
+            if finding.outcome == "found" or finding.generations or finding.is_last:
                 break
         return finding
 

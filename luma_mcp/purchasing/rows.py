@@ -25,6 +25,7 @@ class NewPurchase:
         take: which of several equal purchases is meant.
         person: who buys; others do not join it.
         consent: names the person's yes, which serves for one purchase only.
+        account: whose money it is; that of Dream Machine if it is empty.
     """
 
     fingerprint: str
@@ -36,6 +37,7 @@ class NewPurchase:
     take: int = 1
     person: str = ""
     consent: str | None = None
+    account: str = ""
 
 
 @dataclass(frozen=True)

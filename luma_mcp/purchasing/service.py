@@ -8,6 +8,7 @@
 """
 
 import logging
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
@@ -15,6 +16,7 @@ import anyio
 
 from luma_mcp.backends.base import FullBackend
 from luma_mcp.domain import validation
+from luma_mcp.domain.catalogue import BackendName
 from luma_mcp.domain.clock import Clock
 from luma_mcp.domain.errors import (
     AmbiguousPurchaseError,
@@ -25,7 +27,7 @@ from luma_mcp.domain.errors import (
 )
 from luma_mcp.domain.generation import FINAL_STATES, Generation
 from luma_mcp.domain.pricing import Basis, Footage, Price, price_of
-from luma_mcp.domain.requests import Request
+from luma_mcp.domain.requests import Request, backend_of
 from luma_mcp.purchasing import budget as caps
 from luma_mcp.purchasing import matching
 from luma_mcp.purchasing.budget import Balance, Budget, ConsentUsedError, Spending
@@ -61,14 +63,23 @@ class PurchaseService:
     """Buys at Luma for one account, within a budget."""
 
     def __init__(
-        self, backend: FullBackend, ledger: Ledger, clock: Clock, reconciler: Reconciler, *, budget: Budget
+        self,
+        backend: FullBackend,
+        ledger: Ledger,
+        clock: Clock,
+        reconciler: Reconciler,
+        *,
+        budget: Budget,
+        accounts: Mapping[BackendName, str] | None = None,
     ) -> None:
+        """`accounts` are the ledger's accounts by API; without them all is Dream Machine's."""
         self._backend = backend
         self._ledger = ledger
         self._clock = clock
         self._reconciler = reconciler
         self._sender = Sender(backend, ledger, clock)
         self.budget = budget
+        self._accounts = accounts or {}
         self._in_flight: dict[tuple[str, str, int], _InFlight] = {}
         self._settle_wanted = anyio.Event()
 
@@ -224,7 +235,7 @@ class PurchaseService:
 
     async def _decide(self, order: Order) -> Purchase | None:
         """Buy, or answer the purchase that this is already; None while another server works at it."""
-        balance = await self._balance()
+        balance = await self._balance(order)
         try:
             decision = await self._reserve(order, balance)
         except ConsentUsedError:
@@ -243,7 +254,8 @@ class PurchaseService:
         return await self._join(row, decision.now, order)
 
     async def _reserve(self, order: Order, balance: Balance | None) -> Decision:
-        new = new_purchase(order)
+        account = self._accounts.get(backend_of(order.quote.encoded.request), "")
+        new = replace(new_purchase(order), account=account)
         # With nothing to do before the POST, the transaction that decides is the last one before it.
         request_id = new_request_id() if order.publish is None else None
         try:
@@ -253,10 +265,19 @@ class PurchaseService:
             await self.settle_states()
             return await self._ledger.decide(new, self.budget, balance, request_id=request_id)
 
-    async def _balance(self) -> Balance | None:
-        """The credit at Luma, if the budget asks for it. It is read before the transaction that decides."""
+    async def _balance(self, order: Order) -> Balance | None:
+        """The credit at Luma, if the budget asks for it. It is read before the transaction that decides.
+
+        Raises:
+            BudgetError: the API tells no balance.
+        """
         if self.budget.min_credit_usd is None:
             return None
+        if backend_of(order.quote.encoded.request) == "agents":
+            raise BudgetError(
+                "LUMA_MIN_CREDIT_USD is set, and the Luma Agents API tells no balance, so it cannot be checked.",
+                caps.ONLY_THE_PERSON,
+            )
         read_at = await self._ledger.now()
         return Balance(await self._backend.get_credit_usd(), read_at)
 

@@ -60,27 +60,27 @@ class LocalFiles:
     def __init__(self, folders: Callable[[], Sequence[Path]]) -> None:
         self._folders = folders
 
-    async def image(self, source: str) -> LocalFile:
-        """An image, upright.
+    async def image(self, source: str, *, max_bytes: int = MAX_IMAGE_BYTES) -> LocalFile:
+        """An image of at most so many bytes, upright.
 
         Raises:
             FileError: it is not there, not inside an open folder, not an image, or too large.
         """
-        return await anyio.to_thread.run_sync(self._image, source)
+        return await anyio.to_thread.run_sync(self._image, source, max_bytes)
 
-    async def clip(self, source: str) -> LocalFile:
+    async def clip(self, source: str, *, max_bytes: int = MAX_CLIP_BYTES) -> LocalFile:
         """A clip and its footage. Raises: as image."""
-        return await anyio.to_thread.run_sync(self._clip, source)
+        return await anyio.to_thread.run_sync(self._clip, source, max_bytes)
 
-    def _image(self, source: str) -> LocalFile:
-        name, data = self._read(source, MAX_IMAGE_BYTES, "pictures")
+    def _image(self, source: str, max_bytes: int) -> LocalFile:
+        name, data = self._read(source, max_bytes, "pictures")
         ending = sniff(data)
         if ending not in _IMAGE_ENDINGS:
             raise _not_a("picture", name, "Luma takes JPEG, PNG and WebP; convert it first.")
         return LocalFile(name, ending, _upright(name, data))
 
-    def _clip(self, source: str) -> LocalFile:
-        name, data = self._read(source, MAX_CLIP_BYTES, "clips")
+    def _clip(self, source: str, max_bytes: int) -> LocalFile:
+        name, data = self._read(source, max_bytes, "clips")
         ending = sniff(data)
         if ending not in ("mp4", "mov"):
             raise _not_a("clip", name, "Luma takes MP4; convert it first.")

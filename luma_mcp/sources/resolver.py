@@ -1,42 +1,65 @@
-"""Sources, made into what Luma can read.
+"""Sources, made into what an API of Luma's can read.
 
-Luma fetches images and clips itself, from public URLs; Dream Machine accepts no uploads and no base64
-(docs.lumalabs.ai/docs/image-generation). So local files, and frames of earlier clips, go by a bucket of the person's
-own.
+Luma fetches what is named by a public URL. Dream Machine takes nothing else, so local files, and frames of earlier
+clips, go there by a bucket of the person's own (docs.lumalabs.ai/docs/image-generation). The Agents API has files of
+its own, and takes its own generations by id.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import assert_never
+from typing import Protocol, assert_never
 from urllib.parse import SplitResult, urlsplit
 
 import anyio.to_thread
 
 from luma_mcp.backends.base import Backend
 from luma_mcp.domain.addresses import LOOPBACK
-from luma_mcp.domain.catalogue import MAX_IMAGE_BYTES
+from luma_mcp.domain.catalogue import (
+    MAX_AGENTS_CLIP_BYTES,
+    MAX_AGENTS_IMAGE_BYTES,
+    MAX_CLIP_BYTES,
+    MAX_IMAGE_BYTES,
+    BackendName,
+)
 from luma_mcp.domain.errors import FileError, InvalidRequestError, LumaError
 from luma_mcp.domain.generation import Generation, OutputKind
-from luma_mcp.domain.pricing import Footage, footage_of
+from luma_mcp.domain.media_names import generation_in, name_of_generation
+from luma_mcp.domain.pricing import Footage, footage_made_from, footage_of
 from luma_mcp.domain.requests import GenerationKeyframe, ImageKeyframe, Keyframe
 from luma_mcp.domain.signed_urls import canonical_url
 from luma_mcp.domain.sources import FORMS, FileSource, GenerationSource, UrlSource, parse_source
 from luma_mcp.domain.text import cleaned
 from luma_mcp.media.frames import frames_at
-from luma_mcp.sources.bucket import Bucket
 from luma_mcp.sources.local_files import LocalFile, LocalFiles
 
 _GENERATION_IN_URL = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+# A clip may be made of a clip that was made of a clip.
+_MOST_ANCESTORS = 5
+_MAX_IMAGE_BYTES: Mapping[BackendName, int] = {"dream_machine": MAX_IMAGE_BYTES, "agents": MAX_AGENTS_IMAGE_BYTES}
+_MAX_CLIP_BYTES: Mapping[BackendName, int] = {"dream_machine": MAX_CLIP_BYTES, "agents": MAX_AGENTS_CLIP_BYTES}
 OpenVideo = Callable[[Generation], AbstractAsyncContextManager[Path]]
+MadeFrom = Callable[[Generation], Awaitable[tuple[str, ...]]]
+
+
+class FileStore(Protocol):
+    """Where local files are put so that an API can read them."""
+
+    async def location(self, file: LocalFile) -> str:
+        """What a request names the file by; nothing is put anywhere. Raises: FileError."""
+        ...
+
+    async def put(self, file: LocalFile) -> str:
+        """Put the file there, unless its content is there already; what replaces its name. Raises: FileError."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """A clip's URL, and its footage where an earlier generation or the file itself tells it."""
+    """What a request names a clip by, and its footage where an earlier generation or the file itself tells it."""
 
     url: str
     footage: Footage | None
@@ -49,28 +72,51 @@ class SourceResolver:
     Args:
         backend: tells of earlier generations.
         local_files: reads local files.
-        bucket: where local files are put.
+        stores: where local files are put, by API.
         open_video: gives a local file with an earlier clip, for its frames.
+        made_from: the generations that one was made from.
     """
 
     backend: Backend
     local_files: LocalFiles
-    bucket: Bucket
+    stores: Mapping[BackendName, FileStore]
     open_video: OpenVideo
+    made_from: MadeFrom
 
-    def begin(self) -> "Resolution":
-        """The sources of one call, none resolved yet."""
-        return Resolution(self)
+    def begin(self, backend: BackendName) -> "Resolution":
+        """The sources of one call for an API, none resolved yet."""
+        return Resolution(self, backend)
+
+    async def footage(self, generation: Generation) -> Footage | None:
+        """The footage of an earlier clip, by its own request, or by the clips that it was made of."""
+        return await self._footage(generation, _MOST_ANCESTORS)
+
+    async def _footage(self, generation: Generation, ancestors: int) -> Footage | None:
+        own = footage_of(generation)
+        if own is not None or not ancestors:
+            return own
+        for source_id in await self.made_from(generation):
+            try:
+                source = await self.backend.get_generation(source_id)
+            except LumaError:
+                continue
+            footage = None if source.makes_image else await self._footage(source, ancestors - 1)
+            if footage is not None:
+                return footage_made_from(generation, footage)
+        return None
 
 
 class Resolution:
-    """The sources of one call. Nothing is put into the bucket before `publish`, so a dry run puts nothing there."""
+    """The sources of one call. Nothing is put anywhere before `publish`, so a dry run puts nothing anywhere."""
 
-    def __init__(self, resolver: SourceResolver) -> None:
+    def __init__(self, resolver: SourceResolver, backend: BackendName) -> None:
         self._resolver = resolver
-        api = urlsplit(resolver.backend.base_url)
+        self._backend: BackendName = backend
+        # With two APIs the addresses are two; a local one is an emulator's, which has both.
+        api = urlsplit(resolver.backend.base_url.partition(" ")[0])
         self._local_api: SplitResult | None = api if api.hostname in LOOPBACK else None
         self._files: dict[str, LocalFile] = {}
+        self._stills: dict[str, None] = {}
         self._generation_ids: dict[str, None] = {}
 
     @property
@@ -80,8 +126,8 @@ class Resolution:
 
     @property
     def has_files(self) -> bool:
-        """Whether `publish` would put anything anywhere."""
-        return bool(self._files)
+        """Whether `publish` has anything to do."""
+        return bool(self._files or self._stills)
 
     async def keyframe(self, source: str) -> Keyframe:
         """What a clip shall begin or end with: an image, or an earlier clip to continue.
@@ -95,26 +141,28 @@ class Resolution:
         if isinstance(parsed, GenerationSource) and parsed.frame is None:
             generation = await self._completed(parsed.generation_id)
             if not generation.makes_image:
+                self._check_maker(generation)
                 return GenerationKeyframe(generation.id)
-            return ImageKeyframe(_url(generation, "image"))
+            return ImageKeyframe(self._still(generation))
         return ImageKeyframe(await self._image(parsed))
 
     async def image(self, source: str) -> str:
-        """The URL of an image. Raises: as keyframe."""
+        """What a request names an image by. Raises: as keyframe."""
         return await self._image(parse_source(source, local_api=self._local_api))
 
     async def clip(self, source: str, *, longest_seconds: float) -> Clip:
-        """The URL of a clip of at most so many seconds. Raises: as keyframe."""
+        """What a request names a clip of at most so many seconds by. Raises: as keyframe."""
         parsed = parse_source(source, local_api=self._local_api)
         match parsed:
             case UrlSource(url):
                 name, footage = cleaned(url, 80), await self._footage_behind(url)
             case FileSource(path):
-                file = await self._resolver.local_files.clip(path)
+                file = await self._resolver.local_files.clip(path, max_bytes=_MAX_CLIP_BYTES[self._backend])
                 name, footage, url = file.name, file.footage, await self._location(file)
             case GenerationSource(generation_id, None):
                 generation = await self.video(generation_id)
-                name, footage, url = generation_id, footage_of(generation), _url(generation, "video")
+                footage = await self._resolver.footage(generation)
+                name, url = generation_id, self._made(generation)
             case GenerationSource():
                 raise InvalidRequestError(f"{parsed.name!r} is a picture; a clip is needed here.", FORMS)
             case _ as unreachable:
@@ -138,7 +186,7 @@ class Resolution:
             return None
         video = generation.url("video")
         is_its_video = video is not None and canonical_url(video) == canonical_url(url)
-        return footage_of(generation) if is_its_video else None
+        return await self._resolver.footage(generation) if is_its_video else None
 
     async def video(self, generation_id: str) -> Generation:
         """A completed video generation. Raises: as keyframe."""
@@ -147,20 +195,62 @@ class Resolution:
             raise InvalidRequestError(f"Generation {generation_id} is an image; a video is needed here.")
         return generation
 
+    async def own_video(self, generation_id: str) -> Generation:
+        """A completed video generation of this API. Raises: as keyframe."""
+        generation = await self.video(generation_id)
+        self._check_maker(generation)
+        return generation
+
+    async def footage(self, generation: Generation) -> Footage | None:
+        """The footage of an earlier clip, where it is known."""
+        return await self._resolver.footage(generation)
+
     async def publish(self) -> dict[str, str]:
-        """Put every local file into the bucket; the signed link by each URL that was answered for it.
+        """Put every local file where the API can read it; what replaces each name that was answered for one.
+
+        The links of the Agents API end after an hour, so its stills get theirs only now.
 
         Raises:
-            FileError: the bucket cannot be used.
+            FileError: a file cannot be put there.
         """
-        return {url: await self._resolver.bucket.put(file) for url, file in self._files.items()}
+        store = self._resolver.stores[self._backend]
+        links = {name: await store.put(file) for name, file in self._files.items()}
+        for name in self._stills:
+            generation = await self._resolver.backend.get_generation(generation_in(name) or "")
+            links[name] = _url(generation, "image")
+        return links
+
+    def _made(self, generation: Generation) -> str:
+        """What a request names the clip of a generation by: the Agents API knows its own by their ids."""
+        if self._backend == "agents" == generation.backend:
+            return name_of_generation(generation.id)
+        return _url(generation, "video")
+
+    def _still(self, generation: Generation) -> str:
+        """What a request names the picture of a generation by."""
+        if self._backend == "agents" == generation.backend:
+            name = name_of_generation(generation.id)
+            self._stills[name] = None
+            return name
+        return _url(generation, "image")
+
+    def _check_maker(self, clip: Generation) -> None:
+        """Raises: InvalidRequestError, if another API made the clip; this one does not know its id."""
+        if clip.backend == self._backend:
+            return
+        makers = {"agents": "the Luma Agents API (ray-3.2)", "dream_machine": "Dream Machine (ray-2)"}
+        raise InvalidRequestError(
+            f"Clip {clip.id} was made by {makers[clip.backend]}, and {makers[self._backend]} does not know it.",
+            f"Begin with a frame of it, as {clip.id}#last, or take a model of the API that made it.",
+        )
 
     async def _image(self, source: UrlSource | FileSource | GenerationSource) -> str:
         match source:
             case UrlSource(url):
                 return url
             case FileSource(path):
-                return await self._location(await self._resolver.local_files.image(path))
+                file = await self._resolver.local_files.image(path, max_bytes=_MAX_IMAGE_BYTES[self._backend])
+                return await self._location(file)
             case GenerationSource(generation_id, None):
                 generation = await self._completed(generation_id)
                 if not generation.makes_image:
@@ -168,7 +258,7 @@ class Resolution:
                         f"Generation {generation_id} is a video; a picture is needed here.",
                         f"Name a frame of it, as {generation_id}#last or {generation_id}#2.5s.",
                     )
-                return _url(generation, "image")
+                return self._still(generation)
             case GenerationSource(generation_id, frame):
                 generation = await self.video(generation_id)
                 async with self._resolver.open_video(generation) as path:
@@ -178,10 +268,10 @@ class Resolution:
                 assert_never(unreachable)
 
     async def _location(self, file: LocalFile) -> str:
-        """The URL where a file will be, without a signature."""
-        url = await self._resolver.bucket.location(file)
-        self._files[url] = file
-        return url
+        """What a request names a file by."""
+        name = await self._resolver.stores[self._backend].location(file)
+        self._files[name] = file
+        return name
 
     async def _completed(self, generation_id: str) -> Generation:
         generation = await self._resolver.backend.get_generation(generation_id)

@@ -30,7 +30,7 @@ async def silent(_look: Snapshot) -> None:
 
 @pytest.fixture
 async def watch(luma: DreamMachine, clock: HeldClock) -> AsyncIterator[Poller]:
-    poller = Poller(luma, clock)
+    poller = Poller(luma, clock, listing=luma)
     async with poller.running():
         yield poller
 
@@ -192,7 +192,7 @@ async def test_what_was_bought_a_moment_ago_is_never_not_found(
     async def always(_generation_id: str) -> bool:
         return True
 
-    watch = Poller(luma, clock, always)
+    watch = Poller(luma, clock, always, listing=luma)
     async with watch.running():
         assert (await wait(watch, [video], patience=10)).generations[0].state == "unknown"
         assert (await wait(watch, [video])).generations[0].state == "completed"
@@ -200,7 +200,7 @@ async def test_what_was_bought_a_moment_ago_is_never_not_found(
 
 async def test_a_refused_token_ends_every_wait(watch: Poller, emulator: Emulator) -> None:
     ids = videos(emulator, 8)
-    emulator._token = "another"
+    emulator._dream_machine_api._token = "another"
     with pytest.raises(AuthenticationError):
         await wait(watch, ids)
 
@@ -253,7 +253,7 @@ class StoppedClock(HeldClock):
 
 async def test_a_newcomer_wakes_the_one_who_sleeps(luma: DreamMachine, emulator: Emulator) -> None:
     clock = StoppedClock()
-    watch = Poller(luma, clock)
+    watch = Poller(luma, clock, listing=luma)
     first, second = videos(emulator, 2)
     looks: list[Snapshot] = []
 
@@ -286,7 +286,7 @@ async def test_what_is_heard_of_one_whose_waiter_has_left_is_let_go(
                 await may_answer.wait()
             return await luma.get_generation(generation_id)
 
-    watch = Poller(SlowForOne(), clock)  # type: ignore[arg-type]
+    watch = Poller(SlowForOne(), clock, listing=None)  # type: ignore[arg-type]
     looks: list[Snapshot] = []
 
     async def stay() -> None:
@@ -361,7 +361,7 @@ def _bad_weather(chance: random.Random) -> list[Fault]:
 
 
 async def test_nobody_waits_in_vain_at_a_poller_that_does_not_run(luma: DreamMachine, clock: HeldClock) -> None:
-    poller = Poller(luma, clock)
+    poller = Poller(luma, clock, listing=luma)
 
     with pytest.raises(RuntimeError, match=r"enter Poller\.running\(\) first"), poller.track(["a"], until=1):
         pass

@@ -9,12 +9,14 @@ import httpx
 import pytest
 from mcp import Client
 
+from luma_mcp.backends import transport
 from luma_mcp.composition import build_server
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.dream_machine.bodies import ImageBody, VideoBody
 from luma_mcp.emulator.faults import Fault
+from luma_mcp.purchasing import reconcile
 from luma_mcp.purchasing.budget import Budget
-from luma_mcp.purchasing.ledger import Ledger
+from luma_mcp.purchasing.ledger import LEASE_SECONDS, TAKE_SECONDS, Ledger
 from luma_mcp.purchasing.reconcile import ABSENT_AFTER_SECONDS, Reconciler, Unverifiable
 from luma_mcp.purchasing.rows import NewPurchase
 from luma_mcp.purchasing.sqlite import SqliteStore
@@ -346,3 +348,26 @@ async def test_old_purchases_are_settled_one_by_one_when_the_list_has_moved_on(
     await agent.call("get_credits")
     await anyio.sleep(0.3)  # what is open is settled beside
     assert (await agent.call("get_credits"))["spent_today_usd"] == 0.71
+
+
+async def test_what_was_learned_is_noted_and_the_lease_is_given_back(
+    agent: Agent, emulator: Emulator, ledger_path: Path
+) -> None:
+    emulator.faults.append(Fault("drop", method="POST", after=True))
+    emulator.faults.append(Fault("error", method="GET", times=99, status=500))
+    await agent.refusal("create_video", prompt="a boat")
+
+    with sqlite3.connect(ledger_path) as rows:
+        found = rows.execute("SELECT state, note, lease_until FROM purchases").fetchall()
+    assert found == [("lost", "Luma's list could not be read (ServerError).", 0)]
+
+
+async def test_the_times_are_those_that_the_documents_promise() -> None:
+    budget = (Path(__file__).parents[2] / "docs" / "budget.md").read_text()
+
+    assert f"lost at least {ABSENT_AFTER_SECONDS:g} s ago" in budget
+    assert f"after {reconcile.DISPUTED_AFTER_SECONDS / 60:g} minutes" in budget
+    assert (reconcile.ABSENT_FOR_SECONDS, "looked for again for a day" in budget) == (24 * 3600, True)
+    assert f"runs out within {LEASE_SECONDS:g} s" in budget
+    assert (TAKE_SECONDS, "for 24 hours" in budget) == (24 * 3600, True)
+    assert f"more than {transport._YOUNG_SECONDS:g} s after" in budget.replace("\n   ", " ")

@@ -227,4 +227,4 @@ def test_no_text_is_anything_but_a_refusal(tmp_path: Path, text: str) -> None:
     folder = tmp_path / "nothing"
     folder.mkdir(exist_ok=True)
     with pytest.raises(FileError):
-        LocalFiles(lambda: [folder])._image(text)
+        LocalFiles(lambda: [folder])._image(text, 1000)

@@ -9,6 +9,7 @@ from PIL import Image
 
 from luma_mcp.backends.dream_machine.client import DreamMachine
 from luma_mcp.domain.errors import InvalidRequestError
+from luma_mcp.domain.generation import Generation
 from luma_mcp.domain.requests import ImageKeyframe
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.rendering.clips import write_clip
@@ -22,14 +23,16 @@ pytestmark = pytest.mark.anyio
 async def test_a_url_is_taken_as_it_is_without_asking_luma(services: Services, transport: InMemory) -> None:
     url = " https://example.com/a%20b.png?x=1#y "
 
-    assert await services.sources.begin().keyframe(url) == ImageKeyframe(url.strip())
-    assert (await services.sources.begin().clip("https://example.com/a.mp4", longest_seconds=10)).footage is None
+    assert await services.sources.begin("dream_machine").keyframe(url) == ImageKeyframe(url.strip())
+    assert (
+        await services.sources.begin("dream_machine").clip("https://example.com/a.mp4", longest_seconds=10)
+    ).footage is None
     assert transport.requests == []
 
 
 async def test_a_plain_link_to_the_emulator_is_taken(services: Services) -> None:
     assert (
-        await services.sources.begin().image("http://127.0.0.1:9/assets/x/image.jpg")
+        await services.sources.begin("dream_machine").image("http://127.0.0.1:9/assets/x/image.jpg")
         == "http://127.0.0.1:9/assets/x/image.jpg"
     )
 
@@ -39,7 +42,7 @@ async def test_a_plain_link_to_the_emulator_is_taken(services: Services) -> None
 )
 async def test_a_link_that_luma_should_not_read_is_refused(services: Services, source: str) -> None:
     with pytest.raises(InvalidRequestError):
-        await services.sources.begin().image(source)
+        await services.sources.begin("dream_machine").image(source)
 
 
 def test_a_frame_whose_png_is_too_large_becomes_a_jpeg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,7 +73,7 @@ async def test_a_generation_whose_picture_is_gone_is_said(
             return bare
 
     with pytest.raises(InvalidRequestError, match="has no image any more"):
-        await replace(services.sources, backend=Forgetful("t")).begin().image(made.id)
+        await replace(services.sources, backend=Forgetful("t")).begin("dream_machine").image(made.id)
 
 
 async def test_a_link_to_an_own_clip_has_the_footage_of_the_clip(
@@ -86,11 +89,38 @@ async def test_a_link_to_an_own_clip_has_the_footage_of_the_clip(
     assert url is not None
     assert made.id in url
 
-    clip = await services.sources.begin().clip(url, longest_seconds=10)
+    clip = await services.sources.begin("dream_machine").clip(url, longest_seconds=10)
     assert clip.footage is not None
     assert clip.footage.seconds == 5
 
     for other in (url.replace("video", "image"), f"https://a.example/{made.id}/video.mp4"):
-        assert (await services.sources.begin().clip(other, longest_seconds=10)).footage is None
+        assert (await services.sources.begin("dream_machine").clip(other, longest_seconds=10)).footage is None
     unknown = f"https://a.example/{made.id[:-1]}{'0' if made.id[-1] != '0' else '1'}/video.mp4"
-    assert (await services.sources.begin().clip(unknown, longest_seconds=10)).footage is None
+    assert (await services.sources.begin("dream_machine").clip(unknown, longest_seconds=10)).footage is None
+
+
+async def test_the_footage_of_a_clip_whose_source_is_gone_is_unknown(
+    services: Services, emulator: Emulator, clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unknown = Generation(id="a", state="completed", kind="upscale_video")
+
+    async def made_from(_generation: Generation) -> tuple[str, ...]:
+        return ("15b7abb1-3741-4b7e-9615-1f9a16c7442d",)
+
+    sources = replace(services.sources, made_from=made_from)
+    assert await sources.footage(unknown) is None
+
+    class Endless:
+        """Each clip was made of another one, and none tells its length."""
+
+        async def get_generation(self, _generation_id: str) -> Generation:
+            return unknown
+
+    assert await replace(sources, backend=Endless()).footage(unknown) is None  # type: ignore[arg-type]
+    picture = replace(unknown, kind="image")
+
+    class Picture:
+        async def get_generation(self, _generation_id: str) -> Generation:
+            return picture
+
+    assert await replace(sources, backend=Picture()).footage(unknown) is None  # type: ignore[arg-type]
