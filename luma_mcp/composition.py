@@ -5,33 +5,41 @@ import secrets
 import socket
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import anyio
 from mcp.server.mcpserver import MCPServer
 
+from luma_mcp.backends.agents.client import Agents
 from luma_mcp.backends.camera_words import CameraVocabulary
 from luma_mcp.backends.dream_machine.client import DreamMachine
+from luma_mcp.backends.registry import LumaApis
+from luma_mcp.domain.addresses import LOOPBACK
+from luma_mcp.domain.catalogue import BackendName
 from luma_mcp.domain.clock import Clock
 from luma_mcp.downloads.fetcher import Fetcher
 from luma_mcp.downloads.naming import Naming
 from luma_mcp.downloads.preview import PreviewService
 from luma_mcp.downloads.service import DownloadService
+from luma_mcp.downloads.upload import Uploader
 from luma_mcp.mcp.server import TOOLSETS, ServerOptions, make_server
 from luma_mcp.mcp.services import Services
 from luma_mcp.mcp.tool_spec import ToolSpec
 from luma_mcp.polling.poller import Poller
 from luma_mcp.purchasing.budget import Budget
+from luma_mcp.purchasing.history import PurchaseHistory
 from luma_mcp.purchasing.ledger import Ledger
 from luma_mcp.purchasing.postgres import PostgresStore
-from luma_mcp.purchasing.reconcile import ByListing, Reconciler
+from luma_mcp.purchasing.reconcile import ByAccount, ByListing, Reconciler, Reconciliation, Unverifiable
 from luma_mcp.purchasing.service import PurchaseService
 from luma_mcp.purchasing.sqlite import SqliteStore
 from luma_mcp.settings import Settings
 from luma_mcp.sources.bucket import Bucket
 from luma_mcp.sources.local_files import LocalFiles
-from luma_mcp.sources.resolver import SourceResolver
+from luma_mcp.sources.luma_files import LumaFiles
+from luma_mcp.sources.resolver import FileStore, SourceResolver
 
 if TYPE_CHECKING:
     import httpx
@@ -62,12 +70,12 @@ def build_server(
         clock: the real one unless a test gives another.
         wall: the time of day, in Unix time.
     """
-    api = urlsplit(settings.base_url)
     options = ServerOptions(
         tools=offered_tools(settings),
+        backends=settings.backends,
         account=settings.account,
-        secret=settings.key or "",
-        asset_origins=[f"{api.scheme}://{api.netloc}"] if settings.is_emulated else [],
+        secret=settings.key or settings.agents_key or "",
+        asset_origins=_emulators(settings),
         log_level=settings.log_level,
     )
     return make_server(build_services(settings, transport, clock or MonotonicClock(), wall), options)
@@ -81,37 +89,75 @@ def build_services(
 ) -> Services:
     """The services that the settings describe. This touches neither network nor disk."""
     clock = clock or MonotonicClock()
-    backend = DreamMachine(
-        settings.key,
-        token_hint=settings.token_hint,
-        base_url=settings.base_url,
-        callback_url=settings.callback_url,
-        transport=transport,
-        sleep=clock.sleep,
-    )
+    ledger = build_ledger(settings, wall)
+    apis = _build_apis(settings, ledger, transport, clock, wall)
+    api_url = (_emulators(settings) or [settings.base_url])[0]
     downloads = DownloadService(
         lambda: settings.output_folder,
-        Fetcher(api_url=settings.base_url, transport=transport),
-        backend.get_generation,
+        Fetcher(api_url=api_url, transport=transport),
+        apis.get_generation,
         Naming(settings.output_template),
     )
-    ledger = build_ledger(settings, wall)
-    reconciler = Reconciler(ByListing(backend, ledger), ledger, clock)
-    purchases = PurchaseService(backend, ledger, clock, reconciler, budget=_budget(settings))
+    accounts = settings.accounts
+    ways: dict[str, Reconciliation] = {account: Unverifiable(ledger) for account in accounts.values()}
+    if apis.dream_machine is not None:
+        ways[accounts["dream_machine"]] = ByListing(apis.dream_machine, ledger)
+    reconciler = Reconciler(ByAccount(ways), ledger, clock)
+    purchases = PurchaseService(apis, ledger, clock, reconciler, budget=_budget(settings), accounts=accounts)
+    stores: dict[BackendName, FileStore] = {
+        "dream_machine": Bucket(settings.upload_url, local_api=bool(_emulators(settings)))
+    }
+    if apis.agents is not None:
+        uploader = Uploader(api_url=api_url, transport=transport)
+        stores["agents"] = LumaFiles(partial(apis.agents.files.put, put_bytes=uploader.put))
     return Services(
-        backend=backend,
+        backend=apis,
         purchases=purchases,
-        poller=Poller(backend, clock, purchases.is_young),
+        poller=Poller(apis, clock, purchases.is_young, listing=apis.dream_machine),
         sources=SourceResolver(
-            backend,
-            LocalFiles(lambda: settings.readable_folders),
-            Bucket(settings.upload_url, local_api=settings.is_emulated),
-            downloads.open_video,
+            apis, LocalFiles(lambda: settings.readable_folders), stores, downloads.open_video, purchases.made_from
         ),
         downloads=downloads,
         previews=PreviewService(downloads, inline=settings.inline_images),
-        vocabulary=CameraVocabulary(backend),
+        vocabulary=CameraVocabulary(apis),
     )
+
+
+def _build_apis(
+    settings: Settings,
+    ledger: Ledger,
+    transport: "httpx.AsyncBaseTransport | None",
+    clock: Clock,
+    wall: Callable[[], float],
+) -> LumaApis:
+    """The APIs that the settings have keys for; both, if there is no key, so that each call says what to set."""
+    dream_machine, agents = None, None
+    if "dream_machine" in settings.backends:
+        dream_machine = DreamMachine(
+            settings.key,
+            token_hint=settings.token_hint,
+            base_url=settings.base_url,
+            callback_url=settings.callback_url,
+            transport=transport,
+            sleep=clock.sleep,
+        )
+    if "agents" in settings.backends:
+        agents = Agents(
+            settings.agents_key,
+            token_hint=settings.agents_hint,
+            base_url=settings.agents_base_url,
+            transport=transport,
+            sleep=clock.sleep,
+            wall=wall,
+        )
+    return LumaApis(PurchaseHistory(ledger, settings.accounts), dream_machine=dream_machine, agents=agents)
+
+
+def _emulators(settings: Settings) -> list[str]:
+    """The origins of the APIs that are on this machine, which Luma's are not."""
+    addresses = {"dream_machine": settings.base_url, "agents": settings.agents_base_url}
+    parts = [urlsplit(addresses[name]) for name in settings.backends]
+    return list(dict.fromkeys(f"{part.scheme}://{part.netloc}" for part in parts if part.hostname in LOOPBACK))
 
 
 def build_ledger(settings: Settings, wall: Callable[[], float] = time.time) -> Ledger:
@@ -119,7 +165,8 @@ def build_ledger(settings: Settings, wall: Callable[[], float] = time.time) -> L
     url = settings.database_url
     return Ledger(
         PostgresStore(url) if url else SqliteStore(lambda: settings.ledger_file, now=wall),
-        account=settings.ledger_account,
+        account=settings.accounts["dream_machine"],
+        others=[settings.accounts["agents"]],
         owner=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}",
         former_accounts=[settings.account],
     )
@@ -128,6 +175,7 @@ def build_ledger(settings: Settings, wall: Callable[[], float] = time.time) -> L
 def offered_tools(settings: Settings) -> list[ToolSpec]:
     """The tools that the settings allow; read-only wins over everything."""
     chosen = [spec for toolset, specs in TOOLSETS.items() if toolset in settings.toolsets for spec in specs]
+    chosen = [spec for spec in chosen if set(spec.backends) & set(settings.backends)]
     return [spec for spec in chosen if spec.annotations.read_only_hint] if settings.read_only else chosen
 
 

@@ -10,11 +10,12 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from luma_mcp.domain.addresses import LOOPBACK, check_bucket_address, is_https_or_loopback
+from luma_mcp.domain.catalogue import BackendName
 from luma_mcp.domain.file_names import DEFAULT_TEMPLATE, check_template
 
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
@@ -22,12 +23,16 @@ Toolset = Literal["video", "image", "generations", "assets", "account"]
 TOOLSETS: tuple[Toolset, ...] = ("video", "image", "generations", "assets", "account")
 
 TOKEN_NAMES = ("LUMA_TOKEN", "LUMAAI_API_KEY", "LUMA_API_KEY")
-_KEYS_PAGE = "https://lumalabs.ai/dream-machine/api/keys"
+AGENTS_KEY_NAME = "LUMA_AGENTS_API_KEY"
+AGENTS_KEY_PREFIX = "luma-api-"
+_KEYS_PAGE = "https://platform.lumalabs.ai"
+RETIRING = "Luma is retiring Dream Machine; new keys, which begin with luma-api-, are for the Luma Agents API."
+_DREAM_MACHINE = "https://api.lumalabs.ai/dream-machine/v1"
+_AGENTS = "https://agents.lumalabs.ai/v1"
 # What a host leaves when it does not know the variable: ${LUMA_TOKEN}, $LUMA_TOKEN, ${env:LUMA_TOKEN}, {env:X}.
 _UNEXPANDED = re.compile(r"\$?\{[A-Za-z_:. ]+\}|\$[A-Za-z_]+|\$\{\{.*\}\}")
 _SHORTEST_HTTP_TOKEN = 16
 _DATABASES = ("postgresql://", "postgres://")
-_AGENTS_KEY_PREFIX = "luma-api-"
 
 
 class SettingsError(Exception):
@@ -41,13 +46,23 @@ class Settings(BaseModel):
 
     token: SecretStr | None = Field(
         None,
-        description="Your Dream Machine API key. LUMAAI_API_KEY and LUMA_API_KEY are read too.",
+        description="Your Luma API key. One that begins with luma-api- is for the Luma Agents API (ray-3.2, uni-1), "
+        "any other for Dream Machine. LUMAAI_API_KEY and LUMA_API_KEY are read too.",
     )
     token_hint: str = Field("", exclude=True)
-    """What to tell a person whose token is missing or refused."""
+    """What to tell a person whose Dream Machine key is missing or refused."""
+    agents_api_key: SecretStr | None = Field(
+        None, description="A key of the Luma Agents API, beside one of Dream Machine in LUMA_TOKEN."
+    )
+    agents_hint: str = Field("", exclude=True)
+    """What to tell a person whose Agents key is missing or refused."""
     base_url: str = Field(
-        "https://api.lumalabs.ai/dream-machine/v1",
-        description="Where the API is; the emulator's address, for one. The token is sent there. https, or loopback.",
+        _DREAM_MACHINE,
+        description="Where Dream Machine is; the emulator's address, for one. The token is sent there. https, or "
+        "loopback.",
+    )
+    agents_base_url: str = Field(
+        _AGENTS, description="Where the Agents API is, likewise. An emulator in LUMA_BASE_URL is taken for both."
     )
     output_dir: Path | None = Field(
         None,
@@ -106,7 +121,7 @@ class Settings(BaseModel):
     )
     log_level: LogLevel = Field("WARNING", description="How much is logged to stderr.")
 
-    @field_validator("base_url")
+    @field_validator("base_url", "agents_base_url")
     @classmethod
     def _https_or_loopback(cls, value: str) -> str:
         url = urlsplit(value)
@@ -178,11 +193,6 @@ class Settings(BaseModel):
         return value.upper() if isinstance(value, str) else value
 
     @property
-    def is_emulated(self) -> bool:
-        """Whether the API is on this machine, which Luma's is not."""
-        return urlsplit(self.base_url).hostname in LOOPBACK
-
-    @property
     def output_folder(self) -> Path:
         """The folder for files. It is not made before there is a file for it."""
         if self.output_dir is not None:
@@ -213,18 +223,36 @@ class Settings(BaseModel):
 
     @property
     def key(self) -> str | None:
-        """The token itself, for those who send it or derive something from it."""
+        """The Dream Machine key itself, for those who send it or derive something from it."""
         return self.token.get_secret_value() if self.token else None
+
+    @property
+    def agents_key(self) -> str | None:
+        """The Agents key itself, likewise."""
+        return self.agents_api_key.get_secret_value() if self.agents_api_key else None
+
+    @property
+    def backends(self) -> tuple[BackendName, ...]:
+        """The APIs that there is a key for, the Agents API first; both if there is no key at all."""
+        found: list[BackendName] = ["agents"] if self.agents_api_key else []
+        if self.token or not found:
+            found.append("dream_machine")
+        return ("agents", "dream_machine") if not self.token and not self.agents_api_key else tuple(found)
+
+    @property
+    def accounts(self) -> dict[BackendName, str]:
+        """The account of each API in the ledger: the same for every key, so that a renewed key opens no cap."""
+        return {"dream_machine": self.ledger_account, "agents": _digest(self.agents_base_url)}
 
     @property
     def account(self) -> str:
         """Whose money it is: the same for the same key at the same address, and no way back to the key."""
-        return hashlib.sha256(f"{self.base_url} {self.key or ''}".encode()).hexdigest()[:16]
+        return _digest(f"{self.base_url} {self.key or self.agents_key or ''}")
 
     @property
     def ledger_account(self) -> str:
-        """Whose money the ledger counts: the same for every key, so that a renewed key opens no cap."""
-        return hashlib.sha256(self.base_url.encode()).hexdigest()[:16]
+        """Dream Machine's account in the ledger."""
+        return _digest(self.base_url)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Settings":
@@ -237,7 +265,7 @@ class Settings(BaseModel):
         variables = os.environ if environment is None else environment
         values: dict[str, object] = {}
         for field in cls.model_fields:
-            if field in ("token", "token_hint"):
+            if field in ("token", "token_hint", "agents_api_key", "agents_hint"):
                 continue
             text = variables.get(f"LUMA_{field.upper()}", "")
             # A template's own braces are no variable that was left unexpanded.
@@ -246,9 +274,8 @@ class Settings(BaseModel):
                 values[field] = text
         if "base_url" not in values and _expanded(variables.get("LUMAAI_BASE_URL", "")):
             values["base_url"] = _expanded(variables["LUMAAI_BASE_URL"])
-        token, hint = _token(variables)
         try:
-            return cls.model_validate({**values, "token": token, "token_hint": hint})
+            return cls.model_validate({**_with_both_addresses(values), **_keys(variables)})
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             reason = first["msg"].removeprefix("Value error, ")
@@ -271,11 +298,48 @@ def _expanded(text: str) -> str:
     return "" if _UNEXPANDED.fullmatch(text) else text
 
 
-def _token(variables: Mapping[str, str]) -> tuple[str | None, str]:
-    """The token, and what to tell a person if there is none or it is refused."""
-    advice = f"Get a Dream Machine API key at {_KEYS_PAGE}, set LUMA_TOKEN to it in this server's environment"
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _with_both_addresses(values: dict[str, object]) -> dict[str, object]:
+    """The addresses of both APIs. One that is plainly the other's is taken as such, and an emulator is both's.
+
+    The SDK of the Agents API reads LUMA_BASE_URL too, so it may hold that API's address.
+    """
+    given = str(values.get("base_url", ""))
+    if given and "agents_base_url" not in values and _is_agents(given):
+        values = {name: value for name, value in values.items() if name != "base_url"} | {"agents_base_url": given}
+    for name, other, path in (
+        ("base_url", "agents_base_url", "/v1"),
+        ("agents_base_url", "base_url", "/dream-machine/v1"),
+    ):
+        address = _parts(values.get(name))
+        if address.hostname in LOOPBACK and other not in values:
+            values = values | {other: f"{address.scheme}://{address.netloc}{path}"}
+    return values
+
+
+def _parts(address: object) -> SplitResult:
+    """The parts of an address; none of one that cannot be read, which is refused later."""
+    try:
+        return urlsplit(str(address or ""))
+    except ValueError:
+        return urlsplit("")
+
+
+def _is_agents(address: str) -> bool:
+    parts = _parts(address)
+    if not is_https_or_loopback(parts):
+        return False
+    return (parts.hostname or "").startswith("agents.") or parts.path.rstrip("/") == "/v1"
+
+
+def _keys(variables: Mapping[str, str]) -> dict[str, object]:
+    """The keys of both APIs, and what to tell a person if one is missing or refused."""
+    keys: dict[BackendName, tuple[str, str]] = {}
     problems: list[str] = []
-    for name in TOKEN_NAMES:
+    for name in (*TOKEN_NAMES, AGENTS_KEY_NAME):
         text = _unquoted(variables.get(name, ""))
         if not text:
             continue
@@ -284,13 +348,23 @@ def _token(variables: Mapping[str, str]) -> tuple[str | None, str]:
         elif not text.isascii() or not text.isprintable() or " " in text:
             problems.append(f"{name} holds characters that cannot be in a key.")
         else:
-            return text, f"The token came from {name}. Check that it is a valid Dream Machine API key." + _agents(text)
-    if variables.get("LUMA_AGENTS_API_KEY"):
-        problems.append("LUMA_AGENTS_API_KEY is for the Luma Agents API, another product.")
-    return None, " ".join([*problems, f"{advice} and restart it."])
+            is_agents = name == AGENTS_KEY_NAME or text.startswith(AGENTS_KEY_PREFIX)
+            keys.setdefault("agents" if is_agents else "dream_machine", (text, name))
+    missing = " ".join(
+        [
+            *problems,
+            f"Get an API key at {_KEYS_PAGE}, set LUMA_TOKEN to it in this server's environment and restart it.",
+        ]
+    )
+    values: dict[str, object] = {"token_hint": missing, "agents_hint": missing}
+    if "dream_machine" in keys:
+        values["token"], name = keys["dream_machine"]
+        values["token_hint"] = f"The token came from {name}. Check that it is a valid Dream Machine API key. {RETIRING}"
+    if "agents" in keys:
+        values["agents_api_key"], name = keys["agents"]
+        values["agents_hint"] = f"{_came_from(name)} Check that it is a valid key of the Luma Agents API."
+    return values
 
 
-def _agents(token: str) -> str:
-    if not token.startswith(_AGENTS_KEY_PREFIX):
-        return ""
-    return " It looks like a key of the Luma Agents API, another product, which Dream Machine may refuse."
+def _came_from(name: str) -> str:
+    return f"The token came from {name}."

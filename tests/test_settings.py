@@ -65,7 +65,6 @@ def test_defaults_need_nothing() -> None:
     assert settings.token is None
     assert settings.read_only is False
     assert settings.log_level == "WARNING"
-    assert settings.is_emulated is False
 
 
 def test_the_default_folder_is_the_persons_own_and_never_the_working_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,7 +96,68 @@ def test_the_sdks_name_for_the_base_url_is_read_too() -> None:
     url = "http://127.0.0.1:8765/dream-machine/v1"
 
     assert Settings.from_environment({"LUMAAI_BASE_URL": url + "/"}).base_url == url
-    assert Settings.from_environment({"LUMAAI_BASE_URL": url}).is_emulated is True
+
+
+BOTH = ("agents", "dream_machine")
+
+
+@pytest.mark.parametrize(
+    ("variables", "backends", "keys"),
+    [
+        ({}, BOTH, (None, None)),
+        ({"LUMA_TOKEN": "luma-1"}, ("dream_machine",), ("luma-1", None)),
+        ({"LUMA_TOKEN": "luma-api-1"}, ("agents",), (None, "luma-api-1")),
+        (
+            {"LUMAAI_API_KEY": "luma-api-1", "LUMA_API_KEY": "luma-1"},
+            ("agents", "dream_machine"),
+            ("luma-1", "luma-api-1"),
+        ),
+        ({"LUMA_TOKEN": "luma-1", "LUMA_AGENTS_API_KEY": "key-a"}, BOTH, ("luma-1", "key-a")),
+        ({"LUMA_TOKEN": "luma-api-1", "LUMA_AGENTS_API_KEY": "key-a"}, ("agents",), (None, "luma-api-1")),
+        ({"LUMA_AGENTS_API_KEY": "${X}"}, BOTH, (None, None)),
+    ],
+)
+def test_a_key_says_which_api_it_is_for(
+    variables: dict[str, str], backends: tuple[str, ...], keys: tuple[str | None, str | None]
+) -> None:
+    settings = Settings.from_environment(variables)
+
+    assert settings.backends == backends
+    assert (settings.key, settings.agents_key) == keys
+    assert all(key not in repr(settings) for key in keys if key)
+
+
+@pytest.mark.parametrize(
+    ("variables", "dream_machine", "agents"),
+    [
+        ({}, "https://api.lumalabs.ai/dream-machine/v1", "https://agents.lumalabs.ai/v1"),
+        (
+            {"LUMA_BASE_URL": "http://127.0.0.1:8765/dream-machine/v1"},
+            "http://127.0.0.1:8765/dream-machine/v1", "http://127.0.0.1:8765/v1",
+        ),
+        (
+            {"LUMA_AGENTS_BASE_URL": "http://localhost:8765/v1"},
+            "http://localhost:8765/dream-machine/v1", "http://localhost:8765/v1",
+        ),
+        (
+            # As the SDK of the Agents API has it.
+            {"LUMA_BASE_URL": "https://agents.lumalabs.ai/v1/"},
+            "https://api.lumalabs.ai/dream-machine/v1", "https://agents.lumalabs.ai/v1",
+        ),
+        (
+            {"LUMA_BASE_URL": "http://127.0.0.1:1/v1"}, "http://127.0.0.1:1/dream-machine/v1", "http://127.0.0.1:1/v1",
+        ),
+        (
+            {"LUMA_BASE_URL": "http://127.0.0.1:1/dream-machine/v1", "LUMA_AGENTS_BASE_URL": "https://h.example/v1"},
+            "http://127.0.0.1:1/dream-machine/v1", "https://h.example/v1",
+        ),
+    ],
+)  # fmt: skip
+def test_each_api_has_its_address(variables: dict[str, str], dream_machine: str, agents: str) -> None:
+    settings = Settings.from_environment(variables)
+
+    assert (settings.base_url, settings.agents_base_url) == (dream_machine, agents)
+    assert settings.accounts["dream_machine"] != settings.accounts["agents"]
 
 
 @pytest.mark.parametrize(
@@ -107,6 +167,8 @@ def test_the_sdks_name_for_the_base_url_is_read_too() -> None:
         ("LUMA_BASE_URL", "ftp://127.0.0.1", "must begin with https://"),
         ("LUMA_BASE_URL", "https://me:secret@example.com", "must be a plain URL"),
         ("LUMA_BASE_URL", "example.com", "must be a plain URL"),
+        ("LUMA_BASE_URL", "https://[broken", "LUMA_BASE_URL"),
+        ("LUMA_AGENTS_BASE_URL", "http://example.com/v1", "must begin with https://"),
         ("LUMA_OUTPUT_DIR", "out", "must be an absolute path"),
         ("LUMA_READ_ONLY", "perhaps", "valid boolean"),
         ("LUMA_TOOLSETS", "video,sound", "'video', 'image'"),

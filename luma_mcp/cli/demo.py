@@ -6,7 +6,7 @@ It starts the emulator, starts the server as a process of its own, and is a real
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from luma_mcp.emulator.serving import serving
 
 _CREDIT_USD = 25.0
 _TIMEOUT_SECONDS = 600
+_BOAT = "a paper boat on a quiet lake, dawn, soft mist"
 _LIGHTHOUSE = "a lighthouse on a cliff at dusk, waves below, warm light"
 
 
@@ -44,43 +45,78 @@ class _Demo:
         self._speed = speed
 
     async def play(self) -> bool:
-        """Whether it went well."""
+        """Both acts; whether they went well."""
         began = time.monotonic()
         emulator = Emulator(credit_usd=_CREDIT_USD, speed=self._speed)
         with tempfile.TemporaryDirectory() as ledger_folder:
-            return await self._play(emulator, Path(ledger_folder), began)
-
-    async def _play(self, emulator: Emulator, ledger_folder: Path, began: float) -> bool:
-        async with serving(emulator) as base_url:
-            self._console.rule("Dream Machine, emulated: nothing leaves this machine and nothing is charged")
-            server = StdioServerParameters(
-                command=sys.executable,
-                args=["-m", "luma_mcp"],
-                env={
-                    "LUMA_TOKEN": "demo",
-                    "LUMA_BASE_URL": base_url,
-                    "LUMA_OUTPUT_DIR": str(self._folder),
-                    "LUMA_LEDGER": str(ledger_folder / "purchases.sqlite3"),
-                },
-            )
-            async with Client(server) as client:
-                try:
-                    await self._look_around(client)
-                    made = await self._make(client)
-                    files = await self._call(client, "download_generation", generation_ids=list(made.values()))
-                    film = await self._film(client, made)
-                    await self._tidy_up(client, made)
-                    left = await self._call(client, "get_credits")
-                except DemoError as error:
-                    self._console.print(f"[red]The demo failed:[/] {error}", highlight=False)
-                    return False
-        self._show(
-            {**made, "both clips as one": film["generation_id"]},
-            [*files["files"], film],
-            _CREDIT_USD - left["credit_usd"],
-            time.monotonic() - began,
-        )
+            async with serving(emulator) as base_url:
+                self._console.rule("Luma, emulated: nothing leaves this machine and nothing is charged")
+                for key, act in (("luma-api-demo", self._agents_act), ("demo", self._dream_machine_act)):
+                    if not await self._act(key, base_url, Path(ledger_folder), act):
+                        return False
+        spent = (emulator.agents.billing.balance_cents + emulator.dream_machine.billing.balance_cents) / 100
+        usd, seconds = 2 * _CREDIT_USD - spent, time.monotonic() - began
+        self._console.print(f"At Luma this would have cost about ${usd:.2f}. It took {seconds:.0f} s.", highlight=False)
         return True
+
+    async def _act(
+        self, key: str, base_url: str, ledger_folder: Path, play: Callable[[Client], Awaitable[None]]
+    ) -> bool:
+        """One act, by a server of its own that has a key and an address; whether it went well."""
+        server = StdioServerParameters(
+            command=sys.executable,
+            args=["-m", "luma_mcp"],
+            env={
+                "LUMA_TOKEN": key,
+                "LUMA_BASE_URL": base_url,
+                "LUMA_OUTPUT_DIR": str(self._folder),
+                "LUMA_LEDGER": str(ledger_folder / "purchases.sqlite3"),
+            },
+        )
+        async with Client(server) as client:
+            try:
+                await play(client)
+            except DemoError as error:
+                self._console.print(f"[red]The demo failed:[/] {error}", highlight=False)
+                return False
+        return True
+
+    async def _agents_act(self, client: Client) -> None:
+        """The Luma Agents API: a picture that lies in a folder comes to life, goes on, and becomes tall."""
+        self._console.rule("Luma Agents API: ray-3.2 and uni-1")
+        await self._look_around(client)
+        still = await self._buy(client, "create_image", prompt=_BOAT, aspect_ratio="16:9")
+        await self._wait(client, {"image": still})
+        saved = await self._call(client, "download_generation", generation_ids=[still])
+        picture = saved["files"][0]["path"]
+        small = {"resolution": "360p"}
+        clip = await self._buy(
+            client, "create_video", prompt="the boat drifts off, camera push in", start_frame=picture, **small
+        )
+        await self._wait(client, {"a local picture, animated": clip})
+        longer = await self._buy(client, "extend_video", generation_id=clip, prompt="the mist lifts")
+        tall = await self._buy(
+            client, "reframe_video", source=clip, aspect_ratio="9:16", prompt="more of the lake", **small
+        )
+        await self._wait(client, {"extension": longer, "reframed": tall})
+        made = {
+            "image of uni-1": still,
+            "the picture, animated": clip,
+            "its extension": longer,
+            "reframed to 9:16": tall,
+        }
+        files = await self._call(client, "download_generation", generation_ids=list(made.values()))
+        self._show(made, files["files"])
+
+    async def _dream_machine_act(self, client: Client) -> None:
+        """Dream Machine: camera concepts, upscaling and sound."""
+        self._console.rule("Dream Machine: ray-2 and photon-1")
+        await self._look_around(client)
+        made = await self._make(client)
+        files = await self._call(client, "download_generation", generation_ids=list(made.values()))
+        film = await self._film(client, made)
+        await self._tidy_up(client, made)
+        self._show({**made, "both clips as one": film["generation_id"]}, [*files["files"], film])
 
     async def _look_around(self, client: Client) -> None:
         tools = (await client.list_tools()).tools
@@ -89,12 +125,12 @@ class _Demo:
             await client.read_resource(resource.uri)
             self._console.print(f"Read {resource.uri}", highlight=False)
         quote = await self._call(client, "create_video", prompt=_LIGHTHOUSE, resolution="540p", dry_run=True)
-        self._console.print(f"Dry run of a 540p video with ray-2: ${quote['price_usd']:.2f}", highlight=False)
+        self._console.print(f"Dry run of a 540p video: ${quote['price_usd']:.2f}", highlight=False)
 
     async def _make(self, client: Client) -> dict[str, str]:
         """Everything the demo makes, by what it is called in the table at the end."""
         video = await self._buy(client, "create_video", prompt=_LIGHTHOUSE, resolution="540p", concepts=["orbit_left"])
-        image = await self._buy(client, "create_image", prompt="a paper boat on a quiet lake, dawn, soft mist")
+        image = await self._buy(client, "create_image", prompt=_BOAT)
         await self._wait(client, {"video": video, "image": image})
         animated = await self._buy(
             client, "create_video", prompt="the boat drifts off, camera push in", start_frame=image, resolution="540p",
@@ -163,7 +199,7 @@ class _Demo:
             raise DemoError(" ".join(getattr(part, "text", "") for part in result.content))
         return result.structured_content
 
-    def _show(self, made: dict[str, str], files: Sequence[dict[str, Any]], usd: float, seconds: float) -> None:
+    def _show(self, made: dict[str, str], files: Sequence[dict[str, Any]]) -> None:
         table = Table(title=f"Saved in {self._folder}", title_justify="left")
         table.add_column("What", no_wrap=True)
         table.add_column("File", overflow="fold")
@@ -173,7 +209,6 @@ class _Demo:
             file = by_id[generation_id]
             table.add_row(name, Path(file["path"]).name, f"{file['size_bytes'] / 1000:,.0f} kB")
         self._console.print(table)
-        self._console.print(f"At Luma this would have cost about ${usd:.2f}. It took {seconds:.0f} s.", highlight=False)
 
 
 def short(generation_id: str) -> str:

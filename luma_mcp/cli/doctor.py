@@ -13,14 +13,17 @@ from contextlib import aclosing
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from typing import Literal
+from urllib.parse import urlsplit
 
 import anyio
 
 from luma_mcp import __version__
+from luma_mcp.backends.base import Backend
 from luma_mcp.composition import build_services
+from luma_mcp.domain.addresses import LOOPBACK
 from luma_mcp.domain.errors import LumaError
 from luma_mcp.mcp.services import Services
-from luma_mcp.settings import Settings, SettingsError
+from luma_mcp.settings import RETIRING, Settings, SettingsError
 from luma_mcp.sources.local_files import LocalFile
 
 Verdict = Literal["good", "note", "bad"]
@@ -67,11 +70,15 @@ async def examine() -> list[Check]:
 
 
 async def _with(services: Services, settings: Settings) -> AsyncGenerator[Check]:
-    if settings.key is None:
+    if settings.key is None and settings.agents_key is None:
         yield Check("token", "bad", settings.token_hint)
-    else:
-        yield Check("token", "good", settings.token_hint.partition(" Check that")[0])
-        yield await _reach(services, settings)
+    if settings.agents_key is not None and services.backend.agents is not None:
+        yield Check("Agents key", "good", settings.agents_hint.partition(" Check that")[0])
+        yield await _reach("Agents API", services.backend.agents)
+    if settings.key is not None and services.backend.dream_machine is not None:
+        yield Check("Dream Machine key", "good", settings.token_hint.partition(" Check that")[0])
+        yield Check("retirement", "note", RETIRING)
+        yield await _reach("Dream Machine", services.backend.dream_machine)
         yield await _tried("credit", lambda: _credit(services))
     yield _output(settings)
     for folder in settings.input_dirs:
@@ -105,15 +112,15 @@ def _is_installed(name: str) -> bool:
     return True
 
 
-async def _reach(services: Services, settings: Settings) -> Check:
+async def _reach(name: str, api: Backend) -> Check:
     began = time.monotonic()
     try:
-        await services.backend.ping()
+        await api.ping()
     except LumaError as error:
-        return Check("Luma", "bad", error.full_text)
+        return Check(name, "bad", error.full_text)
     milliseconds = (time.monotonic() - began) * 1000
-    where = " (an emulator)" if settings.is_emulated else ""
-    return Check("Luma", "good", f"{settings.base_url}{where} takes the token and answers in {milliseconds:.0f} ms.")
+    where = " (an emulator)" if urlsplit(api.base_url).hostname in LOOPBACK else ""
+    return Check(name, "good", f"{api.base_url}{where} takes the key and answers in {milliseconds:.0f} ms.")
 
 
 async def _tried(name: str, look: Callable[[], Awaitable[Check]]) -> Check:
@@ -139,10 +146,15 @@ def _output(settings: Settings) -> Check:
 
 
 async def _uploads(services: Services, settings: Settings) -> Check:
+    has_files = " Models of the Agents API take them without it." if services.backend.agents is not None else ""
+    if settings.upload_url is None and "dream_machine" not in settings.backends:
+        return Check("uploads", "good", "Local files go to Luma's own file store.")
     if settings.upload_url is None:
-        return Check("uploads", "note", "LUMA_UPLOAD_URL is not set, so local files cannot be sent to Luma.")
+        return Check(
+            "uploads", "note", f"LUMA_UPLOAD_URL is not set, so local files cannot be sent to Dream Machine.{has_files}"
+        )
     try:
-        await services.sources.bucket.location(LocalFile("doctor.png", "png", b""))
+        await services.sources.stores["dream_machine"].location(LocalFile("doctor.png", "png", b""))
     except LumaError as error:
         return Check("uploads", "bad", error.full_text)
     bucket = settings.upload_url.partition("?")[0]

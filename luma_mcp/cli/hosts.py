@@ -85,7 +85,7 @@ def _vscode(token: str) -> Json:
     token_input = {
         "type": "promptString",
         "id": "luma-token",
-        "description": "Luma Dream Machine API key",
+        "description": "Luma API key",
         "password": True,
     }
     return {"inputs": [token_input], "servers": {KEY: {"type": "stdio", **_started(token)}}}

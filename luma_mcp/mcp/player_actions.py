@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal, cast
 
 from luma_mcp.domain import validation
-from luma_mcp.domain.catalogue import DEFAULT_VIDEO_MODEL, HEIGHTS
+from luma_mcp.domain.catalogue import DEFAULT_VIDEO_MODELS, HEIGHTS
 from luma_mcp.domain.errors import LumaError
 from luma_mcp.domain.generation import Generation
-from luma_mcp.domain.pricing import Footage, footage_of, form_of, price_of
+from luma_mcp.domain.pricing import Footage, extension_form, footage_of, form_of, price_of
 from luma_mcp.domain.requests import (
     AddAudioRequest,
     GenerationKeyframe,
@@ -32,7 +32,9 @@ def actions_of(generation: Generation) -> list[Action]:
     if generation.state != "completed":
         return []
     image_actions = (_animate, _vary_image)
-    video_actions = (_extend, _upscale, _add_audio, _vary_video)
+    # Only Dream Machine upscales and adds sound, and only its own clips.
+    old_actions = (_upscale, _add_audio) if generation.backend == "dream_machine" else ()
+    video_actions = (_extend, *old_actions, _vary_video)
     makers = image_actions if generation.makes_image else video_actions
     return [action for make in makers if (action := _try(make, generation)) is not None]
 
@@ -69,7 +71,7 @@ def _action(
 
 
 def _extend(generation: Generation) -> Action:
-    request = VideoRequest(**form_of(generation), prompt=_ANY_PROMPT, start=GenerationKeyframe(generation.id))
+    request = VideoRequest(**extension_form(generation), prompt=_ANY_PROMPT, start=GenerationKeyframe(generation.id))
     arguments: JsonObject = {"generation_id": generation.id}
     return _action(generation, request, "extend", "extend_video", arguments, prompt="required")
 
@@ -98,25 +100,33 @@ def _animate(generation: Generation) -> Action | None:
     url = generation.url("image")
     if not url:
         return None
+    model = DEFAULT_VIDEO_MODELS[generation.backend]
+    if generation.backend == "agents":
+        # Its clips need a prompt, and follow the picture's ratio.
+        request = VideoRequest(model=model, prompt=_ANY_PROMPT, start=ImageKeyframe(url))
+        arguments = _present(start_frame=generation.id, model=model)
+        return _action(generation, request, "animate", "create_video", arguments, prompt="required")
     ratio = generation.request.get("aspect_ratio")
-    request = VideoRequest(model=DEFAULT_VIDEO_MODEL, aspect_ratio=ratio, start=ImageKeyframe(url))
-    arguments = _present(start_frame=generation.id, aspect_ratio=ratio)
+    request = VideoRequest(model=model, aspect_ratio=ratio, start=ImageKeyframe(url))
+    arguments = _present(start_frame=generation.id, aspect_ratio=ratio, model=model)
     return _action(generation, request, "animate", "create_video", arguments, prompt="optional")
 
 
 def _vary_video(generation: Generation) -> Action | None:
     """The same request once more, for each answer of a model differs."""
-    if generation.kind != "video":
-        return None
     echo = generation.request
+    if generation.kind != "video" or echo.get("made_from_media"):
+        return None
     keyframes = cast("JsonObject", echo.get("keyframes") or {})
     concepts = [str(concept["key"]) for concept in cast("list[JsonObject]", echo.get("concepts") or [])]
     form, prompt, loop = form_of(generation), echo.get("prompt"), bool(echo.get("loop"))
     start, end = (_keyframe(keyframes.get(name)) for name in ("frame0", "frame1"))
-    request = VideoRequest(**form, prompt=prompt, loop=loop, concepts=tuple(concepts), start=start, end=end)
+    hdr = bool(echo.get("hdr"))
+    request = VideoRequest(**form, prompt=prompt, loop=loop, concepts=tuple(concepts), start=start, end=end, hdr=hdr)
     arguments = _present(
         prompt=prompt,
         loop=loop or None,
+        hdr=hdr or None,
         concepts=concepts or None,
         start_frame=_source(start),
         end_frame=_source(end),
@@ -126,10 +136,10 @@ def _vary_video(generation: Generation) -> Action | None:
 
 
 def _vary_image(generation: Generation) -> Action | None:
-    if generation.kind != "image":
-        return None
     echo = generation.request
-    form = {name: echo.get(name) for name in ("model", "prompt", "aspect_ratio", "format")}
+    if generation.kind != "image" or echo.get("made_from_media"):
+        return None
+    form = {name: echo.get(name) for name in ("model", "prompt", "aspect_ratio", "format", "style")}
     images, styles = (_references(echo.get(name)) for name in ("image_ref", "style_ref"))
     identity = cast("JsonObject", cast("JsonObject", echo.get("character_ref") or {}).get("identity0") or {})
     characters = [_permanent(url) for url in cast("list[str]", identity.get("images") or [])]

@@ -21,11 +21,11 @@ def attach(server: MCPServer[Any]) -> None:
         shots: Annotated[str, Field(description="How many shots.")] = "4",
     ) -> str:
         return (
-            f"Break this story into {shots} shots for Dream Machine:\n\n{story}\n\n"
+            f"Break this story into {shots} shots for Luma:\n\n{story}\n\n"
             "For each shot write a prompt of one or two sentences with subject, action, setting, light and lens, and "
-            "choose a camera concept from list_concepts. Keep names, clothes and places the same in all of them. Draft "
-            "every shot with ray-flash-2 at 540p, look at the drafts, and make only those that work again with ray-2. "
-            + _CARE
+            "choose one camera move (a concept from list_concepts, where that tool is offered). Keep names, clothes "
+            "and places the same in all of them. Draft every shot at the lowest resolution, look at the drafts, and "
+            "make only those that work again at 720p. " + _CARE
         )
 
     @server.prompt(title="Product shot", description="A clip of a product from one picture of it.")
@@ -35,9 +35,10 @@ def attach(server: MCPServer[Any]) -> None:
     ) -> str:
         return (
             f"Make a five-second product clip from this picture: {picture}\n\nMood: {mood}.\n\n"
-            "Use it as start_frame of create_video. One slow camera move and no more: try the concepts orbit_left, "
-            "push_in or pedestal_up. The product must keep its shape and its words, so say in the prompt that it stays "
-            "still. If the picture has another ratio than wanted, reframe_image it first. " + _CARE
+            "Use it as start_frame of create_video. One slow camera move and no more: orbit left, "
+            "push in or pedestal up. The product must keep its shape and its words, so say in the prompt that it stays "
+            "still. If the picture has another ratio than wanted, change it first (reframe_image, where it is "
+            "offered). " + _CARE
         )
 
     @server.prompt(title="Seamless loop", description="A clip that ends as it begins, for backgrounds.")
@@ -48,7 +49,7 @@ def attach(server: MCPServer[Any]) -> None:
         return (
             f"Make a seamless loop in {aspect_ratio}: {scene}\n\n"
             "Use create_video with loop=true, without end_frame. Choose a motion that has no beginning: drifting, "
-            "flowing, turning. Use the concept static unless the scene asks for more. In the contact sheet compare the "
+            "flowing, turning. Keep the camera still unless the scene asks for more. In the contact sheet compare the "
             "first and the last frame: they must meet. " + _CARE
         )
 
@@ -59,8 +60,8 @@ def attach(server: MCPServer[Any]) -> None:
     ) -> str:
         return (
             f"Make a storyboard and then a film of it.\n\nStory: {story}\nStyle: {style}\n\n"
-            "First make the key moments as images with photon-1, the first as style_refs of the others so that they "
-            "look alike, and let me choose. Then make a clip between each pair of neighbours with create_video: "
+            "First make the key moments with create_image, the first as a reference of the others so that they look "
+            "alike, and let me choose. Then make a clip between each pair of neighbours with create_video: "
             "start_frame and end_frame are the ids of their images. At the end join the clips with download_generation "
             "and join=true; they must all have the same ratio and resolution. " + _CARE
         )

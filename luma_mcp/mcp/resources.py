@@ -124,7 +124,8 @@ def describe_models() -> dict[str, Any]:
     videos = {
         name: {
             "makes": "video",
-            "aspect_ratios": list(catalogue.SIZES_AT_720P),
+            "api": model.backend,
+            "aspect_ratios": list(model.ratios),
             "resolutions": list(model.resolutions),
             "durations": list(model.durations),
             "usd_for_16:9": {
@@ -134,16 +135,17 @@ def describe_models() -> dict[str, Any]:
                 for resolution in model.resolutions
                 for duration in model.durations
             },
-            "usd_per_megapixel_modified": model.modify_usd_per_megapixel,
+            **_modifying(model),
         }
         for name, model in catalogue.VIDEO_MODELS.items()
     }
     images = {
         name: {
             "makes": "image",
-            "aspect_ratios": list(catalogue.CANVASES),
+            "api": model.backend,
+            "aspect_ratios": list(model.ratios),
             "formats": list(model.formats),
-            "most_references": catalogue.MAX_REFERENCES,
+            "most_references": model.max_references,
             "usd": price_of(ImageRequest(model=name, prompt="...")).usd,
         }
         for name, model in catalogue.IMAGE_MODELS.items()
@@ -152,6 +154,17 @@ def describe_models() -> dict[str, Any]:
         "models": {**videos, **images},
         "prompt_characters": [catalogue.SHORTEST_PROMPT, catalogue.LONGEST_PROMPT],
         "note": "Prices are computed from Luma's list of 2025-2026. Upscaling and audio have no published price.",
+    }
+
+
+def _modifying(model: catalogue.VideoModel) -> dict[str, Any]:
+    """What changing a clip costs."""
+    if model.backend == "dream_machine":
+        return {"usd_per_megapixel_modified": model.modify_usd_per_megapixel}
+    return {
+        "usd_modified_5s_and_10s": {name: list(prices) for name, prices in catalogue.EDIT_USD.items()},
+        "usd_reframed_per_second": dict(catalogue.REFRAME_USD_PER_SECOND),
+        "hdr_factor": catalogue.HDR_FACTOR,
     }
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import anyio
 
-from luma_mcp.backends.base import FullBackend
 from luma_mcp.backends.camera_words import CameraVocabulary
+from luma_mcp.backends.registry import LumaApis
 from luma_mcp.downloads.preview import PreviewService
 from luma_mcp.downloads.service import DownloadService
 from luma_mcp.polling.poller import Poller
@@ -19,7 +19,7 @@ from luma_mcp.sources.resolver import SourceResolver
 class Services:
     """The services of one server."""
 
-    backend: FullBackend
+    backend: LumaApis
     purchases: PurchaseService
     poller: Poller
     sources: SourceResolver

@@ -6,7 +6,7 @@ string as JSON that is not annotated as exactly `str`, drops unknown arguments a
 
 import base64
 import inspect
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from mcp.server.apps import client_supports_apps
@@ -16,8 +16,10 @@ from mcp.types import CallToolResult, ContentBlock, ImageContent, InputRequiredR
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from luma_mcp.domain.catalogue import BackendName
 from luma_mcp.domain.errors import LumaError
 from luma_mcp.mcp.confirmation import ContextCaller, QuestionAskedError
+from luma_mcp.mcp.modes import adapted
 from luma_mcp.mcp.schema import simplified
 from luma_mcp.mcp.sdk_compat import UnexpectedToolError
 from luma_mcp.mcp.services import Services
@@ -41,13 +43,13 @@ _RENAMED: dict[str, str] = {
 }  # fmt: skip
 
 
-def definition_of(spec: ToolSpec) -> Tool:
-    """What `tools/list` says of a tool."""
+def definition_of(spec: ToolSpec, backends: Sequence[BackendName]) -> Tool:
+    """What `tools/list` says of a tool of a server that has keys for these APIs."""
     return Tool(
         name=spec.name,
         title=spec.title,
         description=inspect.cleandoc(spec.run.__doc__ or ""),
-        input_schema=simplified(spec.arguments.model_json_schema()),
+        input_schema=simplified(adapted(spec.arguments.model_json_schema(), backends)),
         # A result is made by its model, so it always fits.
         output_schema=simplified(spec.result.model_json_schema()),
         annotations=spec.annotations,

@@ -7,7 +7,11 @@ from typing import Any, Literal, Protocol, Self
 from mcp.types import ToolAnnotations
 from pydantic import BaseModel, ConfigDict, PrivateAttr
 
+from luma_mcp.domain.catalogue import BackendName
 from luma_mcp.mcp.services import Services
+
+# The APIs of what only Dream Machine can do.
+DREAM_MACHINE: tuple[BackendName, ...] = ("dream_machine",)
 
 # What a tool does, as the four hints that a host shows a person. None is left out.
 READS = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=True)
@@ -114,6 +118,7 @@ class ToolSpec:
         title: the name that a person reads.
         annotations: what it does.
         in_player: whether hosts with MCP Apps show its results in the player.
+        backends: the APIs that can do it.
     """
 
     run: Callable[[Call, Any], Awaitable[Result]]
@@ -122,6 +127,7 @@ class ToolSpec:
     title: str
     annotations: ToolAnnotations
     in_player: bool = False
+    backends: tuple[BackendName, ...] = ("agents", "dream_machine")
 
     @property
     def name(self) -> str:

@@ -29,7 +29,7 @@ def test_the_demo_makes_files_that_a_person_can_open(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""
     files = sorted(file for file in tmp_path.iterdir() if file.suffix != ".json")
-    assert [file.suffix for file in files].count(".mp4") == 5
+    assert [file.suffix for file in files].count(".mp4") == 8
     for file in files:
         assert (
             file.name in done.stdout.replace("\n", "").replace("│", "").replace(" ", "")

@@ -48,7 +48,8 @@ async def test_everything_is_well(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         checks = await found()
 
     assert {check.verdict for check in checks.values()} == {"good", "note"}
-    assert "(an emulator) takes the token" in checks["Luma"].text
+    assert "(an emulator) takes the key" in checks["Dream Machine"].text
+    assert "Agents API" not in checks
     assert checks["credit"].verdict == "note"
     assert "$0.50 is left. Buy API credits" in checks["credit"].text
     assert checks["caps"].text == "At most $5.00 for a day."
@@ -79,8 +80,8 @@ async def test_what_is_wrong_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     checks = await found()
 
     bad = {name for name, check in checks.items() if check.verdict == "bad"}
-    assert bad == {"Luma", "credit", "output folder", "input folder", "uploads", "purchase ledger"}
-    assert "cannot be reached" in checks["Luma"].text
+    assert bad == {"Dream Machine", "credit", "output folder", "input folder", "uploads", "purchase ledger"}
+    assert "cannot be reached" in checks["Dream Machine"].text
     assert "Set LUMA_OUTPUT_DIR" in checks["output folder"].text
 
 
@@ -96,7 +97,7 @@ async def test_no_token_and_no_parts_are_said(monkeypatch: pytest.MonkeyPatch) -
 
     assert "set LUMA_TOKEN" in checks["token"].text
     assert "missing: av, so nothing can be looked at" in checks["versions"].text
-    assert "Luma" not in checks
+    assert not {"Dream Machine", "Agents API"} & set(checks)
 
 
 async def test_a_setting_that_cannot_be_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,3 +122,20 @@ def test_it_can_be_read_by_programs_and_by_people(capsys: pytest.CaptureFixture[
 def test_a_package_that_is_not_there_is_known() -> None:
     assert doctor._is_installed("mcp")
     assert not doctor._is_installed("no-such-package-as-this")
+
+
+async def test_each_key_has_a_block_and_says_which_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serving(Emulator(token=TOKEN, agents_token=f"luma-api-{TOKEN}")) as base_url:
+        monkeypatch.setenv("LUMA_BASE_URL", base_url)
+        monkeypatch.setenv("LUMA_TOKEN", f"luma-api-{TOKEN}")
+        only = await found()
+        monkeypatch.setenv("LUMA_API_KEY", TOKEN)
+        both = await found()
+
+    assert only["Agents key"].text == "The token came from LUMA_TOKEN."
+    assert "/v1 (an emulator) takes the key" in only["Agents API"].text
+    assert only["uploads"].text == "Local files go to Luma's own file store."
+    assert not {"Dream Machine key", "credit", "retirement"} & set(only)
+    assert both["Dream Machine key"].text == "The token came from LUMA_API_KEY."
+    assert "Luma is retiring Dream Machine" in both["retirement"].text
+    assert "Models of the Agents API take them without it." in both["uploads"].text

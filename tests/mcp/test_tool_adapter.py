@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import pytest
 from mcp import Client
@@ -14,7 +14,21 @@ from tests.support.spending_calls import SPENDING
 
 pytestmark = pytest.mark.anyio
 
-SNAPSHOT = Path(__file__).parent / "snapshots" / "tools.json"
+SNAPSHOTS = Path(__file__).parent / "snapshots"
+
+
+class Mode(NamedTuple):
+    """The keys of a server, and the most characters of its list of tools."""
+
+    keys: dict[str, str]
+    most_characters: int
+
+
+MODES = {
+    "dream_machine": Mode({}, 20_000),
+    "agents": Mode({"LUMA_TOKEN": "luma-api-1"}, 20_000),
+    "both": Mode({"LUMA_AGENTS_API_KEY": "1"}, 22_500),
+}
 ALL_TOOLS = {
     *SPENDING, "get_generation", "wait_for_generation", "list_generations", "delete_generation", "download_generation",
     "view_generation", "get_credits", "ping", "list_concepts", "list_camera_motions",
@@ -35,17 +49,25 @@ def nodes(schema: Any) -> list[dict[str, Any]]:
     return [schema, *(node for value in schema.values() for node in nodes(value))]
 
 
-async def test_the_public_contract_changes_only_on_purpose(agent: Agent, request: pytest.FixtureRequest) -> None:
-    now = json.dumps(await definitions(agent), indent=1, sort_keys=True) + "\n"
+@pytest.mark.parametrize("mode", MODES)
+async def test_the_public_contract_changes_only_on_purpose(serve, request: pytest.FixtureRequest, mode: str) -> None:
+    async with Client(serve(**MODES[mode].keys)) as client:
+        now = json.dumps(await definitions(Agent(client)), indent=1, sort_keys=True) + "\n"
+    snapshot = SNAPSHOTS / f"{mode}.json"
     if request.config.getoption("--update-snapshots"):
-        SNAPSHOT.write_text(now)
+        snapshot.write_text(now)
 
-    assert now == SNAPSHOT.read_text(), "If this change is meant: just snapshots"
+    assert now == snapshot.read_text(), "If this change is meant: just snapshots"
 
 
-async def test_the_list_of_tools_stays_small(agent: Agent) -> None:
+@pytest.mark.parametrize("mode", MODES)
+async def test_the_list_of_tools_and_the_instructions_stay_small(serve, mode: str) -> None:
     """Every conversation pays for it."""
-    assert len(json.dumps(await definitions(agent), separators=(",", ":"))) < 20_000
+    async with Client(serve(**MODES[mode].keys)) as client:
+        listed = await definitions(Agent(client))
+        assert len(client.instructions or "") < 2_000
+
+    assert len(json.dumps(listed, separators=(",", ":"))) < MODES[mode].most_characters
 
 
 async def test_every_tool_is_there(agent: Agent) -> None:

@@ -69,6 +69,16 @@ class RawLuma:
             "model": body.get("model"), "request": {name: body[name] for name in body if name != "_at"},
         }  # fmt: skip
 
+    def agents_generation(self, generation_id: str) -> dict[str, Any]:
+        """A generation as the Agents API answers it: nothing of the request is echoed."""
+        body, done = self.accepted[generation_id], generation_id in self.completed
+        output = [{"type": "video", "url": f"https://a.example/{generation_id}.mp4"}] if done else []
+        return {
+            "id": generation_id, "type": body.get("type", "video"), "state": "completed" if done else "processing",
+            "model": body.get("model"), "created_at": body["_at"], "output": output, "failure_reason": None,
+            "failure_code": None,
+        }  # fmt: skip
+
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
         # When the server closes, whoever still waits for an answer gets none.
@@ -93,7 +103,12 @@ class RawLuma:
 
     async def _answer(self, method: str, path: str, headers: dict[str, str], body: bytes) -> bytes:
         if method == "POST":
-            return await self._purchase(headers, json.loads(body))
+            return await self._purchase(headers, json.loads(body), is_agents=path == "/v1/generations")
+        if path.startswith("/v1/"):
+            generation_id = path.rpartition("/")[2]
+            if generation_id not in self.accepted:
+                return _json(404, {"detail": "Generation not found"})
+            return _json(200, self.agents_generation(generation_id))
         if path.startswith("/generations?"):
             await asyncio.sleep(self.list_delay)
             query = dict(part.split("=") for part in path.partition("?")[2].split("&"))
@@ -106,7 +121,7 @@ class RawLuma:
             return _json(404, {"detail": "Generation not found"})
         return _json(200, self.generation(generation_id))
 
-    async def _purchase(self, headers: dict[str, str], body: dict[str, Any]) -> bytes:
+    async def _purchase(self, headers: dict[str, str], body: dict[str, Any], *, is_agents: bool) -> bytes:
         self.posts += 1
         self.request_ids.append(headers.get("x-request-id", ""))
         script = self.scripts[0] if self.scripts else Script()
@@ -131,7 +146,8 @@ class RawLuma:
             return script.answer
         await task
         await asyncio.sleep(script.answer_after)
-        return _json(201, self.generation(generation_id))
+        answer = self.agents_generation(generation_id) if is_agents else self.generation(generation_id)
+        return _json(201, answer)
 
 
 def raw(status: int, body: str, content_type: str = "text/html") -> bytes:

@@ -23,4 +23,19 @@ SPENDING: dict[str, dict[str, Any]] = {
 
 
 def arguments(tool: str, video: str) -> dict[str, Any]:
-    return {name: video if value == "VIDEO" else value for name, value in SPENDING[tool].items()}
+    return named(SPENDING[tool], video)
+
+
+def named(call: dict[str, Any], video: str) -> dict[str, Any]:
+    """The arguments of a call with the id of a completed video."""
+    return {name: video if value == "VIDEO" else value for name, value in call.items()}
+
+
+# The same for the Agents API.
+AGENTS_SPENDING: dict[str, dict[str, Any]] = {
+    "create_video": {"prompt": "a boat", "start_frame": IMAGE, "resolution": "540p"},
+    "extend_video": {"generation_id": "VIDEO", "prompt": "on it goes"},
+    "create_image": {"prompt": "a boat", "image_refs": [{"source": IMAGE}]},
+    "modify_video": {"source": MEDIA, "prompt": "at night", "mode": "flex_1"},
+    "reframe_video": {"source": MEDIA, "prompt": "more sky", "aspect_ratio": "9:16"},
+}

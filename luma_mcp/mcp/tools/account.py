@@ -6,7 +6,7 @@ from pydantic import Field
 
 from luma_mcp.backends.camera_words import Words
 from luma_mcp.mcp.results import spent_today
-from luma_mcp.mcp.tool_spec import READS, Arguments, Call, Result, ToolSpec
+from luma_mcp.mcp.tool_spec import DREAM_MACHINE, READS, Arguments, Call, Result, ToolSpec
 
 
 class NoArguments(Arguments):
@@ -14,14 +14,16 @@ class NoArguments(Arguments):
 
 
 class CreditsResult(Result):
-    """The credit that is left."""
+    """The credit that is left, and what was spent here."""
 
-    credit_usd: float
+    credit_usd: Annotated[float | None, Field(description="Dream Machine's. The Agents API tells none.")] = None
     spent_today_usd: float | None = None
     reserved_usd: float | None = None
 
     def text(self) -> str:
-        left = f"${self.credit_usd:,.2f} of API credit is left at Luma."
+        left = "The Luma Agents API tells no balance; platform.lumalabs.ai shows it."
+        if self.credit_usd is not None:
+            left = f"${self.credit_usd:,.2f} of API credit is left at Luma."
         if self.spent_today_usd is None:
             return left
         return f"{left} Spent today: ${self.spent_today_usd:.2f}, reserved: ${self.reserved_usd or 0:.2f}."
@@ -50,8 +52,9 @@ class WordsResult(Result):
 
 async def get_credits(call: Call, _arguments: NoArguments) -> CreditsResult:
     """What is left of the API credit, in US dollars, and what was spent here today."""
-    credit = await call.services.backend.get_credit_usd()
-    return CreditsResult(credit_usd=round(credit, 4), **await spent_today(call.services))
+    apis = call.services.backend
+    credit = round(await apis.get_credit_usd(), 4) if apis.dream_machine is not None else None
+    return CreditsResult(credit_usd=credit, **await spent_today(call.services))
 
 
 async def ping(call: Call, _arguments: NoArguments) -> PingResult:
@@ -77,6 +80,6 @@ def _result(words: Words) -> WordsResult:
 TOOLS = (
     ToolSpec(get_credits, NoArguments, CreditsResult, "Get credits", READS),
     ToolSpec(ping, NoArguments, PingResult, "Ping Luma", READS),
-    ToolSpec(list_concepts, NoArguments, WordsResult, "List camera concepts", READS),
-    ToolSpec(list_camera_motions, NoArguments, WordsResult, "List camera motions", READS),
+    ToolSpec(list_concepts, NoArguments, WordsResult, "List camera concepts", READS, backends=DREAM_MACHINE),
+    ToolSpec(list_camera_motions, NoArguments, WordsResult, "List camera motions", READS, backends=DREAM_MACHINE),
 )

@@ -1,13 +1,16 @@
 """Arguments that several tools share, each with the one description that every client shows."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 from pydantic_core import from_json
 
 from luma_mcp.domain import catalogue
+from luma_mcp.domain.catalogue import BackendName
 from luma_mcp.domain.requests import Placement
-from luma_mcp.mcp.tool_spec import Arguments
+from luma_mcp.mcp.modes import differs
+from luma_mcp.mcp.tool_spec import Arguments, Call
 
 
 def _parse_json(value: Any) -> Any:
@@ -22,18 +25,94 @@ def _parse_json(value: Any) -> Any:
 
 MaybeJson = BeforeValidator(_parse_json)
 
+
+def _names(models: Mapping[Any, catalogue.VideoModel | catalogue.ImageModel]) -> dict[BackendName, list[str]]:
+    """The names of models by API."""
+    names: dict[BackendName, list[str]] = {}
+    for name, model in models.items():
+        names.setdefault(model.backend, []).append(name)
+    return names
+
+
 GenerationId = Annotated[str, Field(description="Id of a generation.")]
 GenerationIds = Annotated[list[str], Field(min_length=1, max_length=20, description="Ids of generations."), MaybeJson]
-Prompt = Annotated[str | None, Field(description="3-5000 characters.")]
-Ratio = Annotated[catalogue.AspectRatio | None, Field(description="Default 16:9.")]
-NewRatio = Annotated[catalogue.AspectRatio, Field(description="New ratio.")]
-VideoModel = Annotated[catalogue.VideoModelName, Field(description="ray-flash-2: a third of the price.")]
-ImageModel = Annotated[catalogue.ImageModelName, Field(description="photon-flash-1: a quarter of it.")]
-Format = Annotated[catalogue.ImageFormat | None, Field(description="Default jpg.")]
-Concepts = Annotated[list[str] | None, Field(description="See list_concepts."), MaybeJson]
+Prompt = Annotated[
+    str | None,
+    Field(
+        description="3-5000 characters.", json_schema_extra=differs(description={"agents": "Up to 6000 characters."})
+    ),
+]
+_RATIOS: dict[BackendName, tuple[str, ...]] = {model.backend: model.ratios for model in catalogue.VIDEO_MODELS.values()}
+Ratio = Annotated[
+    catalogue.AspectRatio | None,
+    Field(
+        description="Default 16:9.",
+        json_schema_extra=differs(choices=_RATIOS, description={"agents": "Default: the model's choice."}),
+    ),
+]
+PictureRatio = Annotated[
+    catalogue.AspectRatio | None,
+    Field(
+        description="Default 16:9.",
+        json_schema_extra=differs(
+            choices={model.backend: model.ratios for model in catalogue.IMAGE_MODELS.values()},
+            description={"agents": "Default: the model's choice."},
+        ),
+    ),
+]
+NewRatio = Annotated[catalogue.AspectRatio, Field(description="New ratio.", json_schema_extra=differs(choices=_RATIOS))]
+VideoModel = Annotated[
+    catalogue.VideoModelName | None,
+    Field(
+        description="ray-3.2: Luma's newest. ray-flash-2: a third of ray-2's price.",
+        json_schema_extra=differs(
+            choices=_names(catalogue.VIDEO_MODELS),
+            default=catalogue.DEFAULT_VIDEO_MODELS,
+            description={"dream_machine": "ray-flash-2: a third of the price.", "agents": "The model."},
+        ),
+    ),
+]
+ImageModel = Annotated[
+    catalogue.ImageModelName | None,
+    Field(
+        description="uni-1-max: finer, at 2.5 times the price. photon-flash-1: a quarter of photon-1's.",
+        json_schema_extra=differs(
+            choices=_names(catalogue.IMAGE_MODELS),
+            default=catalogue.DEFAULT_IMAGE_MODELS,
+            description={
+                "dream_machine": "photon-flash-1: a quarter of it.",
+                "agents": "uni-1-max: 2.5 times the price.",
+            },
+        ),
+    ),
+]
+# Of clips that are made of others, only the Agents API takes a resolution.
+MadeResolution = Annotated[
+    catalogue.Resolution | None,
+    Field(
+        description="Of the new clip; ray-3.2 only. Default 720p.",
+        json_schema_extra=differs(
+            only="agents",
+            choices={"agents": catalogue.VIDEO_MODELS["ray-3.2"].resolutions},
+            description={"agents": "Of the new clip. Default 720p."},
+        ),
+    ),
+]
+Format = Annotated[
+    catalogue.ImageFormat | None,
+    Field(
+        description="Default jpg.", json_schema_extra=differs(description={"agents": "Default: the model's choice."})
+    ),
+]
+Concepts = Annotated[
+    list[str] | None,
+    Field(description="See list_concepts.", json_schema_extra=differs(only="dream_machine")),
+    MaybeJson,
+]
 Loop = Annotated[bool, Field(description="End as it begins; not with end_frame.")]
 ImageSource = Annotated[str | None, Field(description="Picture, as start_frame in create_video.")]
-ClipSource = Annotated[str, Field(description="Clip: https URL, local path or video generation id.")]
+CLIP = "Clip: https URL, local path or generation id."
+"""What a source is that must be a clip."""
 PlacementFractions = Annotated[
     list[float] | None,
     Field(
@@ -43,6 +122,24 @@ PlacementFractions = Annotated[
     ),
     MaybeJson,
 ]
+
+
+def video_model(call: Call, name: catalogue.VideoModelName | None) -> catalogue.VideoModelName:
+    """The model that was asked for, or the default of the first API that there is a key for.
+
+    Raises:
+        InvalidRequestError: there is no key for the API that sells it.
+    """
+    model = name or catalogue.DEFAULT_VIDEO_MODELS[call.services.backend.names[0]]
+    call.services.backend.of(catalogue.VIDEO_MODELS[model].backend)
+    return model
+
+
+def image_model(call: Call, name: catalogue.ImageModelName | None) -> catalogue.ImageModelName:
+    """As `video_model`, for pictures."""
+    model = name or catalogue.DEFAULT_IMAGE_MODELS[call.services.backend.names[0]]
+    call.services.backend.of(catalogue.IMAGE_MODELS[model].backend)
+    return model
 
 
 class SpendingArguments(Arguments):

@@ -116,7 +116,7 @@ async def download_generation(call: Call, arguments: DownloadGenerationArguments
 
 
 async def _join(call: Call, arguments: DownloadGenerationArguments, progress: "_Progress") -> DownloadResult:
-    sources = call.services.sources.begin()
+    sources = call.services.sources.begin(call.services.backend.names[0])
     clips = [await sources.video(generation_id) for generation_id in arguments.generation_ids]
     if len(clips) < 2 or arguments.asset not in (None, "video"):
         raise InvalidRequestError("Only clips can be joined, two or more.", "Leave join out to save it as it is.")

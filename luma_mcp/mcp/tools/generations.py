@@ -18,7 +18,7 @@ from luma_mcp.mcp.results import (
     spent_today,
     wait_result,
 )
-from luma_mcp.mcp.tool_spec import DELETES, READS, Arguments, Call, Result, ToolSpec
+from luma_mcp.mcp.tool_spec import DELETES, DREAM_MACHINE, READS, Arguments, Call, Result, ToolSpec
 from luma_mcp.mcp.tools.arguments import GenerationId, GenerationIds
 from luma_mcp.polling.poller import Snapshot, Until
 from luma_mcp.polling.schedule import schedule_of
@@ -160,5 +160,12 @@ TOOLS = (
         wait_for_generation, WaitForGenerationArguments, WaitResult, "Wait for generations", READS, in_player=True
     ),
     ToolSpec(list_generations, ListGenerationsArguments, ListResult, "List generations", READS, in_player=True),
-    ToolSpec(delete_generation, DeleteGenerationArguments, DeletedResult, "Delete a generation", DELETES),
+    ToolSpec(
+        delete_generation,
+        DeleteGenerationArguments,
+        DeletedResult,
+        "Delete a generation",
+        DELETES,
+        backends=DREAM_MACHINE,
+    ),
 )

@@ -1,26 +1,31 @@
 """Tools that make and change images. Each spends, unless `dry_run`."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from luma_mcp.domain.catalogue import DEFAULT_RATIO, MAX_REFERENCES
+from luma_mcp.domain.catalogue import DEFAULT_RATIO, IMAGE_MODELS, MAX_REFERENCES
 from luma_mcp.domain.requests import ImageReference, ImageRequest, ReframeImageRequest
+from luma_mcp.mcp.modes import differs
 from luma_mcp.mcp.results import PurchaseResult
-from luma_mcp.mcp.tool_spec import SPENDS, Call, ToolSpec
+from luma_mcp.mcp.tool_spec import DREAM_MACHINE, SPENDS, Call, ToolSpec
 from luma_mcp.mcp.tools.arguments import (
     Format,
     ImageModel,
     MaybeJson,
     NewRatio,
+    PictureRatio,
     PlacementFractions,
     Prompt,
-    Ratio,
     SpendingArguments,
+    image_model,
     placement_of,
 )
 from luma_mcp.mcp.tools.purchase import purchase
 from luma_mcp.sources.resolver import Resolution
+
+# Only Dream Machine reframes pictures.
+PhotonName = Literal["photon-1", "photon-flash-1"]
 
 
 class Reference(BaseModel):
@@ -34,40 +39,89 @@ class Reference(BaseModel):
 
 class CreateImageArguments(SpendingArguments):
     prompt: Prompt = None
-    model: ImageModel = "photon-1"
-    aspect_ratio: Ratio = None
+    model: ImageModel = None
+    aspect_ratio: PictureRatio = None
     format: Format = None
     image_refs: Annotated[
         list[Reference] | None,
-        Field(max_length=MAX_REFERENCES, description="Pictures to go by; sources as in create_video."),
+        Field(
+            max_length=9,
+            description="Pictures to go by; sources as in create_video. uni-1 takes 9 without weights, photon-1 4.",
+            json_schema_extra=differs(
+                max_items={"dream_machine": MAX_REFERENCES},
+                description={
+                    "dream_machine": "Pictures to go by; sources as in create_video.",
+                    "agents": "Pictures to go by; sources as in create_video. Say in the prompt what each is for.",
+                },
+            ),
+        ),
         MaybeJson,
     ] = None
     style_refs: Annotated[
-        list[Reference] | None, Field(max_length=MAX_REFERENCES, description="Pictures for the style."), MaybeJson
+        list[Reference] | None,
+        Field(
+            max_length=MAX_REFERENCES,
+            description="Pictures for the style.",
+            json_schema_extra=differs(only="dream_machine"),
+        ),
+        MaybeJson,
     ] = None
     character_images: Annotated[
-        list[str] | None, Field(max_length=MAX_REFERENCES, description="Pictures of one person."), MaybeJson
+        list[str] | None,
+        Field(
+            max_length=MAX_REFERENCES,
+            description="Pictures of one person.",
+            json_schema_extra=differs(only="dream_machine"),
+        ),
+        MaybeJson,
     ] = None
     modify_image: Annotated[
         Reference | None,
-        Field(description="Picture to change; weight 1 stays close, 0-0.1 for new colours."),
+        Field(
+            description="Picture to change; photon-1: weight 1 stays close, 0-0.1 for new colours.",
+            json_schema_extra=differs(
+                description={
+                    "dream_machine": "Picture to change; weight 1 stays close, 0-0.1 for new colours.",
+                    "agents": "Picture to change. It keeps its ratio.",
+                }
+            ),
+        ),
         MaybeJson,
     ] = None
+    style: Annotated[
+        Literal["manga"] | None,
+        Field(
+            description="uni-1 only.",
+            json_schema_extra=differs(only="agents", description={"agents": "Default: none."}),
+        ),
+    ] = None
+    web_search: Annotated[
+        bool,
+        Field(
+            description="uni-1 only: look things up first.",
+            json_schema_extra=differs(only="agents", description={"agents": "Look things up first."}),
+        ),
+    ] = False
 
 
 async def create_image(call: Call, arguments: CreateImageArguments) -> PurchaseResult:
     """Make a picture from words, from reference pictures, or by changing one. Costs money."""
-    sources = call.services.sources.begin()
+    model = image_model(call, arguments.model)
+    backend = IMAGE_MODELS[model].backend
+    sources = call.services.sources.begin(backend)
     modify = await _references(sources, [arguments.modify_image] if arguments.modify_image else None)
     request = ImageRequest(
-        model=arguments.model,
+        model=model,
         prompt=arguments.prompt,
-        aspect_ratio=arguments.aspect_ratio or DEFAULT_RATIO,
+        # The Agents API chooses a ratio by the prompt and the pictures.
+        aspect_ratio=arguments.aspect_ratio or (DEFAULT_RATIO if backend == "dream_machine" else None),
         format=arguments.format,
         image_references=await _references(sources, arguments.image_refs),
         style_references=await _references(sources, arguments.style_refs),
         character_images=tuple([await sources.image(source) for source in arguments.character_images or []]),
         modify_image=modify[0] if modify else None,
+        style=arguments.style,
+        web_search=arguments.web_search,
     )
     return await purchase(call, arguments, request, sources)
 
@@ -77,13 +131,13 @@ class ReframeImageArguments(SpendingArguments):
     aspect_ratio: NewRatio
     prompt: Prompt = None
     format: Format = None
-    model: ImageModel = "photon-1"
+    model: Annotated[PhotonName, Field(description="photon-flash-1: a quarter of it.")] = "photon-1"
     placement: PlacementFractions = None
 
 
 async def reframe_image(call: Call, arguments: ReframeImageArguments) -> PurchaseResult:
     """Give a picture another ratio by outpainting. Costs money."""
-    sources = call.services.sources.begin()
+    sources = call.services.sources.begin("dream_machine")
     request = ReframeImageRequest(
         model=arguments.model,
         media=await sources.image(arguments.source),
@@ -103,5 +157,5 @@ async def _references(sources: Resolution, references: list[Reference] | None) -
 
 TOOLS = (
     ToolSpec(create_image, CreateImageArguments, PurchaseResult, "Create an image", SPENDS),
-    ToolSpec(reframe_image, ReframeImageArguments, PurchaseResult, "Reframe an image", SPENDS),
+    ToolSpec(reframe_image, ReframeImageArguments, PurchaseResult, "Reframe an image", SPENDS, backends=DREAM_MACHINE),
 )

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from luma_mcp.domain.catalogue import (
     DEFAULT_DURATION,
@@ -12,24 +12,29 @@ from luma_mcp.domain.catalogue import (
     Duration,
     ModifyMode,
     Resolution,
+    VideoModelName,
 )
-from luma_mcp.domain.pricing import footage_of, form_of
+from luma_mcp.domain.pricing import extension_form
 from luma_mcp.domain.requests import (
     AddAudioRequest,
     GenerationKeyframe,
     ModifyVideoRequest,
     ReframeVideoRequest,
+    TimedKeyframe,
     UpscaleRequest,
     VideoRequest,
 )
+from luma_mcp.mcp.modes import differs
 from luma_mcp.mcp.results import PurchaseResult
-from luma_mcp.mcp.tool_spec import SPENDS, Call, ToolSpec
+from luma_mcp.mcp.tool_spec import DREAM_MACHINE, SPENDS, Call, ToolSpec
 from luma_mcp.mcp.tools.arguments import (
-    ClipSource,
+    CLIP,
     Concepts,
     GenerationId,
     ImageSource,
     Loop,
+    MadeResolution,
+    MaybeJson,
     NewRatio,
     PlacementFractions,
     Prompt,
@@ -37,8 +42,18 @@ from luma_mcp.mcp.tools.arguments import (
     SpendingArguments,
     VideoModel,
     placement_of,
+    video_model,
 )
 from luma_mcp.mcp.tools.purchase import purchase
+
+
+class TimedPicture(BaseModel):
+    """A picture, and the second at which a clip shows it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    source: str
+    seconds: Annotated[float, Field(ge=0, le=10)]
 
 
 class CreateVideoArguments(SpendingArguments):
@@ -50,27 +65,71 @@ class CreateVideoArguments(SpendingArguments):
         ),
     ] = None
     end_frame: Annotated[str | None, Field(description="As start_frame.")] = None
-    model: VideoModel = "ray-2"
+    model: VideoModel = None
     aspect_ratio: Ratio = None
-    resolution: Annotated[Resolution | None, Field(description="Default 720p; 4k costs nine times that.")] = None
-    duration: Annotated[Duration | None, Field(description="Default 5s.")] = None
+    resolution: Annotated[
+        Resolution | None,
+        Field(
+            description="Default 720p; 1080p costs four times that, 4k (ray-2) nine times.",
+            json_schema_extra=differs(
+                choices={model.backend: model.resolutions for model in VIDEO_MODELS.values()},
+                description={
+                    "dream_machine": "Default 720p; 4k costs nine times that.",
+                    "agents": "Default 720p; 1080p costs four times that.",
+                },
+            ),
+        ),
+    ] = None
+    duration: Annotated[
+        Duration | None,
+        Field(
+            description="Default 5s. ray-3.2 has 10s at three times the price, the others 9s.",
+            json_schema_extra=differs(
+                choices={model.backend: model.durations for model in VIDEO_MODELS.values()},
+                description={"dream_machine": "Default 5s.", "agents": "Default 5s; 10s costs three times that."},
+            ),
+        ),
+    ] = None
     loop: Loop = False
     concepts: Concepts = None
+    keyframes: Annotated[
+        list[TimedPicture] | None,
+        Field(
+            description="ray-3.2 only: pictures that it shows at these moments.",
+            json_schema_extra=differs(
+                only="agents", description={"agents": "Pictures that it shows at these moments."}
+            ),
+        ),
+        MaybeJson,
+    ] = None
+    hdr: Annotated[
+        bool,
+        Field(
+            description="ray-3.2 only: HDR at twice the price.",
+            json_schema_extra=differs(only="agents", description={"agents": "HDR at twice the price."}),
+        ),
+    ] = False
 
 
 async def create_video(call: Call, arguments: CreateVideoArguments) -> PurchaseResult:
     """Make a video from words, from a start and end picture, or between earlier clips. Costs money."""
-    sources = call.services.sources.begin()
+    model = video_model(call, arguments.model)
+    backend = VIDEO_MODELS[model].backend
+    sources = call.services.sources.begin(backend)
+    frames = [TimedKeyframe(await sources.image(frame.source), frame.seconds) for frame in arguments.keyframes or ()]
     request = VideoRequest(
-        model=arguments.model,
+        model=model,
         prompt=arguments.prompt,
-        aspect_ratio=arguments.aspect_ratio or DEFAULT_RATIO,
+        # The Agents API chooses a ratio by the pictures.
+        aspect_ratio=arguments.aspect_ratio or (DEFAULT_RATIO if backend == "dream_machine" else None),
         resolution=arguments.resolution or DEFAULT_RESOLUTION,
         duration=arguments.duration or DEFAULT_DURATION,
         loop=arguments.loop,
         start=await sources.keyframe(arguments.start_frame) if arguments.start_frame else None,
         end=await sources.keyframe(arguments.end_frame) if arguments.end_frame else None,
         concepts=tuple(arguments.concepts or ()),
+        keyframes=tuple(frames),
+        hdr=arguments.hdr,
     )
     return await purchase(call, arguments, request, sources)
 
@@ -88,13 +147,14 @@ class ExtendVideoArguments(SpendingArguments):
 
 async def extend_video(call: Call, arguments: ExtendVideoArguments) -> PurchaseResult:
     """Make a new clip that goes on from a completed one, or leads up to it, in the same form. Costs money."""
-    sources = call.services.sources.begin()
+    generation = await call.services.backend.get_generation(arguments.generation_id)
+    sources = call.services.sources.begin(generation.backend)
     clip = await sources.video(arguments.generation_id)
     frame = GenerationKeyframe(clip.id)
     other = await sources.keyframe(arguments.end_frame) if arguments.end_frame else None
     start, end = (frame, other) if arguments.direction == "forward" else (other, frame)
     request = VideoRequest(
-        **form_of(clip),
+        **extension_form(clip),
         prompt=arguments.prompt,
         loop=arguments.loop,
         start=start,
@@ -105,20 +165,46 @@ async def extend_video(call: Call, arguments: ExtendVideoArguments) -> PurchaseR
 
 
 class ModifyVideoArguments(SpendingArguments):
-    source: ClipSource
-    mode: Annotated[ModifyMode, Field(description="adhere keeps most, reimagine least; 3 is strongest.")]
+    source: Annotated[
+        str,
+        Field(
+            description=f"{CLIP} At most 10 s (ray-2), 15 s (ray-flash-2) or 18 s.",
+            json_schema_extra=differs(
+                description={
+                    "dream_machine": f"{CLIP} At most 10 s (ray-2) or 15 s (ray-flash-2), 100 MB.",
+                    "agents": f"{CLIP} At most 18 s.",
+                }
+            ),
+        ),
+    ]
+    mode: Annotated[
+        ModifyMode | None,
+        Field(
+            description="adhere keeps most, reimagine least; 3 is strongest. ray-3.2 chooses if it is left out.",
+            json_schema_extra=differs(
+                required="dream_machine",
+                description={
+                    "dream_machine": "adhere keeps most, reimagine least; 3 is strongest.",
+                    "agents": "adhere keeps most, reimagine least; 3 is strongest. Default: Luma's choice.",
+                },
+            ),
+        ),
+    ] = None
     prompt: Prompt = None
     first_frame: ImageSource = None
-    model: VideoModel = "ray-2"
+    model: VideoModel = None
+    resolution: MadeResolution = None
 
 
 async def modify_video(call: Call, arguments: ModifyVideoArguments) -> PurchaseResult:
-    """Repaint a clip of at most 10 s (ray-2) or 15 s (ray-flash-2), 100 MB, keeping its motion. Costs money."""
-    sources = call.services.sources.begin()
-    longest = VIDEO_MODELS[arguments.model].longest_modify_seconds
+    """Repaint a clip, keeping its motion. Costs money."""
+    model = video_model(call, arguments.model)
+    sources = call.services.sources.begin(VIDEO_MODELS[model].backend)
+    longest = VIDEO_MODELS[model].longest_modify_seconds
     clip = await sources.clip(arguments.source, longest_seconds=longest)
     request = ModifyVideoRequest(
-        model=arguments.model,
+        model=model,
+        resolution=_made_resolution(model, arguments.resolution),
         media=clip.url,
         mode=arguments.mode,
         prompt=arguments.prompt,
@@ -128,21 +214,38 @@ async def modify_video(call: Call, arguments: ModifyVideoArguments) -> PurchaseR
 
 
 class ReframeVideoArguments(SpendingArguments):
-    source: ClipSource
+    source: Annotated[
+        str,
+        Field(
+            description=f"{CLIP} At most 10 s (ray-2) or 30 s.",
+            json_schema_extra=differs(
+                description={
+                    "dream_machine": f"{CLIP} At most 10 s (ray-2) or 30 s (ray-flash-2), 100 MB.",
+                    "agents": f"{CLIP} At most 30 s.",
+                }
+            ),
+        ),
+    ]
     aspect_ratio: NewRatio
     prompt: Prompt = None
-    first_frame: ImageSource = None
-    model: VideoModel = "ray-2"
+    first_frame: Annotated[
+        str | None,
+        Field(description="Picture, as start_frame in create_video.", json_schema_extra=differs(only="dream_machine")),
+    ] = None
+    model: VideoModel = None
+    resolution: MadeResolution = None
     placement: PlacementFractions = None
 
 
 async def reframe_video(call: Call, arguments: ReframeVideoArguments) -> PurchaseResult:
-    """Give a clip of at most 10 s (ray-2) or 30 s (ray-flash-2), 100 MB, another ratio by outpainting. Costs money."""
-    sources = call.services.sources.begin()
-    longest = VIDEO_MODELS[arguments.model].longest_reframe_seconds
+    """Give a clip another ratio by outpainting. Costs money."""
+    model = video_model(call, arguments.model)
+    sources = call.services.sources.begin(VIDEO_MODELS[model].backend)
+    longest = VIDEO_MODELS[model].longest_reframe_seconds
     clip = await sources.clip(arguments.source, longest_seconds=longest)
     request = ReframeVideoRequest(
-        model=arguments.model,
+        model=model,
+        resolution=_made_resolution(model, arguments.resolution),
         media=clip.url,
         aspect_ratio=arguments.aspect_ratio,
         prompt=arguments.prompt,
@@ -154,15 +257,21 @@ async def reframe_video(call: Call, arguments: ReframeVideoArguments) -> Purchas
 
 class UpscaleVideoArguments(SpendingArguments):
     generation_id: GenerationId
-    resolution: Annotated[Resolution, Field(description="Of the new clip.")] = "1080p"
+    resolution: Annotated[
+        Resolution,
+        Field(
+            description="Of the new clip.",
+            json_schema_extra=differs(choices={"dream_machine": VIDEO_MODELS["ray-2"].resolutions}),
+        ),
+    ] = "1080p"
 
 
 async def upscale_video(call: Call, arguments: UpscaleVideoArguments) -> PurchaseResult:
     """Make a larger copy of a completed video. A new generation; costs money."""
-    sources = call.services.sources.begin()
-    clip = await sources.video(arguments.generation_id)
+    sources = call.services.sources.begin("dream_machine")
+    clip = await sources.own_video(arguments.generation_id)
     request = UpscaleRequest(generation_id=clip.id, resolution=arguments.resolution)
-    return await purchase(call, arguments, request, sources, footage_of(clip))
+    return await purchase(call, arguments, request, sources, await sources.footage(clip))
 
 
 class AddAudioArguments(SpendingArguments):
@@ -173,10 +282,15 @@ class AddAudioArguments(SpendingArguments):
 
 async def add_audio(call: Call, arguments: AddAudioArguments) -> PurchaseResult:
     """Make a copy of a completed video with sound. A new generation; costs money."""
-    sources = call.services.sources.begin()
-    clip = await sources.video(arguments.generation_id)
+    sources = call.services.sources.begin("dream_machine")
+    clip = await sources.own_video(arguments.generation_id)
     request = AddAudioRequest(generation_id=clip.id, prompt=arguments.prompt, negative_prompt=arguments.negative_prompt)
-    return await purchase(call, arguments, request, sources, footage_of(clip))
+    return await purchase(call, arguments, request, sources, await sources.footage(clip))
+
+
+def _made_resolution(model: VideoModelName, resolution: Resolution | None) -> str | None:
+    """Of a clip that is made of another. Dream Machine takes none, and keeps that of its source."""
+    return resolution or (DEFAULT_RESOLUTION if VIDEO_MODELS[model].backend == "agents" else None)
 
 
 TOOLS = (
@@ -184,6 +298,6 @@ TOOLS = (
     ToolSpec(extend_video, ExtendVideoArguments, PurchaseResult, "Extend a video", SPENDS),
     ToolSpec(modify_video, ModifyVideoArguments, PurchaseResult, "Modify a video", SPENDS),
     ToolSpec(reframe_video, ReframeVideoArguments, PurchaseResult, "Reframe a video", SPENDS),
-    ToolSpec(upscale_video, UpscaleVideoArguments, PurchaseResult, "Upscale a video", SPENDS),
-    ToolSpec(add_audio, AddAudioArguments, PurchaseResult, "Add audio to a video", SPENDS),
+    ToolSpec(upscale_video, UpscaleVideoArguments, PurchaseResult, "Upscale a video", SPENDS, backends=DREAM_MACHINE),
+    ToolSpec(add_audio, AddAudioArguments, PurchaseResult, "Add audio to a video", SPENDS, backends=DREAM_MACHINE),
 )

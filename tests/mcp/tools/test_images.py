@@ -77,8 +77,9 @@ async def test_a_list_may_come_as_json_in_a_string(agent: Agent, emulator: Emula
             {"prompt": "a boat", "image_refs": [{"source": "https://e.example/a.png", "wait": 1}]},
             "image_refs.0.wait is not an argument",
         ),
-        ({"prompt": "a boat", "image_refs": [{"source": "https://e.example/a.png"}] * 5}, "image_refs cannot be"),
-        ({"prompt": "a boat", "aspect_ratio": "2:1"}, "aspect_ratio cannot be '2:1'"),
+        ({"prompt": "a boat", "image_refs": [{"source": "https://e.example/a.png"}] * 5}, "At most 4 image references"),
+        ({"prompt": "a boat", "aspect_ratio": "2:1"}, "photon-1 has no aspect_ratio 2:1"),
+        ({"prompt": "a boat", "aspect_ratio": "5:1"}, "aspect_ratio cannot be '5:1'"),
     ],
 )
 async def test_what_cannot_be_made_is_refused(

@@ -1,0 +1,63 @@
+"""What a client is shown of a tool, by the APIs that the server has keys for.
+
+One model of arguments serves them all. A field that only one API has, or whose values, default or description differ,
+says so with `differs`; `adapted` takes the schema to the APIs that there are.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from luma_mcp.domain.catalogue import BackendName
+
+Schema = dict[str, Any]
+_KEY = "x-by-api"
+
+
+def differs(
+    *,
+    only: BackendName | None = None,
+    choices: Mapping[BackendName, Sequence[str]] | None = None,
+    default: Mapping[BackendName, Any] | None = None,
+    description: Mapping[BackendName, str] | None = None,
+    max_items: Mapping[BackendName, int] | None = None,
+    required: BackendName | None = None,
+) -> Schema:
+    """What differs between the APIs, for `json_schema_extra` of a field.
+
+    Args:
+        only: the API that alone has it.
+        choices: its values at each API.
+        default: its default at each API. With both, that of the Agents API counts.
+        description: what it is at each API. With both, the field's own description counts.
+        max_items: how many items it may have at each API. With both, the field's own number counts.
+        required: the API at which it must be given.
+    """
+    marks = {"only": only, "choices": choices, "default": default, "required": required}
+    alone = {"description": description, "maxItems": max_items}
+    return {_KEY: {**marks, "alone": {word: values for word, values in alone.items() if values}}}
+
+
+def adapted(schema: Schema, backends: Sequence[BackendName]) -> Schema:
+    """A schema for a server with these APIs. What differs is taken out of it."""
+    properties: dict[str, Schema] = {}
+    required: list[str] = list(schema.get("required", ()))
+    for name, whole in cast("dict[str, Schema]", schema.get("properties", {})).items():
+        node = dict(whole)
+        marks = cast("Schema", node.pop(_KEY, {}))
+        if marks.get("only") not in (None, *backends):
+            continue
+        properties[name] = _adapted_field(node, marks, backends)
+        if (marks.get("required"),) == tuple(backends):
+            required.append(name)
+    return {**schema, "properties": properties, **({"required": required} if required else {})}
+
+
+def _adapted_field(node: Schema, marks: Schema, backends: Sequence[BackendName]) -> Schema:
+    if marks.get("choices"):
+        node["enum"] = list(dict.fromkeys(word for name in backends for word in marks["choices"].get(name, ())))
+    if marks.get("default") and backends[0] in marks["default"]:
+        node["default"] = marks["default"][backends[0]]
+    if len(backends) == 1:
+        alone = cast("dict[str, Mapping[str, Any]]", marks.get("alone", {}))
+        node |= {word: values[backends[0]] for word, values in alone.items() if backends[0] in values}
+    return node
