@@ -48,7 +48,7 @@ async def measure(side: str, count: int) -> dict[str, float]:
     luma = DreamMachine(
         "x", base_url=f"http://127.0.0.1:9{PREFIX}", transport=httpx.ASGITransport(emulator.app), sleep=clock.sleep
     )
-    watch = Poller(luma, clock)
+    watch = Poller(luma, clock, listing=luma)
     delays: list[float] = []
 
     async def ours(generation_id: str) -> None:

@@ -21,7 +21,7 @@ HERE = Path(__file__).parent
 # The name in the MCP registry. Its owner must be the account that publishes; the README says it in a comment, too.
 REGISTRY_NAME = f"io.github.{PACKAGE}/{PACKAGE}"
 AUTHOR = {"name": f"The {PACKAGE} authors"}
-KEYS_PAGE = "https://lumalabs.ai/dream-machine/api/keys"
+KEYS_PAGE = "https://platform.lumalabs.ai"
 PRIVACY = "https://lumalabs.ai/legal/privacy"
 WORDS = ["luma", "dream-machine", "video", "image", "generative-media"]
 PINNED = f"{PACKAGE}=={__version__}"
