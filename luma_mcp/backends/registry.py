@@ -134,13 +134,13 @@ class LumaApis:
         bought = await self._history.of(generation_id)
         if bought is not None and bought.backend in self._backends:
             return self._recalled(await self.of(bought.backend).get_generation(generation_id), bought)
-        failure: NotFoundError | None = None
-        for backend in self._backends.values():
+        first, *others = self._backends.values()
+        for other in others:
             try:
-                return await backend.get_generation(generation_id)
-            except NotFoundError as error:
-                failure = error
-        raise failure or NotFoundError("No generation has this id.")
+                return await first.get_generation(generation_id)
+            except NotFoundError:
+                first = other
+        return await first.get_generation(generation_id)
 
     async def list_generations(self, *, limit: int = 20, offset: int = 0) -> Page:
         """Part of the generations of every API, newest first. Those of the Agents API come from the ledger."""

@@ -43,7 +43,7 @@ const OFFERS = "dream-machine-mcp/offers";
 const FINAL = ["completed", "failed"];
 const generations = new Map();   // by id, in the order in which they came
 const offers = new Map();        // by id
-const asked = new Set();         // links that were asked for anew already
+const asked = new Set();         // files whose link was asked for anew already
 let chosen = null;
 let sheet = null;                // the contact sheet of what was viewed last: { id, src, alt }
 
@@ -153,10 +153,13 @@ function drawFacts(one) {
     ...facts.map((fact) => make("span", {}, fact)));
 }
 
+/** The file behind a link: its signature is another one in each answer. */
+const fileOf = (link) => link?.split("?")[0] ?? "";
+
 /** Redrawn only when there is something else to show, so that a clip that plays goes on playing. */
 function drawStage(one) {
   const link = safe(one.video_url ?? one.image_url ?? one.preview_url);
-  const shown = `${one.generation_id} ${one.state} ${link}`;
+  const shown = `${one.generation_id} ${one.state} ${fileOf(link)}`;
   const stage = at("stage");
   stage.classList.toggle("dreaming", !FINAL.includes(one.state));
   if (stage.dataset.shown === shown) return;
@@ -179,19 +182,21 @@ function drawStage(one) {
 
 /** A link that cannot be loaded may have expired: Luma is asked for a newer one, once. */
 async function refresh(id, link) {
-  if (asked.has(link)) return lost(link);
-  asked.add(link);
+  if (asked.has(fileOf(link))) return lost(id, link);
+  asked.add(fileOf(link));
   try {
     const result = await callTool("get_generation", { generation_id: id });
     at("stage").dataset.shown = "";
     take(result);
-  } catch { lost(link); }
+  } catch { lost(id, link); }
 }
 
-function lost(link) {
+/** A file that cannot be loaded here: its host is not known to be Luma's, or it is gone. The server has a small picture. */
+function lost(id, link) {
   const open = make("button", { onclick: () => ask("ui/open-link", { url: link }) }, "Open the link");
   at("stage").replaceChildren(
     make("p", {}, "It cannot be shown here. ", can.openLinks ? open : link));
+  callTool("view_generation", { generation_id: id }).then(take, () => {});
 }
 
 function drawActions(one) {

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -71,11 +72,22 @@ class Host:
         await self.emulator.dream_machine.settle()
 
     async def show(
-        self, tool: str, *, hears: dict[str, Any] | None = None, theme: str = "light", **arguments: Any
+        self,
+        tool: str,
+        *,
+        hears: dict[str, Any] | None = None,
+        theme: str = "light",
+        loads_nothing: bool = False,
+        **arguments: Any,
     ) -> None:
-        """What the host does when the model has called a tool: opens its page and hands over the result."""
+        """What the host does when the model has called a tool: opens its page and hands over the result.
+
+        With `loads_nothing` the files lie on a host that the page may not load from.
+        """
         tools = {tool.name: plain(tool) for tool in (await self.client.list_tools()).tools}
         resource = plain((await self.client.read_resource("ui://luma/view")).contents[0])
+        if loads_nothing:
+            resource["_meta"]["ui"]["csp"]["resourceDomains"] = []
         result = hears or await self.call(tool, **arguments)
         values = {"tool": tools[tool], "input": arguments, "result": result, "resource": resource, "theme": theme}
         await self.page.evaluate("(given) => Host.show(given)", values)
@@ -114,12 +126,25 @@ def era(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 async def host(browser: Browser, output: Path, ledger_path: Path, era: str) -> AsyncIterator[Host]:
+    async with hosted(browser, output, ledger_path, era, TOKEN) as made:
+        yield made
+
+
+@pytest.fixture
+async def agents_host(browser: Browser, output: Path, ledger_path: Path, era: str) -> AsyncIterator[Host]:
+    """A host whose server has a key of the Agents API."""
+    async with hosted(browser, output, ledger_path, era, f"luma-api-{TOKEN}") as made:
+        yield made
+
+
+@asynccontextmanager
+async def hosted(browser: Browser, output: Path, ledger_path: Path, era: str, key: str) -> AsyncIterator[Host]:
     limiter = ManualClock()
     emulator = Emulator(token=TOKEN, credit_usd=1000, limits={}, clock=limiter.now)
     async with serving(emulator) as base_url:
         settings = Settings.from_environment(
             {
-                "LUMA_TOKEN": TOKEN,
+                "LUMA_TOKEN": key,
                 "LUMA_BASE_URL": base_url,
                 "LUMA_OUTPUT_DIR": str(output),
                 "LUMA_LEDGER": str(ledger_path),

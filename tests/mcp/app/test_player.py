@@ -221,6 +221,29 @@ async def test_a_link_that_is_gone_can_still_be_opened_elsewhere(host) -> None:
     assert (await host.page.evaluate("seen.links"))[0].endswith("/video.mp4")
 
 
+async def test_a_file_on_an_unknown_host_is_shown_small_by_the_server(agents_host) -> None:
+    """Nobody knows the host of the Agents API's links. Each answer has new ones; they are asked for once."""
+    host = agents_host
+    clip = await host.make("create_video", prompt=BOAT, resolution="360p")
+    await host.show("get_generation", generation_id=clip, loads_nothing=True)
+    await host.app.locator("#stage", has_text="It cannot be shown here.").wait_for(timeout=60_000)
+    picture = host.app.locator("img[src^='data:image/jpeg']")
+    await picture.wait_for(timeout=60_000)
+
+    assert await picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 300
+    assert [name for name, _ in host.calls].count("get_generation") == 1
+    assert [name for name, _ in host.calls].count("view_generation") == 1
+
+
+async def test_a_clip_of_the_agents_api_plays_and_offers_what_that_api_can_do(agents_host) -> None:
+    host = agents_host
+    clip = await host.make("create_video", prompt=BOAT, resolution="360p")
+    await host.show("get_generation", generation_id=clip)
+
+    assert await is_playing(host)
+    assert await labels(host) == ["Extend · up to $0.15", "Variation · $0.060", "Download · free", "Open"]
+
+
 async def test_a_list_is_a_gallery_that_the_keyboard_walks(host) -> None:
     made = [await host.make("create_image", prompt=f"{BOAT} {number}", model="photon-flash-1") for number in range(3)]
     await host.show("list_generations")

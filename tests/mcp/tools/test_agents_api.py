@@ -16,6 +16,7 @@ from PIL import Image
 
 from luma_mcp.domain.errors import LedgerError
 from luma_mcp.emulator.app import Emulator
+from luma_mcp.emulator.dream_machine.bodies import VideoBody
 from luma_mcp.emulator.faults import Fault
 from luma_mcp.media.probe import measure
 from tests.support.agent import BASE_URL, TOKEN, Agent, HeldClock, InMemory
@@ -419,6 +420,9 @@ async def test_what_another_program_made_is_found_at_either_api(
 
     assert (await both.call("get_generation", generation_id=made["id"]))["model"] == "uni-1"
     assert "cannot delete" in await both.refusal("delete_generation", generation_id=made["id"])
+    old = emulator.dream_machine.accept(VideoBody(model="ray-2", prompt="a boat"))
+    assert (await both.call("get_generation", generation_id=old.id))["model"] == "ray-2"
+    assert (await both.call("delete_generation", generation_id=old.id))["deleted"] is True
 
 
 async def test_ping_and_the_key_goes_nowhere_else(agent: Agent, transport: InMemory, output: Path) -> None:
