@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
-from luma_mcp.backends import errors
 from luma_mcp.backends.agents import answers, encoding
 from luma_mcp.backends.agents.errors import is_refusal
 from luma_mcp.backends.agents.files import FilesApi
 from luma_mcp.backends.answers import ID
 from luma_mcp.backends.base import EncodedRequest
-from luma_mcp.backends.transport import Sleep, Transport, ambiguous
-from luma_mcp.domain.errors import InvalidRequestError, UnexpectedResponseError
+from luma_mcp.backends.client import ApiClient
+from luma_mcp.backends.transport import Sleep
+from luma_mcp.domain.errors import InvalidRequestError
 from luma_mcp.domain.generation import Generation
 from luma_mcp.domain.requests import Request
 from luma_mcp.domain.text import cleaned
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 DEFAULT_BASE_URL: Final = "https://agents.lumalabs.ai/v1"
 
 
-class Agents:
+class Agents(ApiClient):
     """A client of the Agents API.
 
     Args:
@@ -49,50 +49,24 @@ class Agents:
         sleep: Sleep = anyio.sleep,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        self._transport = Transport(
+        super().__init__(
             token,
             token_hint=token_hint,
             base_url=base_url,
-            error_of=errors.error_of,
             is_refusal=is_refusal,
+            read_generation=answers.read_generation,
             transport=transport,
             sleep=sleep,
         )
         self.files = FilesApi(self._transport, sleep, wall)
-
-    def __repr__(self) -> str:
-        return f"Agents(base_url={self.base_url!r})"
-
-    @property
-    def base_url(self) -> str:
-        """Where the API is."""
-        return self._transport.base_url
-
-    async def close(self) -> None:
-        """Close the connections. A later call opens new ones."""
-        await self._transport.close()
 
     def encode(self, request: Request) -> EncodedRequest:
         """The request as the API takes it. Raises: InvalidRequestError."""
         return encoding.encode(request)
 
     async def submit(self, encoded: EncodedRequest, *, request_id: str, decided_at: float | None = None) -> Generation:
-        """Buy: send the request once, on a connection of its own, with an `X-Request-Id`.
-
-        Args:
-            encoded: the request.
-            request_id: names the POST at Luma.
-            decided_at: when the ledger last said that the purchase is ours, by `time.monotonic`; now by default.
-
-        Raises:
-            AmbiguousPurchaseError: it may have been bought.
-            LumaError: it was not bought.
-        """
-        data = await self._transport.purchase(encoded.path, encoded.body, request_id=request_id, decided_at=decided_at)
-        try:
-            return answers.read_generation(data)
-        except UnexpectedResponseError as error:
-            raise ambiguous(error) from error
+        """Buy; as `Backend.submit`."""
+        return await self._purchase(encoded.path, encoded.body, request_id=request_id, decided_at=decided_at)
 
     async def get_generation(self, generation_id: str) -> Generation:
         """A generation, with links that open for an hour. Raises: NotFoundError."""

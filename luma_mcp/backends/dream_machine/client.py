@@ -9,9 +9,10 @@ import anyio
 
 from luma_mcp.backends import errors
 from luma_mcp.backends.base import EncodedRequest
+from luma_mcp.backends.client import ApiClient
 from luma_mcp.backends.dream_machine import answers, encoding
-from luma_mcp.backends.transport import Sleep, Transport, ambiguous
-from luma_mcp.domain.errors import NotFoundError, UnexpectedResponseError
+from luma_mcp.backends.transport import Sleep
+from luma_mcp.domain.errors import NotFoundError
 from luma_mcp.domain.generation import Generation, Page
 from luma_mcp.domain.requests import Request
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 DEFAULT_BASE_URL: Final = "https://api.lumalabs.ai/dream-machine/v1"
 
 
-class DreamMachine:
+class DreamMachine(ApiClient):
     """An account at Dream Machine. It has every capability of `backends.base`.
 
     Args:
@@ -43,53 +44,27 @@ class DreamMachine:
         transport: "httpx.AsyncBaseTransport | None" = None,
         sleep: Sleep = anyio.sleep,
     ) -> None:
-        self._transport = Transport(
+        super().__init__(
             token,
             token_hint=token_hint,
             base_url=base_url,
-            error_of=errors.error_of,
             is_refusal=errors.is_refusal,
+            read_generation=answers.read_generation,
             transport=transport,
             sleep=sleep,
         )
         self._callback_url = callback_url
-
-    def __repr__(self) -> str:
-        return f"DreamMachine(base_url={self.base_url!r})"
-
-    @property
-    def base_url(self) -> str:
-        """Where the API is."""
-        return self._transport.base_url
-
-    async def close(self) -> None:
-        """Close the connections. A later call opens new ones."""
-        await self._transport.close()
 
     def encode(self, request: Request) -> EncodedRequest:
         """The request as the API takes it. Raises: InvalidRequestError, if an id in it is none."""
         return encoding.encode(request)
 
     async def submit(self, encoded: EncodedRequest, *, request_id: str, decided_at: float | None = None) -> Generation:
-        """Buy: send the request once, on a connection of its own, with an `X-Request-Id`.
-
-        Args:
-            encoded: the request.
-            request_id: names the POST at Luma.
-            decided_at: when the ledger last said that the purchase is ours, by `time.monotonic`; now by default.
-
-        Raises:
-            AmbiguousPurchaseError: it may have been bought.
-            LumaError: it was not bought.
-        """
+        """Buy; as `Backend.submit`."""
         # Whom Luma calls back is this server's business and no part of what is bought.
         callback = {"callback_url": self._callback_url} if self._callback_url else {}
         body = encoded.body | callback
-        data = await self._transport.purchase(encoded.path, body, request_id=request_id, decided_at=decided_at)
-        try:
-            return answers.read_generation(data)
-        except UnexpectedResponseError as error:
-            raise ambiguous(error) from error
+        return await self._purchase(encoded.path, body, request_id=request_id, decided_at=decided_at)
 
     async def get_generation(self, generation_id: str) -> Generation:
         """Raises: NotFoundError."""

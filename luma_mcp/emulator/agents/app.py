@@ -24,6 +24,7 @@ from luma_mcp.emulator.agents.files import MAX_INLINE_BYTES, UPLOAD_SECONDS, Sto
 from luma_mcp.emulator.agents.limits import LimitReachedError
 from luma_mcp.emulator.agents.links import LinkExpiredError, Links
 from luma_mcp.emulator.agents.rules import RefusedError
+from luma_mcp.emulator.http import KeyCheck, detail_answer, http_error
 from luma_mcp.emulator.rendering.agents import OutputStore
 
 PREFIX = "/v1"
@@ -79,9 +80,9 @@ class AgentsApi:
         self._links = Links()
         self.app = Starlette(
             routes=self._routes(),
-            middleware=[Middleware(_Headers), Middleware(_KeyCheck, refusal_of=self._refusal_of)],
+            middleware=[Middleware(_Headers), Middleware(KeyCheck, refusal_of=self._refusal_of)],
             exception_handlers={
-                HTTPException: _http_error,
+                HTTPException: http_error,
                 RefusedError: _refused,
                 UnknownGenerationError: _unknown_generation,
                 UnknownFileError: _unknown_file,
@@ -113,9 +114,9 @@ class AgentsApi:
         # The case of the scheme matters.
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
         if scheme != "Bearer" or not key.startswith(KEY_PREFIX):
-            return _detail(401, "Missing or invalid API key")
+            return detail_answer(401, "Missing or invalid API key")
         if self._token is not None and not hmac.compare_digest(key.encode(), self._token.encode()):
-            return _detail(401, "Invalid API key")
+            return detail_answer(401, "Invalid API key")
         self.requests.append((request.method, request.url.path.removeprefix(PREFIX)))
         return None
 
@@ -261,18 +262,6 @@ class _Headers:
         await self._app(scope, receive, with_headers)
 
 
-class _KeyCheck:
-    """Middleware that lets requests with the key through."""
-
-    def __init__(self, app: ASGIApp, refusal_of: Callable[[Request], Awaitable[Response | None]]) -> None:
-        self._app = app
-        self._refusal_of = refusal_of
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        refusal = await self._refusal_of(Request(scope)) if scope["type"] == "http" else None
-        await (refusal or self._app)(scope, receive, send)
-
-
 def _file(file: StoredFile) -> dict[str, Any]:
     return {
         "id": file.id,
@@ -298,34 +287,25 @@ def _origin(request: Request) -> str:
     return f"{request.url.scheme}://{request.url.netloc}"
 
 
-def _detail(status: int, detail: object, headers: dict[str, str] | None = None) -> Response:
-    return JSONResponse({"detail": detail}, status, headers)
-
-
-async def _http_error(_request: Request, error: Exception) -> Response:
-    status = error.status_code if isinstance(error, HTTPException) else 500
-    return _detail(status, error.detail if isinstance(error, HTTPException) else "Internal Server Error")
-
-
 async def _refused(_request: Request, error: Exception) -> Response:
     refusal = cast("RefusedError", error)
-    return _detail(refusal.status, refusal.detail)
+    return detail_answer(refusal.status, refusal.detail)
 
 
 async def _unknown_generation(_request: Request, _error: Exception) -> Response:
-    return _detail(404, "Generation not found")
+    return detail_answer(404, "Generation not found")
 
 
 async def _unknown_file(_request: Request, _error: Exception) -> Response:
-    return _detail(404, "File not found")
+    return detail_answer(404, "File not found")
 
 
 async def _limited(_request: Request, error: Exception) -> Response:
     limit = cast("LimitReachedError", error)
-    return _detail(429, limit.detail, limit.headers)
+    return detail_answer(429, limit.detail, limit.headers)
 
 
 async def _invalid(_request: Request, error: Exception) -> Response:
     """422 in the form that FastAPI gives it: a list of what is wrong and where."""
     problems = cast("ValidationError", error).json(include_url=False, include_context=False, include_input=False)
-    return _detail(422, json.loads(problems))
+    return detail_answer(422, json.loads(problems))

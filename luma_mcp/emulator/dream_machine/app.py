@@ -15,7 +15,6 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from luma_mcp.emulator.dream_machine import openapi
 from luma_mcp.emulator.dream_machine.account import (
@@ -39,6 +38,7 @@ from luma_mcp.emulator.dream_machine.responses import (
     generation_answer,
 )
 from luma_mcp.emulator.habits import Habits
+from luma_mcp.emulator.http import KeyCheck, detail_answer, http_error
 from luma_mcp.emulator.rendering.assets import AssetStore, NoSuchAssetError
 from luma_mcp.emulator.rendering.images import UnreadableMediaError
 
@@ -91,11 +91,11 @@ class DreamMachineApi:
         self._callbacks: TaskGroup | None = None
         self.app = Starlette(
             routes=self._routes(),
-            middleware=[Middleware(_KeyCheck, refusal_of=self._refusal_of)],
+            middleware=[Middleware(KeyCheck, refusal_of=self._refusal_of)],
             exception_handlers={
                 error: self._in_its_form(handler)
                 for error, handler in (
-                    (HTTPException, _http_error),
+                    (HTTPException, http_error),
                     (RuleBrokenError, _rule_broken),
                     (UnknownGenerationError, _unknown),
                     (TooManyRequestsError, _too_many),
@@ -165,9 +165,9 @@ class DreamMachineApi:
             return None
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not key:
-            return _detail(403, "Not authenticated")
+            return detail_answer(403, "Not authenticated")
         if self._token is not None and not hmac.compare_digest(key.encode(), self._token.encode()):
-            return _detail(401, "Invalid API key is provided")
+            return detail_answer(401, "Invalid API key is provided")
         self.requests.append((request.method, request.url.path.removeprefix(PREFIX)))
         await self.account.settle()
         return None
@@ -239,13 +239,13 @@ class DreamMachineApi:
     async def _asset(self, request: Request) -> Response:
         generation = self.account.with_asset(request.path_params["id"])
         if generation.ended != "completed" and not self.account.shows_preview(generation):
-            return _detail(404, "Not found")
+            return detail_answer(404, "Not found")
         try:
             path = await self.assets.asset(generation, request.path_params["name"])
         except NoSuchAssetError:
-            return _detail(404, "Not found")
+            return detail_answer(404, "Not found")
         except UnreadableMediaError as error:
-            return _detail(404, f"Nothing was made of this input: {error}")
+            return detail_answer(404, f"Nothing was made of this input: {error}")
         return FileResponse(path)
 
     def _answer(self, generation: Generation, request: Request) -> dict[str, Any]:
@@ -254,18 +254,6 @@ class DreamMachineApi:
 
     async def _describe(self, _request: Request) -> Response:
         return JSONResponse(openapi.describe(self._endpoints(), PREFIX))
-
-
-class _KeyCheck:
-    """Middleware that lets requests with the key through."""
-
-    def __init__(self, app: ASGIApp, refusal_of: Callable[[Request], Awaitable[Response | None]]) -> None:
-        self._app = app
-        self._refusal_of = refusal_of
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        refusal = await self._refusal_of(Request(scope)) if scope["type"] == "http" else None
-        await (refusal or self._app)(scope, receive, send)
 
 
 def _whole(request: Request, name: str, default: int) -> int:
@@ -286,26 +274,17 @@ def _json(answer: BaseModel, status: int = 200) -> Response:
     return JSONResponse(answer.model_dump(mode="json"), status)
 
 
-def _detail(status: int, detail: object, headers: dict[str, str] | None = None) -> Response:
-    return JSONResponse({"detail": detail}, status, headers)
-
-
-async def _http_error(_request: Request, error: Exception) -> Response:
-    status = error.status_code if isinstance(error, HTTPException) else 500
-    return _detail(status, error.detail if isinstance(error, HTTPException) else "Internal Server Error")
-
-
 async def _rule_broken(_request: Request, error: Exception) -> Response:
-    return _detail(400, str(error))
+    return detail_answer(400, str(error))
 
 
 async def _unknown(_request: Request, _error: Exception) -> Response:
-    return _detail(404, "Generation not found")
+    return detail_answer(404, "Generation not found")
 
 
 async def _too_many(_request: Request, error: Exception) -> Response:
     wait = error.retry_after if isinstance(error, TooManyRequestsError) else 1
-    return _detail(429, "Rate limit exceeded", {"Retry-After": str(max(1, round(wait + 0.5)))})
+    return detail_answer(429, "Rate limit exceeded", {"Retry-After": str(max(1, round(wait + 0.5)))})
 
 
 async def _invalid(_request: Request, error: Exception) -> Response:
