@@ -19,6 +19,10 @@ PROMPT = "A paper boat drifts down a rainy street at dusk, neon reflected in the
 MOST_TOKENS = {
     "instructions": 450,
     "tools/list": 5_100,
+    "instructions, Agents API": 420,
+    "tools/list, Agents API": 3_900,
+    "instructions, both APIs": 480,
+    "tools/list, both APIs": 5_500,
     "create_video": 210,
     "create_video, dry run": 260,
     "create_image": 210,
@@ -41,6 +45,9 @@ MOST_TOKENS = {
     "list_camera_motions": 130,
     "a refusal": 75,
 }
+
+# The other keys that a server may have; the first one has a key of Dream Machine.
+OTHER_KEYS = {"Agents API": {"LUMA_TOKEN": "luma-api-x"}, "both APIs": {"LUMA_AGENTS_API_KEY": "x"}}
 
 
 def rows() -> list[Row]:
@@ -67,6 +74,10 @@ def measured() -> Iterator[tuple[str, str]]:
         pipe = stack.enter_context(piped([sys.executable, str(console_script())], values))
         yield "instructions", pipe.hello["instructions"]
         yield "tools/list", compact(pipe.ask("tools/list")["tools"])
+        for mode, keys in OTHER_KEYS.items():
+            other = stack.enter_context(piped([sys.executable, str(console_script())], values | keys))
+            yield f"instructions, {mode}", other.hello["instructions"]
+            yield f"tools/list, {mode}", compact(other.ask("tools/list")["tools"])
         yield from _answers(pipe)
 
 
