@@ -12,7 +12,7 @@ from PIL import Image, ImageChops, ImageStat
 from luma_mcp.emulator.rendering.images import without_strip
 from tests.emulator.agents.conftest import Api, World, still
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 CLIP = {"prompt": "a boat", "model": "ray-3.2", "type": "video"}
 SMALL = {"resolution": "360p"}

@@ -164,6 +164,7 @@ async def test_each_call_is_sent_as_the_api_has_it(
     assert made["price_usd"] == quote["price_usd"] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_a_local_picture_is_animated_extended_reframed_and_saved(serve, output: Path, emulator: Emulator) -> None:
     """With a key and nothing else: no bucket, no other setting."""
@@ -386,6 +387,7 @@ async def test_caps_count_both_apis(serve, emulator: Emulator) -> None:
     assert credit["credit_usd"] == pytest.approx(1000 - 0.71, abs=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_with_both_keys_each_id_goes_to_the_api_that_made_it(
     both: Agent, emulator: Emulator, clock: HeldClock
