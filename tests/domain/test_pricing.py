@@ -9,6 +9,7 @@ from luma_mcp.domain.generation import Generation
 from luma_mcp.domain.pricing import (
     Footage,
     Price,
+    extension_form,
     footage,
     footage_made_from,
     footage_of,
@@ -183,7 +184,7 @@ def test_an_unknown_form_counts_as_the_largest() -> None:
         (ModifyVideoRequest(model="ray-3.2", media="u"), Footage(1, 1, 3), Price(1.08, "assumed")),
         (ModifyVideoRequest(model="ray-3.2", media="u"), Footage(1, 1, 6), Price(2.16, "assumed")),
         (ModifyVideoRequest(model="ray-3.2", media="u"), Footage(1, 1, 10), Price(2.16, "published")),
-        (ModifyVideoRequest(model="ray-3.2", media="u"), Footage(1, 1, 12), Price(4.32, "assumed")),
+        (ModifyVideoRequest(model="ray-3.2", media="u"), Footage(1, 1, 10.5), Price(4.32, "assumed")),
         (ModifyVideoRequest(model="ray-3.2", media="u", resolution="1080p"), None, Price(8.64, "assumed")),
         (SQUARE, Footage(1, 1, 5.04), Price(0.60, "published")),
         (SQUARE, Footage(1, 1, 5.2), Price(0.72, "published")),
@@ -234,3 +235,12 @@ def test_what_the_ledger_knows_counts_as_the_price() -> None:
     picture = Generation(id=ID, kind="image", backend="agents", request={"model": "uni-1"})
     assert price_of_generation(picture) is None
     assert form_of(Generation(id=ID, backend="agents"))["model"] == "ray-3.2"
+
+
+def test_a_clip_of_the_agents_api_goes_on_for_five_seconds() -> None:
+    form = {"aspect_ratio": "1:1", "resolution": "540p"}
+    new = Generation(id=ID, backend="agents", request=form | {"model": "ray-3.2", "duration": "10s"})
+    old = Generation(id=ID, request=form | {"model": "ray-2", "duration": "9s"})
+
+    assert extension_form(new) == form | {"model": "ray-3.2", "duration": "5s"}
+    assert extension_form(old) == form | {"model": "ray-2", "duration": "9s"}
