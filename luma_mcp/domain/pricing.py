@@ -29,6 +29,7 @@ from luma_mcp.domain.catalogue import (
     REFRAME_USD_PER_SECOND,
     SIZES_AT_720P,
     VIDEO_MODELS,
+    BackendName,
     ImageModelName,
     VideoModelName,
 )
@@ -133,7 +134,9 @@ def form_of(clip: Generation) -> VideoForm:
     """The form of an earlier clip, for a new clip that shall be like it."""
     return VideoForm(
         # A model that is no longer sold gives way to the default.
-        model=_sold(clip.model) or _sold(clip.request.get("model")) or DEFAULT_VIDEO_MODELS[clip.backend],
+        model=_sold(clip.model, clip.backend)
+        or _sold(clip.request.get("model"), clip.backend)
+        or DEFAULT_VIDEO_MODELS[clip.backend],
         aspect_ratio=clip.request.get("aspect_ratio"),
         resolution=clip.request.get("resolution"),
         duration=clip.request.get("duration"),
@@ -148,8 +151,8 @@ def extension_form(clip: Generation) -> VideoForm:
     return form
 
 
-def _sold(name: object) -> VideoModelName | None:
-    return name if name in VIDEO_MODELS else None
+def _sold(name: object, backend: BackendName) -> VideoModelName | None:
+    return name if name in VIDEO_MODELS and VIDEO_MODELS[name].backend == backend else None
 
 
 def price_of(request: Request, source: Footage | None = None) -> Price:

@@ -60,6 +60,9 @@ def test_a_clip_costs_what_is_printed(model, resolution: str, five: float, nine:
         ({"model": "ray-flash-2"}, "ray-flash-2"),
         ({"request": {"model": "ray-flash-2"}}, "ray-flash-2"),
         ({"model": "ray-1-6"}, "ray-2"),
+        # Sold by the other API.
+        ({"model": "ray-3.2"}, "ray-2"),
+        ({"model": "ray-2", "backend": "agents"}, "ray-3.2"),
         ({}, "ray-2"),
     ],
 )
