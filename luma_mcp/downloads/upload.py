@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 _ATTEMPTS = 3
 _SECONDS_OF_SILENCE = 60.0
+_NOTHING = "Nothing was bought. Call again."
 # Headers that would send more than the file.
 _FORBIDDEN = frozenset({"authorization", "cookie", "host", "proxy-authorization"})
 
@@ -67,6 +68,3 @@ class Uploader:
                 failure = None
         reason = type(failure).__name__ if failure else "it failed"
         raise FileError(f"The file cannot be sent to Luma's file store ({reason}).", _NOTHING)
-
-
-_NOTHING = "Nothing was bought. Call again."
