@@ -94,7 +94,9 @@ async def test_a_picture_can_be_animated_and_varied(host) -> None:
     await host.app.locator("#form input").press("Enter")
     await host.app.locator("#note", has_text="Bought for").wait_for()
 
-    assert host.bought() == [("create_video", {"start_frame": image, "aspect_ratio": "1:1", "model": "ray-2", "prompt": "it drifts"})]
+    assert host.bought() == [
+        ("create_video", {"start_frame": image, "aspect_ratio": "1:1", "model": "ray-2", "prompt": "it drifts"})
+    ]
 
 
 async def test_a_picture_is_varied_by_the_same_request(host) -> None:
