@@ -1,6 +1,7 @@
 """`python -m benchmarks.soak [--minutes 30] [--write]`: half an hour of use, with all that goes wrong in real life.
 
-Two servers share one ledger and one emulated account: one over HTTP, whose clients come and go, and one over stdio.
+Two servers share one ledger and an emulated account at each API: one over HTTP, whose clients come and go, and one over
+stdio.
 Agents call every tool, give up in the middle of calls, and vanish without a word, while the emulator fails, drops and
 delays. What both servers hold is written down all the time; `--write` puts the outcome into docs/speed.md.
 """
@@ -39,6 +40,9 @@ SETTLING_SECONDS = 60.0
 TOKEN = "soak-token-that-must-never-show"  # noqa: S105 - of an emulator
 
 _OPEN = "SELECT kind FROM purchases WHERE state IN ('sending', 'lost', 'disputed')"
+
+# The operations of the Agents API, as the ledger calls them.
+_AGENTS_KINDS = {"video": "video", "image": "image", "video_edit": "modify_video", "video_reframe": "reframe_video"}
 
 Connect = Callable[[], AbstractAsyncContextManager[Client]]
 
@@ -101,13 +105,22 @@ class Use:
     def _call(self) -> tuple[str, dict[str, Any]]:
         """Every tool; what costs nothing more often than what is rendered."""
         item, clip_id, image_id = self._some_id(), self._some_id(picture=False), self._some_id(picture=True)
-        prompt = f"boat {next(self.numbers)}"
+        prompt, new_clip = f"boat {next(self.numbers)}", self._agents_id()
+        new = {"resolution": "360p", "model": "ray-3.2"}
         clip = {"resolution": "540p", "model": "ray-flash-2"}
         calls: list[tuple[int, str, dict[str, Any]]] = [
             (6, "create_video", {"prompt": prompt, **clip, "concepts": ["orbit_left"]}),
             (2, "create_video", {"prompt": prompt, "dry_run": True}),
             (2, "create_video", {"prompt": f"{prompt} [fail: no boats]", **clip}),
             (6, "create_image", {"prompt": prompt, "model": "photon-flash-1"}),
+            (4, "create_video", {"prompt": prompt, **new}),
+            (4, "create_image", {"prompt": prompt, "model": "uni-1"}),
+            (1, "extend_video", {"generation_id": new_clip, "prompt": prompt}),
+            (1, "modify_video", {"source": new_clip, "prompt": prompt, **new}),
+            (1, "reframe_video", {"source": new_clip, "prompt": prompt, "aspect_ratio": "9:16", **new}),
+            (3, "get_generation", {"generation_id": new_clip}),
+            (2, "wait_for_generation", {"generation_ids": [new_clip, item], "timeout_seconds": 5}),
+            (1, "view_generation", {"generation_id": new_clip}),
             (2, "extend_video", {"generation_id": clip_id, "prompt": prompt}),
             (1, "modify_video", {"source": clip_id, "prompt": prompt, "mode": "adhere_1", "model": "ray-flash-2"}),
             (1, "reframe_video", {"source": clip_id, "prompt": prompt, "aspect_ratio": "9:16", "model": "ray-flash-2"}),
@@ -144,6 +157,12 @@ class Use:
         ]
         return self.chance.choice(fits[-40:]).id if fits else "15b7abb1-3741-4b7e-9615-1f9a16c7442d"
 
+    def _agents_id(self) -> str:
+        """A recent clip of the Agents API that was made of no other."""
+        known = self.emulator.agents.generations.values()
+        fits = [item.id for item in known if item.is_clip and not item.media and item.ended == "completed"]
+        return self.chance.choice(fits[-40:] or ["15b7abb1-3741-4b7e-9615-1f9a16c7442d"])
+
     def _quick_clip(self) -> str:
         """One that the emulator has rendered soon: it was not made of others, which must be rendered first."""
         known = self.emulator.dream_machine.generations.values()
@@ -174,6 +193,7 @@ class Use:
                 Fault("garble"),
                 Fault("limit", seconds=1),
                 Fault("expire", path="/assets/*"),
+                Fault("expire", path="/objects/*"),
                 Fault("moderate", method="POST"),
                 Fault("error", status=500, method="POST", after=after),
                 Fault("drop", method="POST", after=True),
@@ -238,6 +258,7 @@ async def soak(minutes: float, seed: int = 1) -> Outcome:
         log = stack.enter_context((folder / "log").open("w+"))
         variables = {
             "LUMA_TOKEN": TOKEN,
+            "LUMA_AGENTS_API_KEY": f"luma-api-{TOKEN}",
             "LUMA_BASE_URL": base_url,
             "LUMA_LEDGER": str(folder / "ledger.sqlite3"),
             "LUMA_OUTPUT_DIR": str(folder / "files"),
@@ -288,16 +309,13 @@ async def soak(minutes: float, seed: int = 1) -> Outcome:
             background.cancel_scope.cancel()
         log.seek(0)
         stray = [line for line in log if "Traceback" in line or TOKEN in line]
-        bought = emulator.dream_machine.billing.purchases()
+        bought = _bought(use)
         # What the ledger has no id of may be what an open purchase of that kind has come to. Beyond that it is lost.
-        unclaimed = [use.known[item] for item in set(bought) - _in_the_ledger(folder / "ledger.sqlite3")]
+        unclaimed = {name: bought[name][0] for name in set(bought) - _in_the_ledger(folder / "ledger.sqlite3")}
         open_rows = Counter(row[0] for row in _rows(folder / "ledger.sqlite3", _OPEN))
-        lost = Counter(item.kind for item in unclaimed) - open_rows
-        use.surprises += [f"not in the ledger: {item}"[:600] for item in unclaimed if item.kind in lost]
-        # Each prompt is asked for once; what has none is one of a kind.
-        wishes = Counter(
-            getattr(use.known[generation_id].body, "prompt", None) or generation_id for generation_id in bought
-        )
+        lost = Counter(unclaimed.values()) - open_rows
+        use.surprises += [f"not in the ledger: {name} ({kind})" for name, kind in unclaimed.items() if kind in lost]
+        wishes = Counter(prompt for _, prompt in bought.values())
         return Outcome(
             servers=[by_http, by_stdio],
             use=use,
@@ -307,6 +325,19 @@ async def soak(minutes: float, seed: int = 1) -> Outcome:
             open=open_rows.total(),
             stray_lines=stray,
         )
+
+
+def _bought(use: Use) -> dict[str, tuple[str, str]]:
+    """The operation and the prompt of each purchase, by its id. What has no prompt is one of a kind."""
+    emulator = use.emulator
+    bought = {
+        name: (use.known[name].kind, getattr(use.known[name].body, "prompt", None) or name)
+        for name in emulator.dream_machine.billing.purchases()
+    }
+    for name in emulator.agents.billing.purchases():
+        body = emulator.agents.generations[name].body
+        bought[name] = (_AGENTS_KINDS[body.type], body.prompt)
+    return bought
 
 
 async def _call_on(use: Use, client: Client) -> None:
