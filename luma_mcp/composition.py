@@ -72,7 +72,6 @@ def build_server(
     """
     options = ServerOptions(
         tools=offered_tools(settings),
-        backends=settings.backends,
         account=settings.account,
         secret=settings.key or settings.agents_key or "",
         asset_origins=_emulators(settings),

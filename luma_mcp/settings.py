@@ -234,25 +234,19 @@ class Settings(BaseModel):
     @property
     def backends(self) -> tuple[BackendName, ...]:
         """The APIs that there is a key for, the Agents API first; both if there is no key at all."""
-        found: list[BackendName] = ["agents"] if self.agents_api_key else []
-        if self.token or not found:
-            found.append("dream_machine")
-        return ("agents", "dream_machine") if not self.token and not self.agents_api_key else tuple(found)
+        names: tuple[BackendName, ...] = ("agents", "dream_machine")
+        keys = (self.agents_api_key, self.token)
+        return tuple(name for name, key in zip(names, keys, strict=True) if key) or names
 
     @property
     def accounts(self) -> dict[BackendName, str]:
         """The account of each API in the ledger: the same for every key, so that a renewed key opens no cap."""
-        return {"dream_machine": self.ledger_account, "agents": _digest(self.agents_base_url)}
+        return {"dream_machine": _digest(self.base_url), "agents": _digest(self.agents_base_url)}
 
     @property
     def account(self) -> str:
         """Whose money it is: the same for the same key at the same address, and no way back to the key."""
         return _digest(f"{self.base_url} {self.key or self.agents_key or ''}")
-
-    @property
-    def ledger_account(self) -> str:
-        """Dream Machine's account in the ledger."""
-        return _digest(self.base_url)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Settings":
@@ -359,7 +353,7 @@ def _keys(variables: Mapping[str, str]) -> dict[str, object]:
     values: dict[str, object] = {"token_hint": missing, "agents_hint": missing}
     if "dream_machine" in keys:
         values["token"], name = keys["dream_machine"]
-        values["token_hint"] = f"The token came from {name}. Check that it is a valid Dream Machine API key. {RETIRING}"
+        values["token_hint"] = f"{_came_from(name)} Check that it is a valid Dream Machine API key. {RETIRING}"
     if "agents" in keys:
         values["agents_api_key"], name = keys["agents"]
         values["agents_hint"] = f"{_came_from(name)} Check that it is a valid key of the Luma Agents API."

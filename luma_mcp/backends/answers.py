@@ -4,9 +4,16 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
-from pydantic import BaseModel, ConfigDict, ValidationError, ValidatorFunctionWrapHandler, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+)
 from pydantic_core import from_json
 
 from luma_mcp.domain.errors import UnexpectedResponseError
@@ -23,6 +30,14 @@ STATES = {
     **dict.fromkeys(("dreaming", "processing", "running", "in_progress", "generating"), "dreaming"),
     **dict.fromkeys(("queued", "pending", "submitted", "waiting"), "queued"),
 }
+
+
+def _in_utc(value: datetime) -> datetime:
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value
+
+
+Time = Annotated[datetime, AfterValidator(_in_utc)]
+"""A time of an answer. Without a zone it is UTC, as Luma's are."""
 
 
 class LenientAnswer(BaseModel):
@@ -42,11 +57,6 @@ class LenientAnswer(BaseModel):
 def state_of(text: str | None) -> str:
     """One of the documented states for any word for it; an unknown word as it is."""
     return STATES.get((text or "unknown").strip().casefold(), text or "unknown")
-
-
-def in_utc(value: datetime | None) -> datetime | None:
-    """A time without a zone is UTC, as Luma's are."""
-    return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
 
 
 def has_id(answer: Any) -> bool:

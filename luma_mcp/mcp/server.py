@@ -11,7 +11,6 @@ from mcp.server.request_state import RequestStateSecurity
 from mcp.types import CallToolResult, GetPromptResult, Icon, InputRequiredResult, Prompt, Tool
 
 from luma_mcp import __version__
-from luma_mcp.domain.catalogue import BackendName
 from luma_mcp.mcp import prompts, resources
 from luma_mcp.mcp.app import player
 from luma_mcp.mcp.instructions import instructions
@@ -45,7 +44,6 @@ class ServerOptions:
 
     Args:
         tools: the tools that are offered.
-        backends: the APIs that there are keys for.
         account: names the account; the same in every replica.
         secret: what only this account's servers know, for codes that clients must not be able to make.
         asset_origins: where the player may load images and videos from, beside Luma's own hosts.
@@ -53,7 +51,6 @@ class ServerOptions:
     """
 
     tools: Sequence[ToolSpec]
-    backends: Sequence[BackendName]
     account: str
     secret: str
     asset_origins: Sequence[str] = ()
@@ -76,7 +73,7 @@ def make_server(services: Services, options: ServerOptions) -> MCPServer[Service
         attach_prompts=prompts.attach,
         title=TITLE,
         description=DESCRIPTION,
-        instructions=instructions(options.backends),
+        instructions=instructions(services.backend.names),
         version=__version__,
         icons=[ICON],
         extensions=[Tasks(services, derive_key(options.account, options.secret)), player(options.asset_origins)],

@@ -11,9 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, cast
 
-from pydantic import field_validator
-
-from luma_mcp.backends.answers import JsonObject, LenientAnswer, has_id, in_utc, read_object, state_of
+from luma_mcp.backends.answers import JsonObject, LenientAnswer, Time, has_id, read_object, state_of
 from luma_mcp.domain.errors import UnexpectedResponseError
 from luma_mcp.domain.generation import Generation, Output, OutputKind
 
@@ -41,15 +39,10 @@ class _GenerationAnswer(LenientAnswer):
     type: str | None = None
     state: str | None = None
     model: str | None = None
-    created_at: datetime | None = None
+    created_at: Time | None = None
     output: list[_OutputAnswer] | None = None
     failure_reason: str | None = None
     failure_code: str | None = None
-
-    @field_validator("created_at", mode="after")
-    @classmethod
-    def _in_utc(cls, value: datetime | None) -> datetime | None:
-        return in_utc(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +90,7 @@ class _FileAnswer(LenientAnswer):
     filename: str | None = None
     size_bytes: int | None = None
     failure_reason: str | None = None
-    expires_at: datetime | None = None
-
-    @field_validator("expires_at", mode="after")
-    @classmethod
-    def _in_utc(cls, value: datetime | None) -> datetime | None:
-        return in_utc(value)
+    expires_at: Time | None = None
 
 
 class _UploadAnswer(LenientAnswer):

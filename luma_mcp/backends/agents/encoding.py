@@ -3,8 +3,7 @@
 Source: the official SDK `luma-agents` 0.5.0.
 """
 
-from typing import Any
-
+from luma_mcp.backends.answers import JsonObject
 from luma_mcp.backends.base import EncodedRequest
 from luma_mcp.domain.catalogue import FRAMES_PER_SECOND
 from luma_mcp.domain.errors import InvalidRequestError
@@ -19,8 +18,6 @@ from luma_mcp.domain.requests import (
     Request,
     VideoRequest,
 )
-
-JsonObject = dict[str, Any]
 
 PATH = "/generations"
 _IMAGE_FORMATS = {"jpg": "jpeg", "png": "png"}

@@ -4,13 +4,12 @@ Source: the API reference and the official SDK `lumaai` 1.21.0.
 """
 
 import re
-from datetime import datetime
 from typing import Any, cast
 
 from pydantic import field_validator
 from pydantic_core import from_json
 
-from luma_mcp.backends.answers import JsonObject, LenientAnswer, has_id, in_utc, read_json, read_object, state_of
+from luma_mcp.backends.answers import JsonObject, LenientAnswer, Time, has_id, read_json, read_object, state_of
 from luma_mcp.domain.errors import UnexpectedResponseError
 from luma_mcp.domain.generation import Generation, Output, OutputKind, Page
 from luma_mcp.domain.requests import KINDS
@@ -31,7 +30,7 @@ class _Generation(LenientAnswer):
     generation_type: str | None = None
     state: str | None = None
     failure_reason: str | None = None
-    created_at: datetime | None = None
+    created_at: Time | None = None
     assets: _Assets | None = None
     model: str | None = None
     request: dict[str, Any] | None = None
@@ -46,11 +45,6 @@ class _Generation(LenientAnswer):
             except ValueError:
                 return None
         return _snake_case(value) if isinstance(value, dict) else None
-
-    @field_validator("created_at", mode="after")
-    @classmethod
-    def _in_utc(cls, value: datetime | None) -> datetime | None:
-        return in_utc(value)
 
 
 def _snake_case(value: Any) -> Any:

@@ -3,10 +3,10 @@
 Source: the API reference and the official SDK `lumaai` 1.21.0.
 """
 
-from typing import Any, assert_never
+from typing import assert_never
 from urllib.parse import quote
 
-from luma_mcp.backends.answers import ID
+from luma_mcp.backends.answers import ID, JsonObject
 from luma_mcp.backends.base import EncodedRequest
 from luma_mcp.domain.catalogue import CANVASES
 from luma_mcp.domain.errors import InvalidRequestError
@@ -26,8 +26,6 @@ from luma_mcp.domain.requests import (
     VideoRequest,
 )
 from luma_mcp.domain.text import cleaned
-
-JsonObject = dict[str, Any]
 
 
 def encode(request: Request) -> EncodedRequest:
