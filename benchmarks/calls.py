@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +37,9 @@ async def get_generation(generation_id: str) -> dict:
 @server.tool()
 async def create_image(prompt: str, take: int) -> dict:
     global http
-    http = http or httpx.AsyncClient(headers={"Authorization": "Bearer x"})
-    body = {"model": "photon-1", "prompt": prompt}
-    return (await http.post(os.environ["LUMA_BASE_URL"] + "/generations/image", json=body)).json()
+    http = http or httpx.AsyncClient(headers={"Authorization": "Bearer " + os.environ["LUMA_TOKEN"]})
+    body = {"model": os.environ["MODEL"], "prompt": prompt}
+    return (await http.post(os.environ["POST_URL"], json=body)).json()
 server.run()
 """
 
@@ -118,6 +119,27 @@ def emulated(*more: str) -> Generator[str]:
             process.terminate()
 
 
+@dataclass(frozen=True)
+class Api:
+    """One of Luma's APIs, as the emulator serves it.
+
+    Args:
+        name: what the table calls it.
+        token: a key of it.
+        model: the model of a picture.
+        path: where a picture is bought, below the emulator's address.
+    """
+
+    name: str
+    token: str
+    model: str
+    path: str
+
+
+DREAM_MACHINE = Api("Dream Machine", "x", "photon-1", "/dream-machine/v1/generations/image")
+AGENTS = Api("Agents API", "luma-api-x", "uni-1", "/v1/generations")
+
+
 def rows() -> list[Row]:
     with ExitStack() as stack:
         base_url = stack.enter_context(emulated())
@@ -133,16 +155,33 @@ def rows() -> list[Row]:
         generation_id = bought(base_url)
         echo = in_turns(ours, sdk, "list_camera_motions")
         get = in_turns(ours, bare, "get_generation", generation_id=generation_id)
-        takes = itertools.count(1)
+    return [
+        Row("list_camera_motions over stdio; floor: the same by the SDK's runner", *compared(echo), "<= 0.6x at p50"),
+        Row("get_generation over stdio; floor: a bare tool with the same GET", *compared(get), "<= 1.3x at p50"),
+        *(row for api in (DREAM_MACHINE, AGENTS) for row in purchase_rows(api)),
+    ]
+
+
+def purchase_rows(api: Api) -> list[Row]:
+    """A purchase, and its repeat, at one API."""
+    takes = itertools.count(1)
+    with ExitStack() as stack:
+        base_url = stack.enter_context(emulated())
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        (folder / "bare.py").write_text(A_BARE_TOOL)
+        values = {
+            "LUMA_TOKEN": api.token, "LUMA_BASE_URL": base_url, "LUMA_LEDGER": str(folder / "ledger.sqlite3"),
+            "MODEL": api.model, "POST_URL": base_url.removesuffix("/dream-machine/v1") + api.path,
+        }  # fmt: skip
+        ours = stack.enter_context(piped([sys.executable, str(console_script())], values))
+        bare = stack.enter_context(piped([sys.executable, str(folder / "bare.py")], values))
         buy = in_turns(
             ours, bare, "create_image", rounds=200, changing=lambda: {"prompt": "a boat", "take": next(takes)}
         )
         again = in_turns(ours, bare, "create_image", rounds=200, prompt="a boat", take=1)
     return [
-        Row("list_camera_motions over stdio; floor: the same by the SDK's runner", *compared(echo), "<= 0.6x at p50"),
-        Row("get_generation over stdio; floor: a bare tool with the same GET", *compared(get), "<= 1.3x at p50"),
-        Row("create_image over stdio; floor: a bare tool with the same POST", *compared(buy), "<= 1.25x at p50"),
-        Row("the same create_image again, joined; floor: the bare tool, which buys", *compared(again)),
+        Row(f"create_image, {api.name}; floor: a bare tool with the same POST", *compared(buy), "<= 1.25x at p50"),
+        Row(f"the same again, joined, {api.name}; floor: the bare tool, which buys", *compared(again)),
     ]
 
 

@@ -136,7 +136,7 @@ def look() -> Row:
         for _ in range(ROUNDS + 1):
             began = time.process_time()
             _, found = frames_at(path, [0, 1, 2, 3, 4, 5], max_side=CELL_SIDE)
-            data = small_jpeg(contact_sheet(found), 1280)
+            data = small_jpeg(contact_sheet([(f"{moment:.2f} s", frame) for moment, frame in found]), 1280)
             seconds.append(time.process_time() - began)
     cpu = statistics.median(seconds[1:]) * 1000
     return Row(

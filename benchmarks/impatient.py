@@ -2,11 +2,13 @@
 
 Each wish is called again, at any replica, until its answer comes. Luma answers after 0 to 70 seconds, loses one answer
 in twenty, and shares no code with the servers. The clients give up after 1 to 30 seconds. `--scale 0.1` makes all of
-these times a tenth as long. What counts: as many bought as wished, and every id told.
+these times a tenth as long. What counts: as many bought as wished, and every id told. Nothing finds a purchase at the
+Agents API whose answer is lost: such a wish ends as in doubt, is bought once, and its X-Request-Id is told.
 """
 
 import argparse
 import random
+import re
 import sys
 import tempfile
 import time
@@ -24,19 +26,33 @@ from tests.support.raw_luma import RawLuma, Script
 LONGEST_ANSWER_SECONDS, PATIENCE_SECONDS = 70.0, (1.0, 30.0)
 LOST_ANSWERS = 0.05
 AT_ONCE = 60
+_DOUBT = re.compile(r"nobody can say whether it was bought.*?X-Request-Id (\S+?)[,.;)]* ", re.DOTALL)
 
 
 @dataclass
 class Outcome:
-    """What the clients saw."""
+    """What the clients saw. `in_doubt` are the request ids of wishes of which nobody can say what became of them."""
 
     ids: list[str] = field(default_factory=list[str])
+    in_doubt: list[str] = field(default_factory=list[str])
     calls: int = 0
     given_up: int = 0
     refusals: int = 0
 
 
-async def run(wishes: int, scale: float, seed: int) -> tuple[Outcome, RawLuma, float]:
+@dataclass(frozen=True)
+class Api:
+    """One of Luma's APIs: how the table is marked, and a key of it."""
+
+    name: str
+    mark: str
+    token: str
+
+
+APIS = (Api("Dream Machine", "impatient", "x"), Api("Agents API", "agents-impatient", "luma-api-x"))
+
+
+async def run(api: Api, wishes: int, scale: float, seed: int) -> tuple[Outcome, RawLuma, float]:
     """Make the wishes; what the clients saw, what Luma sold, and the seconds that it took."""
     chance = random.Random(seed)
     luma, outcome = RawLuma(), Outcome()
@@ -53,7 +69,9 @@ async def run(wishes: int, scale: float, seed: int) -> tuple[Outcome, RawLuma, f
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         base_url = await stack.enter_async_context(luma.serving())
         urls = [
-            await stack.enter_async_context(http_server(base_url, folder / "out", LUMA_LOG_LEVEL="ERROR"))
+            await stack.enter_async_context(
+                http_server(base_url, folder / "out", LUMA_LOG_LEVEL="ERROR", LUMA_TOKEN=api.token)
+            )
             for _ in range(3)
         ]
 
@@ -72,6 +90,9 @@ async def run(wishes: int, scale: float, seed: int) -> tuple[Outcome, RawLuma, f
                         outcome.ids.append(result["structuredContent"]["generation_id"])
                         return
                     outcome.refusals += 1
+                    if doubt := _DOUBT.search(result["content"][0]["text"]):
+                        outcome.in_doubt.append(doubt[1])
+                        return
                     await anyio.sleep(1)
 
         async with anyio.create_task_group() as tasks:
@@ -88,25 +109,31 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--write", action="store_true", help="put the outcome into docs/speed.md")
     options = parser.parse_args()
-    outcome, luma, seconds = anyio.run(run, options.wishes, options.scale, options.seed)
-    answered_ids = set(outcome.ids)
+    return max([_report(api, options) for api in APIS])
+
+
+def _report(api: Api, options: argparse.Namespace) -> int:
+    outcome, luma, seconds = anyio.run(run, api, options.wishes, options.scale, options.seed)
+    told, doubted = set(outcome.ids), set(outcome.in_doubt) & set(luma.request_ids)
+    untold = len(set(luma.accepted) - told) - len(doubted)
     answer = grid(
         [
             ("what", "how often"),
             ("wished", f"{options.wishes}"),
             ("calls", f"{outcome.calls:,}"),
             ("given up by the client", f"{outcome.given_up:,}"),
-            ("answered with an error that says to call again", f"{outcome.refusals:,}"),
+            ("answered with an error that says what to do", f"{outcome.refusals:,}"),
             ("POSTs", f"{luma.posts}"),
             ("bought", f"{len(luma.accepted)}"),
             ("bought beyond what was wished", f"{len(luma.accepted) - options.wishes}"),
-            ("ids never told", f"{len(set(luma.accepted) - answered_ids)}"),
+            ("told as in doubt, with the request id", f"{len(doubted)}"),
+            ("neither the id nor the doubt told", f"{untold}"),
         ]
     )
-    print(answer, f"{seconds:.0f} s, scale {options.scale:g}, seed {options.seed}", sep="\n")
+    print(api.name, answer, f"{seconds:.0f} s, scale {options.scale:g}, seed {options.seed}", sep="\n")
     if options.write:
-        into_page("impatient", answer)
-    return 0 if set(luma.accepted) == answered_ids and len(luma.accepted) == options.wishes else 1
+        into_page(api.mark, answer)
+    return 0 if untold == 0 and told <= set(luma.accepted) and len(luma.accepted) == options.wishes else 1
 
 
 if __name__ == "__main__":

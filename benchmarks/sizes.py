@@ -22,7 +22,7 @@ MOST_TOKENS = {
     "instructions, Agents API": 420,
     "tools/list, Agents API": 3_900,
     "instructions, both APIs": 480,
-    "tools/list, both APIs": 5_500,
+    "tools/list, both APIs": 5_600,
     "create_video": 210,
     "create_video, dry run": 260,
     "create_image": 210,

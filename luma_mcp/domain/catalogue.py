@@ -25,6 +25,7 @@ AspectRatio = Literal["16:9", "9:16", "1:1", "4:3", "3:4", "21:9", "9:21", "3:1"
 Resolution = Literal["360p", "540p", "720p", "1080p", "4k"]
 Duration = Literal["5s", "9s", "10s"]
 ImageFormat = Literal["jpg", "png"]
+LayerSize = Literal["1k", "2k"]
 ModifyMode = Literal[
     "adhere_1", "adhere_2", "adhere_3", "flex_1", "flex_2", "flex_3", "reimagine_1", "reimagine_2", "reimagine_3"
 ]
@@ -99,11 +100,14 @@ EDIT_USD: dict[str, tuple[float, float]] = {
     "360p": (0.54, 1.08), "540p": (0.72, 1.44), "720p": (1.08, 2.16), "1080p": (2.16, 4.32),
 }  # fmt: skip
 REFRAME_USD_PER_SECOND: dict[str, float] = {"360p": 0.03, "540p": 0.06, "720p": 0.12, "1080p": 0.36}
-HDR_FACTOR = 2
+HDR_FACTOR, HDR_WITH_EXR_FACTOR = 2, 3
 REFERENCE_USD = 0.003
 LONGEST_AGENTS_PROMPT = 6000
 MAX_KEYFRAMES = 64
 MANGA_RATIOS = ("2:3", "9:16", "1:2", "1:3")
+# Luma charges each layer and publishes no price. An estimate takes each for the dearest picture that is sold.
+LAYERING_MODEL: ImageModelName = "uni-1"
+MAX_LAYERS, LONGEST_LAYERING_PROMPT = 10, 500
 
 DEFAULT_VIDEO_MODELS: dict[BackendName, VideoModelName] = {"dream_machine": "ray-2", "agents": "ray-3.2"}
 DEFAULT_IMAGE_MODELS: dict[BackendName, ImageModelName] = {"dream_machine": "photon-1", "agents": "uni-1"}

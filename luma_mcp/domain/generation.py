@@ -11,15 +11,23 @@ FINAL_STATES = frozenset({"completed", "failed"})
 # The state of a generation that Luma does not know. It is a word of ours.
 NOT_FOUND = "not found"
 
-OutputKind = Literal["video", "image", "preview"]
+OutputKind = Literal["video", "image", "preview", "other"]
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """A file that a generation made. For a video, `image` is its thumbnail; a `preview` is a clip of a running one."""
+    """A file that a generation made.
+
+    Args:
+        kind: for a video, `image` is its thumbnail; a `preview` is a clip of a running one; `other` is what else Luma
+            made, such as the EXR frames of an HDR clip.
+        url: the link to it.
+        name: what tells it from other outputs of its kind, such as `layer-1-sky`; empty if there are none.
+    """
 
     kind: OutputKind
     url: str
+    name: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,9 +79,19 @@ class Generation:
         prompt = self.request.get("prompt")
         return prompt if isinstance(prompt, str) else None
 
-    def url(self, kind: OutputKind) -> str | None:
-        """The link to an output; None if there is none."""
-        return next((output.url for output in self.outputs if output.kind == kind), None)
+    @property
+    def main_outputs(self) -> tuple[Output, ...]:
+        """What was asked for: the clip and its EXR frames, the picture, or all layers of a picture."""
+        return tuple(output for output in self.outputs if output.kind in (self.main_output, "other"))
+
+    @property
+    def has_layers(self) -> bool:
+        """Whether it is a picture in several files."""
+        return self.makes_image and len(self.main_outputs) > 1
+
+    def url(self, asset: str) -> str | None:
+        """The link to the first output of a kind, or to the output of a name; None if there is none."""
+        return next((output.url for output in self.outputs if asset in (output.kind, output.name)), None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,10 +21,12 @@ from luma_mcp.domain.catalogue import (
     EDIT_USD,
     FRAMES_PER_SECOND,
     HDR_FACTOR,
+    HDR_WITH_EXR_FACTOR,
     HEIGHTS,
     IMAGE_MODELS,
     LONGEST_CLIP_SECONDS,
     LONGEST_DURATION_SECONDS,
+    MAX_LAYERS,
     REFERENCE_USD,
     REFRAME_USD_PER_SECOND,
     SIZES_AT_720P,
@@ -203,7 +205,8 @@ def _agents_price(request: Request, source: Footage | None) -> Price:
             # Luma quotes no price for going on from a clip at 360p; that of 540p is above it.
             is_quoted = not (extends and request.resolution == "360p")
             usd = _clip_usd(CLIP_USD, request.resolution if is_quoted else "540p")[request.duration == "10s"]
-            return _price(usd * (HDR_FACTOR if request.hdr else 1), "published" if is_quoted else "assumed")
+            factor = HDR_WITH_EXR_FACTOR if request.exr else HDR_FACTOR if request.hdr else 1
+            return _price(usd * factor, "published" if is_quoted else "assumed")
         case ModifyVideoRequest():
             longest = VIDEO_MODELS[request.model].longest_modify_seconds
             seconds = source.seconds if source else longest
@@ -218,6 +221,8 @@ def _agents_price(request: Request, source: Footage | None) -> Price:
             )
             # A second that has begun may be charged whole.
             return _price(rate * math.ceil(seconds - _SAME_SECONDS), "published" if source else "assumed")
+        case ImageRequest(layers=str()):
+            return _price(MAX_LAYERS * max(model.edit_usd for model in IMAGE_MODELS.values()), "assumed")
         case ImageRequest():
             model = IMAGE_MODELS[request.model]
             usd = model.edit_usd if request.modify_image else model.usd

@@ -18,6 +18,7 @@ from luma_mcp.domain.catalogue import (
     ImageFormat,
     ImageModel,
     ImageModelName,
+    LayerSize,
     ModifyMode,
     VideoModel,
     VideoModelName,
@@ -87,12 +88,13 @@ class VideoRequest:
     concepts: tuple[str, ...] = ()
     keyframes: tuple[TimedKeyframe, ...] = ()
     hdr: bool = False
+    exr: bool = False
     callback_url: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageRequest:
-    """A new image: from a prompt, from references, or by changing an image."""
+    """A new image: from a prompt, from references, by changing an image, or by taking an image apart into layers."""
 
     kind: ClassVar[Kind] = "image"
 
@@ -106,6 +108,7 @@ class ImageRequest:
     modify_image: ImageReference | None = None
     style: Literal["manga"] | None = None
     web_search: bool = False
+    layers: LayerSize | None = None
     callback_url: str | None = None
 
 

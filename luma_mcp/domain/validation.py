@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from luma_mcp.domain.catalogue import (
     FRAMES_PER_SECOND,
     IMAGE_MODELS,
+    LAYERING_MODEL,
     LONGEST_AGENTS_PROMPT,
+    LONGEST_LAYERING_PROMPT,
     LONGEST_PROMPT,
     MANGA_RATIOS,
     MAX_KEYFRAMES,
@@ -56,7 +58,7 @@ def check(request: Request) -> None:
         _check_agents(request)
         return
     _check_prompt_length(request, SHORTEST_PROMPT, LONGEST_PROMPT)
-    _refuse(request, ("keyframes", "hdr", "style", "web_search"), _CHOOSE_AGENTS)
+    _refuse(request, ("keyframes", "hdr", "exr", "style", "web_search", "layers"), _CHOOSE_AGENTS)
     if isinstance(request, ModifyVideoRequest | ReframeVideoRequest):
         _refuse(request, ("resolution",), _CHOOSE_AGENTS)
     if isinstance(request, ModifyVideoRequest) and request.mode is None:
@@ -117,6 +119,9 @@ def _check_image(request: ImageRequest) -> None:
 
 
 def _check_agents(request: Request) -> None:
+    if isinstance(request, ImageRequest) and request.layers:
+        _check_layers(request)
+        return
     if not getattr(request, "prompt", None):
         raise InvalidRequestError("Prompt is required.", "Describe what should be made.")
     _check_prompt_length(request, 1, LONGEST_AGENTS_PROMPT)
@@ -157,6 +162,8 @@ def _check_agents_video(request: VideoRequest) -> None:
                     raise InvalidRequestError(
                         f"ray-3.2 cannot do {what} together with {other}.", "Leave one of them out."
                     )
+    if request.exr and not request.hdr:
+        raise InvalidRequestError("Only HDR clips have EXR frames.", "Give hdr too, or leave out exr.")
     _check_keyframes(request)
 
 
@@ -181,6 +188,21 @@ def _check_keyframes(request: VideoRequest) -> None:
         raise InvalidRequestError(f"A keyframe's seconds must be between 0 and {longest}, the length of the clip.")
     if len({round(moment * FRAMES_PER_SECOND) for moment in moments}) < len(moments):
         raise InvalidRequestError("Two keyframes are for the same frame.", "A second has 24 frames; move one of them.")
+
+
+def _check_layers(request: ImageRequest) -> None:
+    """What is taken apart into layers is a picture; nothing else is chosen but their size."""
+    if request.model != LAYERING_MODEL:
+        raise InvalidRequestError(f"{request.model} makes no layers.", f"Take {LAYERING_MODEL}.")
+    if request.modify_image is None or request.modify_image.weight is not None:
+        raise InvalidRequestError(
+            "Layers are made of a picture.", "Name it in modify_image, without a weight; the prompt says what to part."
+        )
+    _check_prompt_length(request, 1, LONGEST_LAYERING_PROMPT)
+    others = ("aspect_ratio", "format", "image_references", "style", "web_search")
+    given = [field for field in (*others, "style_references", "character_images") if getattr(request, field)]
+    if given:
+        raise InvalidRequestError(f"Layers cannot be made with {given[0]}.", "Leave it out.")
 
 
 def _check_agents_image(request: ImageRequest) -> None:

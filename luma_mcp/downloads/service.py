@@ -11,7 +11,7 @@ import anyio
 import anyio.to_thread
 
 from luma_mcp.domain.errors import FileError
-from luma_mcp.domain.generation import Generation, OutputKind
+from luma_mcp.domain.generation import Generation
 from luma_mcp.domain.text import cleaned
 from luma_mcp.downloads import sidecar
 from luma_mcp.downloads.atomic_file import PartFile, digest, write_beside
@@ -68,12 +68,12 @@ class DownloadService:
         self,
         generation: Generation,
         *,
-        asset: OutputKind | None = None,
+        asset: str | None = None,
         directory: str | None = None,
         on_bytes: OnBytes,
         made_from: Sequence[str] = (),
     ) -> SavedFile:
-        """Save an asset of a generation: its main output, unless another is named.
+        """Save an asset of a generation: its main output, unless another is named by its kind or its name.
 
         A file that was saved before, as its sidecar proves, is answered as it is. An expired link is renewed once.
 
@@ -112,7 +112,7 @@ class DownloadService:
 
     @asynccontextmanager
     async def open_asset(
-        self, generation: Generation, asset: OutputKind | None, on_bytes: OnBytes
+        self, generation: Generation, asset: str | None, on_bytes: OnBytes
     ) -> AsyncGenerator[tuple[Path, bool]]:
         """A local file with the asset, and whether it is the saved file; a temporary one is deleted on leaving.
 
@@ -129,14 +129,12 @@ class DownloadService:
         async with self.open_asset(generation, "video", _ignore) as (path, _):
             yield path
 
-    def saved_path(self, generation: Generation, asset: OutputKind | None = None) -> Path | None:
+    def saved_path(self, generation: Generation, asset: str | None = None) -> Path | None:
         """The path under which the asset was saved directly in the output folder, if the file still exists."""
         saved = self._find_saved(generation, asset, self.folder / self._naming.path_for(generation, asset))
         return saved and saved.path
 
-    async def _local_copy(
-        self, generation: Generation, asset: OutputKind | None, folder: Path, on_bytes: OnBytes
-    ) -> Path:
+    async def _local_copy(self, generation: Generation, asset: str | None, folder: Path, on_bytes: OnBytes) -> Path:
         """The saved file, or a copy that is fetched into a folder."""
         saved = await anyio.to_thread.run_sync(self.saved_path, generation, asset)
         if saved is not None:
@@ -146,7 +144,7 @@ class DownloadService:
             return await part.finish(f"{generation.id}-{asset}")
 
     async def _fetch(
-        self, generation: Generation, asset: OutputKind | None, url: str, part: PartFile, on_bytes: OnBytes
+        self, generation: Generation, asset: str | None, url: str, part: PartFile, on_bytes: OnBytes
     ) -> str:
         """Fetch it by its link, or by a newer one if that has expired; the link that worked."""
         try:
@@ -161,7 +159,7 @@ class DownloadService:
         self,
         part: PartFile,
         generation: Generation,
-        asset: OutputKind | None,
+        asset: str | None,
         name: str,
         url: str,
         made_from: Sequence[str],
@@ -180,7 +178,7 @@ class DownloadService:
         await anyio.to_thread.run_sync(write_beside, path, sidecar.ENDING, note)
         return saved
 
-    def _find_saved(self, generation: Generation, asset: OutputKind | None, place: Path) -> SavedFile | None:
+    def _find_saved(self, generation: Generation, asset: str | None, place: Path) -> SavedFile | None:
         """The file at a place, if its sidecar and its content prove that it is this asset."""
         for ending, media_type in MEDIA_TYPES.items():
             path = place.with_name(f"{place.name}.{ending}")
@@ -237,11 +235,11 @@ async def _ignore(_size: int, _length: int | None) -> None:
     """Report no progress."""
 
 
-def _wanted(generation: Generation, asset: OutputKind | None) -> OutputKind:
+def _wanted(generation: Generation, asset: str | None) -> str:
     return asset or generation.main_output
 
 
-def asset_url(generation: Generation, asset: OutputKind | None) -> str:
+def asset_url(generation: Generation, asset: str | None) -> str:
     """The link of an asset. Raises: FileError, if there is none (yet)."""
     wanted = _wanted(generation, asset)
     found = generation.url(wanted)

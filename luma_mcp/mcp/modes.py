@@ -38,15 +38,19 @@ def differs(
 
 
 def adapted(schema: Schema, backends: Sequence[BackendName]) -> Schema:
-    """A schema for a server with these APIs. What differs is taken out of it."""
+    """A schema without references, for a server with these APIs. What differs is taken out of it."""
+    if "items" in schema:
+        return {**schema, "items": adapted(schema["items"], backends)}
+    if "properties" not in schema:
+        return schema
     properties: dict[str, Schema] = {}
     required: list[str] = list(schema.get("required", ()))
-    for name, whole in cast("dict[str, Schema]", schema.get("properties", {})).items():
+    for name, whole in cast("dict[str, Schema]", schema["properties"]).items():
         node = dict(whole)
         marks = cast("Schema", node.pop(_KEY, {}))
         if marks.get("only") not in (None, *backends):
             continue
-        properties[name] = _adapted_field(node, marks, backends)
+        properties[name] = adapted(_adapted_field(node, marks, backends), backends)
         if (marks.get("required"),) == tuple(backends):
             required.append(name)
     return {**schema, "properties": properties, **({"required": required} if required else {})}

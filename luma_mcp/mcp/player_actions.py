@@ -98,7 +98,7 @@ def _add_audio(generation: Generation) -> Action | None:
 
 def _animate(generation: Generation) -> Action | None:
     url = generation.url("image")
-    if not url:
+    if not url or generation.has_layers:
         return None
     model = DEFAULT_VIDEO_MODELS[generation.backend]
     if generation.backend == "agents":
@@ -121,12 +121,15 @@ def _vary_video(generation: Generation) -> Action | None:
     concepts = [str(concept["key"]) for concept in cast("list[JsonObject]", echo.get("concepts") or [])]
     form, prompt, loop = form_of(generation), echo.get("prompt"), bool(echo.get("loop"))
     start, end = (_keyframe(keyframes.get(name)) for name in ("frame0", "frame1"))
-    hdr = bool(echo.get("hdr"))
-    request = VideoRequest(**form, prompt=prompt, loop=loop, concepts=tuple(concepts), start=start, end=end, hdr=hdr)
+    hdr, exr = bool(echo.get("hdr")), bool(echo.get("exr_export"))
+    request = VideoRequest(
+        **form, prompt=prompt, loop=loop, concepts=tuple(concepts), start=start, end=end, hdr=hdr, exr=exr
+    )
     arguments = _present(
         prompt=prompt,
         loop=loop or None,
         hdr=hdr or None,
+        exr=exr or None,
         concepts=concepts or None,
         start_frame=_source(start),
         end_frame=_source(end),

@@ -165,6 +165,7 @@ def _modifying(model: catalogue.VideoModel) -> dict[str, Any]:
         "usd_modified_5s_and_10s": {name: list(prices) for name, prices in catalogue.EDIT_USD.items()},
         "usd_reframed_per_second": dict(catalogue.REFRAME_USD_PER_SECOND),
         "hdr_factor": catalogue.HDR_FACTOR,
+        "hdr_with_exr_factor": catalogue.HDR_WITH_EXR_FACTOR,
     }
 
 

@@ -1,12 +1,15 @@
 """What tools answer about generations and purchases, and the tool to call next."""
 
 from collections.abc import Sequence
-from typing import Any, TypedDict
+from typing import Annotated, Any, TypedDict
+
+from pydantic import Field
 
 from luma_mcp.domain.errors import LedgerError
 from luma_mcp.domain.generation import Generation
 from luma_mcp.domain.pricing import Basis, Price, price_of_generation
 from luma_mcp.domain.text import cleaned
+from luma_mcp.mcp.modes import differs
 from luma_mcp.mcp.player_actions import actions_of
 from luma_mcp.mcp.services import Services
 from luma_mcp.mcp.tool_spec import Result
@@ -25,6 +28,7 @@ class GenerationResult(Result):
     video_url: str | None = None
     image_url: str | None = None
     preview_url: str | None = None
+    more_urls: Annotated[list[str] | None, Field(json_schema_extra=differs(only="agents"))] = None
     failure_reason: str | None = None
     prompt: str | None = None
     price_usd: float | None = None
@@ -37,6 +41,7 @@ class GenerationResult(Result):
             lines.append(f"Luma's reason: {self.failure_reason!r}. Luma refunds failed generations.")
         links = {"Video": self.video_url, "Image": self.image_url, "Preview": self.preview_url}
         lines += [f"{name}: {url}" for name, url in links.items() if url]
+        lines += [f"More: {url}" for url in self.more_urls or ()]
         return "\n".join(lines)
 
 
@@ -96,12 +101,19 @@ def generation_result(generation: Generation) -> GenerationResult:
         video_url=_cleaned(generation.url("video"), 2000),
         image_url=_cleaned(generation.url("image"), 2000),
         preview_url=_cleaned(generation.url("preview"), 2000),
+        more_urls=_more_urls(generation),
         failure_reason=_cleaned(generation.failure_reason, 500),
         prompt=None if generation.prompt is None else cleaned(generation.prompt, _MAX_PROMPT_LENGTH),
         price_usd=price.usd if price else None,
         created_at=generation.created_at.isoformat() if generation.created_at else None,
     )
     return result.with_actions(lambda: actions_of(generation))
+
+
+def _more_urls(generation: Generation) -> list[str] | None:
+    """The other layers of a picture, and the EXR frames of a clip."""
+    shown = [generation.url(kind) for kind in ("video", "image", "preview")]
+    return [cleaned(output.url, 2000) for output in generation.outputs if output.url not in shown] or None
 
 
 def details_result(generation: Generation) -> GenerationDetailsResult:

@@ -49,9 +49,9 @@ def definition_of(spec: ToolSpec, backends: Sequence[BackendName]) -> Tool:
         name=spec.name,
         title=spec.title,
         description=inspect.cleandoc(spec.run.__doc__ or ""),
-        input_schema=simplified(adapted(spec.arguments.model_json_schema(), backends)),
+        input_schema=adapted(simplified(spec.arguments.model_json_schema()), backends),
         # A result is made by its model, so it always fits.
-        output_schema=simplified(spec.result.model_json_schema()),
+        output_schema=adapted(simplified(spec.result.model_json_schema()), backends),
         annotations=spec.annotations,
         _meta={"ui": {"resourceUri": PLAYER_URI}} if spec.in_player else None,
     )

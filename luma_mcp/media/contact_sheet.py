@@ -1,4 +1,4 @@
-"""Frames of a clip laid out as one image. These functions block."""
+"""Frames of a clip, or layers of a picture, laid out as one image. These functions block."""
 
 import math
 from collections.abc import Sequence
@@ -15,8 +15,8 @@ _GAP = 4
 _SHEET_RATIO = 1.4
 
 
-def contact_sheet(frames: Sequence[tuple[float, "Image"]]) -> "Image":
-    """The frames in rows, from left to right, each with its time in seconds."""
+def contact_sheet(frames: Sequence[tuple[str, "Image"]]) -> "Image":
+    """The frames in rows, from left to right, each with its label, such as its time."""
     from PIL import Image, ImageDraw, ImageFont  # noqa: PLC0415 - see images.open_image
 
     width, height = frames[0][1].size
@@ -27,14 +27,13 @@ def contact_sheet(frames: Sequence[tuple[float, "Image"]]) -> "Image":
     sheet = Image.new("RGB", (columns * (cell[0] + _GAP) + _GAP, rows * (cell[1] + _GAP) + _GAP), "white")
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(size=max(12, cell[1] // 12))
-    for number, (moment, frame) in enumerate(frames):
+    for number, (label, frame) in enumerate(frames):
         left = _GAP + number % columns * (cell[0] + _GAP)
         top = _GAP + number // columns * (cell[1] + _GAP)
         sheet.paste(frame.resize(cell, Image.Resampling.BOX), (left, top))
-        label = f" {moment:.2f} s "
-        _, _, right, bottom = draw.textbbox((left, top), label, font=font)
+        _, _, right, bottom = draw.textbbox((left, top), f" {label} ", font=font)
         draw.rectangle((left, top, right, bottom + 2), fill="black")
-        draw.text((left, top), label, font=font, fill="white")
+        draw.text((left, top), f" {label} ", font=font, fill="white")
     return sheet
 
 

@@ -1,4 +1,7 @@
-"""The file formats that are taken and saved, told apart by their first bytes."""
+"""The file formats that are taken and saved, told apart by their first bytes.
+
+EXR frames come as files of their own or as an archive: Luma does not say. An archive is saved, and never opened.
+"""
 
 # Media types by file ending.
 MEDIA_TYPES = {
@@ -8,13 +11,15 @@ MEDIA_TYPES = {
     "png": "image/png",
     "webp": "image/webp",
     "gif": "image/gif",
+    "exr": "image/x-exr",
+    "zip": "application/zip",
 }
 # Files of the ISO media format that hold an image: HEIC, which telephones make, and AVIF.
 _IMAGE_BRANDS = frozenset({b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1", b"avif", b"avis"})
 
 
 def sniff(head: bytes) -> str | None:
-    """The file ending for a file that begins with these bytes; None if it is neither an image nor a clip."""
+    """The file ending for a file that begins with these bytes; None if it is none of these formats."""
     if head[4:8] == b"ftyp" and head[8:12] not in _IMAGE_BRANDS:
         return "mov" if head[8:12] == b"qt  " else "mp4"
     if head.startswith(b"\xff\xd8\xff"):
@@ -23,4 +28,8 @@ def sniff(head: bytes) -> str | None:
         return "png"
     if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
         return "webp"
+    if head.startswith(b"\x76\x2f\x31\x01"):
+        return "exr"
+    if head.startswith(b"PK\x03\x04"):
+        return "zip"
     return "gif" if head.startswith((b"GIF87a", b"GIF89a")) else None

@@ -228,6 +228,11 @@ class Resolution:
 
     def _still(self, generation: Generation) -> str:
         """What a request names the picture of a generation by."""
+        if generation.has_layers:
+            raise InvalidRequestError(
+                f"Generation {generation.id} is a picture in {len(generation.main_outputs)} layers.",
+                "Save it with download_generation, and name the file of the layer that you mean.",
+            )
         if self._backend == "agents" == generation.backend:
             name = name_of_generation(generation.id)
             self._stills[name] = None

@@ -100,6 +100,24 @@ def test_too_many_references_are_counted() -> None:
             "going on from a clip together with hdr",
         ),
         (ImageRequest(model="uni-1", prompt=""), "Prompt is required"),
+        (VideoRequest(model="ray-2", prompt="a boat", exr=True), "ray-2 has no exr"),
+        (VideoRequest(model="ray-3.2", prompt="a boat", exr=True), "Only HDR clips have EXR frames"),
+        (ImageRequest(model="photon-1", modify_image=ImageReference("u"), layers="1k"), "photon-1 has no layers"),
+        (ImageRequest(model="uni-1-max", modify_image=ImageReference("u"), layers="1k"), "uni-1-max makes no layers"),
+        (ImageRequest(model="uni-1", prompt="a boat", layers="1k"), "Layers are made of a picture"),
+        (ImageRequest(model="uni-1", modify_image=ImageReference("u", 1), layers="1k"), "Layers are made of a picture"),
+        (
+            ImageRequest(model="uni-1", modify_image=ImageReference("u"), layers="1k", prompt="x" * 501),
+            "maximum length is 500",
+        ),
+        *(
+            (ImageRequest(model="uni-1", modify_image=ImageReference("u"), layers="1k", **{field: value}), field)
+            for field, value in {
+                "aspect_ratio": "1:1", "format": "png", "style": "manga", "web_search": True,
+                "image_references": (ImageReference("u"),), "style_references": (ImageReference("u"),),
+                "character_images": ("u",),
+            }.items()
+        ),
     ],
 )  # fmt: skip
 def test_what_the_other_api_alone_has_is_refused(request_: Request, sentence: str) -> None:
@@ -121,12 +139,32 @@ VIDEOS = st.builds(
     duration=st.sampled_from([None, "5s", "10s"]),
     loop=st.booleans(),
     hdr=st.booleans(),
+    exr=st.booleans(),
     start=st.sampled_from(FRAMES),
     end=st.sampled_from(FRAMES),
     keyframes=st.lists(st.builds(TimedKeyframe, st.just("u"), st.sampled_from([0, 1, 5, 5.5, 10, 11])), max_size=3).map(
         tuple
     ),
 )
+
+
+PICTURES = st.builds(
+    ImageRequest,
+    model=st.sampled_from(["uni-1", "uni-1-max"]),
+    prompt=st.sampled_from([None, "a boat", "x" * 501, "x" * 6001]),
+    aspect_ratio=st.sampled_from([None, "16:9", "4:3", "2:3"]),
+    style=st.sampled_from([None, "manga"]),
+    modify_image=st.sampled_from([None, ImageReference("u")]),
+    image_references=st.sampled_from([(), (ImageReference("u"),), (ImageReference("u"),) * 9]),
+    layers=st.sampled_from([None, "1k", "2k"]),
+)
+
+
+@given(PICTURES)
+def test_uni_1_takes_no_more_than_the_emulator_takes(request_: ImageRequest) -> None:
+    """Ours also refuses what the API ignores: a ratio of an edit, a style of layers."""
+    if ours(request_) is None:
+        agents_rules.check(GenerationBody.model_validate(agents_encoding.encode(request_).body))
 
 
 @given(VIDEOS)

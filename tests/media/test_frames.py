@@ -140,7 +140,7 @@ def test_a_small_picture_is_small_whatever_it_shows(size: tuple[int, int]) -> No
 def test_a_sheet_shows_every_frame_with_its_time_and_is_small(count: int, size: tuple[int, int]) -> None:
     shades = [round(40 + 200 * number / count) for number in range(count)]
     sheet = contact_sheet(
-        [(number / 2, Image.new("RGB", size, (shade, shade, shade))) for number, shade in enumerate(shades)]
+        [(f"{number / 2:.2f} s", Image.new("RGB", size, (shade, shade, shade))) for number, shade in enumerate(shades)]
     )
 
     assert max(sheet.size) <= 1280

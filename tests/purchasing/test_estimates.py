@@ -52,7 +52,9 @@ FIRST_RAY = st.one_of(
     st.fixed_dictionaries(
         MADE | {"aspect_ratio": st.sampled_from([None, *RAY.ratios]), "duration": st.sampled_from(RAY.durations)}
     ),
-    st.fixed_dictionaries({"hdr": st.just(True), "resolution": st.sampled_from(["720p", "1080p"])}),
+    st.fixed_dictionaries(
+        {"hdr": st.just(True), "exr": st.booleans(), "resolution": st.sampled_from(["720p", "1080p"])}
+    ),
 )
 STEPS_RAY = st.one_of(
     st.tuples(st.just("extend_video"), st.just({"generation_id": "VIDEO", "prompt": "on it goes"})),

@@ -19,6 +19,7 @@ from luma_mcp.domain.generation import Generation, Output, OutputKind
 _KINDS = {
     "image": "image",
     "image_edit": "image",
+    "layering": "image",
     "video": "video",
     "video_edit": "modify_video",
     "video_reframe": "reframe_video",
@@ -29,9 +30,15 @@ _KINDS = {
 _MEDIA = ("source", "image_ref", "start_frame", "end_frame", "keyframes")
 
 
+class _LayerAnswer(LenientAnswer):
+    index: int | None = None
+    label: str | None = None
+
+
 class _OutputAnswer(LenientAnswer):
     type: str | None = None
     url: str | None = None
+    layer: _LayerAnswer | None = None
 
 
 class _GenerationAnswer(LenientAnswer):
@@ -128,10 +135,13 @@ def recalled(generation: Generation, body: Mapping[str, Any], price_usd: float) 
     video = cast("JsonObject", body.get("video") or {})
     names = ("prompt", "model", "aspect_ratio", "style", "web_search")
     request = {name: body[name] for name in names if name in body}
-    request |= {name: video[name] for name in ("resolution", "duration", "loop", "hdr") if name in video}
+    request |= {name: video[name] for name in ("resolution", "duration", "loop", "hdr", "exr_export") if name in video}
     mode = cast("JsonObject", video.get("edit") or {}).get("strength")
     if mode:
         request["mode"] = mode
+    layers = cast("JsonObject", body.get("layering") or {}).get("resolution")
+    if layers:
+        request["layers"] = layers
     if any(body.get(name) for name in _MEDIA) or any(video.get(name) for name in _MEDIA):
         request["made_from_media"] = True
     return replace(generation, request=request, price_usd=price_usd)
@@ -173,11 +183,15 @@ def _file(answer: JsonObject) -> UploadedFile:
 
 
 def _outputs(answers: list[_OutputAnswer]) -> list[Output]:
-    """Pictures and clips. What else there is, such as EXR, has no kind here."""
+    """Pictures, layers from front to back, and clips. What has another type, such as EXR, is named by it."""
     kinds: dict[str, OutputKind] = {"video": "video", "image": "image"}
-    outputs: list[Output] = []
+    outputs: list[tuple[int, Output]] = []
     for answer in answers:
-        kind = kinds.get((answer.type or "").strip().casefold())
-        if kind is not None and answer.url:
-            outputs.append(Output(kind, answer.url))
-    return outputs
+        word = (answer.type or "").strip().casefold()
+        kind, layer = kinds.get(word, "other"), answer.layer or _LayerAnswer()
+        name = word if kind == "other" else ""
+        if layer.index is not None:
+            name = "-".join(["layer", str(layer.index + 1), *((layer.label or "").split())])
+        if answer.url:
+            outputs.append((layer.index or 0, Output(kind, answer.url, name)))
+    return [output for _, output in sorted(outputs, key=lambda found: found[0])]

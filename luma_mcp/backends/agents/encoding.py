@@ -10,6 +10,7 @@ from luma_mcp.domain.errors import InvalidRequestError
 from luma_mcp.domain.media_names import generation_in, is_file
 from luma_mcp.domain.requests import (
     GenerationKeyframe,
+    ImageReference,
     ImageRequest,
     Keyframe,
     ModifyVideoRequest,
@@ -42,6 +43,7 @@ def _fields(request: Request) -> JsonObject:
                     "duration": request.duration,
                     "loop": request.loop,
                     "hdr": request.hdr,
+                    "exr_export": request.exr,
                     "start_frame": _frame(request.start),
                     "end_frame": _frame(request.end),
                     "keyframes": [_picture(frame.url) for frame in request.keyframes],
@@ -67,6 +69,14 @@ def _fields(request: Request) -> JsonObject:
                 "aspect_ratio": request.aspect_ratio,
                 "source": _clip(request.media),
                 "video": {"resolution": request.resolution, "source_position": _position(request.placement)},
+            }
+        case ImageRequest(layers=str() as resolution, modify_image=ImageReference(url=picture)):
+            return {
+                "type": "layering",
+                "model": request.model,
+                "prompt": request.prompt,
+                "source": _source(picture),
+                "layering": {"resolution": resolution},
             }
         case ImageRequest():
             source = request.modify_image

@@ -158,7 +158,7 @@ class AgentsApi:
             is_last = number == generation.layers - 1
             output["layer"] = {
                 "index": number,
-                "label": "background" if is_last else f"layer {number + 1}",
+                "label": "background" if is_last else f"band {number + 1}",
                 "description": "The background." if is_last else f"What is in band {number + 1}.",
                 "alpha_hint": "none" if is_last else "soft",
             }

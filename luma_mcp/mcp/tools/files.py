@@ -1,14 +1,17 @@
 """Tools for files: save what was made, and look at it."""
 
-from typing import Annotated
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Annotated, Literal
 
 import anyio
 from pydantic import Field
 
 from luma_mcp.domain.errors import FileError, InvalidRequestError, LumaError
-from luma_mcp.domain.generation import OutputKind
+from luma_mcp.domain.generation import Generation
 from luma_mcp.downloads.fetcher import OnBytes
 from luma_mcp.downloads.service import SavedFile
+from luma_mcp.mcp.modes import differs
 from luma_mcp.mcp.results import generation_result
 from luma_mcp.mcp.tool_spec import READS, WRITES_A_FILE, Arguments, Call, Caller, Result, ToolSpec
 from luma_mcp.mcp.tools.arguments import GenerationId, GenerationIds
@@ -51,6 +54,7 @@ class ViewResult(Result):
     fps: float | None = None
     frame_seconds: list[float] | None = None
     has_sound: bool | None = None
+    layers: Annotated[int | None, Field(json_schema_extra=differs(only="agents"))] = None
     prompt: str | None = None
     video_url: str | None = None
     image_url: str | None = None
@@ -67,6 +71,8 @@ class ViewResult(Result):
     def _image_sentence(self) -> str:
         if self.jpeg is None:
             return "No picture is shown, for LUMA_INLINE_IMAGES is 0."
+        if self.layers:
+            return f"The picture shows its {self.layers} layers, front to back."
         if self.frame_seconds is None:
             return "The picture shows it, made small."
         what = "its frames" if self.state == "completed" else "what there is so far,"
@@ -77,7 +83,8 @@ class DownloadGenerationArguments(Arguments):
     generation_ids: GenerationIds
     directory: Annotated[str | None, Field(description="Folder inside the output folder.")] = None
     asset: Annotated[
-        OutputKind | None, Field(description="Default: what was asked for. image of a video: its thumbnail.")
+        Literal["video", "image", "preview"] | None,
+        Field(description="Default: what was asked for. image of a video: its thumbnail."),
     ] = None
     join: Annotated[bool, Field(description="Save clips of equal form as one, in this order.")] = False
 
@@ -88,31 +95,48 @@ async def download_generation(call: Call, arguments: DownloadGenerationArguments
     if arguments.join:
         return await _join(call, arguments, progress)
     ids = list(dict.fromkeys(arguments.generation_ids))
-    saved: dict[str, SavedFile] = {}
-    problems: dict[str, str] = {}
+    saved: dict[str, list[SavedFile]] = {name: [] for name in ids}
+    problems: dict[str, list[str]] = {name: [] for name in ids}
     limiter = anyio.CapacityLimiter(_DOWNLOADS_AT_ONCE)
 
     async def save(generation_id: str) -> None:
         async with limiter:
-            try:
+            with _noted(problems[generation_id]):
                 generation = await services.backend.get_generation(generation_id)
-                saved[generation_id] = await services.downloads.save(
-                    generation,
-                    asset=arguments.asset,
-                    directory=arguments.directory,
-                    on_bytes=progress.of(generation_id),
-                    made_from=await services.purchases.made_from(generation),
-                )
-            except LumaError as error:
-                problems[generation_id] = error.full_text
+                made_from = await services.purchases.made_from(generation)
+                for asset in _assets(generation, arguments.asset):
+                    with _noted(problems[generation_id]):
+                        file = await services.downloads.save(
+                            generation,
+                            asset=asset,
+                            directory=arguments.directory,
+                            on_bytes=progress.of(f"{generation_id} {asset}"),
+                            made_from=made_from,
+                        )
+                        saved[generation_id].append(file)
 
     async with anyio.create_task_group() as tasks:
         for generation_id in ids:
             tasks.start_soon(save, generation_id)
-    if not saved:
-        raise FileError(" ".join(dict.fromkeys(problems[generation_id] for generation_id in ids)))
-    failed = [f"{name} was not saved. {problems[name]}" for name in ids if name in problems]
-    return DownloadResult(files=[_result(saved[name]) for name in ids if name in saved], problems=failed or None)
+    files = [_result(file) for name in ids for file in saved[name]]
+    if not files:
+        raise FileError(" ".join(dict.fromkeys(problem for name in ids for problem in problems[name])))
+    failed = [f"{name} was not saved. {problem}" for name in ids for problem in problems[name]]
+    return DownloadResult(files=files, problems=failed or None)
+
+
+@contextmanager
+def _noted(problems: list[str]) -> Generator[None]:
+    """Note what fails, so that the rest goes on."""
+    try:
+        yield
+    except LumaError as error:
+        problems.append(error.full_text)
+
+
+def _assets(generation: Generation, asset: str | None) -> list[str | None]:
+    """What of a generation is saved: what is named, or the clip with its EXR frames, or all layers of a picture."""
+    return [asset] if asset else [output.name or None for output in generation.main_outputs] or [None]
 
 
 async def _join(call: Call, arguments: DownloadGenerationArguments, progress: "_Progress") -> DownloadResult:
@@ -148,6 +172,7 @@ async def view_generation(call: Call, arguments: ViewGenerationArguments) -> Vie
         fps=round(info.frames_per_second, 2) if info.seconds else None,
         frame_seconds=list(preview.moments) or None,
         has_sound=info.has_sound if info.seconds else None,
+        layers=len(generation.main_outputs) if generation.has_layers else None,
         path=str(preview.saved_at.absolute()) if preview.saved_at else None,
     )
     return result.with_image(preview.jpeg).with_actions(lambda: facts.actions)

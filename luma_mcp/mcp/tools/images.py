@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from luma_mcp.domain.catalogue import DEFAULT_RATIO, IMAGE_MODELS, MAX_REFERENCES
+from luma_mcp.domain.catalogue import DEFAULT_RATIO, IMAGE_MODELS, MAX_REFERENCES, LayerSize
 from luma_mcp.domain.requests import ImageReference, ImageRequest, ReframeImageRequest
 from luma_mcp.mcp.modes import differs
 from luma_mcp.mcp.results import PurchaseResult
@@ -102,6 +102,16 @@ class CreateImageArguments(SpendingArguments):
             json_schema_extra=differs(only="agents", description={"agents": "Look things up first."}),
         ),
     ] = False
+    layers: Annotated[
+        LayerSize | None,
+        Field(
+            description="uni-1 only: take modify_image apart into transparent PNGs of 1024 or 2048 pixels.",
+            json_schema_extra=differs(
+                only="agents",
+                description={"agents": "Take modify_image apart into transparent PNGs of 1024 or 2048 pixels."},
+            ),
+        ),
+    ] = None
 
 
 async def create_image(call: Call, arguments: CreateImageArguments) -> PurchaseResult:
@@ -122,6 +132,7 @@ async def create_image(call: Call, arguments: CreateImageArguments) -> PurchaseR
         modify_image=modify[0] if modify else None,
         style=arguments.style,
         web_search=arguments.web_search,
+        layers=arguments.layers,
     )
     return await purchase(call, arguments, request, sources)
 

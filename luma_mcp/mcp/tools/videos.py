@@ -109,6 +109,12 @@ class CreateVideoArguments(SpendingArguments):
             json_schema_extra=differs(only="agents", description={"agents": "HDR at twice the price."}),
         ),
     ] = False
+    exr: Annotated[
+        bool,
+        Field(
+            description="With hdr: EXR frames too, at three times the price.", json_schema_extra=differs(only="agents")
+        ),
+    ] = False
 
 
 async def create_video(call: Call, arguments: CreateVideoArguments) -> PurchaseResult:
@@ -130,6 +136,7 @@ async def create_video(call: Call, arguments: CreateVideoArguments) -> PurchaseR
         concepts=tuple(arguments.concepts or ()),
         keyframes=tuple(frames),
         hdr=arguments.hdr,
+        exr=arguments.exr,
     )
     return await purchase(call, arguments, request, sources)
 

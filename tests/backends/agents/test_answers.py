@@ -45,7 +45,7 @@ def test_a_whole_answer() -> None:
     assert generation == Generation(
         id=ID, kind="modify_video", state="completed", model="ray-3.2",
         created_at=datetime(2026, 4, 8, 12, tzinfo=UTC),
-        outputs=(Output("video", URL), Output("image", URL + "2")), backend="agents",
+        outputs=(Output("video", URL), Output("other", URL, "exr"), Output("image", URL + "2")), backend="agents",
     )  # fmt: skip
 
 
@@ -56,7 +56,8 @@ def test_a_whole_answer() -> None:
         ({"state": "QUEUED"}, {"state": "queued"}),
         ({"state": "paused"}, {"state": "paused"}),
         ({}, {"state": "unknown", "kind": "video", "outputs": ()}),
-        ({"type": "layering"}, {"kind": "layering"}),
+        ({"type": "layering"}, {"kind": "image"}),
+        ({"type": "segmentation"}, {"kind": "segmentation"}),
         ({"type": "image_edit"}, {"kind": "image"}),
         ({"failure_code": "content_moderated"}, {"failure_reason": "no reason (content_moderated)"}),
         ({"failure_reason": "Flagged.", "failure_code": "x"}, {"failure_reason": "Flagged. (x)"}),
@@ -69,6 +70,21 @@ def test_what_is_odd_is_read_as_far_as_it_goes(fields: dict[str, Any], expected:
     generation = read(**fields)
 
     assert {name: getattr(generation, name) for name in expected} == expected
+
+
+def test_layers_are_in_their_order_and_named() -> None:
+    layers = [
+        {"type": "image", "url": f"{URL}1", "layer": {"index": 1, "label": "background", "alpha_hint": "none"}},
+        {"type": "image", "url": f"{URL}0", "layer": {"index": 0, "label": "red  boat"}},
+    ]
+    generation = read(type="layering", state="completed", output=layers)
+
+    assert generation.outputs == (
+        Output("image", f"{URL}0", "layer-1-red-boat"), Output("image", f"{URL}1", "layer-2-background")
+    )  # fmt: skip
+    assert generation.has_layers
+    assert generation.main_outputs == generation.outputs
+    assert generation.url("layer-2-background") == f"{URL}1"
 
 
 @given(JSON_VALUES)
@@ -91,6 +107,8 @@ def test_what_was_asked_for_is_put_beside_the_answer() -> None:
     }  # fmt: skip
     assert known.price_usd == 0.72
     assert answers.recalled(read(), {"prompt": "a boat"}, 0.3).request == {"prompt": "a boat"}
+    layering = {"type": "layering", "layering": {"resolution": "2k"}, "source": {"file_id": "f"}}
+    assert answers.recalled(read(), layering, 1.03).request == {"layers": "2k", "made_from_media": True}
 
 
 def test_files_are_read() -> None:
@@ -180,6 +198,14 @@ CLIP, FILE = name_of_generation(ID), name_of_file("a" * 64, "png")
         (
             ImageRequest(model="uni-1", prompt="p", modify_image=ImageReference(CLIP), format="png"),
             {"type": "image_edit", "model": "uni-1", "source": {"generation_id": ID}, "output_format": "png"},
+        ),
+        (
+            ImageRequest(model="uni-1", prompt="p", modify_image=ImageReference(FILE), layers="2k"),
+            {"type": "layering", "model": "uni-1", "source": {"file_id": FILE}, "layering": {"resolution": "2k"}},
+        ),
+        (
+            VideoRequest(model="ray-3.2", prompt="p", hdr=True, exr=True),
+            {"type": "video", "video": {"hdr": True, "exr_export": True}},
         ),
         (
             ImageRequest(model="uni-1", prompt="p", image_references=(ImageReference(CLIP), ImageReference(FILE))),

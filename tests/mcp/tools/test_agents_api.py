@@ -149,6 +149,17 @@ async def test_what_is_offered_is_what_the_api_can_do(agent: Agent, both: Agent)
             },
         ),
         (
+            "create_image", {"modify_image": {"source": PICTURE}, "layers": "2k"},
+            {"type": "layering", "model": "uni-1", "source": {"url": PICTURE}, "layering": {"resolution": "2k"}},
+        ),
+        (
+            "create_video", {"prompt": "a boat", "hdr": True, "exr": True},
+            {
+                "type": "video", "model": "ray-3.2", "prompt": "a boat",
+                "video": {"resolution": "720p", "duration": "5s", "hdr": True, "exr_export": True},
+            },
+        ),
+        (
             "create_image", {"prompt": "a boat", "style": "manga", "aspect_ratio": "2:3"},
             {"type": "image", "model": "uni-1", "prompt": "a boat", "style": "manga", "aspect_ratio": "2:3"},
         ),
@@ -192,6 +203,46 @@ async def test_a_local_picture_is_animated_extended_reframed_and_saved(serve, ou
     assert listed["generations"][2]["price_usd"] == 0.54
     assert listed["next_offset"] == 3
     assert len(emulator.agents.files.files) == 2
+
+
+async def test_layers_are_saved_and_seen_one_by_one(serve, output: Path, emulator: Emulator, clock: HeldClock) -> None:
+    output.mkdir()
+    (output / "hero.png").write_bytes(picture())
+    async with Client(serve(LUMA_TOKEN=KEY), extensions=[APPS]) as client:
+        agent = Agent(client)
+        layered = await agent.make("create_image", modify_image={"source": "hero.png"}, layers="1k")
+        saved = await agent.call("download_generation", generation_ids=[layered])
+        again = await agent.call("download_generation", generation_ids=[layered])
+        seen = await agent.result("view_generation", generation_id=layered)
+        shown = await agent.result("get_generation", generation_id=layered)
+        refusal = await agent.refusal("create_video", prompt="it moves", start_frame=layered)
+        await agent.make("create_video", prompt="it moves", start_frame=saved["files"][0]["path"], resolution="360p")
+
+    charged = emulator.agents.billing.entries[0].cents
+    files = [Path(file["path"]) for file in saved["files"]]
+    assert 2 <= len(files) <= 10
+    assert [file.name.split("-layer-")[1][0] for file in files] == [str(n + 1) for n in range(len(files))]
+    assert files[-1].stem.endswith("-background")
+    assert {Image.open(BytesIO(file.read_bytes())).mode for file in files} == {"RGBA"}
+    assert again == saved
+    assert [block.type for block in seen.content] == ["text", "image"]
+    assert seen.structured_content["layers"] == len(files)
+    facts = shown.structured_content
+    assert facts["kind"] == "image"
+    assert [facts["image_url"], *facts["more_urls"]] == [file["url"] for file in saved["files"]]
+    assert facts["price_usd"] * 100 >= charged
+    assert "layers" in refusal
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_exr_frames_are_saved_beside_their_clip(agent: Agent, emulator: Emulator) -> None:
+    clip = await agent.make("create_video", prompt="a boat", hdr=True, exr=True)
+    saved = await agent.call("download_generation", generation_ids=[clip])
+
+    assert [file["media_type"] for file in saved["files"]] == ["video/mp4", "image/x-exr"]
+    assert saved["files"][1]["path"].endswith("-exr.exr")
+    assert emulator.agents.billing.entries[-1].cents == 90
 
 
 async def test_the_same_file_is_uploaded_once_and_not_for_a_dry_run(
@@ -257,6 +308,8 @@ async def test_nothing_is_uploaded_beyond_a_cap(serve, output: Path, emulator: E
         ),
         ("create_video", {"prompt": "a", "concepts": ["orbit_left"]}, "ray-3.2 has no concepts"),
         ("create_video", {"prompt": "a", "model": "ray-2"}, "Dream Machine's, and this server has no key for it"),
+        ("create_video", {"prompt": "a", "exr": True}, "Only HDR clips have EXR frames"),
+        ("create_image", {"layers": "1k"}, "Layers are made of a picture"),
         ("create_image", {"prompt": "a", "image_refs": [{"source": PICTURE, "weight": 1}]}, "uni-1 has no weights"),
         ("create_image", {"prompt": "a", "style_refs": [{"source": PICTURE}]}, "uni-1 has no style_references"),
         ("create_image", {"prompt": "a", "aspect_ratio": "4:3"}, "uni-1 has no aspect_ratio 4:3"),
