@@ -85,11 +85,10 @@ def _answers(pipe: Pipe) -> Iterator[tuple[str, str]]:
     def message(tool: str, **arguments: Any) -> tuple[str, dict[str, Any]]:
         _, result = pipe.call(tool, **arguments)
         # Pictures go to the model as pictures, and what is in _meta not at all.
-        shown = {
-            "content": [part for part in result["content"] if part["type"] != "image"],
-            "structuredContent": result["structuredContent"],
-        }
-        return compact(shown), result["structuredContent"]
+        shown = {"content": [part for part in result["content"] if part["type"] != "image"]}
+        if "structuredContent" in result:
+            shown["structuredContent"] = result["structuredContent"]
+        return compact(shown), result.get("structuredContent", {})
 
     text, video = message("create_video", prompt=PROMPT, concepts=["orbit_left"], resolution="540p")
     yield "create_video", text

@@ -17,12 +17,11 @@ from pydantic import (
 from pydantic_core import from_json
 
 from luma_mcp.domain.errors import UnexpectedResponseError
+from luma_mcp.domain.generation import GENERATION_ID
 from luma_mcp.domain.text import cleaned, replace_lone_surrogates
 
 JsonObject = dict[str, Any]
 
-# Ids are UUIDs. Any short word that is safe in a path is accepted, lest a change of form lose a paid job.
-ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 # Luma's documented states, and other words for them that APIs use.
 STATES = {
     **dict.fromkeys(("completed", "complete", "succeeded", "success", "successful", "done", "finished"), "completed"),
@@ -62,7 +61,7 @@ def state_of(text: str | None) -> str:
 def has_id(answer: Any) -> bool:
     """Whether it is an object with an id that can be in a path."""
     found = cast("JsonObject", answer).get("id") if isinstance(answer, dict) else None
-    return isinstance(found, str) and ID.fullmatch(found) is not None
+    return isinstance(found, str) and GENERATION_ID.fullmatch(found) is not None
 
 
 def read_object(data: bytes) -> JsonObject:

@@ -18,6 +18,7 @@ from rich.table import Table
 
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.serving import serving
+from luma_mcp.mcp.tool_adapter import FIELDS_META
 
 _CREDIT_USD = 25.0
 _TIMEOUT_SECONDS = 600
@@ -195,9 +196,9 @@ class _Demo:
 
     async def _call(self, client: Client, tool: str, on_progress: Any = None, **arguments: Any) -> dict[str, Any]:
         result = await client.call_tool(tool, arguments, progress_callback=on_progress)
-        if result.is_error or result.structured_content is None:
+        if result.is_error:
             raise DemoError(" ".join(getattr(part, "text", "") for part in result.content))
-        return result.structured_content
+        return result.structured_content or (result.meta or {}).get(FIELDS_META, {})
 
     def _show(self, made: dict[str, str], files: Sequence[dict[str, Any]]) -> None:
         table = Table(title=f"Saved in {self._folder}", title_justify="left")

@@ -1,12 +1,30 @@
-"""Addresses that settings may hold: what may carry a secret, and what names a bucket."""
+"""Addresses: what is public, what may carry a secret, and what names a bucket."""
 
+import ipaddress
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 # The names that this machine has for itself.
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
+# Addresses that reach inside a cloud though they look public.
+_METADATA = frozenset({"168.63.129.16", "100.100.100.200"})
+_NAT64 = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
+
 BUCKET_SCHEMES = ("s3", "gs", "az")
 BUCKET_OPTIONS = ("endpoint", "region", "account")
+
+
+def is_public_address(address: str) -> bool:
+    """Whether an IP address is public, also if it is embedded in another address."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address):
+        if any(ip in network for network in _NAT64) or int(ip) >> 32 == 0:
+            return False
+        inner = (ip.ipv4_mapped, ip.sixtofour, ip.teredo[1] if ip.teredo else None)
+        for embedded in inner:
+            if embedded is not None:
+                return is_public_address(str(embedded))
+    return ip.is_global and not ip.is_multicast and str(ip) not in _METADATA
 
 
 def is_https_or_loopback(url: SplitResult) -> bool:

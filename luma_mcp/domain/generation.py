@@ -1,5 +1,6 @@
 """A generation: one piece of work at Luma, as far as Luma describes it."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -7,6 +8,8 @@ from typing import Any, Literal
 
 from luma_mcp.domain.catalogue import BackendName
 
+# Ids are UUIDs. Any short word that is safe in a path is accepted, lest a change of form lose a paid job.
+GENERATION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 FINAL_STATES = frozenset({"completed", "failed"})
 # The state of a generation that Luma does not know. It is a word of ours.
 NOT_FOUND = "not found"

@@ -6,13 +6,18 @@ A source is an https URL, the path of a local file, the id of a generation, or a
 
 import re
 from dataclasses import dataclass
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult
 
 from luma_mcp.domain.errors import InvalidRequestError
-from luma_mcp.domain.text import cleaned
+from luma_mcp.domain.generation import GENERATION_ID
+from luma_mcp.domain.links import checked_link
+from luma_mcp.domain.text import cleaned, is_placeholder, shown, without_invisible
 
 _ID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
-_GENERATION = re.compile(rf"({_ID})(?:#(first|last|\d+(?:\.\d+)?s))?")
+_GENERATION = re.compile(rf"({_ID})(?:#(first|last|\d+(?:\.\d+)?s))?", re.IGNORECASE)
+# What copying puts around a name.
+_QUOTES = ('""', "''", "``", "<>", "()", "[]", "\u2018\u2019", "\u201c\u201d", "\u00ab\u00bb")
+_LABEL = re.compile(rf"(?:luma://generations?/|generation[_ ]?(?:id)?\s*[:=]?\s*|id\s*[:=]\s*)(?={_ID})", re.IGNORECASE)
 _LONGEST_SOURCE = 4096
 FORMS = "Give an https URL, a local path, the id of a generation, or a frame of one as ID#last."
 
@@ -57,23 +62,46 @@ def parse_source(text: str, *, local_api: SplitResult | None = None) -> Source:
     Raises:
         InvalidRequestError: it is none of the three forms.
     """
-    text = text.strip()
+    as_given = text.strip()
+    text = _unwrapped(text)
     if generation := _GENERATION.fullmatch(text):
-        return GenerationSource(generation[1], generation[2])
-    try:
-        url = urlsplit(text)
-    except ValueError:
-        raise InvalidRequestError(f"{cleaned(text, 80)!r} is not a URL that can be read.", FORMS) from None
-    if url.scheme == "https" and url.hostname and not url.username:
-        return UrlSource(text)
-    if url.scheme == "http" and local_api is not None and url.netloc == local_api.netloc:
-        return UrlSource(text)
-    if url.scheme in ("http", "https"):
-        raise InvalidRequestError(
-            f"{cleaned(text, 80)!r} is not a URL that Luma should read.", "It must begin with https://."
-        )
-    if url.scheme == "data" or len(text) > _LONGEST_SOURCE:
-        raise InvalidRequestError("Luma takes no image data, only links.", FORMS)
-    if "://" in text and url.scheme != "file":
+        return GenerationSource(generation[1].lower(), generation[2].lower() if generation[2] else None)
+    scheme = text.partition(":")[0].lower()
+    if scheme in ("http", "https"):
+        text = text.partition(":")[0].lower() + text[len(scheme) :]
+        if local_api is not None and text.startswith(f"http://{local_api.netloc}/"):
+            return UrlSource(text)
+        return UrlSource(checked_link(text))
+    if scheme == "data" or len(text) > _LONGEST_SOURCE:
+        raise InvalidRequestError("A picture cannot be sent as text.", f"Save it, and name the file. {FORMS}")
+    if not text or is_placeholder(text):
+        raise InvalidRequestError(f"{shown(text, 80)} names nothing.", FORMS)
+    if "://" in text and scheme != "file":
         raise InvalidRequestError(f"{cleaned(text, 80)!r} is not a source.", FORMS)
-    return FileSource(text)
+    return FileSource(as_given)
+
+
+def parse_generation_id(text: str) -> str:
+    """The id of a generation, without the spaces, quotes and names that copying adds.
+
+    Raises:
+        InvalidRequestError: it is none; the sentence shows what cannot be seen in it.
+    """
+    unwrapped = _unwrapped(text)
+    if _GENERATION.fullmatch(unwrapped) and "#" not in unwrapped:
+        return unwrapped.lower()
+    if not GENERATION_ID.fullmatch(unwrapped):
+        raise InvalidRequestError(
+            f"{shown(text, 60)} is not a generation id.",
+            "An id looks like 15b7abb1-3741-4b7e-9615-1f9a16c7442d; list_generations shows them.",
+        )
+    return unwrapped
+
+
+def _unwrapped(text: str) -> str:
+    """The text without invisible characters, and without the quotes and the label that copying puts around it."""
+    text = without_invisible(text)
+    while len(text) > 1 and text[0] + text[-1] in _QUOTES:
+        text = text[1:-1].strip()
+    unlabelled = _LABEL.sub("", text).rstrip(".,;")
+    return unlabelled if _GENERATION.fullmatch(unlabelled) else text

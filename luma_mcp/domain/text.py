@@ -2,19 +2,61 @@
 
 import json
 import re
+import unicodedata
 
 _LONGEST_QUOTE = 500
-# Control characters, zero-width and direction marks, halves of characters, and the invisible "tag" letters that can
-# hide instructions.
+# Control characters, zero-width and direction marks, fillers without a shape, halves of characters, and the invisible
+# "tag" letters that can hide instructions.
 _INVISIBLE = re.compile(
-    "[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff\U000e0000-\U000e007f]+"
+    "[\u0000-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\u2800"
+    "\u3164\ud800-\udfff\ufeff\uffa0\ufff9-\ufffb\U0001d173-\U0001d17a\U000e0000-\U000e007f]+"
+)
+# They choose a shape for the letter before them; a row of them can hide instructions.
+_VARIATION_SELECTORS = re.compile("[\u180b-\u180d\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]+")
+
+
+_PLACEHOLDER = re.compile(
+    r"undefined|null|none|nan|\[object object\]|\{\{.*\}\}|\$\{.*\}|\$[a-z_]+|\{[a-z_.]+\}|<[a-z_ ]+>|%[a-z_]+%",
+    re.IGNORECASE | re.DOTALL,
 )
 
 
 def cleaned(text: str, longest: int = _LONGEST_QUOTE) -> str:
     """The text without control and invisible characters, cut to a length."""
-    visible = _INVISIBLE.sub(" ", text).strip()
+    visible = _INVISIBLE.sub(" ", _VARIATION_SELECTORS.sub("", text)).strip()
     return visible if len(visible) <= longest else visible[: longest - 1] + "…"
+
+
+def shown(text: str, longest: int = _LONGEST_QUOTE) -> str:
+    """The text in quotes, with what cannot be seen as escapes, so that two names that look the same are told apart."""
+    cut = text if len(text) <= longest else text[: longest - 1] + "…"
+    return "'" + "".join(_seen(letter) for letter in cut) + "'"
+
+
+def _seen(letter: str) -> str:
+    if letter == "…" or (letter.isprintable() and (letter.isascii() or unicodedata.category(letter)[0] in "LN")):
+        return letter
+    return letter.encode("unicode_escape").decode()
+
+
+def has_words(text: str) -> bool:
+    """Whether there is anything to read in a text: a letter, a digit, a sign or a picture."""
+    return any(unicodedata.category(letter)[0] in "LNSP" for letter in _INVISIBLE.sub("", text))
+
+
+def is_placeholder(text: str) -> bool:
+    """Whether it stands for a value that a template should have put there, such as `{{ $json.prompt }}`."""
+    return _PLACEHOLDER.fullmatch(text.strip()) is not None
+
+
+def without_invisible(text: str) -> str:
+    """The text without control and invisible characters, and without spaces around it."""
+    return _INVISIBLE.sub("", text).strip()
+
+
+def plain_form(text: str) -> str:
+    """Its letters and digits alone, in lower case: what is left if case and separators do not count."""
+    return re.sub(r"[^a-z0-9]", "", text.casefold())
 
 
 def replace_lone_surrogates(data: bytes) -> bytes:

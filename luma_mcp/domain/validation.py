@@ -32,6 +32,7 @@ from luma_mcp.domain.requests import (
     VideoRequest,
     backend_of,
 )
+from luma_mcp.domain.text import has_words, is_placeholder, shown
 
 # What `loop` excludes at Dream Machine, by the types of the first and the last frame.
 _NO_LOOP: dict[tuple[type | None, type | None], str] = {
@@ -48,6 +49,7 @@ _CHOOSE_DREAM_MACHINE = "Take model ray-2 or photon-1, if this server offers it,
 
 def check(request: Request) -> None:
     """Raises: InvalidRequestError, with a sentence and what to do about it."""
+    _check_prompt_says_something(request)
     model = _model_of(request)
     if model is not None:
         _check_choice(request, "aspect_ratio", model.ratios)
@@ -79,6 +81,18 @@ def _check_choice(request: Request, field: str, choices: tuple[str, ...]) -> Non
     if value is not None and value not in choices:
         model = getattr(request, "model", "")
         raise InvalidRequestError(f"{model} has no {field} {value}.", f"It has {', '.join(choices)}.")
+
+
+def _check_prompt_says_something(request: Request) -> None:
+    prompt: str | None = getattr(request, "prompt", None)
+    if prompt is None:
+        return
+    if not has_words(prompt):
+        raise InvalidRequestError("The prompt is blank.", "Describe what should be made, or leave it out.")
+    if is_placeholder(prompt):
+        raise InvalidRequestError(
+            f"The prompt is {shown(prompt, 60)}, which a template should have replaced.", "Put the prompt itself there."
+        )
 
 
 def _check_prompt_length(request: Request, shortest: int, longest: int) -> None:

@@ -8,7 +8,6 @@ Behind a proxy, the proxy finds the address, often of names that this network ca
 can resolve must be public there too.
 """
 
-import ipaddress
 import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -16,14 +15,12 @@ from urllib.parse import urlsplit
 
 import anyio
 
+from luma_mcp.domain.addresses import is_public_address
 from luma_mcp.domain.errors import FileError
 from luma_mcp.domain.text import cleaned
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 
-# Addresses that reach inside a cloud though they look public.
-_METADATA = frozenset({"168.63.129.16", "100.100.100.200"})
-_NAT64 = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
 _REFUSED = "The link comes from Luma's answer; nothing was fetched from it."
 
 
@@ -83,19 +80,6 @@ async def check(url: str, *, api_url: str, resolve_host: Resolve = resolve, by_p
         if by_proxy and "." in host:
             return Destination(url, host)
         raise FileError(f"The host {cleaned(host, 80)} of the link cannot be found.", "Check the network.") from error
-    if not addresses or not all(is_public(address) for address in addresses):
+    if not addresses or not all(is_public_address(address) for address in addresses):
         raise FileError(f"The link leads to {cleaned(host, 80)}, which is not a public address.", _REFUSED)
     return Destination(url, host, () if by_proxy else tuple(addresses))
-
-
-def is_public(address: str) -> bool:
-    """Whether an address is public, also if it is embedded in another address."""
-    ip = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(ip, ipaddress.IPv6Address):
-        if any(ip in network for network in _NAT64) or int(ip) >> 32 == 0:
-            return False
-        inner = (ip.ipv4_mapped, ip.sixtofour, ip.teredo[1] if ip.teredo else None)
-        for embedded in inner:
-            if embedded is not None:
-                return is_public(str(embedded))
-    return ip.is_global and not ip.is_multicast and str(ip) not in _METADATA

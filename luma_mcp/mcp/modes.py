@@ -7,6 +7,8 @@ says so with `differs`; `adapted` takes the schema to the APIs that there are.
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+from pydantic.fields import FieldInfo
+
 from luma_mcp.domain.catalogue import BackendName
 
 Schema = dict[str, Any]
@@ -35,6 +37,12 @@ def differs(
     marks = {"only": only, "choices": choices, "default": default, "required": required}
     alone = {"description": description, "maxItems": max_items}
     return {_KEY: {**marks, "alone": {word: values for word, values in alone.items() if values}}}
+
+
+def is_offered(field: FieldInfo, backends: Sequence[BackendName]) -> bool:
+    """Whether a server with these APIs shows a field."""
+    extra = cast("Schema", field.json_schema_extra) if isinstance(field.json_schema_extra, dict) else {}
+    return extra.get(_KEY, {}).get("only") in (None, *backends)
 
 
 def adapted(schema: Schema, backends: Sequence[BackendName]) -> Schema:

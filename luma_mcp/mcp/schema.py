@@ -33,7 +33,7 @@ def _simplified(node: Schema, definitions: Schema) -> Schema:
             return _simplified({**branches[0], **rest}, definitions)
     simple: Schema = {}
     for key, value in node.items():
-        if key in _DROPPED or (key == "default" and (value in (None, [], "") or value is False)):
+        if key in _DROPPED or (key == "default" and value in (None, [], "")):
             continue
         if key == "const":
             simple["enum"] = [value]

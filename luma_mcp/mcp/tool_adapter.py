@@ -17,30 +17,19 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from luma_mcp.domain.catalogue import BackendName
-from luma_mcp.domain.errors import LumaError
+from luma_mcp.domain.errors import InvalidRequestError, LumaError
+from luma_mcp.mcp.argument_names import Names, tidied
 from luma_mcp.mcp.confirmation import ContextCaller, QuestionAskedError
-from luma_mcp.mcp.modes import adapted
+from luma_mcp.mcp.modes import adapted, is_offered
 from luma_mcp.mcp.schema import simplified
 from luma_mcp.mcp.sdk_compat import UnexpectedToolError
 from luma_mcp.mcp.services import Services
-from luma_mcp.mcp.tool_spec import Call, Result, ToolSpec
+from luma_mcp.mcp.tool_spec import SPENDS, Call, Result, ToolSpec
 
 PLAYER_URI = "ui://luma/view"
 # In `_meta` of a result, which a host passes to the player and not to the model.
 ACTIONS_META = "dream-machine-mcp/offers"
-
-_PLACEMENT = "It is now placement: [left, top, width, height] as fractions of the new canvas."
-# Arguments of earlier versions, with the sentence that names the new one.
-_RENAMED: dict[str, str] = {
-    "patience_seconds": "It is now timeout_seconds.",
-    **dict.fromkeys(
-        (
-            "grid_position_x", "grid_position_y", "x_start", "x_end", "y_start", "y_end", "resized_width",
-            "resized_height",
-        ),
-        _PLACEMENT,
-    ),
-}  # fmt: skip
+FIELDS_META = "dream-machine-mcp/fields"
 
 
 def definition_of(spec: ToolSpec, backends: Sequence[BackendName]) -> Tool:
@@ -51,7 +40,7 @@ def definition_of(spec: ToolSpec, backends: Sequence[BackendName]) -> Tool:
         description=inspect.cleandoc(spec.run.__doc__ or ""),
         input_schema=adapted(simplified(spec.arguments.model_json_schema()), backends),
         # A result is made by its model, so it always fits.
-        output_schema=adapted(simplified(spec.result.model_json_schema()), backends),
+        output_schema=_output_schema(spec, backends),
         annotations=spec.annotations,
         _meta={"ui": {"resourceUri": PLAYER_URI}} if spec.in_player else None,
     )
@@ -76,15 +65,15 @@ async def run_tool(
     Raises:
         ToolError: a sentence for the model to read.
     """
-    known = spec.arguments.model_fields
-    for name in sent_arguments:
-        if name not in known:
-            raise ToolError(_unknown_argument(name, spec.name, list(known)))
+    fields, backends = spec.arguments.model_fields, services.backend.names
+    # What only the other API has is known, and refused with the way out; it is not advertised.
+    names = Names(fields, [name for name, field in fields.items() if is_offered(field, backends)])
     try:
-        # Many clients send null for an optional argument that they do not use.
         arguments = spec.arguments.model_validate(
-            {name: value for name, value in sent_arguments.items() if value is not None}
+            tidied(spec.name, sent_arguments, names, guess=spec.annotations is not SPENDS)
         )
+    except InvalidRequestError as error:
+        raise ToolError(error.full_text) from None
     except ValidationError as error:
         raise ToolError(_explanation(error, spec.name)) from None
     try:
@@ -101,8 +90,15 @@ async def run_tool(
     answer = to_call_tool_result(result)
     actions = [action for action in result.actions if action.tool in offered] if client_supports_apps(ctx) else []
     if actions:
-        answer.meta = {ACTIONS_META: [action.model_dump(mode="json", exclude_none=True) for action in actions]}
+        shown = [action.model_dump(mode="json", exclude_none=True) for action in actions]
+        answer.meta = {**(answer.meta or {}), ACTIONS_META: shown}
     return answer
+
+
+def _output_schema(spec: ToolSpec, backends: Sequence[BackendName]) -> dict[str, Any] | None:
+    if not spec.result.is_structured:
+        return None
+    return adapted(simplified(spec.result.model_json_schema()), backends)
 
 
 def to_call_tool_result(result: Result) -> CallToolResult:
@@ -111,18 +107,10 @@ def to_call_tool_result(result: Result) -> CallToolResult:
     if result.jpeg is not None:
         data = base64.b64encode(result.jpeg).decode()
         content.append(ImageContent(type="image", data=data, mime_type="image/jpeg"))
-    return CallToolResult(content=content, structured_content=result.model_dump(mode="json", exclude_none=True))
-
-
-def _unknown_argument(name: str, tool: str, known: list[str]) -> str:
-    """A misspelt argument of a call that costs money must not vanish."""
-    import difflib  # noqa: PLC0415 - rarely needed, and the start of the process shall not pay for it
-
-    if name in _RENAMED:
-        return f"{tool} has no argument {name!r} any more. {_RENAMED[name]} Nothing was done."
-    near = difflib.get_close_matches(name, known, n=1)
-    advice = f"Did you mean {near[0]}?" if near else f"It takes {', '.join(known) or 'no arguments'}."
-    return f"{tool} has no argument {name[:60]!r}. {advice} Nothing was done."
+    fields = result.model_dump(mode="json", exclude_none=True)
+    if not result.is_structured:
+        return CallToolResult(content=content, _meta={FIELDS_META: fields})
+    return CallToolResult(content=content, structured_content=fields)
 
 
 def _explanation(error: ValidationError, tool: str) -> str:
@@ -136,6 +124,8 @@ def _sentence(problem: ErrorDetails, tool: str) -> str:
         return f"{tool}: {where} is not an argument."
     if problem["type"] == "missing":
         return f"{tool} needs the argument {where}."
+    if problem["type"] == "value_error":
+        return f"{tool}: {where}: {problem['msg'].removeprefix('Value error, ')}."
     shown = repr(problem["input"])
     shown = shown if len(shown) <= 60 else shown[:57] + "..."
     return f"{tool}: {where} cannot be {shown}: {problem['msg']}."

@@ -2,12 +2,13 @@
 
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, Self
+from typing import Any, ClassVar, Literal, Protocol, Self
 
 from mcp.types import ToolAnnotations
-from pydantic import BaseModel, ConfigDict, PrivateAttr
+from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationInfo, field_validator
 
 from luma_mcp.domain.catalogue import BackendName
+from luma_mcp.mcp.argument_values import spelled, words_of
 from luma_mcp.mcp.services import Services
 
 # The APIs of what only Dream Machine can do.
@@ -52,6 +53,12 @@ class Arguments(BaseModel):
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=(), frozen=True, defer_build=True)
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _spelled_as_here(cls, value: Any, info: ValidationInfo) -> Any:
+        words = words_of(cls.model_fields[info.field_name or ""].annotation)
+        return spelled(value, words) if words else value
+
 
 class Action(BaseModel):
     """Something that a person can do with a generation: a button of the player."""
@@ -69,7 +76,13 @@ class Action(BaseModel):
 
 
 class Result(BaseModel):
-    """The result of a tool. Its fields are the structured content, absent ones left out; `text` is the text."""
+    """The result of a tool. Its fields are the structured content, absent ones left out; `text` is the text.
+
+    A result that is to be looked at has no structured content (`is_structured`): some clients give a model that alone,
+    and the model would never see the picture. Its fields go to the player.
+    """
+
+    is_structured: ClassVar[bool] = True
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=(), defer_build=True)
 

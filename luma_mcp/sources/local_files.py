@@ -6,15 +6,12 @@ out of them are not followed, and a file must be an image or a clip by its bytes
 
 import hashlib
 import os
-import re
 import stat
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
-from urllib.parse import unquote, urlsplit
 
 import anyio.to_thread
 
@@ -25,10 +22,9 @@ from luma_mcp.domain.text import cleaned
 from luma_mcp.media.formats import MEDIA_TYPES, sniff
 from luma_mcp.media.images import open_image
 from luma_mcp.media.probe import measure
+from luma_mcp.sources import file_search
 
 _IMAGE_ENDINGS = frozenset({"jpg", "png", "webp", "gif"})
-_WINDOWS_PATH = re.compile(r"[A-Za-z]:[\\/]")
-_LONGEST_NAME = 4096
 _ORIENTATION_TAG = 0x0112
 
 
@@ -92,7 +88,7 @@ class LocalFiles:
 
     def _read(self, source: str, max_bytes: int, what: str) -> tuple[str, bytes]:
         """The name and the content of a file. The open file is what is checked, not its path."""
-        path = self._find(source)
+        path = file_search.find(source, self._folders())
         shown = cleaned(path.name, 80)
         try:
             with _open(path) as file:
@@ -109,83 +105,9 @@ class LocalFiles:
             raise FileError(f"{shown!r} is empty.", "Perhaps it is still being written.")
         return shown, data
 
-    def _find(self, source: str) -> Path:
-        """The file itself, inside an open folder, with symbolic links resolved."""
-        shown, path = cleaned(source, 120), _path_of(source)
-        roots = [root.resolve() for root in self._folders()]
-        places = [path] if path.is_absolute() else [root / path for root in roots]
-        for place in places:
-            with suppress(OSError, ValueError, RuntimeError):
-                file = place.resolve(strict=True)
-                for root in roots:
-                    if file.is_relative_to(root):
-                        return _check_visible(file, root, shown)
-                if path.is_absolute():
-                    raise _outside(shown, roots)
-        if path.is_absolute() and not any(_lexically_inside(path, root) for root in roots):
-            # Outside the open folders, whether a file exists is not told.
-            raise _outside(shown, roots)
-        if ".." in path.parts:
-            raise _outside(shown, roots)
-        folders = ", ".join(str(root) for root in roots)
-        raise FileError(f"There is no file {shown!r} in {folders}.", "Give its absolute path, and set LUMA_INPUT_DIRS.")
-
-
-def _check_visible(file: Path, root: Path, shown: str) -> Path:
-    if any(part.startswith(".") for part in file.relative_to(root).parts):
-        raise FileError(f"{shown!r} is a hidden file.", "Copy it to a folder and name that are not hidden.")
-    return file
-
-
-def _outside(shown: str, roots: Sequence[Path]) -> FileError:
-    folders = ", ".join(str(root) for root in roots)
-    return FileError(
-        f"{shown!r} is outside the folders that may be read: {folders}.",
-        "Only the person can open another, with LUMA_INPUT_DIRS in this server's environment.",
-    )
-
 
 def _not_a(what: str, name: str, hint: str) -> FileError:
     return FileError(f"{name!r} is not a {what}, whatever its name says.", hint)
-
-
-def _lexically_inside(path: Path, root: Path) -> bool:
-    return Path(os.path.normpath(path)).is_relative_to(root)
-
-
-def _path_of(source: str) -> Path:
-    """The path that a path, a file URL, `~` or a Windows path under WSL stands for.
-
-    Raises:
-        FileError: it cannot be a path.
-    """
-    text = source.strip()
-    if text.lower().startswith("file:"):
-        url = urlsplit(text)
-        if url.netloc not in ("", "localhost"):
-            raise FileError(f"{cleaned(source, 120)!r} is on another machine.", "Name a file of this one.")
-        text = unquote(url.path)
-        # file:///C:/pictures/hero.png
-        text = text[1:] if _WINDOWS_PATH.match(text[1:]) else text
-    if not text or "\x00" in text or len(text) > _LONGEST_NAME or text.startswith(("\\\\", "//")):
-        raise FileError(f"{cleaned(source, 120)!r} cannot be the path of a file here.", "Name a picture or a clip.")
-    if os.name != "nt" and _WINDOWS_PATH.match(text):
-        text = _wsl_path(text)
-    try:
-        return Path(text).expanduser()
-    except RuntimeError:
-        raise FileError(f"There is no home folder for {cleaned(source, 120)!r}.", "Give the absolute path.") from None
-
-
-def _wsl_path(path: str) -> str:
-    """The path under WSL, where C:/pictures is /mnt/c/pictures."""
-    drive, rest = path[0].lower(), path[3:].replace("\\", "/")
-    if not Path(f"/mnt/{drive}").is_dir():
-        raise FileError(
-            f"{cleaned(path, 120)!r} is a Windows path, and this server does not run on Windows.",
-            "Give the path as this machine knows it.",
-        )
-    return f"/mnt/{drive}/{rest}"
 
 
 def _open(path: Path) -> BinaryIO:

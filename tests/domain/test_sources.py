@@ -35,7 +35,7 @@ def test_a_path_is_a_file() -> None:
     [
         ("http://[::1", "is not a URL that can be read"),
         ("http://127.0.0.1:8086/x.png", "http://127.0.0.1:8086/x.png"),
-        ("https://me@a.example/b.png", "me@a.example"),
+        ("https://me@a.example/b.png", "holds a name or a password"),
         ("ftp://a.example/b.png", "ftp"),
     ],
 )

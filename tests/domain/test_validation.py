@@ -99,7 +99,7 @@ def test_too_many_references_are_counted() -> None:
             VideoRequest(model="ray-3.2", prompt="a", start=GenerationKeyframe("b"), hdr=True),
             "going on from a clip together with hdr",
         ),
-        (ImageRequest(model="uni-1", prompt=""), "Prompt is required"),
+        (ImageRequest(model="uni-1", prompt=""), "The prompt is blank"),
         (VideoRequest(model="ray-2", prompt="a boat", exr=True), "ray-2 has no exr"),
         (VideoRequest(model="ray-3.2", prompt="a boat", exr=True), "Only HDR clips have EXR frames"),
         (ImageRequest(model="photon-1", modify_image=ImageReference("u"), layers="1k"), "photon-1 has no layers"),

@@ -133,7 +133,7 @@ def leads_to(*addresses: str) -> guard.Resolve:
 @pytest.fixture
 def loopback_is_public(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a server on this machine can stand for one of the internet."""
-    monkeypatch.setattr(guard, "is_public", lambda address: address in ("127.0.0.1", "::1"))
+    monkeypatch.setattr(guard, "is_public_address", lambda address: address in ("127.0.0.1", "::1"))
 
 
 async def keep(folder: Path, url: str, look_up: guard.Resolve) -> SavedFile:

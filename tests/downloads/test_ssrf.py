@@ -2,8 +2,9 @@
 
 import pytest
 
+from luma_mcp.domain.addresses import is_public_address
 from luma_mcp.domain.errors import FileError
-from luma_mcp.downloads.ssrf import check, is_public, resolve
+from luma_mcp.downloads.ssrf import check, resolve
 from tests.support.agent import BASE_URL
 
 pytestmark = pytest.mark.anyio
@@ -19,12 +20,12 @@ NOT_PUBLIC = [
 
 @pytest.mark.parametrize("address", PUBLIC)
 def test_an_address_of_the_internet_is_public(address: str) -> None:
-    assert is_public(address)
+    assert is_public_address(address)
 
 
 @pytest.mark.parametrize("address", NOT_PUBLIC)
 def test_an_address_that_leads_inside_is_not_however_it_is_wrapped(address: str) -> None:
-    assert not is_public(address)
+    assert not is_public_address(address)
 
 
 def leads_to(*addresses: str):

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from luma_mcp.domain.generation import Generation, Output
-from luma_mcp.mcp import app, tool_adapter
+from luma_mcp.mcp import app
 from luma_mcp.mcp.player_actions import actions_of
 
 ID = "15b7abb1-3741-4b7e-9615-1f9a16c7442d"
@@ -57,4 +57,4 @@ def test_the_page_calls_tools_by_no_former_name_of_an_argument() -> None:
     page = (Path(app.__file__).parent / "view.js").read_text()
 
     assert "wait_for_generation" in page
-    assert not [name for name in tool_adapter._RENAMED if name in page]
+    assert "patience_seconds" not in page

@@ -11,6 +11,7 @@ from PIL import Image
 
 from luma_mcp.domain.errors import FileError
 from luma_mcp.emulator.rendering.clips import write_clip
+from luma_mcp.sources import file_search
 from luma_mcp.sources.local_files import LocalFiles
 
 pytestmark = pytest.mark.anyio
@@ -213,11 +214,9 @@ async def test_a_file_that_may_not_be_read_is_said(inputs: LocalFiles, open_fold
 
 
 async def test_the_drives_of_windows_are_found_from_linux_under_it(open_folder: Path, monkeypatch) -> None:
-    from luma_mcp.sources import local_files as module
+    monkeypatch.setattr(file_search.Path, "is_dir", lambda _path: True)
 
-    monkeypatch.setattr(module.Path, "is_dir", lambda _path: True)
-
-    assert module._wsl_path("C:\\Users\\me\\hero.png") == "/mnt/c/Users/me/hero.png"
+    assert file_search._wsl_path("C:\\Users\\me\\hero.png") == "/mnt/c/Users/me/hero.png"
 
 
 @given(st.text(max_size=60))
@@ -228,3 +227,62 @@ def test_no_text_is_anything_but_a_refusal(tmp_path: Path, text: str) -> None:
     folder.mkdir(exist_ok=True)
     with pytest.raises(FileError):
         LocalFiles(lambda: [folder])._image(text, 1000)
+
+
+@pytest.mark.parametrize(
+    ("name", "asked"),
+    [
+        ("Screenshot 2026-01-01 at 9.41.00\u202fAM.png", "Screenshot 2026-01-01 at 9.41.00 AM.png"),
+        ("Cafe\u0301.png", "Caf\u00e9.png"),
+        ("Caf\u00e9.png", "Cafe\u0301.png"),
+        ("hero\u200b.png", "hero.png"),
+        ("hero.png", "hero\u200b.png"),
+        ("Hero Shot.PNG", "hero shot.png"),
+        ("two  spaces.png", "two spaces.png"),
+        ("my boat.png", "my%20boat.png"),
+        ("my boat.png", "my\\ boat.png"),
+        ("my boat.png", '"my boat.png"'),
+        ("my boat.png", "'{0}/my boat.png'"),
+        ("\uff41.png", "a.png"),
+    ],
+)
+async def test_a_name_that_looks_the_same_is_found(tmp_path: Path, name: str, asked: str) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    (folder / name).write_bytes(picture())
+    inputs = LocalFiles(lambda: [folder])
+
+    assert (await inputs.image(asked.format(folder))).ending == "png"
+
+
+async def test_of_two_that_look_the_same_none_is_taken_and_near_names_are_told(tmp_path: Path) -> None:
+    for name in ("A.png", "a.PNG", "hero_final.png", ".hero_finale.png"):
+        (tmp_path / name).write_bytes(picture())
+    inputs = LocalFiles(lambda: [tmp_path])
+
+    with pytest.raises(FileError, match=r"There is no file 'a\.png'"):
+        await inputs.image("a.png")
+    with pytest.raises(FileError) as caught:
+        await inputs.image("hero_finale.png")
+    assert caught.value.hint == "Near it: 'hero_final.png'."
+
+
+async def test_near_names_outside_the_open_folders_are_not_told(tmp_path: Path) -> None:
+    for folder in ("open", "secret"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "secret" / "hero.png").write_bytes(picture())
+    (tmp_path / "open" / "way").symlink_to(tmp_path / "secret")
+    (tmp_path / "open" / "Hero.PNG").symlink_to(tmp_path / "secret" / "hero.png")
+    inputs = LocalFiles(lambda: [tmp_path / "open"])
+
+    for asked in ("way/Hero.png", str(tmp_path / "secret" / "Hero.png"), "../secret/Hero.png", "hero.png"):
+        with pytest.raises(FileError) as caught:
+            await inputs.image(asked)
+        assert "Near it: 'hero.png'" not in caught.value.hint
+
+
+async def test_a_file_url_with_two_slashes_says_what_is_wrong(inputs: LocalFiles) -> None:
+    with pytest.raises(FileError, match="is on another machine") as caught:
+        await inputs.image("file://hero.png")
+
+    assert "three slashes" in caught.value.hint

@@ -13,6 +13,7 @@ from mcp.types import CallToolResult
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.dream_machine.account import UnreadableInputError
 from luma_mcp.emulator.faults import ConnectionDroppedError
+from luma_mcp.mcp.tool_adapter import FIELDS_META
 from tests.support.secrecy import NEEDLE
 
 # What passes between a client and a server in memory takes a few turns of the event loop.
@@ -24,6 +25,11 @@ BASE_URL = "http://127.0.0.1:9/dream-machine/v1"
 def once(test: Any) -> Any:
     """For what takes long because something is rendered: on one event loop and in one era, which make no difference."""
     return pytest.mark.parametrize("era", ["auto"])(pytest.mark.parametrize("anyio_backend", ["asyncio"])(test))
+
+
+def fields_of(result: CallToolResult) -> dict[str, Any]:
+    """The fields of a result: structured, or for what is to be looked at, in `_meta`."""
+    return result.structured_content or (result.meta or {})[FIELDS_META]
 
 
 class HeldClock:
@@ -110,8 +116,7 @@ class Agent:
         """The structured answer of a call that succeeds."""
         result = await self.result(tool, **arguments)
         assert not result.is_error, text(result)
-        assert result.structured_content is not None
-        return result.structured_content
+        return fields_of(result)
 
     async def refusal(self, tool: str, **arguments: Any) -> str:
         """The sentence of a call that is refused."""

@@ -12,12 +12,11 @@ import anyio
 from luma_mcp.backends.agents import answers, encoding
 from luma_mcp.backends.agents.errors import is_refusal
 from luma_mcp.backends.agents.files import FilesApi
-from luma_mcp.backends.answers import ID
 from luma_mcp.backends.base import EncodedRequest
 from luma_mcp.backends.client import ApiClient
 from luma_mcp.backends.transport import Sleep
 from luma_mcp.domain.errors import InvalidRequestError
-from luma_mcp.domain.generation import Generation
+from luma_mcp.domain.generation import GENERATION_ID, Generation
 from luma_mcp.domain.requests import Request
 from luma_mcp.domain.text import cleaned
 
@@ -70,7 +69,7 @@ class Agents(ApiClient):
 
     async def get_generation(self, generation_id: str) -> Generation:
         """A generation, with links that open for an hour. Raises: NotFoundError."""
-        if not ID.fullmatch(generation_id):
+        if not GENERATION_ID.fullmatch(generation_id):
             raise InvalidRequestError(f"{cleaned(generation_id, 60)!r} is not a generation id.")
         return answers.read_generation(await self._transport.read("GET", f"{encoding.PATH}/{generation_id}"))
 

@@ -6,10 +6,11 @@ Source: the API reference and the official SDK `lumaai` 1.21.0.
 from typing import assert_never
 from urllib.parse import quote
 
-from luma_mcp.backends.answers import ID, JsonObject
+from luma_mcp.backends.answers import JsonObject
 from luma_mcp.backends.base import EncodedRequest
 from luma_mcp.domain.catalogue import CANVASES
 from luma_mcp.domain.errors import InvalidRequestError
+from luma_mcp.domain.generation import GENERATION_ID
 from luma_mcp.domain.requests import (
     AddAudioRequest,
     GenerationKeyframe,
@@ -94,7 +95,7 @@ def generation_path(generation_id: str) -> str:
     Raises:
         InvalidRequestError: it cannot be an id; it might otherwise name another path.
     """
-    if not ID.fullmatch(generation_id):
+    if not GENERATION_ID.fullmatch(generation_id):
         raise InvalidRequestError(
             f"{cleaned(generation_id, 60)!r} is not a generation id.",
             "An id looks like 15b7abb1-3741-4b7e-9615-1f9a16c7442d; list_generations shows yours.",

@@ -40,6 +40,7 @@ async function callTool(name, args) {
 // ---- What is known ----
 
 const OFFERS = "dream-machine-mcp/offers";
+const FIELDS = "dream-machine-mcp/fields";
 const FINAL = ["completed", "failed"];
 const generations = new Map();   // by id, in the order in which they came
 const offers = new Map();        // by id
@@ -49,7 +50,7 @@ let sheet = null;                // the contact sheet of what was viewed last: {
 
 /** Takes in what a tool answered. */
 function take(result) {
-  const told = result?.structuredContent ?? {};
+  const told = result?.structuredContent ?? result?._meta?.[FIELDS] ?? {};
   const found = told.generations ?? (told.generation_id ? [told] : []);
   for (const one of found) generations.set(one.generation_id, { ...generations.get(one.generation_id), ...one });
   for (const offer of result?._meta?.[OFFERS] ?? []) {

@@ -3,27 +3,14 @@
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
-from pydantic_core import from_json
+from pydantic import Field
 
 from luma_mcp.domain import catalogue
 from luma_mcp.domain.catalogue import BackendName
 from luma_mcp.domain.requests import Placement
+from luma_mcp.mcp.argument_values import AsConcepts, AsFractions, AsId, AsIds
 from luma_mcp.mcp.modes import differs
 from luma_mcp.mcp.tool_spec import Arguments, Call
-
-
-def _parse_json(value: Any) -> Any:
-    """Read a list or an object that comes as JSON in a string, as Claude Desktop sends them."""
-    if isinstance(value, str) and value.lstrip().startswith(("[", "{")):
-        try:
-            return from_json(value)
-        except ValueError:
-            return value
-    return value
-
-
-MaybeJson = BeforeValidator(_parse_json)
 
 
 def _names(models: Mapping[Any, catalogue.VideoModel | catalogue.ImageModel]) -> dict[BackendName, list[str]]:
@@ -34,8 +21,8 @@ def _names(models: Mapping[Any, catalogue.VideoModel | catalogue.ImageModel]) ->
     return names
 
 
-GenerationId = Annotated[str, Field(description="Id of a generation.")]
-GenerationIds = Annotated[list[str], Field(min_length=1, max_length=20, description="Ids of generations."), MaybeJson]
+GenerationId = Annotated[str, Field(description="Id of a generation."), AsId]
+GenerationIds = Annotated[list[str], Field(min_length=1, max_length=20, description="Ids of generations."), AsIds]
 Prompt = Annotated[
     str | None,
     Field(
@@ -107,7 +94,7 @@ Format = Annotated[
 Concepts = Annotated[
     list[str] | None,
     Field(description="See list_concepts.", json_schema_extra=differs(only="dream_machine")),
-    MaybeJson,
+    AsConcepts,
 ]
 Loop = Annotated[bool, Field(description="End as it begins; not with end_frame.")]
 ImageSource = Annotated[str | None, Field(description="Picture, as start_frame in create_video.")]
@@ -120,7 +107,7 @@ PlacementFractions = Annotated[
         max_length=4,
         description="[left, top, width, height] of the source in fractions of the new canvas.",
     ),
-    MaybeJson,
+    AsFractions,
 ]
 
 

@@ -46,6 +46,8 @@ class DownloadResult(Result):
 class ViewResult(Result):
     """The size, length and links of what a generation made; the image is beside the text."""
 
+    is_structured = False
+
     generation_id: str
     state: str
     width: int

@@ -6,13 +6,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from luma_mcp.domain.catalogue import DEFAULT_RATIO, IMAGE_MODELS, MAX_REFERENCES, LayerSize
 from luma_mcp.domain.requests import ImageReference, ImageRequest, ReframeImageRequest
+from luma_mcp.mcp.argument_values import AsReference, AsReferences, AsSources
 from luma_mcp.mcp.modes import differs
 from luma_mcp.mcp.results import PurchaseResult
 from luma_mcp.mcp.tool_spec import DREAM_MACHINE, SPENDS, Call, ToolSpec
 from luma_mcp.mcp.tools.arguments import (
     Format,
     ImageModel,
-    MaybeJson,
     NewRatio,
     PictureRatio,
     PlacementFractions,
@@ -55,7 +55,7 @@ class CreateImageArguments(SpendingArguments):
                 },
             ),
         ),
-        MaybeJson,
+        AsReferences,
     ] = None
     style_refs: Annotated[
         list[Reference] | None,
@@ -64,7 +64,7 @@ class CreateImageArguments(SpendingArguments):
             description="Pictures for the style.",
             json_schema_extra=differs(only="dream_machine"),
         ),
-        MaybeJson,
+        AsReferences,
     ] = None
     character_images: Annotated[
         list[str] | None,
@@ -73,7 +73,7 @@ class CreateImageArguments(SpendingArguments):
             description="Pictures of one person.",
             json_schema_extra=differs(only="dream_machine"),
         ),
-        MaybeJson,
+        AsSources,
     ] = None
     modify_image: Annotated[
         Reference | None,
@@ -86,7 +86,7 @@ class CreateImageArguments(SpendingArguments):
                 }
             ),
         ),
-        MaybeJson,
+        AsReference,
     ] = None
     style: Annotated[
         Literal["manga"] | None,

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from luma_mcp.domain.catalogue import (
+    CONCEPTS,
     DEFAULT_DURATION,
     DEFAULT_RATIO,
     DEFAULT_RESOLUTION,
@@ -14,6 +15,7 @@ from luma_mcp.domain.catalogue import (
     Resolution,
     VideoModelName,
 )
+from luma_mcp.domain.errors import InvalidRequestError
 from luma_mcp.domain.pricing import extension_form
 from luma_mcp.domain.requests import (
     AddAudioRequest,
@@ -24,6 +26,8 @@ from luma_mcp.domain.requests import (
     UpscaleRequest,
     VideoRequest,
 )
+from luma_mcp.domain.text import cleaned
+from luma_mcp.mcp.argument_values import AsTimedPictures, NoFrames
 from luma_mcp.mcp.modes import differs
 from luma_mcp.mcp.results import PurchaseResult
 from luma_mcp.mcp.tool_spec import DREAM_MACHINE, SPENDS, Call, ToolSpec
@@ -34,7 +38,6 @@ from luma_mcp.mcp.tools.arguments import (
     ImageSource,
     Loop,
     MadeResolution,
-    MaybeJson,
     NewRatio,
     PlacementFractions,
     Prompt,
@@ -100,7 +103,8 @@ class CreateVideoArguments(SpendingArguments):
                 only="agents", description={"agents": "Pictures that it shows at these moments."}
             ),
         ),
-        MaybeJson,
+        AsTimedPictures,
+        NoFrames,
     ] = None
     hdr: Annotated[
         bool,
@@ -133,7 +137,7 @@ async def create_video(call: Call, arguments: CreateVideoArguments) -> PurchaseR
         loop=arguments.loop,
         start=await sources.keyframe(arguments.start_frame) if arguments.start_frame else None,
         end=await sources.keyframe(arguments.end_frame) if arguments.end_frame else None,
-        concepts=tuple(arguments.concepts or ()),
+        concepts=await _concepts(call, arguments.concepts),
         keyframes=tuple(frames),
         hdr=arguments.hdr,
         exr=arguments.exr,
@@ -166,7 +170,7 @@ async def extend_video(call: Call, arguments: ExtendVideoArguments) -> PurchaseR
         loop=arguments.loop,
         start=start,
         end=end,
-        concepts=tuple(arguments.concepts or ()),
+        concepts=await _concepts(call, arguments.concepts),
     )
     return await purchase(call, arguments, request, sources)
 
@@ -293,6 +297,23 @@ async def add_audio(call: Call, arguments: AddAudioArguments) -> PurchaseResult:
     clip = await sources.own_video(arguments.generation_id)
     request = AddAudioRequest(generation_id=clip.id, prompt=arguments.prompt, negative_prompt=arguments.negative_prompt)
     return await purchase(call, arguments, request, sources, await sources.footage(clip))
+
+
+async def _concepts(call: Call, names: list[str] | None) -> tuple[str, ...]:
+    """The camera concepts that are asked for.
+
+    Raises:
+        InvalidRequestError: neither the catalogue nor Luma's own list has one of them.
+    """
+    unknown = [name for name in names or () if name not in CONCEPTS]
+    if unknown:
+        words = (await call.services.vocabulary.concepts()).words
+        for name in unknown:
+            if name not in words:
+                raise InvalidRequestError(
+                    f"Luma has no concept {cleaned(name, 60)!r}.", "list_concepts shows them all."
+                )
+    return tuple(names or ())
 
 
 def _made_resolution(model: VideoModelName, resolution: Resolution | None) -> str | None:

@@ -19,7 +19,7 @@ from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.dream_machine.bodies import VideoBody
 from luma_mcp.emulator.faults import Fault
 from luma_mcp.media.probe import measure
-from tests.support.agent import BASE_URL, TOKEN, Agent, HeldClock, InMemory
+from tests.support.agent import BASE_URL, TOKEN, Agent, HeldClock, InMemory, fields_of
 
 pytestmark = pytest.mark.anyio
 
@@ -226,7 +226,7 @@ async def test_layers_are_saved_and_seen_one_by_one(serve, output: Path, emulato
     assert {Image.open(BytesIO(file.read_bytes())).mode for file in files} == {"RGBA"}
     assert again == saved
     assert [block.type for block in seen.content] == ["text", "image"]
-    assert seen.structured_content["layers"] == len(files)
+    assert fields_of(seen)["layers"] == len(files)
     facts = shown.structured_content
     assert facts["kind"] == "image"
     assert [facts["image_url"], *facts["more_urls"]] == [file["url"] for file in saved["files"]]

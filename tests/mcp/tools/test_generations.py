@@ -221,7 +221,7 @@ async def test_deleting_twice_because_an_answer_was_lost_is_no_error(agent: Agen
     assert (await agent.call("delete_generation", generation_id=video))["deleted"] is True
 
 
-@pytest.mark.parametrize("generation_id", ["../credits", "", "a/b", "x" * 200, "..", "%2e%2e", "a\x00b", "é"])
+@pytest.mark.parametrize("generation_id", ["../credits", "a/b", "x" * 200, "..", "%2e%2e", "a b", "é"])
 async def test_what_is_no_id_reaches_no_path(agent: Agent, emulator: Emulator, generation_id: str) -> None:
     assert "is not a generation id" in await agent.refusal("get_generation", generation_id=generation_id)
     assert emulator.requests == []

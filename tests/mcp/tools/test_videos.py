@@ -139,8 +139,8 @@ async def test_the_pixels_of_earlier_versions_are_answered_with_the_new_name(age
     message = await agent.refusal("reframe_video", source="https://a.example/a.mp4", aspect_ratio="9:16", **{old: 5})
 
     assert message == (
-        f"reframe_video has no argument {old!r} any more. It is now placement: [left, top, width, height] as fractions "
-        "of the new canvas. Nothing was done."
+        f"reframe_video has no argument {old!r}. It is called placement here. It is [left, top, width, height] as "
+        "fractions of the new canvas. Nothing was done."
     )
 
 
@@ -175,10 +175,10 @@ async def test_upscale_and_audio_make_new_generations(agent: Agent, emulator: Em
         ({"prompt": "a boat", "start_frame": "http://example.com/a.png"}, "It must begin with https://."),
         ({"prompt": "a boat", "start_frame": "http://169.254.169.254/"}, "It must begin with https://."),
         ({"prompt": "a boat", "start_frame": "ftp://example.com/a.png"}, "is not a source"),
-        ({"prompt": "a boat", "start_frame": "data:image/png;base64,AAAA"}, "Luma takes no image data, only links."),
+        ({"prompt": "a boat", "start_frame": "data:image/png;base64,AAAA"}, "A picture cannot be sent as text."),
         ({"prompt": "a boat", "start_frame": "15b7abb1-3741-4b7e-9615-1f9a16c7442d"}, "No generation has the id"),
         ({"prompt": "a boat", "resolution": "8k"}, "resolution cannot be '8k'"),
-        ({"prompt": "a boat", "duratoin": "9s"}, "has no argument 'duratoin'. Did you mean duration?"),
+        ({"prompt": "a boat", "duratoin": "9s"}, "has no argument 'duratoin'. It takes take, dry_run, prompt"),
     ],
 )  # fmt: skip
 async def test_what_cannot_be_made_is_refused_before_it_is_sent(
