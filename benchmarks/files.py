@@ -20,9 +20,7 @@ from luma_mcp.downloads.service import DownloadService
 from luma_mcp.emulator.rendering.camera import ROOM
 from luma_mcp.emulator.rendering.clips import write_clip
 from luma_mcp.emulator.rendering.images import Marker, scene
-from luma_mcp.media.contact_sheet import CELL_SIDE, contact_sheet
-from luma_mcp.media.frames import frames_at
-from luma_mcp.media.images import small_jpeg
+from luma_mcp.media import previews, worker
 
 SIZE = 200 * 1024**2
 ROUNDS = 7
@@ -131,17 +129,29 @@ def look() -> Row:
         write_clip(
             path, (marker.mark(ground.crop((n, 0, n + size[0], size[1])), n / 119) for n in range(120)), (1280, 720)
         )
-        seconds: list[float] = []
-        data = b""
-        for _ in range(ROUNDS + 1):
-            began = time.process_time()
-            _, found = frames_at(path, [0, 1, 2, 3, 4, 5], max_side=CELL_SIDE)
-            data = small_jpeg(contact_sheet([(f"{moment:.2f} s", frame) for moment, frame in found]), 1280)
-            seconds.append(time.process_time() - began)
+        seconds, data = anyio.run(_look_at, path)
     cpu = statistics.median(seconds[1:]) * 1000
     return Row(
         "contact sheet of a 5 s 720p clip", f"{cpu:.0f} ms of CPU, {len(data) / 1024:.0f} KB", goal="< 300 ms, 150 KB"
     )
+
+
+async def _look_at(path: Path) -> tuple[list[float], bytes]:
+    """The CPU seconds of each sheet, those of the child process among them, and the last sheet."""
+    seconds: list[float] = []
+    data = b""
+    for _ in range(ROUNDS + 1):
+        began = time.process_time()
+        childs_seconds, data = await worker.run(_sheet, path)
+        seconds.append(time.process_time() - began + childs_seconds)
+    return seconds, data
+
+
+def _sheet(path: Path) -> tuple[float, bytes]:
+    """In the child process: CPU seconds, and the sheet."""
+    began = time.process_time()
+    rendered = previews.of_clip(path, 6, True)
+    return time.process_time() - began, rendered.jpeg or b""
 
 
 async def _main(words: list[str]) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import anyio.to_thread
 import psycopg
 import pytest
 from hypothesis import HealthCheck
@@ -16,6 +17,7 @@ from luma_mcp.backends.dream_machine.client import DreamMachine
 from luma_mcp.composition import build_server, build_services
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.mcp.services import Services
+from luma_mcp.media import worker
 from luma_mcp.settings import Settings
 from tests.support.agent import BASE_URL, TOKEN, Agent, HeldClock, InMemory, fetch
 from tests.support.postgres import running
@@ -26,6 +28,17 @@ hypothesis_settings.register_profile(
     "house", deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
 )
 hypothesis_settings.load_profile("house")
+
+
+@pytest.fixture(autouse=True)
+def media_in_a_thread(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decode in this process: each event loop starts a child of its own, and there is one for each test."""
+
+    async def run(function: Callable[..., Any], *arguments: object, seconds: float = 0) -> Any:
+        return await anyio.to_thread.run_sync(worker.translated, function, *arguments)
+
+    if request.node.get_closest_marker("child_process") is None:
+        monkeypatch.setattr(worker, "run", run)
 
 
 @pytest.fixture(params=["asyncio", "trio"])

@@ -17,12 +17,15 @@ from luma_mcp.downloads import sidecar
 from luma_mcp.downloads.atomic_file import PartFile, digest, write_beside
 from luma_mcp.downloads.fetcher import Fetcher, GoneError, OnBytes
 from luma_mcp.downloads.naming import Naming
+from luma_mcp.media import worker
 from luma_mcp.media.concat import concatenate
 from luma_mcp.media.formats import MEDIA_TYPES
 
 GetGeneration = Callable[[str], Awaitable[Generation]]
 
 _BLOCK_BYTES = 1024**2
+# Twenty clips of 4k are copied in less.
+_JOIN_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +107,7 @@ class DownloadService:
         with _translated_disk_errors(place.parent), tempfile.TemporaryDirectory() as temporary:
             clips = [await self._local_copy(clip, None, Path(temporary), on_bytes) for clip in generations]
             whole = Path(temporary) / "joined.mp4"
-            await anyio.to_thread.run_sync(concatenate, clips, whole)
+            await worker.run(concatenate, clips, whole, seconds=_JOIN_SECONDS)
             async with await PartFile.begin(place.parent) as part:
                 await _copy(whole, part)
                 name = f"{place.name}-joined-{len(generations)}"

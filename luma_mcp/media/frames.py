@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from luma_mcp.domain.errors import FileError
-from luma_mcp.media.probe import ClipInfo, info_of, open_clip
+from luma_mcp.media.probe import ClipInfo, measure_file, open_clip
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -34,8 +35,9 @@ def frames_at(
         OSError: the file cannot be opened.
     """
     deadline = time.monotonic() + _DEADLINE_SECONDS
+    # The length is that of the packets: a header may say anything.
+    info = measure_file(path)
     with path.open("rb") as file, open_clip(file) as container:
-        info = info_of(container)
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
         step = 1 / info.frames_per_second if info.frames_per_second else 0.0
@@ -54,6 +56,33 @@ def frames_at(
             raise FileError("The clip has no frames.")
         found += [(_moment(last), _image(last, max_side))] * (len(wanted) - len(found))
         return info, found
+
+
+def still(path: Path, frame: str | None, name: str, max_bytes: int) -> tuple[str, bytes]:
+    """A frame of a clip: its file ending and its content, as PNG, or as JPEG where a PNG is too large.
+
+    Args:
+        path: the clip.
+        frame: `first`, `last`, or seconds such as `2.5s`.
+        name: what a person calls the frame.
+        max_bytes: the most that the PNG may have.
+
+    Raises:
+        FileError: the clip cannot be read, or is shorter.
+        OSError: the file cannot be opened.
+    """
+    moment = {"first": 0.0, "last": float("inf")}.get(frame or "")
+    wanted = float((frame or "").removesuffix("s")) if moment is None else moment
+    info, found = frames_at(path, [wanted])
+    if moment is None and wanted > info.seconds:
+        raise FileError(f"{name!r} is beyond the end of the clip, which is {info.seconds:.1f} s long.")
+    image, out = found[0][1], BytesIO()
+    image.save(out, "PNG")
+    if out.tell() <= max_bytes:
+        return "png", out.getvalue()
+    out = BytesIO()
+    image.save(out, "JPEG", quality=95)
+    return "jpg", out.getvalue()
 
 
 def _image(frame: "VideoFrame", max_side: int | None) -> "Image":

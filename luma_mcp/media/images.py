@@ -1,8 +1,11 @@
-"""Images: opened within limits, and made small. These functions block."""
+"""Images: opened within limits, made small to be looked at, and made ready to be sent. These functions block."""
 
+import struct
 import warnings
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from luma_mcp.domain.errors import FileError
 from luma_mcp.media.probe import MAX_PIXELS
@@ -11,6 +14,19 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 MAX_JPEG_BYTES = 150 * 1024
+# Several JPEGs in a file (MPO), as telephones make them, are opened as JPEG.
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF")
+_ORIENTATION_TAG = 0x0112
+# What turns a picture upright, by its EXIF orientation: the names of Pillow's transpositions.
+_TRANSPOSITIONS = {
+    2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 6: "ROTATE_270", 7: "TRANSVERSE",
+    8: "ROTATE_90",
+}  # fmt: skip
+_TURNS_THE_SIDES = frozenset({5, 6, 7, 8})
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_PNG_TEXTS = frozenset({b"tEXt", b"zTXt", b"iTXt"})
+# Texts of a PNG are left out when it is sent if they are larger than this, or compressed: then their size is not known.
+_MAX_TEXT_BYTES = 64 * 1024
 
 
 def open_image(data: bytes) -> "Image":
@@ -19,20 +35,40 @@ def open_image(data: bytes) -> "Image":
     Raises:
         FileError: it is not an image that can be read, or has too many pixels.
     """
-    from PIL import Image, ImageOps  # noqa: PLC0415 - costs 20 ms, which only looking at images shall pay
+    with _opened(data) as image:
+        turned = _upright(image, _orientation(image))
+        if "A" in turned.getbands() or "transparency" in turned.info:
+            from PIL import Image  # noqa: PLC0415 - see _opened
 
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = Image.open(BytesIO(data), formats=("JPEG", "PNG", "WEBP", "GIF"))
-            if image.width * image.height > MAX_PIXELS:
-                raise FileError(f"The picture has more than {MAX_PIXELS // 10**6} million pixels.", "Make it smaller.")
-            image = ImageOps.exif_transpose(image)
-            if "A" in image.getbands() or "transparency" in image.info:
-                image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
-            return image.convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise FileError("The file is not a picture that can be read.") from error
+            turned = Image.alpha_composite(Image.new("RGBA", turned.size, "white"), turned.convert("RGBA"))
+        return turned.convert("RGB")
+
+
+def sendable(data: bytes, max_bytes: int) -> bytes:
+    """An image as Luma takes it: a still JPEG, PNG or WebP that is upright without EXIF. Unchanged if it is that.
+
+    Nothing is lost: a colour profile and transparency are kept, and a JPEG that is turned keeps its quantization, so it
+    looks the same and is as large. A still GIF becomes a PNG.
+
+    Raises:
+        FileError: it is not an image that can be read, is animated, or is larger than that in the end.
+    """
+    with _opened(data) as image:
+        if getattr(image, "is_animated", False) and image.format != "MPO":
+            raise FileError("The picture is animated, and Luma takes still ones.", "Save a frame of it as PNG.")
+        orientation = _orientation(image)
+        if image.format == "GIF":
+            sent = _saved(image, "PNG")
+        elif orientation in _TRANSPOSITIONS:
+            sent = _saved_upright(image, orientation, max_bytes)
+        else:
+            sent = _without_texts(data) if _has_large_texts(data) else data
+    if len(sent) > max_bytes:
+        size, limit = len(sent) / 1e6, max_bytes // 10**6
+        raise FileError(
+            f"The picture has {size:.0f} MB upright, and Luma takes at most {limit} MB.", "Make it smaller."
+        )
+    return sent
 
 
 def small_jpeg(image: "Image", max_side: int) -> bytes:
@@ -46,3 +82,108 @@ def small_jpeg(image: "Image", max_side: int) -> bytes:
             if out.tell() <= MAX_JPEG_BYTES:
                 return out.getvalue()
         max_side = max_side * 3 // 4
+
+
+@contextmanager
+def _opened(data: bytes) -> Generator["Image"]:
+    """The image in a file as it is. Raises: FileError."""
+    from PIL import Image  # noqa: PLC0415 - costs 20 ms, which only looking at images shall pay
+
+    try:
+        with warnings.catch_warnings():
+            # Of damaged metadata Pillow warns; they are not sent.
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            # Pillow refuses a PNG with much text, which has nothing to do with the picture.
+            with Image.open(BytesIO(_without_texts(data)), formats=_FORMATS) as image:
+                if image.width * image.height > MAX_PIXELS:
+                    raise FileError(
+                        f"The picture has more than {MAX_PIXELS // 10**6} million pixels.", "Make it smaller."
+                    )
+                image.load()
+                yield image
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise FileError("The file is not a picture that can be read.", "It may be damaged; save it anew.") from error
+
+
+def _orientation(image: "Image") -> int:
+    """The EXIF orientation; 1, which is upright, if the EXIF cannot be read."""
+    try:
+        return int(image.getexif().get(_ORIENTATION_TAG, 1))
+    except Exception:  # noqa: BLE001 - whatever a damaged EXIF breaks in Pillow, the picture is there
+        return 1
+
+
+def _upright(image: "Image", orientation: int) -> "Image":
+    from PIL.Image import Transpose  # noqa: PLC0415 - see _opened
+
+    name = _TRANSPOSITIONS.get(orientation)
+    return image.transpose(Transpose[name]) if name else image
+
+
+def _saved_upright(image: "Image", orientation: int, max_bytes: int) -> bytes:
+    turned, kind = _upright(image, orientation), image.format or "PNG"
+    if kind in ("JPEG", "MPO"):
+        return _saved(turned, "JPEG", icc_profile=image.info.get("icc_profile"), **_quantization(image, orientation))
+    options = {"lossless": True, "exact": True} if kind == "WEBP" else {}
+    sent = _saved(turned, kind, icc_profile=image.info.get("icc_profile"), **options)
+    if kind == "WEBP" and len(sent) > max_bytes:
+        return _saved(turned, kind, icc_profile=image.info.get("icc_profile"), quality=95)
+    return sent
+
+
+def _quantization(image: "Image", orientation: int) -> dict[str, Any]:
+    """How a JPEG was made, for another that is turned: its tables, turned likewise, and its sampling of colours."""
+    from PIL.JpegImagePlugin import get_sampling  # noqa: PLC0415 - see _opened
+
+    tables: dict[int, list[int]] = getattr(image, "quantization", {})
+    sampling, turns = get_sampling(image), orientation in _TURNS_THE_SIDES
+    if turns:
+        tables = {number: _flipped(table) for number, table in tables.items()}
+    # 4:2:2 that is turned is a sampling that Pillow does not write; nothing is lost without one.
+    kept = sampling if sampling == 2 or (sampling == 1 and not turns) else 0
+    return {"qtables": tables, "subsampling": kept} if tables else {"quality": 95}
+
+
+def _flipped(table: list[int]) -> list[int]:
+    """A table of 8 by 8 whose rows become its columns."""
+    return [table[column * 8 + row] for row in range(8) for column in range(8)]
+
+
+def _saved(image: "Image", kind: str, **options: Any) -> bytes:
+    out = BytesIO()
+    # The EXIF is left out: it holds the orientation that is no longer true, and where the picture was taken.
+    image.save(out, kind, exif=b"", **options)
+    return out.getvalue()
+
+
+def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """The kind of each chunk of a PNG, and where the whole chunk begins and ends."""
+    at = len(_PNG_SIGNATURE)
+    while at + 12 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, at)
+        end = at + 12 + length
+        if end > len(data):
+            return
+        yield kind, at, end
+        at = end
+
+
+def _has_large_texts(data: bytes) -> bool:
+    """Whether a PNG has texts that are large or compressed."""
+    if not data.startswith(_PNG_SIGNATURE):
+        return False
+    texts = [(kind, begin, end) for kind, begin, end in _png_chunks(data) if kind in _PNG_TEXTS]
+    return any(kind != b"tEXt" for kind, _, _ in texts) or sum(end - begin for _, begin, end in texts) > _MAX_TEXT_BYTES
+
+
+def _without_texts(data: bytes) -> bytes:
+    """A PNG without its texts; another file as it is."""
+    if not data.startswith(_PNG_SIGNATURE):
+        return data
+    texts = [(begin, end) for kind, begin, end in _png_chunks(data) if kind in _PNG_TEXTS]
+    if not texts:
+        return data
+    begins = [0, *(end for _, end in texts)]
+    ends = [*(begin for begin, _ in texts), len(data)]
+    return b"".join(data[begin:end] for begin, end in zip(begins, ends, strict=True))

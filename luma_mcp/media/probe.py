@@ -7,14 +7,19 @@ address. The content is not trusted: sizes are checked before anything is decode
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from luma_mcp.domain.errors import FileError
+from luma_mcp.domain.text import cleaned
+from luma_mcp.media.boxes import check_tables
 
 if TYPE_CHECKING:
     from av.container import InputContainer
 
 MAX_PIXELS = 50_000_000
+# What cameras, editors and Luma write; libav has hundreds more, which nobody needs here.
+_CODECS = frozenset({"h264", "hevc", "av1", "libdav1d", "libaom-av1", "vp9", "vp8", "mpeg4", "mjpeg", "prores"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +41,21 @@ def open_clip(file: BinaryIO) -> Generator["InputContainer"]:
     av = _libav()
     from av.error import FFmpegError  # noqa: PLC0415
 
+    check_tables(file)
     try:
-        with cast("InputContainer", av.open(file, format="mp4")) as container:
-            video = container.streams.video
+        # Titles come in any encoding, and nobody reads them here.
+        with cast("InputContainer", av.open(file, format="mp4", metadata_errors="ignore")) as container:
+            # A track of a codec that libav does not know has no context, whatever the types say.
+            video = [stream for stream in container.streams.video if getattr(stream, "codec_context", None)]
             if not video or not 0 < video[0].width * video[0].height <= MAX_PIXELS:
                 raise FileError("The file has no picture track that can be shown.")
+            if video[0].codec_context.name not in _CODECS:
+                raise FileError(
+                    f"The clip is encoded as {cleaned(video[0].codec_context.name, 20)}, which is not read here.",
+                    "Convert it to H.264.",
+                )
+            # A size may change in the middle of a clip.
+            video[0].codec_context.options = {"max_pixels": str(MAX_PIXELS)}
             yield container
     except (FFmpegError, OSError, OverflowError, ZeroDivisionError) as error:
         raise FileError("The file is not an MP4 that can be read.") from error
@@ -50,6 +65,12 @@ def probe(file: BinaryIO) -> ClipInfo:
     """Measure a clip. Raises: FileError."""
     with open_clip(file) as container:
         return info_of(container)
+
+
+def measure_file(path: Path) -> ClipInfo:
+    """As `measure`. Raises: FileError, OSError."""
+    with path.open("rb") as file:
+        return measure(file)
 
 
 def measure(file: BinaryIO) -> ClipInfo:

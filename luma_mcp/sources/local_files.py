@@ -9,23 +9,23 @@ import os
 import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
+import anyio
 import anyio.to_thread
 
 from luma_mcp.domain.catalogue import MAX_CLIP_BYTES, MAX_IMAGE_BYTES
 from luma_mcp.domain.errors import FileError
 from luma_mcp.domain.pricing import Footage
 from luma_mcp.domain.text import cleaned
+from luma_mcp.media import worker
 from luma_mcp.media.formats import MEDIA_TYPES, sniff
-from luma_mcp.media.images import open_image
-from luma_mcp.media.probe import measure
+from luma_mcp.media.images import sendable
+from luma_mcp.media.probe import ClipInfo, measure_file
 from luma_mcp.sources import file_search
 
 _IMAGE_ENDINGS = frozenset({"jpg", "png", "webp", "gif"})
-_ORIENTATION_TAG = 0x0112
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,28 +62,25 @@ class LocalFiles:
         Raises:
             FileError: it is not there, not inside an open folder, not an image, or too large.
         """
-        return await anyio.to_thread.run_sync(self._image, source, max_bytes)
+        name, data = await anyio.to_thread.run_sync(self._read, source, max_bytes, "pictures")
+        if sniff(data) not in _IMAGE_ENDINGS:
+            raise _not_a("picture", name, "Luma takes JPEG, PNG and WebP; convert it first.")
+        try:
+            sent = await worker.run(sendable, data, max_bytes)
+        except FileError as error:
+            raise FileError(f"{name!r}: {error}", error.hint) from error
+        return LocalFile(name, sniff(sent) or "png", sent)
 
     async def clip(self, source: str, *, max_bytes: int = MAX_CLIP_BYTES) -> LocalFile:
         """A clip and its footage. Raises: as image."""
-        return await anyio.to_thread.run_sync(self._clip, source, max_bytes)
-
-    def _image(self, source: str, max_bytes: int) -> LocalFile:
-        name, data = self._read(source, max_bytes, "pictures")
-        ending = sniff(data)
-        if ending not in _IMAGE_ENDINGS:
-            raise _not_a("picture", name, "Luma takes JPEG, PNG and WebP; convert it first.")
-        return LocalFile(name, ending, _upright(name, data))
-
-    def _clip(self, source: str, max_bytes: int) -> LocalFile:
-        name, data = self._read(source, max_bytes, "clips")
+        name, data = await anyio.to_thread.run_sync(self._read, source, max_bytes, "clips")
         ending = sniff(data)
         if ending not in ("mp4", "mov"):
             raise _not_a("clip", name, "Luma takes MP4; convert it first.")
         try:
-            info = measure(BytesIO(data))
+            info = await _measured(data)
         except FileError as error:
-            raise _not_a("clip that can be read", name, f"{error} {error.hint}".strip()) from error
+            raise _not_a("clip that can be read", name, error.full_text) from error
         return LocalFile(name, ending, data, Footage(info.width, info.height, info.seconds, info.frames))
 
     def _read(self, source: str, max_bytes: int, what: str) -> tuple[str, bytes]:
@@ -116,18 +113,9 @@ def _open(path: Path) -> BinaryIO:
     return os.fdopen(os.open(path, flags), "rb")
 
 
-def _upright(name: str, data: bytes) -> bytes:
-    """The image turned upright, without the EXIF orientation, which not every reader obeys."""
-    from PIL import Image  # noqa: PLC0415 - see images
-
-    try:
-        image = open_image(data)
-    except FileError as error:
-        raise FileError(f"{name!r}: {error}", error.hint) from error
-    with Image.open(BytesIO(data)) as original:
-        image_format = original.format or "PNG"
-        if original.getexif().get(_ORIENTATION_TAG, 1) in (0, 1):
-            return data
-    out = BytesIO()
-    image.save(out, image_format, quality=95)
-    return out.getvalue()
+async def _measured(data: bytes) -> ClipInfo:
+    """The measures of a clip. What is measured is what was read, and not what the file may hold meanwhile."""
+    async with anyio.TemporaryDirectory() as folder:
+        path = Path(folder) / "clip"
+        await anyio.Path(path).write_bytes(data)
+        return await worker.run(measure_file, path)

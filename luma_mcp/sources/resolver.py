@@ -9,12 +9,9 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Protocol, assert_never
 from urllib.parse import SplitResult, urlsplit
-
-import anyio.to_thread
 
 from luma_mcp.backends.base import Backend
 from luma_mcp.domain.addresses import LOOPBACK
@@ -25,7 +22,7 @@ from luma_mcp.domain.catalogue import (
     MAX_IMAGE_BYTES,
     BackendName,
 )
-from luma_mcp.domain.errors import FileError, InvalidRequestError, LumaError
+from luma_mcp.domain.errors import InvalidRequestError, LumaError
 from luma_mcp.domain.generation import Generation, OutputKind
 from luma_mcp.domain.media_names import generation_in, name_of_generation
 from luma_mcp.domain.pricing import Footage, footage_made_from, footage_of
@@ -33,7 +30,8 @@ from luma_mcp.domain.requests import GenerationKeyframe, ImageKeyframe, Keyframe
 from luma_mcp.domain.signed_urls import canonical_url
 from luma_mcp.domain.sources import FORMS, FileSource, GenerationSource, UrlSource, parse_source
 from luma_mcp.domain.text import cleaned
-from luma_mcp.media.frames import frames_at
+from luma_mcp.media import worker
+from luma_mcp.media.frames import still
 from luma_mcp.sources.local_files import LocalFile, LocalFiles
 
 _GENERATION_IN_URL = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -267,8 +265,8 @@ class Resolution:
             case GenerationSource(generation_id, frame):
                 generation = await self.video(generation_id)
                 async with self._resolver.open_video(generation) as path:
-                    file = await anyio.to_thread.run_sync(_still, path, frame, source.name)
-                return await self._location(file)
+                    ending, data = await worker.run(still, path, frame, source.name, MAX_IMAGE_BYTES)
+                return await self._location(LocalFile(source.name, ending, data))
             case _ as unreachable:
                 assert_never(unreachable)
 
@@ -289,23 +287,6 @@ class Resolution:
             f"Generation {generation_id} is still {cleaned(generation.state, 40)}.",
             f'Wait for it first: wait_for_generation(generation_ids=["{generation_id}"]).',
         )
-
-
-def _still(path: Path, frame: str | None, name: str) -> LocalFile:
-    """A frame as PNG, without loss, or as JPEG where a PNG is too large for Luma."""
-    moment = {"first": 0.0, "last": float("inf")}.get(frame or "")
-    wanted = float((frame or "").removesuffix("s")) if moment is None else moment
-    info, found = frames_at(path, [wanted])
-    if moment is None and wanted > info.seconds:
-        raise FileError(f"{name!r} is beyond the end of the clip, which is {info.seconds:.1f} s long.")
-    image = found[0][1]
-    out = BytesIO()
-    image.save(out, "PNG")
-    if out.tell() <= MAX_IMAGE_BYTES:
-        return LocalFile(name, "png", out.getvalue())
-    out = BytesIO()
-    image.save(out, "JPEG", quality=95)
-    return LocalFile(name, "jpg", out.getvalue())
 
 
 def _url(generation: Generation, output: OutputKind) -> str:

@@ -66,7 +66,7 @@ async def test_a_link_inside_that_stays_inside_is_followed(inputs: LocalFiles, o
     assert (await inputs.image("latest.png")).ending == "png"
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "GIF", "PNG"])
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "PNG"])
 async def test_the_kind_comes_from_the_bytes_and_not_from_the_name(
     inputs: LocalFiles, open_folder: Path, kind: str
 ) -> None:
@@ -226,7 +226,7 @@ def test_no_text_is_anything_but_a_refusal(tmp_path: Path, text: str) -> None:
     folder = tmp_path / "nothing"
     folder.mkdir(exist_ok=True)
     with pytest.raises(FileError):
-        LocalFiles(lambda: [folder])._image(text, 1000)
+        file_search.find(text, [folder])
 
 
 @pytest.mark.parametrize(

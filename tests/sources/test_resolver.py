@@ -1,20 +1,15 @@
 """Sources, where the answer depends on what Luma holds."""
 
 from dataclasses import replace
-from io import BytesIO
-from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from luma_mcp.backends.dream_machine.client import DreamMachine
 from luma_mcp.domain.errors import InvalidRequestError
 from luma_mcp.domain.generation import Generation
 from luma_mcp.domain.requests import ImageKeyframe
 from luma_mcp.emulator.app import Emulator
-from luma_mcp.emulator.rendering.clips import write_clip
 from luma_mcp.mcp.services import Services
-from luma_mcp.sources import resolver as media
 from tests.support.agent import InMemory
 
 pytestmark = pytest.mark.anyio
@@ -43,18 +38,6 @@ async def test_a_plain_link_to_the_emulator_is_taken(services: Services) -> None
 async def test_a_link_that_luma_should_not_read_is_refused(services: Services, source: str) -> None:
     with pytest.raises(InvalidRequestError):
         await services.sources.begin("dream_machine").image(source)
-
-
-def test_a_frame_whose_png_is_too_large_becomes_a_jpeg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    clip = tmp_path / "clip.mp4"
-    write_clip(clip, (Image.effect_noise((320, 180), 90).convert("RGB") for _ in range(12)), (320, 180))
-    large = media._still(clip, "first", "a")
-    monkeypatch.setattr(media, "MAX_IMAGE_BYTES", 20_000)
-    small = media._still(clip, "first", "a")
-
-    assert (large.ending, small.ending) == ("png", "jpg")
-    with Image.open(BytesIO(small.data)) as picture:
-        assert (picture.format, picture.size) == ("JPEG", (320, 180))
 
 
 async def test_a_generation_whose_picture_is_gone_is_said(

@@ -1,0 +1,114 @@
+"""A child process for pictures and clips that others made.
+
+What decodes a hostile file may need any amount of memory and time, or crash. So it happens in a process of its own that
+has limits of memory and CPU, is started for the first file and kept, and is killed when it overruns. One file is worked
+on at a time.
+
+The limits of memory and CPU are those of the operating system: Linux has both, macOS the CPU's, Windows neither. The
+limit of time holds everywhere.
+"""
+
+import os
+from collections.abc import Callable
+from typing import TypeVar
+
+import anyio
+import anyio.lowlevel
+import anyio.to_process
+
+from luma_mcp.domain.errors import FileError, LumaError
+
+_T = TypeVar("_T")
+
+# What a sheet of nine frames of a 4k clip needs, four times over.
+MEMORY_BYTES = 768 * 1024**2
+SECONDS = 20.0
+# The child needs some time to start, and to import what it works with.
+_START_SECONDS = 10.0
+
+_limiter: anyio.lowlevel.RunVar[anyio.CapacityLimiter] = anyio.lowlevel.RunVar("media worker")
+
+
+async def run(function: Callable[..., _T], *arguments: object, seconds: float = SECONDS) -> _T:
+    """What a function of this package answers, called in the child process.
+
+    Args:
+        function: a function of a module; it and its arguments are pickled.
+        arguments: its arguments.
+        seconds: how long it may take.
+
+    Raises:
+        FileError: the file cannot be read, or needs too much memory or time.
+        OSError: the function could not open or write a file.
+    """
+    try:
+        with anyio.fail_after(seconds + _START_SECONDS):
+            return await anyio.to_process.run_sync(
+                _limited, function, arguments, seconds, cancellable=True, limiter=_the_limiter()
+            )
+    except TimeoutError:
+        raise _too_much() from None
+    except anyio.BrokenWorkerProcess as error:
+        raise _too_much() from error
+
+
+def _the_limiter() -> anyio.CapacityLimiter:
+    try:
+        return _limiter.get()
+    except LookupError:
+        limiter = anyio.CapacityLimiter(1)
+        _limiter.set(limiter)
+        return limiter
+
+
+def _too_much() -> FileError:
+    return FileError(
+        "The file needs more memory or time to be read than a picture or a clip may.",
+        "It may be damaged. Nothing was done.",
+    )
+
+
+def _limited(function: Callable[..., _T], arguments: tuple[object, ...], seconds: float) -> _T:
+    """In the child: the function under the limits."""
+    limit(MEMORY_BYTES, seconds)
+    try:
+        return translated(function, *arguments)
+    except MemoryError:
+        # What is left of the memory is not known, so the child ends.
+        os._exit(1)
+
+
+def translated(function: Callable[..., _T], *arguments: object) -> _T:
+    """What a function answers. Every error of a decoder becomes a FileError, here and nowhere else.
+
+    Raises:
+        FileError: the file cannot be read.
+        OSError: the function could not open or write a file.
+        MemoryError: it needs too much memory.
+    """
+    try:
+        return function(*arguments)
+    except (LumaError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        raise FileError(
+            "The file cannot be read.", "It may be damaged, or of a form that is not known here."
+        ) from error
+
+
+def limit(memory_bytes: int, seconds: float) -> None:
+    """Limit this process from now on: its memory, and its CPU time from what it has used until now."""
+    try:
+        import resource  # noqa: PLC0415 - Windows has none
+    except ImportError:
+        return
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    cpu_seconds = int(used.ru_utime + used.ru_stime + seconds) + 1
+    # Memory that is mapped from files, such as libraries, does not count.
+    for kind, value in ((resource.RLIMIT_CPU, cpu_seconds), (resource.RLIMIT_DATA, memory_bytes)):
+        _, hardest = resource.getrlimit(kind)
+        allowed = value if hardest == resource.RLIM_INFINITY else min(value, hardest)
+        try:
+            resource.setrlimit(kind, (allowed, hardest))
+        except (ValueError, OSError):
+            continue

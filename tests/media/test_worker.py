@@ -1,0 +1,124 @@
+"""The child process: limited, kept, and killed when it overruns."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import anyio
+import pytest
+
+from luma_mcp.domain.errors import FileError
+from luma_mcp.media import worker
+
+pytestmark = [pytest.mark.anyio, pytest.mark.child_process, pytest.mark.slow]
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the memory of a process")
+
+
+@pytest.fixture(params=["asyncio"])
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+def pid() -> int:
+    return os.getpid()
+
+
+def refuse(message: str) -> None:
+    raise FileError(message, "a hint")
+
+
+def fail() -> None:
+    raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "of a library")
+
+
+def fill(megabytes: int) -> int:
+    return len(bytearray(b"x") * (megabytes * 1024**2))
+
+
+def sleep(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+def spin() -> None:
+    while True:
+        pass
+
+
+def crash() -> None:
+    os.abort()
+
+
+def missing() -> None:
+    Path("/no/such/file").read_bytes()
+
+
+async def test_the_child_is_another_process_and_is_kept() -> None:
+    first, second = await worker.run(pid), await worker.run(pid)
+
+    assert first == second != os.getpid()
+
+
+async def test_our_errors_come_whole_and_a_decoder_s_become_ours() -> None:
+    with pytest.raises(FileError, match="no good") as caught:
+        await worker.run(refuse, "no good")
+    assert caught.value.hint == "a hint"
+    with pytest.raises(FileError, match="cannot be read"):
+        await worker.run(fail)
+    with pytest.raises(FileNotFoundError):
+        await worker.run(missing)
+
+
+@LINUX
+async def test_a_file_that_needs_much_memory_ends_the_child_and_not_the_server() -> None:
+    before = await worker.run(pid)
+    with pytest.raises(FileError, match="more memory or time"):
+        await worker.run(fill, 2048)
+
+    assert await worker.run(fill, 64) == 64 * 1024**2
+    assert await worker.run(pid) != before
+
+
+async def test_a_crash_is_an_error_of_the_file() -> None:
+    with pytest.raises(FileError, match="more memory or time"):
+        await worker.run(crash)
+    assert await worker.run(pid)
+
+
+async def test_what_takes_too_long_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "_START_SECONDS", 0.5)
+    child = await worker.run(pid)
+    began = time.monotonic()
+    with pytest.raises(FileError, match="more memory or time"):
+        await worker.run(sleep, 60.0, seconds=0.5)
+
+    assert time.monotonic() - began < 20
+    assert not Path(f"/proc/{child}").exists() or sys.platform != "linux"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows limits no CPU time")
+async def test_what_spins_is_ended_by_the_operating_system() -> None:
+    with pytest.raises(FileError, match="more memory or time"):
+        await worker.run(spin, seconds=1.0)
+
+
+async def test_one_file_at_a_time() -> None:
+    pids: set[int] = set()
+
+    async def ask() -> None:
+        pids.add(await worker.run(pid))
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(8):
+            tasks.start_soon(ask)
+
+    assert len(pids) == 1
+
+
+def test_the_child_ends_with_the_server() -> None:
+    code = "import anyio; from luma_mcp.media import worker; import os; print(anyio.run(worker.run, os.getpid))"
+    child = int(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+
+    with pytest.raises(ProcessLookupError):
+        os.kill(child, 0)
