@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import anyio
 
 from luma_mcp import __version__
+from luma_mcp.backends.proxies import proxy_for
 from luma_mcp.domain.errors import (
     AmbiguousPurchaseError,
     AuthenticationError,
@@ -50,7 +51,7 @@ _HINT_AMBIGUOUS = "It may have been bought, so it must not be sent again before 
 def open_http(
     transport: "httpx.AsyncBaseTransport | None" = None,
     *,
-    by_proxy: bool = True,
+    proxy: str | None = None,
     large_reads: bool = False,
     keep_alive: bool = True,
 ) -> "httpx.AsyncClient":
@@ -58,7 +59,7 @@ def open_http(
 
     Args:
         transport: carries the bytes; the network unless a test gives another.
-        by_proxy: whether to use the proxy that the environment names.
+        proxy: the proxy that leads there (`proxies.proxy_for`).
         large_reads: read more bytes at a time, for downloads.
         keep_alive: use connections again.
     """
@@ -67,7 +68,9 @@ def open_http(
 
     client = httpx.AsyncClient(
         transport=transport,
-        trust_env=by_proxy,
+        # Whose settings are read by `proxies`.
+        trust_env=False,
+        proxy=proxy,
         verify=truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
         timeout=httpx.Timeout(_ANSWER_SECONDS, connect=_CONNECT_SECONDS),
         limits=httpx.Limits(max_connections=100, max_keepalive_connections=20 if keep_alive else 0),
@@ -169,6 +172,9 @@ class Transport:
             if client is not None:
                 await client.aclose()
 
+    def _proxy(self) -> str | None:
+        return proxy_for(self.base_url) if self._transport is None else None
+
     async def purchase(
         self, path: str, body: dict[str, Any], *, request_id: str, decided_at: float | None = None
     ) -> bytes:
@@ -188,7 +194,7 @@ class Transport:
             raise AuthenticationError("No Luma token is set.", self._token_hint)
         if self._purchase_http is None:
             # A connection that was idle may be dead without anybody knowing, so none is used again.
-            self._purchase_http = open_http(self._transport, keep_alive=False)
+            self._purchase_http = open_http(self._transport, proxy=self._proxy(), keep_alive=False)
         began = time.monotonic() if decided_at is None else decided_at
 
         async def check_age(event: str, _info: Any) -> None:
@@ -244,7 +250,7 @@ class Transport:
         if self._token is None:
             raise AuthenticationError("No Luma token is set.", self._token_hint)
         if self._http is None:
-            self._http = open_http(self._transport)
+            self._http = open_http(self._transport, proxy=self._proxy())
         status, data, headers = await self._send(self._http, method, path, params=query, json=json)
         if status in _SUCCESSES:
             return data
@@ -264,17 +270,27 @@ class Transport:
 
         sent_headers = {"Authorization": f"Bearer {self._token}", **(headers or {})}
         try:
+            request = http.build_request(method, self.base_url + path, headers=sent_headers, **content)
+        except (httpx.InvalidURL, ValueError, TypeError) as error:
+            raise UnreachableError(
+                f"{self.base_url} is no address that a request can be sent to ({type(error).__name__}).",
+                "Nothing was sent. Check LUMA_BASE_URL and LUMA_AGENTS_BASE_URL.",
+            ) from error
+        has_answered = False
+        try:
             with anyio.fail_after(_CONNECT_SECONDS + _ANSWER_SECONDS):
-                async with http.stream(method, self.base_url + path, headers=sent_headers, **content) as answer:
+                async with aclosing(await http.send(request, stream=True)) as answer:
+                    has_answered = True
                     return answer.status_code, await _limited(answer), answer.headers
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError) as error:
-            raise self._unreachable(error) from error
-        except (httpx.TransportError, TimeoutError) as error:
+        except (httpx.DecodingError, httpx.InvalidURL, httpx.CookieConflict) as error:
+            raise UnexpectedResponseError(f"Luma's answer cannot be read ({type(error).__name__}).") from error
+        except (httpx.HTTPError, httpx.StreamError, TimeoutError, OSError) as error:
+            never_left = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+            if isinstance(error, never_left) and not has_answered:
+                raise self._unreachable(error) from error
             raise NoAnswerError(
                 f"Luma did not answer at {self.base_url} ({type(error).__name__}).", "Call again in a moment."
             ) from error
-        except (httpx.InvalidURL, httpx.DecodingError) as error:
-            raise UnexpectedResponseError(f"Luma's answer cannot be read ({type(error).__name__}).") from error
 
     def _error(self, status: int, data: bytes, headers: Mapping[str, str]) -> LumaError:
         error = self._error_of(status, data, headers, time.time())

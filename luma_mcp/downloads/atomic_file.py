@@ -18,7 +18,7 @@ import anyio
 import anyio.to_thread
 
 from luma_mcp.domain.errors import FileError
-from luma_mcp.media.formats import MEDIA_TYPES, sniff
+from luma_mcp.media.formats import MEDIA_TYPES, is_whole, sniff
 
 MAX_BYTES = 2 * 1024**3
 MAX_NAME_LENGTH = 60
@@ -134,6 +134,13 @@ class PartFile:
         if ending is None:
             raise FileError("What came is neither a picture nor a clip.", "Ask again with get_generation.")
         return ending
+
+    async def is_whole(self) -> bool:
+        """Whether what is written is a whole file by its own structure."""
+        await self._flush_buffer()
+        await self._wait_for_write()
+        self._file.flush()
+        return await anyio.to_thread.run_sync(is_whole, self._path, self._ending())
 
     async def finish(self, name: str) -> Path:
         """Give the file its name and the right ending, synced to disk. A name that is taken gets a number.

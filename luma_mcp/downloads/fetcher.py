@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, cast
 
 import anyio
 
+from luma_mcp.backends.proxies import proxy_for
 from luma_mcp.backends.transport import HINT_CA, is_certificate_error, open_http
 from luma_mcp.domain.errors import FileError
+from luma_mcp.domain.text import cleaned
 from luma_mcp.downloads import ssrf
 from luma_mcp.downloads.atomic_file import MAX_BYTES, PartFile
 
@@ -56,8 +58,8 @@ class Fetcher:
         self._api_url = api_url
         self._transport = transport
         self._resolve_host = resolve_host
-        self._http: dict[bool, httpx.AsyncClient] = {}
-        """By whether they connect to an address that was checked."""
+        self._http: dict[str | None, httpx.AsyncClient] = {}
+        """By the proxy that they use."""
 
     async def close(self) -> None:
         """Give back the connections."""
@@ -100,34 +102,41 @@ class Fetcher:
 
         at = url
         for _ in range(_MOST_REDIRECTS + 1):
-            by_proxy = self._transport is None and ssrf.goes_by_proxy(at)
+            try:
+                proxy = proxy_for(at) if self._transport is None else None
+            except ValueError:
+                proxy = None  # the guard refuses what is no URL
             destination = await ssrf.check(
-                at, api_url=self._api_url, resolve_host=self._resolve_host, by_proxy=by_proxy
+                at, api_url=self._api_url, resolve_host=self._resolve_host, by_proxy=proxy is not None
             )
             try:
-                answer = await self._get(destination, validator.headers_for_the_rest(part.size))
+                answer = await self._get(destination, proxy, validator.headers_for_the_rest(part.size))
                 async with aclosing(answer):
                     if not answer.has_redirect_location:
                         return await _receive(answer, part, on_bytes, validator)
                     at = str(answer.url.copy_with(host=destination.host).join(answer.headers["location"]))
-            except httpx.TransportError as error:
+            except (httpx.InvalidURL, httpx.CookieConflict, httpx.UnsupportedProtocol, UnicodeError) as error:
+                raise FileError(
+                    f"The link to {cleaned(destination.host, 80)} cannot be fetched ({type(error).__name__}).",
+                    "Ask again with get_generation.",
+                ) from error
+            except (httpx.HTTPError, httpx.StreamError) as error:
                 if is_certificate_error(error):
                     raise FileError(f"The certificate of {destination.host} is not trusted here.", HINT_CA) from error
                 raise _CutShortError(f"The download broke off ({type(error).__name__}).") from error
         raise FileError("The link leads from one address to the next without end.")
 
-    async def _get(self, destination: ssrf.Destination, headers: dict[str, str]) -> "httpx.Response":
+    async def _get(self, destination: ssrf.Destination, proxy: str | None, headers: dict[str, str]) -> "httpx.Response":
         """Ask for it at each of its checked addresses in turn."""
         import httpx  # noqa: PLC0415
 
-        pinned = bool(destination.addresses)
-        if pinned not in self._http:
-            # What is pinned goes direct: on the way by a proxy the certificate would be held against the address.
-            self._http[pinned] = open_http(self._transport, by_proxy=not pinned, large_reads=True)
-        http = self._http[pinned]
+        if proxy not in self._http:
+            self._http[proxy] = open_http(self._transport, proxy=proxy, large_reads=True)
+        http = self._http[proxy]
         timeout = httpx.Timeout(_STALL_SECONDS, connect=10)
         url = httpx.URL(destination.url)
-        if not pinned:
+        # What goes by a proxy is not pinned: the certificate would be held against the address.
+        if not destination.addresses:
             return await http.send(http.build_request("GET", url, headers=headers, timeout=timeout), stream=True)
         host = destination.host if url.port is None else f"{destination.host}:{url.port}"
         failure: httpx.TransportError | None = None
@@ -186,6 +195,10 @@ async def _receive(answer: "httpx.Response", part: PartFile, on_bytes: OnBytes, 
     await on_bytes(part.size, whole)
     if whole is not None and part.size != whole:
         raise _CutShortError(f"The download broke off after {part.size} of {whole} bytes.")
+    is_chunked = "chunked" in answer.headers.get("transfer-encoding", "").lower()
+    # Without a length, a connection that broke looks like one that ended.
+    if whole is None and not is_chunked and not await part.is_whole():
+        raise _CutShortError(f"The download broke off after {part.size} bytes, in the middle of the file.")
 
 
 def _whole_length(answer: "httpx.Response", size: int) -> int | None:
@@ -197,7 +210,9 @@ def _whole_length(answer: "httpx.Response", size: int) -> int | None:
         raise _CutShortError(f"The asset's server failed ({status}).")
     if status not in (200, 206):
         raise FileError(f"The asset's server answered {status}.")
-    if answer.headers.get("content-encoding", "identity") != "identity":
+    encodings = {word.strip().lower() for word in answer.headers.get("content-encoding", "").split(",")}
+    # S3 says so of what was sent to it in signed pieces, and gives it out whole.
+    if encodings - {"", "identity", "aws-chunked"}:
         raise FileError("The asset came compressed, which was not asked for.")
     if status == 206:
         place = _RANGE.fullmatch(answer.headers.get("content-range", ""))

@@ -42,15 +42,6 @@ async def resolve(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
-def goes_by_proxy(url: str) -> bool:
-    """Whether this machine's settings send requests for a URL through a proxy."""
-    from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415 - costs 20 ms, and only downloads need it
-
-    parts = urlsplit(url)
-    proxies = getproxies()
-    return bool(proxies.get(parts.scheme) or proxies.get("all")) and not proxy_bypass(parts.hostname or "")
-
-
 async def check(url: str, *, api_url: str, resolve_host: Resolve = resolve, by_proxy: bool = False) -> Destination:
     """The destination that a link leads to.
 

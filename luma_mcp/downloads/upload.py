@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from luma_mcp.backends.proxies import proxy_for
 from luma_mcp.backends.transport import open_http
 from luma_mcp.domain.errors import FileError
 from luma_mcp.downloads import ssrf
@@ -41,12 +42,17 @@ class Uploader:
         """Send the bytes with the headers that the link was signed with. Raises: FileError."""
         import httpx  # noqa: PLC0415 - see open_http
 
-        by_proxy = self._transport is None and ssrf.goes_by_proxy(url)
-        place = await ssrf.check(url, api_url=self._api_url, resolve_host=self._resolve_host, by_proxy=by_proxy)
-        target = httpx.URL(place.url)
+        try:
+            proxy = proxy_for(url) if self._transport is None else None
+            target = httpx.URL(url)
+        except (httpx.InvalidURL, ValueError) as error:
+            raise FileError("The link of Luma's file store is not a URL.", _NOTHING) from error
+        place = await ssrf.check(
+            url, api_url=self._api_url, resolve_host=self._resolve_host, by_proxy=proxy is not None
+        )
         sent = {name: value for name, value in headers.items() if name.lower() not in _FORBIDDEN}
         failure: Exception | None = None
-        async with open_http(self._transport, by_proxy=not place.addresses) as http:
+        async with open_http(self._transport, proxy=proxy) as http:
             for address in (place.addresses or (place.host,)) * _ATTEMPTS:
                 pinned = target.copy_with(host=address) if place.addresses else target
                 host = place.host if target.port is None else f"{place.host}:{target.port}"
@@ -58,7 +64,13 @@ class Uploader:
                         extensions={"sni_hostname": place.host},
                         timeout=httpx.Timeout(_SECONDS_OF_SILENCE, connect=10),
                     )
-                except httpx.TransportError as error:
+                except (
+                    httpx.HTTPError,
+                    httpx.StreamError,
+                    httpx.InvalidURL,
+                    httpx.CookieConflict,
+                    ValueError,
+                ) as error:
                     failure = error
                     continue
                 if answer.is_success:

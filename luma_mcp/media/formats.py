@@ -3,6 +3,13 @@
 EXR frames come as files of their own or as an archive: Luma does not say. An archive is saved, and never opened.
 """
 
+from pathlib import Path
+
+# What a file of these formats has at its end, and in how many of its last bytes.
+_ENDS = {
+    "png": (b"IEND\xaeB`\x82", 64), "jpg": (b"\xff\xd9", 64), "gif": (b";", 64), "zip": (b"PK\x05\x06", 64 * 1024),
+}  # fmt: skip
+
 # Media types by file ending.
 MEDIA_TYPES = {
     "mp4": "video/mp4",
@@ -33,3 +40,30 @@ def sniff(head: bytes) -> str | None:
     if head.startswith(b"PK\x03\x04"):
         return "zip"
     return "gif" if head.startswith((b"GIF87a", b"GIF89a")) else None
+
+
+def is_whole(path: Path, ending: str) -> bool:
+    """Whether a file is complete by its own structure. Of EXR it cannot be told, so that counts as whole.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        if ending in ("mp4", "mov"):
+            at = 0
+            while at + 8 <= size:
+                file.seek(at)
+                head = file.read(16)
+                length = int.from_bytes(head[:4], "big")
+                if length == 0:
+                    return True  # the last box goes to the end of the file, wherever that is
+                at += int.from_bytes(head[8:16], "big") if length == 1 else length
+                if length < 8 and length != 1:
+                    return False
+            return at == size
+        if ending == "webp":
+            return size >= int.from_bytes(file.read(8)[4:8], "little") + 8
+        end, last_bytes = _ENDS.get(ending, (b"", 0))
+        file.seek(max(0, size - last_bytes))
+        return end in file.read()
