@@ -10,6 +10,7 @@ The states of a row are in `states`. Money is in whole micro-dollars.
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date, datetime
 from typing import TypeVar
 
 import anyio
@@ -28,6 +29,8 @@ LEASE_SECONDS = 20.0
 RENEW_EVERY_SECONDS = 5.0
 # For so long the same request with the same take is the same purchase.
 TAKE_SECONDS = 24 * 3600.0
+# Of a row that somebody works at; for `_lease_ends`.
+_IS_LEASED = "lease_until >= ? AND lease_until <= ?"
 
 
 class Ledger:
@@ -149,8 +152,8 @@ class Ledger:
             now = transaction.now()
             condition, values = f"id = ? AND state IN ({_marks(before)})", [row.id, *before]
             if mine:
-                condition += " AND owner = ? AND lease_until >= ? AND lease_until <= ?"
-                values += [self._owner, now, now + 2 * LEASE_SECONDS]
+                condition += f" AND owner = ? AND {_IS_LEASED}"
+                values += [self._owner, *_lease_ends(now)]
             done = transaction.execute(
                 "UPDATE purchases SET state = ?, generation_id = coalesce(?, generation_id),"
                 " request_id = coalesce(?, request_id), note = coalesce(?, note), updated_at = ?,"
@@ -187,9 +190,8 @@ class Ledger:
         def work(transaction: Transaction) -> Row | None:
             now = transaction.now()
             done = transaction.execute(
-                "UPDATE purchases SET owner = ?, lease_until = ?"
-                " WHERE id = ? AND state = ? AND NOT (lease_until >= ? AND lease_until <= ?)",
-                (self._owner, now + LEASE_SECONDS, row.id, row.state, now, now + 2 * LEASE_SECONDS),
+                f"UPDATE purchases SET owner = ?, lease_until = ? WHERE id = ? AND state = ? AND NOT ({_IS_LEASED})",
+                (self._owner, now + LEASE_SECONDS, row.id, row.state, *_lease_ends(now)),
             )
             return self._select(transaction, "id = ?", row.id)[0] if done.rowcount == 1 else None
 
@@ -293,12 +295,9 @@ class Ledger:
         return sorted((Row(*columns) for columns in found), key=lambda row: row.id)
 
     def _expire(self, transaction: Transaction, now: float) -> None:
-        """Settle what a server left behind: what was reserved was never sent, what was being sent is lost.
-
-        A lease that ends unusually late was written before the clock was set back, and is over.
-        """
-        over = "NOT (lease_until >= ? AND lease_until <= ?)"
-        values = (*self._accounts, now, now + 2 * LEASE_SECONDS)
+        """Settle what a server left behind: what was reserved was never sent, what was being sent is lost."""
+        over = f"NOT ({_IS_LEASED})"
+        values = (*self._accounts, *_lease_ends(now))
         transaction.execute(
             "UPDATE purchases SET state = 'refused', holds_take = 0, note = 'the server stopped before it was sent'"
             f" WHERE {self._mine} AND state = 'reserved' AND {over}",
@@ -372,8 +371,12 @@ class Ledger:
 
 def _begin_of_day(now: float) -> float:
     """Midnight in the person's own time zone."""
-    local = time.localtime(now)
-    return time.mktime((local.tm_year, local.tm_mon, local.tm_mday, 0, 0, 0, 0, 0, -1))
+    return datetime.combine(date.fromtimestamp(now), datetime.min.time()).timestamp()  # noqa: DTZ012 - local on purpose
+
+
+def _lease_ends(now: float) -> tuple[float, float]:
+    """Between which times the lease of somebody ends. One that ends later is from before the clock was set back."""
+    return now, now + 2 * LEASE_SECONDS
 
 
 def _marks(values: Iterable[object]) -> str:

@@ -673,3 +673,89 @@ async def test_a_balance_that_is_read_two_minutes_later_shows_the_purchase(
 
     with nullcontext() if is_allowed else pytest.raises(BudgetError, match="LUMA_MIN_CREDIT_USD"):
         await ledger.decide(replace(NEW, take=2), Budget(min_credit_usd=5), balance)
+
+
+@pytest.mark.parametrize(
+    ("ends_in", "is_leased"),
+    [(0.0, True), (-0.001, False), (2 * LEASE_SECONDS, True), (2 * LEASE_SECONDS + 0.001, False), (1e6, False)],
+)
+async def test_a_lease_counts_until_its_end_and_not_if_it_ends_unusually_late(
+    ledger: Ledger, other: Ledger, wall: Wall, ends_in: float, is_leased: bool
+) -> None:
+    """One that ends late was written before the clock was set back."""
+    row = await reserve(ledger)
+    assert await ledger.advance(row, "sending")
+    wall.seconds = float(int(wall.seconds))  # so that sums are exact
+    await ledger.renew(row)
+    wall.seconds += LEASE_SECONDS - ends_in
+    claimed_before = (await other.claim(replace(row, state="sending"))) is not None
+    mine = await ledger.advance(row, "accepted", mine=True, generation_id="x")
+
+    assert claimed_before != is_leased
+    assert (mine is not None) == is_leased
+
+
+@pytest.mark.parametrize(("age", "is_new"), [(TAKE_SECONDS - 1, False), (TAKE_SECONDS, True)])
+async def test_a_take_is_the_same_for_24_hours_and_no_longer(
+    ledger: Ledger, wall: Wall, age: float, is_new: bool
+) -> None:
+    wall.seconds = float(int(wall.seconds))
+    row = await reserve(ledger)
+    await ledger.advance(row, "sending")
+    await ledger.advance(row, "accepted", generation_id="x")
+    await ledger.advance(row, "completed")
+    wall.seconds += age
+
+    assert (await ledger.decide(NEW, FREE)).is_new == is_new
+
+
+async def test_lists_are_in_their_order_and_the_newest_are_kept(ledger: Ledger, wall: Wall) -> None:
+    rows = []
+    for number in range(5):
+        wall.seconds += 0.001
+        row = await reserve(ledger, take=number + 1)
+        await ledger.advance(row, "sending")
+        rows.append(await ledger.advance(row, "accepted", generation_id=f"generation {number}"))
+    wall.seconds += 0.001
+    last = await reserve(ledger, take=9)
+
+    assert [row.generation_id for row in await ledger.bought("me")] == [f"generation {n}" for n in (4, 3, 2, 1, 0)]
+    assert [row.generation_id for row in await ledger.known_before(last, 3)] == [f"generation {n}" for n in (4, 3, 2)]
+    assert [row.id for row in await ledger.newest_today(3)] == [rows[3].id, rows[4].id, last.id]
+
+
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="the time zone of a process cannot be set here")
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata"])
+@ON_FILE
+async def test_the_day_begins_at_midnight_where_the_person_is(
+    engine, wall: Wall, monkeypatch: pytest.MonkeyPatch, zone: str
+) -> None:
+    """Also on the days on which the clocks change."""
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        for day in ("2026-03-29", "2026-07-01", "2026-10-25", "2026-11-01", "2026-12-31"):
+            midnight = time.mktime(time.strptime(f"{day} 00:00:00", "%Y-%m-%d %H:%M:%S"))
+            ledger = Ledger(engine(), account=f"{zone} {day}", owner="this server")
+            wall.seconds = midnight - 1
+            await reserve(ledger)
+            assert (await ledger.today()).purchases == 1
+            wall.seconds = midnight
+            assert (await ledger.today()).purchases == 0
+            await reserve(ledger, take=2)
+            wall.seconds = midnight + 22 * 3600
+            assert (await ledger.today()).purchases == 1
+            await ledger.close()
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+async def test_dollars_are_exact_to_the_millionth(ledger: Ledger) -> None:
+    await reserve(ledger, micros=1_000_000_001)
+    spending = await ledger.today()
+
+    assert spending.reserved_usd == pytest.approx(1000.000001, abs=1e-9)
+    with pytest.raises(BudgetError):
+        await ledger.decide(replace(NEW, take=2, micros=999_999_999), Budget(max_usd_per_day=1999.999999))
+    assert await ledger.decide(replace(NEW, take=2, micros=999_999_999), Budget(max_usd_per_day=2000))
