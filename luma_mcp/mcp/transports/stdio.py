@@ -8,13 +8,14 @@ Where stdin or stdout cannot be polled (Windows, a plain file) the SDK's transpo
 """
 
 import asyncio
+import json
 import os
 import signal
 import stat
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from typing import Any, cast
 
 import anyio
 from mcp.server.mcpserver import MCPServer
@@ -27,20 +28,34 @@ _GRACE_SECONDS = 0.5
 # A purchase that is under way is not cancelled. It is in the ledger, so after this the process may go all the same.
 _LAST_SECONDS = 1.0
 _READ_BYTES = 64 * 1024
+# What clients send to learn which protocol a server speaks.
+_PROBES = frozenset({"server/discover", "ping"})
 
 
 def run(server: MCPServer[Any]) -> None:
     """Serve until the end of input or a signal."""
+    if sys.stdin is None or sys.stdout is None:  # as they are where they are closed
+        raise SystemExit("dream-machine-mcp serves MCP over stdin and stdout, and one of them is closed.")
     asyncio.run(_serve(server))
 
 
 async def _serve(server: MCPServer[Any]) -> None:
     async with _streams() as streams:
-        serving = asyncio.create_task(run_on_streams(server, streams))
+        serving = asyncio.create_task(_serve_sessions(server, streams))
         _stop_on_signals(serving)
         await asyncio.wait([serving])
     if not serving.cancelled():
         serving.result()
+
+
+async def _serve_sessions(server: MCPServer[Any], streams: "tuple[_Lines, _Writer] | None") -> None:
+    """Serve one session after the other: a handshake after nothing but probes begins another one."""
+    if streams is None:
+        await run_on_streams(server, ())
+        return
+    lines, _ = streams
+    while lines.has_session:
+        await run_on_streams(server, streams)
 
 
 def _stop_on_signals(serving: asyncio.Task[None]) -> None:
@@ -67,13 +82,13 @@ def _leave_after(seconds: float) -> None:
 
 
 @asynccontextmanager
-async def _streams() -> AsyncGenerator[tuple[Any, ...]]:
-    """Line streams over the process's own stdin and stdout, or nothing where they cannot be polled.
+async def _streams() -> AsyncGenerator["tuple[_Lines, _Writer] | None"]:
+    """Line streams over the process's own stdin and stdout, or None where they cannot be polled.
 
     Meanwhile descriptor 1 leads to stderr, so that a stray print, or a child's, does not land in the protocol.
     """
     if sys.platform == "win32" or not (_can_be_polled(0) and _can_be_polled(1)):
-        yield ()
+        yield None
         return
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader()
@@ -90,12 +105,15 @@ async def _streams() -> AsyncGenerator[tuple[Any, ...]]:
             _Writer(asyncio.StreamWriter(transport, protocol, None, loop), open_requests),
         )
     finally:
-        os.dup2(wire, 1)
+        # A host that has gone has closed its end, and the transport then closes ours.
+        with suppress(OSError):
+            os.dup2(wire, 1)
 
 
 def _can_be_polled(descriptor: int) -> bool:
     mode = os.fstat(descriptor).st_mode
-    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or stat.S_ISCHR(mode)
+    # Of what is a device, only a terminal can be polled: /dev/null cannot.
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or os.isatty(descriptor)
 
 
 class _OpenRequests:
@@ -104,6 +122,7 @@ class _OpenRequests:
     def __init__(self) -> None:
         self._count = 0
         self._none_left = asyncio.Event()
+        self.input_has_ended = False
 
     def opened(self) -> None:
         self._count += 1
@@ -122,17 +141,52 @@ class _OpenRequests:
 
 
 class _Lines:
-    """The lines of stdin, of any length."""
+    """The lines of stdin, of any length, in sessions.
+
+    The SDK takes the first request of a connection for the sign of its era: after `server/discover` it refuses
+    `initialize`. Clients that probe for the newer protocol give up after 1 s (AI SDK 2) to 5 s (the C# SDK), sooner
+    than some hosts start a server, and send the handshake of the older one then. So a probe decides nothing:
+    `initialize` after nothing but probes ends the session, and is the first line of the next one.
+    """
 
     def __init__(self, reader: asyncio.StreamReader, open_requests: _OpenRequests) -> None:
         self._reader = reader
         self._open_requests = open_requests
         self._unread = bytearray()
+        self._held_back: bytes | None = None
+        self._has_probed = self._is_decided = False
+        self.has_session = True
+        """Whether there is another session to be served."""
 
     def __aiter__(self) -> "_Lines":
         return self
 
     async def __anext__(self) -> str:
+        line = self._held_back or await self._read_line()
+        if self._begins_anew(line):
+            self._held_back = line
+            await self._open_requests.wait_until_none(_GRACE_SECONDS)
+            raise StopAsyncIteration
+        self._held_back = None
+        if b'"id"' in line and b'"method"' in line:
+            self._open_requests.opened()
+        return _mended(line).decode("utf-8", "replace")
+
+    def _begins_anew(self, line: bytes) -> bool:
+        """Whether it is a handshake after nothing but probes."""
+        if self._is_decided:
+            return False
+        method = _method_of(line)
+        if method == "initialize" and self._has_probed:
+            self._has_probed = False
+            return True
+        if method in _PROBES:
+            self._has_probed = True
+        elif method is not None:
+            self._is_decided = True
+        return False
+
+    async def _read_line(self) -> bytes:
         searched = 0
         while (end := self._unread.find(b"\n", searched)) < 0:
             searched = len(self._unread)
@@ -140,14 +194,24 @@ class _Lines:
             if not block:
                 # A half line at the end is no message. What was asked before it shall be answered.
                 await self._open_requests.wait_until_none(_GRACE_SECONDS)
+                self._open_requests.input_has_ended = True
+                self.has_session = False
                 _leave_after(_LAST_SECONDS)
                 raise StopAsyncIteration
             self._unread += block
         line = bytes(self._unread[: end + 1])
         del self._unread[: end + 1]
-        if b'"id"' in line and b'"method"' in line:
-            self._open_requests.opened()
-        return _mended(line).decode("utf-8", "replace")
+        return line
+
+
+def _method_of(line: bytes) -> str | None:
+    """The method of a request; None for anything else. Read for the first lines of a connection only."""
+    try:
+        message: Any = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    fields = cast("dict[str, Any]", message) if isinstance(message, dict) else {}
+    return str(fields.get("method")) if "id" in fields else None
 
 
 def _mended(line: bytes) -> bytes:
@@ -168,9 +232,16 @@ class _Writer:
         self._open_requests = open_requests
 
     async def write(self, text: str) -> None:
+        # What is open when the input ends is not answered: "Connection closed" crashes clients (mcp 1.20 to 1.30).
+        if self._open_requests.input_has_ended and '"error":{"code":-32000,' in text:
+            return
         self._writer.write(text.encode())
         if text.startswith('{"jsonrpc":"2.0","id":') and '"method":' not in text[:200]:
             self._open_requests.closed()
 
     async def flush(self) -> None:
-        await self._writer.drain()
+        try:
+            await self._writer.drain()
+        except ConnectionError:
+            # The host has closed its end, so there is nobody to answer.
+            _leave_after(_LAST_SECONDS)

@@ -2,10 +2,13 @@
 
 import json
 import os
+import shlex
 import signal
 import sys
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -374,3 +377,85 @@ async def test_a_setting_that_cannot_be_used_is_said_and_nothing_starts(output: 
         "dream-machine-mcp cannot start: LUMA_BASE_URL cannot be used: it must begin"
     )
     assert done.stderr.count(b"\n") == 1
+
+
+PROBE_META = {"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {}}
+
+
+@pytest.mark.parametrize("delay", [0, 1.0, 5.0], ids=["at once", "as AI SDK 2", "as the C# SDK"])
+@pytest.mark.parametrize("probes", [1, 3])
+async def test_a_handshake_after_a_probe_is_answered(base_url: str, output: Path, delay: float, probes: int) -> None:
+    """Clients probe for the newer protocol, give up, and send the handshake of the older one."""
+    async with started(base_url, output) as wire:
+        for number in range(probes):
+            await wire.send_message(id=100 + number, method="server/discover", params={"_meta": PROBE_META})
+        await anyio.sleep(delay if probes == 1 else 0)
+        for number in range(probes):
+            await wire.send_message(method="notifications/cancelled", params={"requestId": 100 + number})
+        client = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
+        await wire.send_message(id=1, method="initialize", params=client)
+        while (answer := await wire.receive())["id"] != 1:
+            assert answer["id"] >= 100
+        assert answer["result"]["protocolVersion"] == "2025-11-25"
+        await wire.send_message(method="notifications/initialized")
+        await wire.call(2, "ping")
+
+        assert (await wire.receive())["result"]["structuredContent"]["ok"] is True
+
+
+async def test_a_probe_is_followed_by_the_newer_protocol_too(base_url: str, output: Path) -> None:
+    async with started(base_url, output) as wire:
+        await wire.send_message(id=0, method="server/discover", params={"_meta": PROBE_META})
+        assert "result" in await wire.receive()
+        call = {"name": "ping", "arguments": {}, "_meta": PROBE_META}
+        await wire.send_message(id=1, method="tools/call", params=call)
+
+        assert (await wire.receive())["result"]["structuredContent"]["ok"] is True
+
+
+async def test_what_is_open_at_the_end_of_input_is_not_answered(base_url: str, output: Path) -> None:
+    """An error for it crashes clients with the SDK 1.20 to 1.30."""
+    async with started(base_url, output) as wire:
+        await dreaming(wire)
+        await wire.stdin.aclose()
+        assert await wire.exit_code() == 0
+        messages: list[dict[str, Any]] = []
+        with suppress(anyio.IncompleteRead, anyio.EndOfStream):
+            while True:
+                messages.append(await wire.next())
+        assert not [message for message in messages if "error" in message]
+
+
+async def test_a_host_that_has_closed_both_pipes_leaves_no_trace(base_url: str, output: Path) -> None:
+    process = await anyio.open_process(
+        [sys.executable, "-m", "luma_mcp"], env={**INHERITED, **environment_for(base_url, output)}
+    )
+    wire = Wire(process)
+    await dreaming(wire)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    await process.stdout.aclose()
+    await wire.stdin.aclose()
+
+    assert await wire.exit_code() == 0
+    with pytest.raises(anyio.EndOfStream):
+        await process.stderr.receive()
+    await process.aclose()
+
+
+@pytest.mark.parametrize(
+    ("redirection", "code", "words"),
+    [("</dev/null", 0, ""), ("<&-", 1, "one of them is closed"), ("</dev/null >&-", 1, "one of them is closed")],
+)
+async def test_it_ends_where_nobody_can_speak_to_it(
+    base_url: str, output: Path, redirection: str, code: int, words: str
+) -> None:
+    command = f"{shlex.quote(sys.executable)} -m luma_mcp {redirection}"
+    with anyio.fail_after(30):
+        done = await anyio.run_process(
+            ["sh", "-c", command], env={**INHERITED, **environment_for(base_url, output)}, check=False
+        )
+
+    assert done.returncode == code
+    assert words in done.stderr.decode()
+    assert "Traceback" not in done.stderr.decode()
