@@ -24,10 +24,13 @@ def serve() -> int:
     from luma_mcp.settings import Settings, SettingsError  # noqa: PLC0415
 
     try:
-        server = build_server(Settings.from_environment())
+        settings = Settings.from_environment()
+        server = build_server(settings)
     except SettingsError as error:
         print(f"dream-machine-mcp cannot start: {error}", file=sys.stderr)
         return 2
+    for note in settings.notes:
+        print(f"dream-machine-mcp: {note}", file=sys.stderr)
     gc.freeze()
     gc.enable()
     run(server)

@@ -6,7 +6,6 @@ project. The table in the README is made from `Settings`.
 
 import hashlib
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -16,7 +15,18 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 
 from luma_mcp.domain.addresses import LOOPBACK, check_bucket_address, is_https_or_loopback
 from luma_mcp.domain.catalogue import BackendName
+from luma_mcp.domain.errors import FileError, LedgerError, LumaError
 from luma_mcp.domain.file_names import DEFAULT_TEMPLATE, check_template
+from luma_mcp.domain.text import cleaned
+from luma_mcp.domain.variables import (
+    SHORTEST_TOKEN,
+    is_hard_to_guess,
+    is_left_blank,
+    is_placeholder_key,
+    unexpanded_part,
+    unknown_names,
+    unquoted,
+)
 
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 Toolset = Literal["video", "image", "generations", "assets", "account"]
@@ -29,9 +39,15 @@ _KEYS_PAGE = "https://platform.lumalabs.ai"
 RETIRING = "Luma is retiring Dream Machine; new keys, which begin with luma-api-, are for the Luma Agents API."
 _DREAM_MACHINE = "https://api.lumalabs.ai/dream-machine/v1"
 _AGENTS = "https://agents.lumalabs.ai/v1"
-# What a host leaves when it does not know the variable: ${LUMA_TOKEN}, $LUMA_TOKEN, ${env:LUMA_TOKEN}, {env:X}.
-_UNEXPANDED = re.compile(r"\$?\{[A-Za-z_:. ]+\}|\$[A-Za-z_]+|\$\{\{.*\}\}")
-_SHORTEST_HTTP_TOKEN = 16
+# Settings that keep money, files and the network safe: if the host did not replace such a value, nothing starts.
+_SAFETY = frozenset(
+    {
+        "max_usd_per_call", "max_usd_per_day", "min_credit_usd", "confirm_above_usd", "read_only", "toolsets", "ledger",
+        "http_host", "http_tokens", "http_allowed_hosts", "http_allowed_origins", "inline_images",
+    }
+)  # fmt: skip
+# Fields that are no variables, or are read with the keys.
+_NOT_VARIABLES = frozenset({"token", "token_hint", "agents_api_key", "agents_hint", "notes"})
 _DATABASES = ("postgresql://", "postgres://")
 
 
@@ -56,6 +72,8 @@ class Settings(BaseModel):
     )
     agents_hint: str = Field("", exclude=True)
     """What to tell a person whose Agents key is missing or refused."""
+    notes: tuple[str, ...] = Field((), exclude=True)
+    """What to tell a person of variables that have no effect."""
     base_url: str = Field(
         _DREAM_MACHINE,
         description="Where Dream Machine is; the emulator's address, for one. The token is sent there. https, or "
@@ -178,8 +196,11 @@ class Settings(BaseModel):
     @field_validator("http_tokens")
     @classmethod
     def _long_enough(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-        if any(len(token.get_secret_value()) < _SHORTEST_HTTP_TOKEN for token in value):
-            raise ValueError(f"each must have {_SHORTEST_HTTP_TOKEN} characters or more, and be random")
+        if not all(is_hard_to_guess(token.get_secret_value()) for token in value):
+            raise ValueError(
+                f"each must have {SHORTEST_TOKEN} characters or more, and be random: "
+                'python -c "import secrets; print(secrets.token_urlsafe(32))"'
+            )
         return value
 
     @field_validator("toolsets", "http_tokens", "http_allowed_hosts", "http_allowed_origins", mode="before")
@@ -199,7 +220,7 @@ class Settings(BaseModel):
             return self.output_dir
         import platformdirs  # noqa: PLC0415 - only a download needs it
 
-        return platformdirs.user_videos_path() / "dream-machine"
+        return _in_home(platformdirs.user_videos_path() / "dream-machine", "LUMA_OUTPUT_DIR", FileError)
 
     @property
     def readable_folders(self) -> tuple[Path, ...]:
@@ -219,7 +240,8 @@ class Settings(BaseModel):
             return _absolute(Path(self.ledger.get_secret_value()))
         import platformdirs  # noqa: PLC0415 - only a purchase needs it
 
-        return platformdirs.user_data_path("dream-machine-mcp", appauthor=False) / "purchases.sqlite3"
+        folder = platformdirs.user_data_path("dream-machine-mcp", appauthor=False)
+        return _in_home(folder / "purchases.sqlite3", "LUMA_LEDGER", LedgerError)
 
     @property
     def key(self) -> str | None:
@@ -257,19 +279,31 @@ class Settings(BaseModel):
                 that needs it says what to do.
         """
         variables = os.environ if environment is None else environment
+        names = {f"LUMA_{field.upper()}": field for field in cls.model_fields if field not in _NOT_VARIABLES}
         values: dict[str, object] = {}
-        for field in cls.model_fields:
-            if field in ("token", "token_hint", "agents_api_key", "agents_hint"):
+        notes = unknown_names(variables, names)
+        for name, field in names.items():
+            text = unquoted(variables.get(name, ""))
+            if is_left_blank(text):
+                if text and field in _SAFETY:
+                    notes.append(f"{name} was left empty, so it has no effect.")
                 continue
-            text = variables.get(f"LUMA_{field.upper()}", "")
             # A template's own braces are no variable that was left unexpanded.
-            text = _unquoted(text) if field == "output_template" and "$" not in text else _expanded(text)
-            if text:
+            part = None if field == "output_template" and "$" not in text else unexpanded_part(text)
+            if part is None:
                 values[field] = text
-        if "base_url" not in values and _expanded(variables.get("LUMAAI_BASE_URL", "")):
-            values["base_url"] = _expanded(variables["LUMAAI_BASE_URL"])
+            elif field in _SAFETY:
+                raise SettingsError(
+                    f"{name} holds {part}, which the host did not replace by its value. Set it to the value itself, or "
+                    "remove it."
+                )
+            else:
+                notes.append(f"{name} holds {part}, which the host did not replace, so it has no effect.")
+        address = unquoted(variables.get("LUMAAI_BASE_URL", ""))
+        if "base_url" not in values and address and unexpanded_part(address) is None:
+            values["base_url"] = address
         try:
-            return cls.model_validate({**_with_both_addresses(values), **_keys(variables)})
+            return cls.model_validate({**_with_both_addresses(values), **_keys(variables), "notes": tuple(notes)})
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             reason = first["msg"].removeprefix("Value error, ")
@@ -277,19 +311,20 @@ class Settings(BaseModel):
 
 
 def _absolute(path: Path) -> Path:
-    if not path.expanduser().is_absolute():
+    try:
+        expanded = path.expanduser()
+    except RuntimeError:
+        raise ValueError("there is no such home folder; write the whole path") from None
+    if not expanded.is_absolute():
         raise ValueError("it must be an absolute path, for a host may start this server in any folder")
-    return path.expanduser()
+    return expanded
 
 
-def _unquoted(text: str) -> str:
-    return text.strip().strip("\"'").strip()
-
-
-def _expanded(text: str) -> str:
-    """The value without the spaces and quotes that copying adds; empty if the host left a variable unexpanded."""
-    text = _unquoted(text)
-    return "" if _UNEXPANDED.fullmatch(text) else text
+def _in_home(path: Path, name: str, error: type[LumaError]) -> Path:
+    """A default in the home folder. Raises: the error, if there is no home folder."""
+    if not path.is_absolute():
+        raise error("This process has no home folder.", f"Set {name} to an absolute path, or HOME.")
+    return path
 
 
 def _digest(text: str) -> str:
@@ -334,11 +369,13 @@ def _keys(variables: Mapping[str, str]) -> dict[str, object]:
     keys: dict[BackendName, tuple[str, str]] = {}
     problems: list[str] = []
     for name in (*TOKEN_NAMES, AGENTS_KEY_NAME):
-        text = _unquoted(variables.get(name, ""))
-        if not text:
+        text = unquoted(variables.get(name, ""))
+        if is_left_blank(text):
             continue
-        if _UNEXPANDED.fullmatch(text):
-            problems.append(f"{name} holds the text {text}, which the host did not replace by its value.")
+        if (part := unexpanded_part(text)) is not None:
+            problems.append(f"{name} holds the text {part}, which the host did not replace by its value.")
+        elif is_placeholder_key(text):
+            problems.append(f"{name} holds {cleaned(text, 40)!r}, which only stands for a key.")
         elif not text.isascii() or not text.isprintable() or " " in text:
             problems.append(f"{name} holds characters that cannot be in a key.")
         else:
@@ -353,12 +390,8 @@ def _keys(variables: Mapping[str, str]) -> dict[str, object]:
     values: dict[str, object] = {"token_hint": missing, "agents_hint": missing}
     if "dream_machine" in keys:
         values["token"], name = keys["dream_machine"]
-        values["token_hint"] = f"{_came_from(name)} Check that it is a valid Dream Machine API key. {RETIRING}"
+        values["token_hint"] = f"The token came from {name}. Check that it is a valid Dream Machine API key. {RETIRING}"
     if "agents" in keys:
         values["agents_api_key"], name = keys["agents"]
-        values["agents_hint"] = f"{_came_from(name)} Check that it is a valid key of the Luma Agents API."
+        values["agents_hint"] = f"The token came from {name}. Check that it is a valid key of the Luma Agents API."
     return values
-
-
-def _came_from(name: str) -> str:
-    return f"The token came from {name}."

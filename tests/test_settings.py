@@ -1,10 +1,12 @@
 """What the environment means."""
 
 import os
+import secrets
 from pathlib import Path
 
 import pytest
 
+from luma_mcp.domain.errors import LumaError
 from luma_mcp.settings import Settings, SettingsError
 
 
@@ -36,7 +38,23 @@ def test_spaces_and_quotes_that_came_with_copying_are_dropped(text: str) -> None
 
 
 @pytest.mark.parametrize(
-    "text", ["${LUMA_TOKEN}", "$LUMA_TOKEN", "${env:LUMA_TOKEN}", "{env:LUMA_TOKEN}", "${{ secrets.LUMA_TOKEN }}"]
+    "text",
+    [
+        "${LUMA_TOKEN}",
+        "$LUMA_TOKEN",
+        "${env:LUMA_TOKEN}",
+        "{env:LUMA_TOKEN}",
+        "${{ secrets.LUMA_TOKEN }}",
+        "${input:luma-token}",
+        "${LUMA_TOKEN:-}",
+        "${LUMA_TOKEN:-x}",
+        "{{LUMA_TOKEN}}",
+        "{file:~/token}",
+        "%LUMA_TOKEN%",
+        "$env:LUMA_TOKEN",
+        "$(LUMA_TOKEN)",
+        "${1}",
+    ],
 )
 def test_a_variable_that_the_host_left_unexpanded_is_no_token(text: str) -> None:
     assert token(LUMA_TOKEN=text) is None
@@ -133,26 +151,32 @@ def test_a_key_says_which_api_it_is_for(
         ({}, "https://api.lumalabs.ai/dream-machine/v1", "https://agents.lumalabs.ai/v1"),
         (
             {"LUMA_BASE_URL": "http://127.0.0.1:8765/dream-machine/v1"},
-            "http://127.0.0.1:8765/dream-machine/v1", "http://127.0.0.1:8765/v1",
+            "http://127.0.0.1:8765/dream-machine/v1",
+            "http://127.0.0.1:8765/v1",
         ),
         (
             {"LUMA_AGENTS_BASE_URL": "http://localhost:8765/v1"},
-            "http://localhost:8765/dream-machine/v1", "http://localhost:8765/v1",
+            "http://localhost:8765/dream-machine/v1",
+            "http://localhost:8765/v1",
         ),
         (
             # As the SDK of the Agents API has it.
             {"LUMA_BASE_URL": "https://agents.lumalabs.ai/v1/"},
-            "https://api.lumalabs.ai/dream-machine/v1", "https://agents.lumalabs.ai/v1",
+            "https://api.lumalabs.ai/dream-machine/v1",
+            "https://agents.lumalabs.ai/v1",
         ),
         (
-            {"LUMA_BASE_URL": "http://127.0.0.1:1/v1"}, "http://127.0.0.1:1/dream-machine/v1", "http://127.0.0.1:1/v1",
+            {"LUMA_BASE_URL": "http://127.0.0.1:1/v1"},
+            "http://127.0.0.1:1/dream-machine/v1",
+            "http://127.0.0.1:1/v1",
         ),
         (
             {"LUMA_BASE_URL": "http://127.0.0.1:1/dream-machine/v1", "LUMA_AGENTS_BASE_URL": "https://h.example/v1"},
-            "http://127.0.0.1:1/dream-machine/v1", "https://h.example/v1",
+            "http://127.0.0.1:1/dream-machine/v1",
+            "https://h.example/v1",
         ),
     ],
-)  # fmt: skip
+)
 def test_each_api_has_its_address(variables: dict[str, str], dream_machine: str, agents: str) -> None:
     settings = Settings.from_environment(variables)
 
@@ -225,10 +249,13 @@ def test_a_folder_that_depends_on_where_the_server_was_started_is_refused() -> N
 @pytest.mark.parametrize(
     "bucket",
     [
-        "s3://b/in", "gs://b", "az://c/in?account=mine", "s3://b?endpoint=https://s3.example&region=eu",
+        "s3://b/in",
+        "gs://b",
+        "az://c/in?account=mine",
+        "s3://b?endpoint=https://s3.example&region=eu",
         "s3://b?endpoint=http://127.0.0.1:9000",
     ],
-)  # fmt: skip
+)
 def test_a_bucket_is_taken(bucket: str) -> None:
     assert read(LUMA_UPLOAD_URL=bucket).upload_url == bucket
 
@@ -256,3 +283,133 @@ def test_a_template_that_cannot_be_filled_in_is_refused() -> None:
 def test_a_template_may_be_one_field_and_no_variable() -> None:
     assert read(LUMA_OUTPUT_TEMPLATE="{id}").output_template == "{id}"
     assert read(LUMA_OUTPUT_TEMPLATE="${LUMA_OUTPUT_TEMPLATE}").output_template == "{prompt}-{short_id}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "luma-...",
+        "luma-api-...",
+        "luma-xxxxxxxx",
+        "your-key",
+        "<your-key>",
+        "YOUR_LUMA_API_KEY",
+        "changeme",
+        "luma-api-",
+    ],
+)
+def test_what_only_stands_for_a_key_is_none(text: str) -> None:
+    settings = Settings.from_environment({"LUMA_TOKEN": text})
+
+    assert (settings.key, settings.agents_key) == (None, None)
+    assert "which only stands for a key" in settings.token_hint or "cannot be in a key" in settings.token_hint
+
+
+@pytest.mark.parametrize("key", ["luma-api-a8Yourx3xxxQexample9", "d0c3e1f7-luma-5f", "key12345", "luma-api-tokenQ81"])
+def test_a_real_key_is_not_taken_for_a_placeholder(key: str) -> None:
+    settings = Settings.from_environment({"LUMA_TOKEN": key})
+
+    assert key in (settings.key, settings.agents_key)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "LUMA_MAX_USD_PER_CALL",
+        "LUMA_MAX_USD_PER_DAY",
+        "LUMA_MIN_CREDIT_USD",
+        "LUMA_CONFIRM_ABOVE_USD",
+        "LUMA_READ_ONLY",
+        "LUMA_TOOLSETS",
+        "LUMA_LEDGER",
+        "LUMA_HTTP_TOKENS",
+        "LUMA_HTTP_ALLOWED_HOSTS",
+        "LUMA_HTTP_HOST",
+    ],
+)
+@pytest.mark.parametrize("text", ["${CAP}", "${CAP:-}", "${env:CAP}", "${input:cap}", "{{cap}}", "%CAP%", "$CAP"])
+def test_a_safety_setting_that_the_host_did_not_replace_starts_nothing(name: str, text: str) -> None:
+    with pytest.raises(SettingsError, match="which the host did not replace") as caught:
+        Settings.from_environment({name: text})
+
+    assert str(caught.value).startswith(f"{name} holds ")
+
+
+def test_a_field_of_a_form_that_was_left_empty_is_off_and_told() -> None:
+    settings = Settings.from_environment({"LUMA_MAX_USD_PER_DAY": "${user_config.max_usd_per_day}"})
+
+    assert settings.max_usd_per_day is None
+    assert settings.notes == ("LUMA_MAX_USD_PER_DAY was left empty, so it has no effect.",)
+
+
+def test_another_setting_that_the_host_did_not_replace_is_told() -> None:
+    settings = Settings.from_environment({"LUMA_OUTPUT_DIR": "${workspaceFolder}/out"})
+
+    assert settings.output_dir is None
+    assert settings.notes == (
+        "LUMA_OUTPUT_DIR holds ${workspaceFolder}, which the host did not replace, so it has no effect.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("LUMA_MAX_USD_DAY", "LUMA_MAX_USD_PER_DAY"),
+        ("LUMA_MAX_USD_PER_DAYS", "LUMA_MAX_USD_PER_DAY"),
+        ("LUMA_READONLY", "LUMA_READ_ONLY"),
+        ("luma_max_usd_per_day", "LUMA_MAX_USD_PER_DAY"),
+        ("LUMA_SOMETHING_ELSE", None),
+    ],
+)
+def test_a_misspelt_name_is_told_with_the_near_one(name: str, meant: str | None) -> None:
+    (note,) = Settings.from_environment({name: "1"}).notes
+
+    assert note.startswith(f"{name} is no setting of this server, so it has no effect.")
+    assert note.endswith(f"Did you mean {meant}?") if meant else "Did you mean" not in note
+
+
+def test_the_names_of_luma_s_own_programs_are_no_mistakes() -> None:
+    names = ("LUMA_TOKEN", "LUMA_API_KEY", "LUMAAI_API_KEY", "LUMA_AGENTS_API_KEY", "LUMA_CUSTOM_HEADERS", "LUMA_LOG")
+
+    assert Settings.from_environment(dict.fromkeys(names, "k3y")).notes == ()
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "changeme-changeme",
+        "password-password-1",
+        "aaaaaaaaaaaaaaaaaaaa",
+        "abcabcabcabcabcabc",
+        "my-secret-token-123456",
+        "tooShort1x",
+    ],
+)
+def test_a_bearer_token_that_can_be_guessed_is_refused(token: str) -> None:
+    with pytest.raises(SettingsError, match="be random") as caught:
+        Settings.from_environment({"LUMA_HTTP_TOKENS": token})
+
+    assert token not in str(caught.value)
+
+
+def test_random_bearer_tokens_are_taken() -> None:
+    tokens = [secrets.token_urlsafe(24) for _ in range(200)] + [secrets.token_hex(16) for _ in range(200)]
+
+    assert len(Settings.from_environment({"LUMA_HTTP_TOKENS": ",".join(tokens)}).http_tokens) == 400
+
+
+@pytest.mark.parametrize("name", ["LUMA_OUTPUT_DIR", "LUMA_INPUT_DIRS", "LUMA_LEDGER"])
+def test_a_home_folder_that_does_not_exist_is_said(name: str) -> None:
+    with pytest.raises(SettingsError, match="there is no such home folder"):
+        Settings.from_environment({name: "~nosuchuser/x"})
+
+
+def test_without_a_home_folder_the_defaults_say_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platformdirs.user_videos_path", lambda *_a, **_k: Path("~/Videos"))
+    monkeypatch.setattr("platformdirs.user_data_path", lambda *_a, **_k: Path("~/.local/share/x"))
+    settings = Settings.from_environment({})
+
+    for field, name in (("output_folder", "LUMA_OUTPUT_DIR"), ("ledger_file", "LUMA_LEDGER")):
+        with pytest.raises(LumaError) as caught:
+            getattr(settings, field)
+        assert name in caught.value.hint

@@ -32,7 +32,9 @@ class EncodedRequest:
         return replace(self, body=_replaced(self.body, links))
 
     def __str__(self) -> str:
-        return f"POST {self.path} {to_json(self.body).decode()}"
+        # The address may hold a secret of the person's, and a model need not know it.
+        shown = {name: "..." if name == "callback_url" else value for name, value in self.body.items()}
+        return f"POST {self.path} {to_json(shown).decode()}"
 
 
 def _replaced(value: Any, links: Mapping[str, str]) -> Any:

@@ -57,6 +57,8 @@ def _serve(options: argparse.Namespace) -> int:
     overrides = {name: str(value) for name, value in options_given.items() if value is not None}
     try:
         settings = Settings.from_environment({**os.environ, **overrides})
+        for note in settings.notes:
+            print(f"dream-machine-mcp: {note}", file=sys.stderr)
         return http.run(build_server(settings), settings)
     except SettingsError as error:
         print(f"dream-machine-mcp cannot start: {error}", file=sys.stderr)

@@ -59,11 +59,12 @@ async def examine() -> list[Check]:
         settings = Settings.from_environment()
     except SettingsError as error:
         return [*checks, Check("settings", "bad", str(error))]
+    checks += [Check("settings", "note", note) for note in settings.notes]
     services = build_services(settings)
     try:
         async with aclosing(_with(services, settings)) as looked:
             async for check in looked:
-                checks.append(check)  # noqa: PERF401 - each as it comes
+                checks.append(check)
     finally:
         await services.close()
     return checks
@@ -80,7 +81,7 @@ async def _with(services: Services, settings: Settings) -> AsyncGenerator[Check]
         yield Check("retirement", "note", RETIRING)
         yield await _reach("Dream Machine", services.backend.dream_machine)
         yield await _tried("credit", lambda: _credit(services))
-    yield _output(settings)
+    yield await _tried("output folder", lambda: _output(settings))
     for folder in settings.input_dirs:
         is_readable = folder.is_dir() and os.access(folder, os.R_OK)
         yield Check(
@@ -137,7 +138,7 @@ async def _credit(services: Services) -> Check:
     return Check("credit", verdict, f"${usd:,.2f} is left.{more}")
 
 
-def _output(settings: Settings) -> Check:
+async def _output(settings: Settings) -> Check:
     folder = settings.output_folder
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     if existing.is_dir() and os.access(existing, os.W_OK):

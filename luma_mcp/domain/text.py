@@ -27,6 +27,11 @@ def cleaned(text: str, longest: int = _LONGEST_QUOTE) -> str:
     return visible if len(visible) <= longest else visible[: longest - 1] + "…"
 
 
+def as_word(text: str, longest: int) -> str:
+    """The text as a single word, for what comes from outside and is not quoted: no sentence can be made of it."""
+    return re.sub(r"[^\w.:-]+", "_", cleaned(text, 500)).strip("_")[:longest] or "unknown"
+
+
 def shown(text: str, longest: int = _LONGEST_QUOTE) -> str:
     """The text in quotes, with what cannot be seen as escapes, so that two names that look the same are told apart."""
     cut = text if len(text) <= longest else text[: longest - 1] + "…"

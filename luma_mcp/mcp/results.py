@@ -1,5 +1,6 @@
 """What tools answer about generations and purchases, and the tool to call next."""
 
+import re
 from collections.abc import Sequence
 from typing import Annotated, Any, TypedDict
 
@@ -8,7 +9,7 @@ from pydantic import Field
 from luma_mcp.domain.errors import LedgerError
 from luma_mcp.domain.generation import Generation
 from luma_mcp.domain.pricing import Basis, Price, price_of_generation
-from luma_mcp.domain.text import cleaned
+from luma_mcp.domain.text import as_word, cleaned
 from luma_mcp.mcp.modes import differs
 from luma_mcp.mcp.player_actions import actions_of
 from luma_mcp.mcp.services import Services
@@ -16,6 +17,7 @@ from luma_mcp.mcp.tool_spec import Result
 from luma_mcp.purchasing.orders import Purchase, Quote
 
 _MAX_PROMPT_LENGTH = 200
+_LINK = re.compile(r"https?://[!-~]{1,4000}")
 
 
 class GenerationResult(Result):
@@ -95,12 +97,12 @@ def generation_result(generation: Generation) -> GenerationResult:
     price = price_of_generation(generation)
     result = GenerationResult(
         generation_id=generation.id,
-        state=cleaned(generation.state, 40),
-        kind=cleaned(generation.kind, 40),
-        model=_cleaned(generation.model, 60),
-        video_url=_cleaned(generation.url("video"), 2000),
-        image_url=_cleaned(generation.url("image"), 2000),
-        preview_url=_cleaned(generation.url("preview"), 2000),
+        state=as_word(generation.state, 24),
+        kind=as_word(generation.kind, 24),
+        model=as_word(generation.model, 40) if generation.model else None,
+        video_url=_link(generation.url("video")),
+        image_url=_link(generation.url("image")),
+        preview_url=_link(generation.url("preview")),
         more_urls=_more_urls(generation),
         failure_reason=_cleaned(generation.failure_reason, 500),
         prompt=None if generation.prompt is None else cleaned(generation.prompt, _MAX_PROMPT_LENGTH),
@@ -113,7 +115,8 @@ def generation_result(generation: Generation) -> GenerationResult:
 def _more_urls(generation: Generation) -> list[str] | None:
     """The other layers of a picture, and the EXR frames of a clip."""
     shown = [generation.url(kind) for kind in ("video", "image", "preview")]
-    return [cleaned(output.url, 2000) for output in generation.outputs if output.url not in shown] or None
+    links = [_link(output.url) for output in generation.outputs if output.url not in shown]
+    return [link for link in links if link] or None
 
 
 def details_result(generation: Generation) -> GenerationDetailsResult:
@@ -158,7 +161,7 @@ def purchase_result(purchase: Purchase) -> PurchaseResult:
         price_usd=purchase.price.usd,
         price_is_assumed=_is_assumed(purchase.price),
         generation_id=generation.id,
-        state=cleaned(generation.state, 40),
+        state=as_word(generation.state, 24),
         recovered=purchase.recovered or None,
         next=_next_after(purchase),
     )
@@ -173,7 +176,7 @@ def _next_after(purchase: Purchase) -> str:
 
 def updated_purchase(result: dict[str, Any], generation: Generation) -> PurchaseResult:
     """An earlier result of a purchase, with the present state of its generation."""
-    state = cleaned(generation.state, 40)
+    state = as_word(generation.state, 24)
     return PurchaseResult.model_validate({**result, "state": state, "next": _next(generation)})
 
 
@@ -208,6 +211,11 @@ def _next(generation: Generation) -> str:
 
 def _cleaned(text: str | None, longest: int) -> str | None:
     return cleaned(text, longest) if text else None
+
+
+def _link(url: str | None) -> str | None:
+    """A link, if it is one: nothing that can be read as a sentence."""
+    return url if url and _LINK.fullmatch(url) else None
 
 
 def _json_list(ids: list[str]) -> str:

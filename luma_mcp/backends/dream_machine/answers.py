@@ -74,10 +74,15 @@ def read_page(data: bytes) -> Page:
     return Page(generations, has_more=answer.get("has_more") is True)
 
 
+_MOST_CENTS = 1e15
+_MAX_WORDS, _LONGEST_WORD = 1000, 60
+
+
 def read_credit_usd(data: bytes) -> float:
     """The balance in dollars; on the wire it is in cents. Raises: UnexpectedResponseError."""
     cents = read_object(data).get("credit_balance")
-    if isinstance(cents, bool) or not isinstance(cents, int | float):
+    # A number beyond every float is read as infinite.
+    if isinstance(cents, bool) or not isinstance(cents, int | float) or not abs(cents) < _MOST_CENTS:
         raise UnexpectedResponseError("Luma answered a credit balance that is not a number.")
     return cents / 100
 
@@ -86,7 +91,7 @@ def read_words(data: bytes) -> tuple[str, ...]:
     """A plain list of words, as concepts and camera motions come. Raises: UnexpectedResponseError."""
     answer = read_json(data)
     words = cast("list[Any]", answer) if isinstance(answer, list) else [None]
-    if not all(isinstance(word, str) for word in words):
+    if len(words) > _MAX_WORDS or not all(isinstance(word, str) and len(word) <= _LONGEST_WORD for word in words):
         raise UnexpectedResponseError("Luma answered something other than a list of words.")
     return tuple(cleaned(str(word), 60) for word in words)
 

@@ -15,7 +15,7 @@ from luma_mcp.sources.resolver import Resolution
 
 _MAX_PROMPT_LENGTH = 5000
 # What a question tells of a request beside operation, model, price and prompt.
-_NOT_FORM = frozenset({"generation_type", "model", "prompt"})
+_NOT_FORM = frozenset({"generation_type", "model", "prompt", "callback_url"})
 
 
 async def purchase(
