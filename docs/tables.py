@@ -35,7 +35,7 @@ def hosts() -> str:
     """Every host, and the one thing to do there."""
     lines = ["| host | do this |", "|---|---|"]
     for host in HOSTS:
-        done = BUTTONS[host.key]() if host.key in BUTTONS else f"`uvx dream-machine-mcp config {host.key} --write`"
+        done = BUTTONS[host.key]() if host.key in BUTTONS else f"`dream-machine-mcp config {host.key} --write`"
         more = f" {host.note}" if host.note and host.key not in BUTTONS else ""
         lines.append(f"| {host.title} | {done}{more} |")
     return "\n".join(lines)
@@ -73,7 +73,7 @@ def _goose() -> str:
 
 
 BUTTONS = {
-    "claude-code": lambda: "`claude mcp add luma --env LUMA_TOKEN=luma-... -- uvx dream-machine-mcp`",
+    "claude-code": lambda: f"`claude mcp add {KEY} --env LUMA_TOKEN=luma-... -- {COMMAND} {ARGUMENTS[0]}`",
     "vscode": _vscode,
     "cursor": _cursor,
     "lmstudio": _lmstudio,

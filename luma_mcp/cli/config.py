@@ -1,24 +1,33 @@
 """`dream-machine-mcp config HOST`: a host's configuration, printed, or merged into what is there."""
 
-import json
-import shutil
+import codecs
+import os
+import stat
 import sys
+import tempfile
+from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
-from luma_mcp.cli.hosts import HOSTS, KEY, Host, Json, host_named
+from luma_mcp.cli.config_merge import CannotMergeError, merged
+from luma_mcp.cli.hosts import HOSTS, Host, host_named, running_command
 
-
-class CannotMergeError(Exception):
-    """What is in the file cannot be added to without risk. The text says why and what to do."""
+# Byte order marks, the longest first, with the encoding that they mean.
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"),
+)  # fmt: skip
 
 
 def run(key: str | None, *, write: bool, project: Path) -> int:
     """Print or write; the exit code."""
     host = host_named(key or "")
     if host is None:
-        print("Hosts: " + ", ".join(known.key for known in HOSTS))
-        return 0 if key is None else 2
+        print("Hosts:\n" + "\n".join(f"  {known.key:16}{known.title}" for known in HOSTS))
+        if key is not None:
+            print(f"There is no host {key!r} here.", file=sys.stderr)
+        elif write:
+            print("Name the host to write for.", file=sys.stderr)
+        return 0 if key is None and not write else 2
+    host = host.started_by(*running_command())
     path = host.path(project)
     if not write:
         print(host.text, end="")
@@ -27,9 +36,13 @@ def run(key: str | None, *, write: bool, project: Path) -> int:
     try:
         backup = merge(host, path)
     except (CannotMergeError, OSError) as error:
-        print(f"Nothing was written. {error}", file=sys.stderr)
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        print(f"Nothing was written to {path}: {reason}.\nAdd this to it by hand:\n\n{host.text}", file=sys.stderr)
         return 1
-    print(f"Wrote {path}." + (f" What was there before is in {backup}." if backup else ""))
+    if backup is _UNCHANGED:
+        print(f"{path} has this server already; nothing was changed.")
+    else:
+        print(f"Wrote {path}." + (f" What was there before is in {backup}." if backup else ""))
     _advise(host, path)
     return 0
 
@@ -39,68 +52,104 @@ def _advise(host: Host, path: Path) -> None:
     print(f"{host.title} reads it from {path}.", file=sys.stderr)
     if host.is_literal:
         print(f"Put your key in the place of {host.token}; the file then holds a secret.", file=sys.stderr)
+        if not host.is_in_home:
+            print("Keep that file out of version control.", file=sys.stderr)
+        elif path.exists() and os.name == "posix" and path.stat().st_mode & 0o077:
+            print(f"Others on this machine can read it: chmod 600 {path}", file=sys.stderr)
     if host.note:
         print(host.note, file=sys.stderr)
 
 
+_UNCHANGED = Path()
+
+
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """The text of a file, and how it is encoded."""
+
+    text: str
+    mark: bytes
+    encoding: str
+
+    def encoded(self, text: str) -> bytes:
+        return self.mark + text.encode(self.encoding)
+
+
 def merge(host: Host, path: Path) -> Path | None:
-    """Add this server to a host's configuration and keep the rest; the backup of what was there.
+    """Add this server to a host's configuration and keep the rest.
+
+    Returns:
+        The backup of what was there; None if there was nothing, and an empty path if nothing had to be changed.
 
     Raises:
-        CannotMergeError: the file is not of a form that can be added to, or has this server already.
+        CannotMergeError: the file is not of a form that can be added to, or has another server of our name.
         OSError: it cannot be read or written.
     """
-    before = path.read_text(encoding="utf-8") if path.exists() else ""
-    after = _merged(host, path, before)
-    backup = None
-    if before:
-        backup = _free(path)
-        shutil.copy2(path, backup)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(after, encoding="utf-8")
-    part.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o600)
-    part.replace(path)
+    target = _followed(path)
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _replace(target, host.text.encode(), 0o600)
+        return None
+    mode = stat.S_IMODE(target.stat().st_mode)
+    if not mode & stat.S_IWUSR:
+        raise CannotMergeError("it is read-only; make it writable first")
+    content = _read(target)
+    if not content.text.strip():
+        _replace(target, content.encoded(host.text), mode)
+        return None
+    after = merged(host.form, content.text, host.structure)
+    if after == content.text:
+        return _UNCHANGED
+    backup = _back_up(target, mode)
+    _replace(target, content.encoded(after), mode)
     return backup
 
 
-def _merged(host: Host, path: Path, before: str) -> str:
-    if not before.strip():
-        return host.text
-    if host.form == "toml":
-        if f"mcp_servers.{KEY}" in before:
-            raise CannotMergeError(f"{path} has a server {KEY} already. Remove that first.")
-        return f"{before.rstrip()}\n\n{host.text}"
-    if host.form == "yaml":
-        raise CannotMergeError(f"{path} is there already. Add this to it by hand:\n{host.text}")
+def _followed(path: Path) -> Path:
+    """The file behind a symbolic link. Raises: CannotMergeError, if the link leads to what is not the person's own."""
+    if not path.is_symlink():
+        return path
+    target = path.resolve()
+    if not target.is_relative_to(Path.home().resolve()):
+        raise CannotMergeError(f"it is a link to {target}, which is outside your home folder")
+    if target.exists() and hasattr(os, "getuid") and target.stat().st_uid != os.getuid():
+        raise CannotMergeError(f"it is a link to {target}, which belongs to somebody else")
+    return target
+
+
+def _read(path: Path) -> _Content:
+    data = path.read_bytes()
+    mark, encoding = next(((mark, name) for mark, name in _MARKS if data.startswith(mark)), (b"", "utf-8"))
     try:
-        existing = json.loads(before)
-    except ValueError:
-        existing = None
-    if not isinstance(existing, dict):
-        raise CannotMergeError(f"{path} is not plain JSON (comments?). Add this to it by hand:\n{host.text}")
-    return json.dumps(_added(cast("Json", existing), cast("Json", json.loads(host.text)), path), indent=2) + "\n"
+        return _Content(data.removeprefix(mark).decode(encoding), mark, encoding)
+    except UnicodeDecodeError:
+        raise CannotMergeError(f"it is not encoded as {encoding.upper()}") from None
 
 
-def _added(existing: Json, ours: Json, path: Path) -> Json:
-    """Objects are merged and lists added to; a server of our name is not replaced."""
-    merged = dict(existing)
-    for name, value in ours.items():
-        old = merged.get(name)
-        if name == KEY and old is not None and old != value:
-            raise CannotMergeError(f"{path} has another server {KEY} already. Remove or rename that first.")
-        if isinstance(old, dict) and isinstance(value, dict):
-            merged[name] = _added(cast("Json", old), cast("Json", value), path)
-        elif isinstance(old, list) and isinstance(value, list):
-            known = cast("list[object]", old)
-            merged[name] = [*known, *(item for item in cast("list[object]", value) if item not in known)]
-        elif old is None:
-            merged[name] = value
-    return merged
-
-
-def _free(path: Path) -> Path:
+def _back_up(path: Path, mode: int) -> Path:
+    """A copy beside the file, under a name that nobody has."""
     number = 1
-    while (backup := path.with_name(f"{path.name}.backup-{number}")).exists():
-        number += 1
-    return backup
+    while True:
+        backup = path.with_name(f"{path.name}.backup-{number}")
+        try:
+            with open(backup, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
+                file.write(path.read_bytes())
+        except FileExistsError:
+            number += 1
+            continue
+        return backup
+
+
+def _replace(path: Path, data: bytes, mode: int) -> None:
+    """Put a whole file in the place of another, by a temporary one whose name nobody can know before."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    part = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        part.chmod(mode)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

@@ -4,15 +4,20 @@ One table for the `config` command, for `manifests/` and for the README. Sources
 """
 
 import json
+import re
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
+
+from luma_mcp import __version__
+from luma_mcp.domain.text import plain_form
 
 PACKAGE = "dream-machine-mcp"
 KEY = "luma"
-COMMAND, ARGUMENTS = "uvx", [PACKAGE]
+# Pinned: a host that starts it anew each day must not get another version unasked.
+COMMAND, ARGUMENTS = "uvx", (f"{PACKAGE}@{__version__}",)
 LITERAL = "luma-..."
 # The tools that a person need not be asked about: they read.
 READING = (
@@ -22,6 +27,15 @@ READING = (
 
 Form = Literal["json", "toml", "yaml"]
 Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """How a host starts the server: a program, its arguments, and how the token is named."""
+
+    command: str
+    arguments: tuple[str, ...]
+    token: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +56,36 @@ class Host:
     title: str
     file: str
     token: str
-    content: Callable[[str], Json | str]
+    content: Callable[["Start"], Json]
     form: Form = "json"
     note: str = ""
+    command: str = COMMAND
+    arguments: tuple[str, ...] = ARGUMENTS
+
+    @property
+    def structure(self) -> Json:
+        """The configuration as it stands in the file, as objects and lists."""
+        return self.content(Start(self.command, self.arguments, self.token))
 
     @property
     def text(self) -> str:
         """The configuration as it stands in the file."""
-        content = self.content(self.token)
-        return content if isinstance(content, str) else json.dumps(content, indent=2) + "\n"
+        match self.form:
+            case "json":
+                return json.dumps(self.structure, indent=2) + "\n"
+            case "toml":
+                return _as_toml(self.structure)
+            case "yaml":
+                return _as_yaml(self.structure)
+
+    def started_by(self, command: str, arguments: tuple[str, ...]) -> "Host":
+        """The same host, which starts the server by another command."""
+        return replace(self, command=command, arguments=arguments)
+
+    @property
+    def is_in_home(self) -> bool:
+        """Whether its configuration is the person's own, and not a project's."""
+        return self.file.startswith("~") or self.key == "claude-desktop"
 
     @property
     def is_literal(self) -> bool:
@@ -73,49 +108,121 @@ def _claude_desktop() -> Path:
     return Path.home() / ".config" / name
 
 
-def _started(token: str, **more: Any) -> Json:
-    return {"command": COMMAND, "args": ARGUMENTS, "env": {"LUMA_TOKEN": token}, **more}
+def running_command() -> tuple[str, tuple[str, ...]]:
+    """The program that is running now and its arguments, for a host to start it by the same way.
+
+    What uv runs from its cache may be gone tomorrow, so for that it is uvx.
+    """
+    program = Path(sys.argv[0])
+    if "archive-v" in str(program) and "uv" in program.parts:
+        return COMMAND, ARGUMENTS
+    if program.name.removesuffix(".exe") == PACKAGE and program.is_file():
+        return str(program.absolute()), ()
+    return sys.executable, ("-m", "luma_mcp")
 
 
-def _servers(**more: Any) -> Callable[[str], Json]:
-    return lambda token: {"mcpServers": {KEY: _started(token, **more)}}
+def _started(start: Start, **more: Any) -> Json:
+    return {"command": start.command, "args": list(start.arguments), "env": {"LUMA_TOKEN": start.token}, **more}
 
 
-def _vscode(token: str) -> Json:
+def _servers(**more: Any) -> Callable[[Start], Json]:
+    return lambda start: {"mcpServers": {KEY: _started(start, **more)}}
+
+
+def _vscode(start: Start) -> Json:
     token_input = {
         "type": "promptString",
         "id": "luma-token",
         "description": "Luma API key",
         "password": True,
     }
-    return {"inputs": [token_input], "servers": {KEY: {"type": "stdio", **_started(token)}}}
+    return {"inputs": [token_input], "servers": {KEY: {"type": "stdio", **_started(start)}}}
 
 
-def _codex(_token: str) -> str:
-    return (
-        f'[mcp_servers.{KEY}]\ncommand = "{COMMAND}"\nargs = {json.dumps(ARGUMENTS)}\nenv_vars = ["LUMA_TOKEN"]\n'
-        "startup_timeout_sec = 60\ntool_timeout_sec = 300\n"
-    )
+def _codex(start: Start) -> Json:
+    return {
+        "mcp_servers": {
+            KEY: {
+                "command": start.command,
+                "args": list(start.arguments),
+                "env_vars": ["LUMA_TOKEN"],
+                "startup_timeout_sec": 60,
+                "tool_timeout_sec": 300,
+            }
+        }
+    }
 
 
-def _continue(token: str) -> str:
-    return (
-        f"name: Luma Dream Machine\nversion: 1.0.0\nschema: v1\nmcpServers:\n  - name: {KEY}\n    command: {COMMAND}\n"
-        f"    args:\n      - {PACKAGE}\n    env:\n      LUMA_TOKEN: {token}\n"
-    )
+def _continue(start: Start) -> Json:
+    server = {"name": KEY, "command": start.command, "args": list(start.arguments), "env": {"LUMA_TOKEN": start.token}}
+    return {"name": "Luma Dream Machine", "version": "1.0.0", "schema": "v1", "mcpServers": [server]}
 
 
-def _goose(_token: str) -> str:
-    return (
-        f"extensions:\n  {KEY}:\n    name: Luma Dream Machine\n    type: stdio\n    enabled: true\n    cmd: {COMMAND}\n"
-        f"    args:\n      - {PACKAGE}\n    env_keys:\n      - LUMA_TOKEN\n    timeout: 300\n"
-    )
+def _goose(start: Start) -> Json:
+    return {
+        "extensions": {
+            KEY: {
+                "name": "Luma Dream Machine",
+                "type": "stdio",
+                "enabled": True,
+                "cmd": start.command,
+                "args": list(start.arguments),
+                "env_keys": ["LUMA_TOKEN"],
+                "timeout": 300,
+            }
+        }
+    }
+
+
+def _opencode(start: Start) -> Json:
+    server = {
+        "type": "local",
+        "command": [start.command, *start.arguments],
+        "environment": {"LUMA_TOKEN": start.token},
+        "enabled": True,
+    }
+    return {"$schema": "https://opencode.ai/config.json", "mcp": {KEY: server}}
+
+
+def _as_toml(structure: Json) -> str:
+    """The one table of a TOML file."""
+    lines = [f"[mcp_servers.{KEY}]"]
+    # JSON's strings, numbers and lists of strings are TOML's.
+    lines += [f"{name} = {json.dumps(value)}" for name, value in structure["mcp_servers"][KEY].items()]
+    return "\n".join(lines) + "\n"
+
+
+def _as_yaml(structure: Json, indent: str = "") -> str:
+    """Mappings, lists and plain values as YAML."""
+    lines: list[str] = []
+    for name, value in structure.items():
+        if isinstance(value, dict):
+            lines += [f"{indent}{name}:\n{_as_yaml(cast('Json', value), indent + '  ')}"]
+        elif isinstance(value, list) and value:
+            items = [_yaml_item(item, indent + "  ") for item in cast("list[Any]", value)]
+            lines.append(f"{indent}{name}:\n{''.join(items)}")
+        else:
+            lines.append(f"{indent}{name}: {_yaml_word(value)}\n")
+    return "".join(lines)
+
+
+def _yaml_item(item: Any, indent: str) -> str:
+    if isinstance(item, dict):
+        return f"{indent}- {_as_yaml(cast('Json', item), indent + '  ').lstrip()}"
+    return f"{indent}- {_yaml_word(item)}\n"
+
+
+def _yaml_word(value: Any) -> str:
+    """A plain value; in quotes where YAML could read it as something else."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    is_plain = not isinstance(value, str) or re.fullmatch(r"[A-Za-z_/.$][\w ./@${}-]*", text)
+    return text if is_plain else json.dumps(text)
 
 
 HOSTS: tuple[Host, ...] = (
     Host(
         "claude-code", "Claude Code", ".mcp.json", "${LUMA_TOKEN}", _servers(),
-        note="Or: claude mcp add luma --env LUMA_TOKEN=luma-... -- uvx dream-machine-mcp",
+        note=f"Or: claude mcp add luma --env LUMA_TOKEN=luma-... -- {COMMAND} {ARGUMENTS[0]}",
     ),
     Host("claude-desktop", "Claude Desktop", "claude_desktop_config.json", LITERAL, _servers()),
     Host(
@@ -131,11 +238,11 @@ HOSTS: tuple[Host, ...] = (
     Host("windsurf", "Windsurf", "~/.codeium/windsurf/mcp_config.json", "${env:LUMA_TOKEN}", _servers()),
     Host(
         "zed", "Zed", "~/.config/zed/settings.json", LITERAL,
-        lambda token: {"context_servers": {KEY: _started(token)}},
+        lambda start: {"context_servers": {KEY: _started(start)}},
     ),
     Host("jetbrains", "JetBrains Junie", ".junie/mcp/mcp.json", LITERAL, _servers()),
     Host(
-        "cline", "Cline", "~/.cline/mcp.json", "${env:LUMA_TOKEN}",
+        "cline", "Cline", "~/.cline/data/settings/cline_mcp_settings.json", "${env:LUMA_TOKEN}",
         _servers(type="stdio", timeout=300, autoApprove=list(READING)),
     ),
     Host("continue", "Continue", ".continue/mcpServers/luma.yaml", "${{ secrets.LUMA_TOKEN }}", _continue, "yaml"),
@@ -146,18 +253,7 @@ HOSTS: tuple[Host, ...] = (
     Host("lmstudio", "LM Studio", "~/.lmstudio/mcp.json", LITERAL, _servers()),
     Host("kiro", "Kiro", ".kiro/settings/mcp.json", "${LUMA_TOKEN}", _servers(autoApprove=list(READING))),
     Host(
-        "opencode", "opencode", "opencode.json", "{env:LUMA_TOKEN}",
-        lambda token: {
-            "$schema": "https://opencode.ai/config.json",
-            "mcp": {
-                KEY: {
-                    "type": "local",
-                    "command": [COMMAND, *ARGUMENTS],
-                    "environment": {"LUMA_TOKEN": token},
-                    "enabled": True,
-                }
-            },
-        },
+        "opencode", "opencode", "opencode.json", "{env:LUMA_TOKEN}", _opencode,
     ),
     Host(
         "copilot-cli", "Copilot CLI", "~/.copilot/mcp-config.json", "${LUMA_TOKEN}",
@@ -172,5 +268,6 @@ HOSTS: tuple[Host, ...] = (
 
 
 def host_named(key: str) -> Host | None:
-    """The host that a person typed."""
-    return next((host for host in HOSTS if host.key == key), None)
+    """The host that a person typed, by its key or its title, in whatever case."""
+    plain = plain_form(key)
+    return next((host for host in HOSTS if plain in (plain_form(host.key), plain_form(host.title))), None)

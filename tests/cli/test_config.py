@@ -7,9 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from luma_mcp import __version__
 from luma_mcp.cli import config, run
-from luma_mcp.cli.config import CannotMergeError, merge
-from luma_mcp.cli.hosts import HOSTS, host_named
+from luma_mcp.cli.config import merge
+from luma_mcp.cli.config_merge import CannotMergeError
+from luma_mcp.cli.hosts import HOSTS, Host, host_named, running_command
+
+
+def named(key: str) -> Host:
+    host = host_named(key)
+    assert host
+    return host
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +33,7 @@ def test_it_is_printed_so_that_it_can_be_piped(host, capsys: pytest.CaptureFixtu
     assert run(["config", host.key]) == 0
 
     printed = capsys.readouterr()
-    assert printed.out == host.text
+    assert printed.out == host.started_by(*running_command()).text
     assert host.title in printed.err
     assert ("Put your key" in printed.err) == host.is_literal
 
@@ -35,15 +43,19 @@ def test_it_is_written_where_there_is_nothing(host, home: Path, tmp_path: Path) 
     assert run(["config", host.key, "--write"]) == 0
 
     path = host.path(tmp_path / "project")
-    assert path.read_text() == host.text
+    assert path.read_text() == host.started_by(*running_command()).text
     assert path.is_relative_to(tmp_path)
     assert path.stat().st_mode & 0o077 == 0, "it may come to hold a key"
 
 
 def test_the_hosts_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["config"]) == 0
-    assert "cursor" in capsys.readouterr().out
+    assert "  cursor          Cursor\n" in capsys.readouterr().out
     assert run(["config", "emacs"]) == 2
+    assert "There is no host 'emacs' here." in capsys.readouterr().err
+    assert run(["config", "--write"]) == 2
+    assert "Name the host to write for." in capsys.readouterr().err
+    assert run(["config", "VS Code"]) == run(["config", "VSCode"]) == 0
 
 
 def test_what_is_there_is_kept_and_backed_up(tmp_path: Path) -> None:
@@ -62,8 +74,8 @@ def test_what_is_there_is_kept_and_backed_up(tmp_path: Path) -> None:
     assert backup
     assert json.loads(backup.read_text()) == before
     assert path.stat().st_mode & 0o777 == 0o644
-    assert merge(host, path) != backup
-    assert json.loads(path.read_text()) == after, "writing it again changes nothing"
+    assert merge(host, path) == Path(), "writing it again changes nothing"
+    assert sorted(tmp_path.glob("mcp.json*")) == [path, backup]
 
 
 def test_toml_is_added_to(tmp_path: Path) -> None:
@@ -75,17 +87,154 @@ def test_toml_is_added_to(tmp_path: Path) -> None:
 
     assert 'model = "x" # mine' in path.read_text()
     assert tomllib.loads(path.read_text())["mcp_servers"]["luma"]["env_vars"] == ["LUMA_TOKEN"]
-    with pytest.raises(CannotMergeError, match="already"):
-        merge(host, path)
+    assert merge(host, path) == Path()
+
+
+@pytest.mark.parametrize(
+    ("before", "kept"),
+    [
+        ("# mcp_servers.luma is off\n", "# mcp_servers.luma is off"),
+        ('[mcp_servers.lumapics]\ncommand = "x"\n', "[mcp_servers.lumapics]"),
+        ('mcp_servers = { foo = { command = "x" } }\n', "foo = { command"),
+        ('[mcp_servers]\nfoo = { command = "x" }\n\n[tui] # mine\n', "[tui] # mine"),
+        ('mcp_servers.foo.command = "x"\r\n# end\r\n', "# end"),
+    ],
+)
+def test_every_form_of_toml_is_added_to(before: str, kept: str, tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_bytes(before.encode())
+    merge(named("codex"), path)
+    after = path.read_bytes().decode()
+
+    assert kept in after
+    servers = tomllib.loads(after)["mcp_servers"]
+    assert servers["luma"]["env_vars"] == ["LUMA_TOKEN"]
+    assert {**servers, "luma": None} == {**tomllib.loads(before).get("mcp_servers", {}), "luma": None}
+    assert ("\r\n" in before) == ("\r\n" in after)
+
+
+def test_yaml_keeps_anchors_quotes_comments_and_indentation(tmp_path: Path) -> None:
+    before = "# mine\nextensions:\n  dev: &d\n    args:\n    - \"a\"\n    - 'b'\n  other: *d\nMODEL: x   # why\n"
+    path = tmp_path / "config.yaml"
+    path.write_text(before)
+    merge(named("goose"), path)
+    after = path.read_text()
+
+    assert after.startswith(before.partition("MODEL")[0])
+    assert after.endswith("MODEL: x   # why\n")
+    assert "  luma:\n" in after
+    assert "    env_keys:\n    - LUMA_TOKEN\n" in after
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16-le", "utf-16-be"])
+def test_the_encoding_and_its_mark_are_kept(encoding: str, tmp_path: Path) -> None:
+    mark = b"" if encoding == "utf-8-sig" else "\ufeff".encode(encoding)
+    path = tmp_path / "settings.json"
+    path.write_bytes(mark + '{"theme": "Ölgrün"}\r\n'.encode(encoding))
+    merge(named("zed"), path)
+    text = path.read_bytes().decode(encoding).removeprefix("\ufeff")
+
+    assert path.read_bytes().startswith(mark or b"\xef\xbb\xbf")
+    assert list(json.loads(text)) == ["theme", "context_servers"]
+    assert "Ölgrün" in text
+
+
+def test_this_server_is_brought_up_to_date_and_keeps_the_person_s_key(tmp_path: Path) -> None:
+    path = tmp_path / "mcp.json"
+    server = {
+        "command": "uvx", "args": ["dream-machine-mcp@0.0.1"],
+        "env": {"LUMA_TOKEN": "a key", "LUMA_MAX_USD_PER_DAY": "5"},
+        "disabled": False,
+    }  # fmt: skip
+    path.write_text(json.dumps({"mcpServers": {"luma": server}}))
+    merge(named("claude-desktop"), path)
+
+    expected = {**server, "args": [f"dream-machine-mcp@{__version__}"]}
+    assert json.loads(path.read_text())["mcpServers"]["luma"] == expected
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links and modes of POSIX")
+def test_a_link_is_followed_inside_the_home_folder_and_not_out_of_it(home: Path, tmp_path: Path) -> None:
+    home.mkdir(parents=True)
+    (home / "dotfiles.json").write_text("{}")
+    inside, outside = tmp_path / "inside.json", tmp_path / "outside.json"
+    inside.symlink_to(home / "dotfiles.json")
+    (tmp_path / "theirs.json").write_text("{}")
+    outside.symlink_to(tmp_path / "theirs.json")
+    merge(named("cursor"), inside)
+
+    assert inside.is_symlink()
+    assert "luma" in (home / "dotfiles.json").read_text()
+    with pytest.raises(CannotMergeError, match="outside your home folder"):
+        merge(named("cursor"), outside)
+    assert (tmp_path / "theirs.json").read_text() == "{}"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links and modes of POSIX")
+def test_what_was_planted_beside_the_file_is_not_followed(tmp_path: Path) -> None:
+    path, victim = tmp_path / "mcp.json", tmp_path / "victim"
+    path.write_text("{}")
+    victim.write_text("precious")
+    for name in (".mcp.json.part", "mcp.json.backup-1"):
+        (tmp_path / name).symlink_to(victim)
+    backup = merge(named("cursor"), path)
+
+    assert victim.read_text() == "precious"
+    assert backup == tmp_path / "mcp.json.backup-2"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links and modes of POSIX")
+def test_a_read_only_file_is_left_alone_and_a_readable_secret_is_told(tmp_path: Path, home: Path, capsys) -> None:
+    path = tmp_path / "mcp.json"
+    path.write_text("{}")
+    path.chmod(0o444)
+    with pytest.raises(CannotMergeError, match="is read-only"):
+        merge(named("cursor"), path)
+
+    file = named("lmstudio").path(tmp_path)
+    file.parent.mkdir(parents=True)
+    file.write_text("{}")
+    file.chmod(0o644)
+    assert run(["config", "lmstudio", "--write"]) == 0
+    assert f"chmod 600 {file}" in capsys.readouterr().err
+    assert run(["config", "jetbrains", "--write"]) == 0
+    assert "Keep that file out of version control." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("argv", "command"),
+    [
+        ("/home/me/.local/bin/dream-machine-mcp", None),
+        ("/home/me/.cache/uv/archive-v0/x/bin/dream-machine-mcp", ("uvx", (f"dream-machine-mcp@{__version__}",))),
+        ("/usr/lib/python3/luma_mcp/__main__.py", (sys.executable, ("-m", "luma_mcp"))),
+    ],
+)
+def test_the_command_is_the_one_that_runs(argv: str, command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    if command is None:
+        program = tmp_path / "dream-machine-mcp"
+        program.touch()
+        argv, command = str(program), (str(program), ())
+    monkeypatch.setattr(sys, "argv", [argv])
+
+    assert running_command() == command
 
 
 @pytest.mark.parametrize(
     ("key", "existing"),
     [
-        ("cursor", "{ // comments\n}"),
+        ("cursor", "{ // comments"),
         ("cursor", "[]"),
+        ("cursor", '{"mcpServers": []}'),
+        ("cursor", '{"mcpServers": "none"}'),
+        ("cursor", '{"mcpServers": {"luma": "none"}}'),
+        ("vscode", '{"inputs": {}}'),
         ("cursor", '{"mcpServers": {"luma": {"command": "mine"}}}'),
-        ("goose", "extensions: {}"),
+        ("codex", '[mcp_servers."luma"]\ncommand = "x"\n'),
+        ("codex", "mcp_servers = 5\n"),
+        ("codex", "[mcp_servers\n"),
+        ("goose", "extensions: []\n"),
+        ("goose", "- a list\n"),
+        ("goose", "a: [b\n"),
     ],
 )
 def test_what_cannot_be_added_to_is_left_alone(key: str, existing: str, tmp_path: Path, capsys) -> None:
@@ -97,7 +246,7 @@ def test_what_cannot_be_added_to_is_left_alone(key: str, existing: str, tmp_path
 
     assert config.run(key, write=True, project=tmp_path / "project") == 1
     assert path.read_text() == existing
-    assert "Nothing was written." in capsys.readouterr().err
+    assert "Nothing was written to " in capsys.readouterr().err
     assert list(path.parent.iterdir()) == [path]
 
 

@@ -86,7 +86,7 @@ def test_every_host_s_file_can_be_read_by_its_parser() -> None:
         if host.form == "json":
             assert "dream-machine-mcp" in json.dumps(json.loads(host.text))
         if host.form == "toml":
-            assert tomllib.loads(host.text)["mcp_servers"]["luma"]["args"] == ["dream-machine-mcp"]
+            assert tomllib.loads(host.text)["mcp_servers"]["luma"]["args"] == [f"dream-machine-mcp@{__version__}"]
 
 
 def test_the_registry_s_own_rules_hold() -> None:

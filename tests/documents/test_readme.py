@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 
 import pytest
 
+from luma_mcp import __version__
 from luma_mcp.cli import _parser
 from luma_mcp.cli.hosts import HOSTS
 from luma_mcp.emulator.faults import parse
@@ -52,7 +53,7 @@ def test_the_defaults_that_it_names_are_what_is_taken() -> None:
 def test_its_configuration_can_be_copied() -> None:
     snippets = re.findall(r"```json\n(.*?)```", README, re.DOTALL)
 
-    assert json.loads(snippets[0])["mcpServers"]["luma"]["args"] == ["dream-machine-mcp"]
+    assert json.loads(snippets[0])["mcpServers"]["luma"]["args"] == [f"dream-machine-mcp@{__version__}"]
 
 
 def test_ci_runs_its_test_command() -> None:
@@ -115,7 +116,7 @@ def test_every_command_of_the_pages_is_one(words: list[str]) -> None:
 def test_every_host_has_its_button_or_command() -> None:
     for host in HOSTS:
         (line,) = [line for line in README.splitlines() if line.startswith(f"| {host.title} |")]
-        command = re.search(r"`uvx dream-machine-mcp (config [a-z-]+ --write)`", line)
+        command = re.search(r"`dream-machine-mcp (config [a-z-]+ --write)`", line)
         if command:
             assert _parser().parse_args(command[1].split()).host == host.key
         else:
@@ -131,7 +132,7 @@ def test_the_buttons_hold_what_the_hosts_would_be_given() -> None:
     assert json.loads(message["inputs"]) == ours["inputs"]
     for link in re.findall(r"install-mcp\?(.*?)\)", README):
         message = dict(parse_qsl(link))
-        assert json.loads(base64.b64decode(message["config"]))["args"] == ["dream-machine-mcp"]
+        assert json.loads(base64.b64decode(message["config"]))["args"] == [f"dream-machine-mcp@{__version__}"]
 
 
 def test_nothing_would_make_a_person_run_somebody_elses_package() -> None:

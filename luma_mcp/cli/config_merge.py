@@ -1,0 +1,171 @@
+"""This server added to the text of a host's configuration, with everything else kept as it is written there.
+
+Editors that keep comments, order, quotes and anchors do the work: tomlkit, ruamel.yaml, and `jsonc`.
+"""
+
+import io
+from collections.abc import Mapping
+from typing import Any, cast
+
+from luma_mcp.cli import jsonc
+from luma_mcp.cli.hosts import KEY, PACKAGE, Form, Json
+
+
+class CannotMergeError(Exception):
+    """What is in the file cannot be added to without risk. The text says why and what to do."""
+
+
+def merged(form: Form, before: str, ours: Json) -> str:
+    """The configuration with this server in it. It is the same text if the server is there already.
+
+    Args:
+        form: what kind of file it is.
+        before: the text of the file.
+        ours: the configuration with this server in it and nothing else.
+
+    Raises:
+        CannotMergeError: it is not of that form, or has another server of our name.
+    """
+    try:
+        match form:
+            case "json":
+                return _in_json(before, ours)
+            case "toml":
+                return _in_toml(before, ours)
+            case "yaml":
+                return _in_yaml(before, ours)
+    except jsonc.NotJsonError as error:
+        raise CannotMergeError(f"it cannot be read as JSON: {error}") from error
+
+
+def _in_json(before: str, ours: Json) -> str:
+    text = before
+    for path, value, is_item in _changes(_value_of(before), ours):
+        text = jsonc.append(text, path, value) if is_item else jsonc.put(text, path, value)
+    return text
+
+
+def _value_of(text: str) -> Json:
+    value = jsonc.parse(text).value
+    if not isinstance(value, dict):
+        raise CannotMergeError("it is no object")
+    return cast("Json", value)
+
+
+Change = tuple[tuple[str, ...], Any, bool]
+"""A path, a value, and whether it is an item for the list there."""
+
+
+def _changes(existing: Mapping[str, Any], ours: Json, at: tuple[str, ...] = ()) -> list[Change]:
+    """What must be put where. A server of our name is brought up to date if it is this one, and else left alone.
+
+    Raises:
+        CannotMergeError: what is there is of another kind.
+    """
+    changes: list[Change] = []
+    for name, value in ours.items():
+        path, old = (*at, name), existing.get(name)
+        if old is None:
+            changes.append((path, value, False))
+        elif isinstance(value, dict):
+            if not isinstance(old, Mapping):
+                raise CannotMergeError(f"{'.'.join(path)} is there, but is no object")
+            entries, wanted = cast("Mapping[str, Any]", old), cast("Json", value)
+            if name != KEY:
+                changes += _changes(entries, wanted, path)
+            elif PACKAGE in str(dict(entries)) or "luma_mcp" in str(dict(entries)):
+                changes += _update(entries, wanted, path)
+            else:
+                raise CannotMergeError(f"there is another server {KEY} already; rename or remove that first")
+        elif isinstance(value, list):
+            if not isinstance(old, list):
+                raise CannotMergeError(f"{'.'.join(path)} is there, but is no list")
+            known = cast("list[Any]", old)
+            changes += [(path, item, True) for item in cast("list[Any]", value) if not _is_in(item, known)]
+    return changes
+
+
+def _is_in(item: Any, known: list[Any]) -> bool:
+    """Whether a list has an item, or one of the same name or id."""
+    for name in ("id", "name"):
+        wanted = cast("Json", item).get(name) if isinstance(item, dict) else None
+        names = [cast("Json", old).get(name) for old in known if isinstance(old, Mapping)]
+        if wanted is not None and wanted in names:
+            return True
+    return item in known
+
+
+def _update(existing: Mapping[str, Any], ours: Json, at: tuple[str, ...]) -> list[Change]:
+    """How this server is started is brought up to date; the person's own variables and options stay."""
+    changes: list[Change] = []
+    for name, value in ours.items():
+        old = existing.get(name)
+        if isinstance(value, dict) and isinstance(old, Mapping):
+            entries, wanted = cast("Mapping[str, Any]", old), cast("Json", value)
+            changes += [((*at, name, key), item, False) for key, item in wanted.items() if key not in entries]
+        elif old is None or (name in ("command", "args", "cmd", "type") and old != value):
+            changes.append(((*at, name), cast("Any", value), False))
+    return changes
+
+
+def _in_toml(before: str, ours: Json) -> str:
+    import tomlkit  # noqa: PLC0415 - only this command pays for it
+    from tomlkit.exceptions import TOMLKitError  # noqa: PLC0415
+
+    newline = "\r\n" if "\r\n" in before else "\n"
+    try:
+        document = tomlkit.parse(before)
+        for path, value, _ in _changes(document.unwrap(), ours):
+            table: Any = document
+            for name in path[:-1]:
+                if name not in table:
+                    table[name] = tomlkit.table(is_super_table=True)
+                table = table[name]
+            table[path[-1]] = value
+        text = tomlkit.dumps(document)
+        again = tomlkit.parse(text).unwrap()
+    except TOMLKitError as error:
+        raise CannotMergeError(f"it cannot be read as TOML: {error}") from error
+    if _changes(again, ours):  # pragma: no cover - tomlkit writes what it was given
+        raise CannotMergeError("it is of a form that this server cannot be added to")
+    return text.replace("\r\n", "\n").replace("\n", newline)
+
+
+def _in_yaml(before: str, ours: Json) -> str:
+    import ruamel.yaml.util as guess  # noqa: PLC0415 - only this command pays for it
+    from ruamel.yaml import YAML  # noqa: PLC0415
+    from ruamel.yaml.error import YAMLError  # noqa: PLC0415
+
+    newline = "\r\n" if "\r\n" in before else "\n"
+    try:
+        found: tuple[Any, int | None, int | None] = cast("Any", guess).load_yaml_guess_indent(before)
+        _, indent, block_indent = found
+        editor = YAML()
+        editor.preserve_quotes = True
+        editor.width = 100_000
+        editor.indent(mapping=indent or 2, sequence=(block_indent or 0) + 2, offset=block_indent or 0)
+        document = cast("Any", editor).load(before)
+        if not isinstance(document, dict):
+            raise CannotMergeError("it is no mapping")
+        for path, value, is_item in _changes(cast("Json", document), ours):
+            node: Any = cast("Any", document)
+            for name in path[:-1]:
+                node = node.setdefault(name, {})
+            if is_item:
+                node[path[-1]].append(value)
+            else:
+                node[path[-1]] = value
+        out = io.StringIO()
+        editor.dump(document, out)
+    except YAMLError as error:
+        raise CannotMergeError(f"it cannot be read as YAML: {str(error).splitlines()[0]}") from error
+    text = out.getvalue()
+    if not _has_every_line(before, text):
+        raise CannotMergeError("it is written in a way that would not survive")
+    return text.replace("\r\n", "\n").replace("\n", newline)
+
+
+def _has_every_line(before: str, after: str) -> bool:
+    """Whether every line is still there, in its order."""
+    lines = iter(line.rstrip() for line in after.splitlines())
+    return all(any(line.rstrip() == other for other in lines) for line in before.splitlines() if line.strip())
