@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import anyio
-from mcp.server.mcpserver import MCPServer
 
 from luma_mcp.backends.agents.client import Agents
 from luma_mcp.backends.camera_words import CameraVocabulary
@@ -24,7 +23,7 @@ from luma_mcp.downloads.naming import Naming
 from luma_mcp.downloads.preview import PreviewService
 from luma_mcp.downloads.service import DownloadService
 from luma_mcp.downloads.upload import Uploader
-from luma_mcp.mcp.server import TOOLSETS, ServerOptions, make_server
+from luma_mcp.mcp.server import TOOLSETS, ServerOptions, ToolServer, make_server
 from luma_mcp.mcp.services import Services
 from luma_mcp.mcp.tool_spec import ToolSpec
 from luma_mcp.polling.poller import Poller
@@ -61,7 +60,7 @@ def build_server(
     transport: "httpx.AsyncBaseTransport | None" = None,
     clock: Clock | None = None,
     wall: Callable[[], float] = time.time,
-) -> MCPServer[Services]:
+) -> ToolServer:
     """The server, ready to be run over any transport.
 
     Args:

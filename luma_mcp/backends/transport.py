@@ -1,5 +1,6 @@
 """HTTP to Luma: exchanges with a deadline and a size limit, reads that are repeated, purchases that are sent once."""
 
+import logging
 import random
 import ssl
 import time
@@ -66,6 +67,9 @@ def open_http(
     import httpx  # noqa: PLC0415 - costs 50 ms, which the start of the process shall not pay
     import truststore  # noqa: PLC0415
 
+    # They write down every URL, and a signed one opens a file.
+    for name in ("httpx", "httpcore"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     client = httpx.AsyncClient(
         transport=transport,
         # Whose settings are read by `proxies`.

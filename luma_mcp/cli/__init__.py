@@ -12,11 +12,27 @@ from luma_mcp.emulator import __main__ as emulator
 _DESCRIPTION = """\
 Luma AI's Dream Machine as tools for agents. Without a command it serves MCP over stdin and stdout, which is how a host
 such as Claude, Cursor or VS Code starts it."""
+# What a shell answers for a program that Ctrl-C has ended.
+_INTERRUPTED = 130
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run a command; the exit code."""
+    """Run a command; the exit code. Ctrl-C and a reader that has gone end it without a trace."""
     options = _parser().parse_args(arguments)
+    try:
+        code = _run(options)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # What is still in the buffer goes nowhere, and Python would say so at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return code
+
+
+def _run(options: argparse.Namespace) -> int:
     match options.command:
         case "emulator":
             return emulator.run_from(options)
@@ -59,7 +75,8 @@ def _serve(options: argparse.Namespace) -> int:
         settings = Settings.from_environment({**os.environ, **overrides})
         for note in settings.notes:
             print(f"dream-machine-mcp: {note}", file=sys.stderr)
-        return http.run(build_server(settings), settings)
+        server = build_server(settings)
+        return http.run(server, settings, on_stop=server.end_waits)
     except SettingsError as error:
         print(f"dream-machine-mcp cannot start: {error}", file=sys.stderr)
         return 2
@@ -73,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     serve = commands.add_parser("serve", help="serve MCP: over stdio, or with --http for a team")
     serve.add_argument("--http", action="store_true", help="over Streamable HTTP; settings are LUMA_HTTP_...")
     serve.add_argument("--host", help="the address to listen on (default: LUMA_HTTP_HOST or 127.0.0.1)")
-    serve.add_argument("--port", type=int, help="the port, 0 for any (default: LUMA_HTTP_PORT or 8080)")
+    serve.add_argument("--port", type=emulator.port, help="the port, 0 for any (default: LUMA_HTTP_PORT or 8080)")
 
     doctor = commands.add_parser("doctor", help="check token, reach, credit, folders and the ledger; costs nothing")
     doctor.add_argument("--json", action="store_true", help="for programs")
@@ -86,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
 
     demo = commands.add_parser("demo", help="make a few videos and images with the emulator; costs nothing")
     demo.add_argument("--keep", type=Path, metavar="DIR", help="where the files go (default: a new temporary folder)")
-    demo.add_argument("--speed", type=float, default=60, help="times faster than Luma (default: %(default)g)")
+    demo.add_argument("--speed", type=emulator.speed, default=60, help="times faster than Luma (default: %(default)g)")
 
     emulate = commands.add_parser("emulator", help="run the emulator of the Dream Machine API on loopback")
     emulator.add_arguments(emulate)

@@ -34,6 +34,9 @@ def run(keep: Path | None, speed: float) -> int:
     """Run it; the exit code."""
     console = Console()
     folder = (keep or Path(tempfile.mkdtemp(prefix="dream-machine-demo-"))).absolute()
+    if folder.exists() and not folder.is_dir():
+        print(f"{folder} is a file; --keep wants a folder.", file=sys.stderr)
+        return 2
     return 0 if anyio.run(_Demo(console, folder, speed).play) else 1
 
 
@@ -44,6 +47,7 @@ class _Demo:
         self._console = console
         self._folder = folder
         self._speed = speed
+        self._quoted_usd = 0.0
 
     async def play(self) -> bool:
         """Both acts; whether they went well."""
@@ -57,7 +61,11 @@ class _Demo:
                         return False
         spent = (emulator.agents.billing.balance_cents + emulator.dream_machine.billing.balance_cents) / 100
         usd, seconds = 2 * _CREDIT_USD - spent, time.monotonic() - began
-        self._console.print(f"At Luma this would have cost about ${usd:.2f}. It took {seconds:.0f} s.", highlight=False)
+        self._console.print(
+            f"At Luma this would have cost about ${usd:.2f}. The prices above are upper estimates, and add up to "
+            f"${self._quoted_usd:.2f}. It took {seconds:.0f} s.",
+            highlight=False,
+        )
         return True
 
     async def _act(
@@ -168,6 +176,7 @@ class _Demo:
 
     async def _buy(self, client: Client, tool: str, **arguments: Any) -> str:
         bought = await self._call(client, tool, **arguments)
+        self._quoted_usd += bought["price_usd"]
         price = f"${bought['price_usd']:.2f}" + (" assumed" if bought.get("price_is_assumed") else "")
         self._console.print(f"{tool}: {bought['generation_id']} ({price})", highlight=False)
         return bought["generation_id"]

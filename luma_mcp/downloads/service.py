@@ -37,7 +37,8 @@ class SavedFile:
     size_bytes: int
     sha256: str
     media_type: str
-    url: str
+    url: str | None = None
+    """The link that it came from; None for what was joined here."""
 
 
 class DownloadService:
@@ -103,15 +104,13 @@ class DownloadService:
         """
         first = generations[0]
         place = self._folder_for(directory) / self._naming.path_for(first)
-        ids = [clip.id for clip in generations]
         with _translated_disk_errors(place.parent), tempfile.TemporaryDirectory() as temporary:
             clips = [await self._local_copy(clip, None, Path(temporary), on_bytes) for clip in generations]
             whole = Path(temporary) / "joined.mp4"
             await worker.run(concatenate, clips, whole, seconds=_JOIN_SECONDS)
             async with await PartFile.begin(place.parent) as part:
                 await _copy(whole, part)
-                name = f"{place.name}-joined-{len(generations)}"
-                return await self._finish(part, first, None, name, asset_url(first, None), (), ids)
+                return await self._finish_joined(part, generations, f"{place.name}-joined-{len(generations)}")
 
     @asynccontextmanager
     async def open_asset(
@@ -166,18 +165,19 @@ class DownloadService:
         name: str,
         url: str,
         made_from: Sequence[str],
-        joined: Sequence[str] = (),
     ) -> SavedFile:
         """Give a whole file its name and its sidecar."""
         path = await part.finish(name)
         saved = SavedFile(generation.id, path, part.size, part.sha256, part.media_type, url)
-        file = {
-            "name": path.name,
-            "size_bytes": saved.size_bytes,
-            "sha256": saved.sha256,
-            "media_type": saved.media_type,
-        }
-        note = sidecar.render(generation, _wanted(generation, asset), made_from=made_from, file=file, joined=joined)
+        note = sidecar.render(generation, _wanted(generation, asset), made_from=made_from, file=_facts(saved))
+        await anyio.to_thread.run_sync(write_beside, path, sidecar.ENDING, note)
+        return saved
+
+    async def _finish_joined(self, part: PartFile, generations: Sequence[Generation], name: str) -> SavedFile:
+        """Give a file that was joined here its name and its sidecar. It is none of the generations, and has no link."""
+        path = await part.finish(name)
+        saved = SavedFile(generations[0].id, path, part.size, part.sha256, part.media_type)
+        note = sidecar.render_joined(generations, file=_facts(saved))
         await anyio.to_thread.run_sync(write_beside, path, sidecar.ENDING, note)
         return saved
 
@@ -214,6 +214,16 @@ class DownloadService:
                 "Name a folder inside it, or none. Only the person can change LUMA_OUTPUT_DIR.",
             )
         return target
+
+
+def _facts(saved: SavedFile) -> dict[str, Any]:
+    """What a sidecar says of its file."""
+    return {
+        "name": saved.path.name,
+        "size_bytes": saved.size_bytes,
+        "sha256": saved.sha256,
+        "media_type": saved.media_type,
+    }
 
 
 async def _copy(source: Path, part: PartFile) -> None:

@@ -22,10 +22,8 @@ _MAX_SIDECAR_BYTES = 1024**2
 _NOT_SETTINGS = frozenset({"prompt", "model", "generation_type", "type", "callback_url"})
 
 
-def render(
-    generation: Generation, asset: str, *, made_from: Sequence[str], file: Mapping[str, Any], joined: Sequence[str] = ()
-) -> str:
-    """The text of a sidecar. `joined` are the clips of a joined file, in their order."""
+def render(generation: Generation, asset: str, *, made_from: Sequence[str], file: Mapping[str, Any]) -> str:
+    """The text of the sidecar of what a generation made."""
     price = price_of_generation(generation)
     fields: dict[str, Any] = {
         "generation_id": generation.id,
@@ -35,12 +33,25 @@ def render(
         "prompt": cleaned(generation.prompt, _MAX_PROMPT_LENGTH) if generation.prompt is not None else None,
         "settings": _settings(generation.request),
         "made_from": list(made_from),
-        "joined": list(joined),
         "created_at": generation.created_at.isoformat() if generation.created_at else None,
         "price_usd": price.usd if price else None,
-        "file": dict(file),
-        "saved_by": f"dream-machine-mcp {__version__}",
     }
+    return _written(fields, file)
+
+
+def render_joined(generations: Sequence[Generation], *, file: Mapping[str, Any]) -> str:
+    """The text of the sidecar of a file that clips were joined into, in their order. The price is that of all."""
+    prices = [price_of_generation(generation) for generation in generations]
+    fields: dict[str, Any] = {
+        "joined": [generation.id for generation in generations],
+        "prompts": [cleaned(generation.prompt, _MAX_PROMPT_LENGTH) for generation in generations if generation.prompt],
+        "price_usd": round(sum(price.usd for price in prices if price), 4) if all(prices) else None,
+    }
+    return _written(fields, file)
+
+
+def _written(fields: dict[str, Any], file: Mapping[str, Any]) -> str:
+    fields |= {"file": dict(file), "saved_by": f"dream-machine-mcp {__version__}"}
     present = {name: value for name, value in fields.items() if value not in (None, [], {})}
     return json.dumps(present, indent=2, ensure_ascii=False) + "\n"
 

@@ -12,12 +12,13 @@ from luma_mcp.emulator.habits import Habits
 from luma_mcp.emulator.serving import agents_base_url, base_url, listen, run
 
 DEFAULT_PORT = 8765
+_HIGHEST_PORT, _HIGHEST_SPEED = 65535, 1_000_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The emulator's options; `dream-machine-mcp emulator` has the same."""
-    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0 takes a free one (default: %(default)s)")
-    parser.add_argument("--speed", type=float, default=10, help="times faster than Luma (default: %(default)g)")
+    parser.add_argument("--port", type=port, default=DEFAULT_PORT, help="0 takes a free one (default: %(default)s)")
+    parser.add_argument("--speed", type=speed, default=10, help="times faster than Luma (default: %(default)g)")
     parser.add_argument(
         "--credits", type=float, default=100, metavar="USD", help="to begin with (default: %(default)g)"
     )
@@ -37,6 +38,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         help="how the API answers where its documentation does not say, such as echo=missing; may be given again",
     )
+
+
+def port(text: str) -> int:
+    """A port as a person types it. Raises: argparse.ArgumentTypeError."""
+    if not text.isdecimal() or int(text) > _HIGHEST_PORT:
+        raise argparse.ArgumentTypeError(f"it must be a whole number from 0 to {_HIGHEST_PORT}")
+    return int(text)
+
+
+def speed(text: str) -> float:
+    """How many times faster than Luma, as a person types it. Raises: argparse.ArgumentTypeError."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0
+    if not 0 < value <= _HIGHEST_SPEED:
+        raise argparse.ArgumentTypeError(f"it must be a number above 0, and at most {_HIGHEST_SPEED:,}")
+    return value
 
 
 def run_from(options: argparse.Namespace) -> int:

@@ -57,7 +57,7 @@ class ServerOptions:
     log_level: Any = "WARNING"
 
 
-def make_server(services: Services, options: ServerOptions) -> MCPServer[Services]:
+def make_server(services: Services, options: ServerOptions) -> "ToolServer":
     """The server, ready to be run over any transport."""
     subscriptions = Subscriptions(services.poller)
 
@@ -123,6 +123,10 @@ class ToolServer(MCPServer[Services]):
         self._specs = {spec.name: spec for spec in tools}
         self._services = services
         self._definitions: list[Tool] = []
+
+    def end_waits(self) -> None:
+        """Answer every open wait at once: the server is about to stop."""
+        self._services.poller.end_waits()
 
     async def list_tools(self) -> list[Tool]:
         """The definition of every tool."""

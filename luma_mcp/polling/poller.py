@@ -100,6 +100,7 @@ class Poller:
         self._is_young = is_young
         self._clock = clock
         self._is_running = False
+        self._is_ending = False
         self._tracked: dict[str, _Tracked] = {}
         self._deadlines: dict[object, float] = {}
         self._not_before = 0.0
@@ -121,6 +122,11 @@ class Poller:
                 self._is_running = False
                 tasks.cancel_scope.cancel()
 
+    def end_waits(self) -> None:
+        """Answer every wait at once with what is known: the server is about to stop."""
+        self._is_ending = True
+        self._published.set()
+
     async def wait(
         self, ids: Sequence[str], *, until: Until, timeout_seconds: float, on_snapshot: OnSnapshot
     ) -> Snapshot:
@@ -140,6 +146,7 @@ class Poller:
                 published = self._published
                 snapshot = self._snapshot(ids, began)
                 is_over = snapshot.elapsed_seconds >= timeout_seconds and self._was_polled(ids)
+                is_over = is_over or self._is_ending
                 if snapshot.generations or is_over:
                     await on_snapshot(snapshot)
                 final = [self._tracked[generation_id].is_final for generation_id in ids]

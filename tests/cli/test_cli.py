@@ -1,8 +1,11 @@
 """What a person types, in a process of its own."""
 
+import contextlib
 import os
 import re
+import shlex
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +17,8 @@ from PIL import Image
 
 import luma_mcp
 from luma_mcp.cli import demo
+from luma_mcp.cli import run as run_here
+from tests.support.stdio_process import INHERITED
 
 COMMAND = [sys.executable, "-m", "luma_mcp"]
 
@@ -103,3 +108,62 @@ def test_the_emulator_answers_at_once_and_stops_on_a_signal(module: str, number:
     finally:
         process.kill()
         process.communicate()
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["emulator", "--port", "99999"], "it must be a whole number from 0 to 65535"),
+        (["emulator", "--port", "http"], "it must be a whole number from 0 to 65535"),
+        (["emulator", "--speed", "0"], "it must be a number above 0"),
+        (["demo", "--speed", "0"], "it must be a number above 0"),
+        (["demo", "--speed", "nan"], "it must be a number above 0"),
+        (["serve", "--http", "--port", "-1"], "it must be a whole number from 0 to 65535"),
+    ],
+)
+def test_a_number_that_cannot_be_is_said(words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        run_here(words)
+
+    assert caught.value.code == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_a_demo_into_a_file_is_refused_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "out").touch()
+
+    assert run_here(["demo", "--keep", str(tmp_path / "out")]) == 2
+    assert "is a file; --keep wants a folder." in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.slow
+@pytest.mark.parametrize("words", [["demo", "--speed", "1"], ["doctor"]], ids=" ".join)
+def test_ctrl_c_leaves_no_trace(words: list[str], tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}/dream-machine/v1"
+        environment = {**INHERITED, "HOME": str(tmp_path), "LUMA_TOKEN": "x", "LUMA_BASE_URL": address}
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        with subprocess.Popen([*COMMAND, *words], env=environment, **pipes) as process:  # type: ignore[call-overload]
+            if words == ["doctor"]:
+                connection, _ = silent.accept()  # it asks Luma now
+            else:
+                connection = contextlib.nullcontext()
+                assert next(line for line in process.stdout if line.startswith("create_image: "))
+            with connection:
+                process.send_signal(signal.SIGINT)
+                _, errors = process.communicate(timeout=60)
+
+    assert process.returncode == 130
+    assert errors.strip().splitlines()[-1:] == ["Stopped."]
+    assert "Traceback" not in errors
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes of POSIX")
+def test_a_reader_that_has_gone_leaves_no_trace(tmp_path: Path) -> None:
+    command = f"{shlex.quote(sys.executable)} -m luma_mcp purchases list | true"
+    done = subprocess.run(
+        ["sh", "-c", command], env={**INHERITED, "HOME": str(tmp_path)}, capture_output=True, text=True, check=False
+    )
+
+    assert done.stderr == ""

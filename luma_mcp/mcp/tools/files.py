@@ -27,7 +27,7 @@ class SavedFileResult(Result):
     size_bytes: int
     sha256: str
     media_type: str
-    url: str
+    url: str | None = None
 
     def text(self) -> str:
         return f"{self.path} ({self.media_type}, {self.size_bytes:,} bytes, sha256 {self.sha256[:16]}…)"

@@ -5,13 +5,13 @@ reach this server spends the account's money, so off loopback a bearer token is 
 accepted from clients nor given to them.
 """
 
-import hmac
+import asyncio
 import json
 import logging
 import signal
+import socket
 import sys
-import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,25 +19,32 @@ import uvicorn
 from mcp.server.mcpserver import MCPServer
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.requests import ClientDisconnect
-from starlette.responses import JSONResponse
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from luma_mcp.domain.addresses import LOOPBACK
+from luma_mcp.mcp.transports.doors import PATH, Bounded, Explained, Guarded, Healthy, Logged, open_to_pages
 from luma_mcp.settings import Settings, SettingsError
 
-PATH, HEALTH = "/mcp", "/healthz"
 # What a tool is asked fits in a fraction of it: a prompt has 5,000 characters at the most.
 MOST_BODY_BYTES = 1024 * 1024
 _LOOPBACK_HOSTS = ("127.0.0.1:*", "localhost:*", "[::1]:*", "127.0.0.1", "localhost", "[::1]")
 _LOOPBACK_ORIGINS = ("http://127.0.0.1:*", "http://localhost:*", "http://[::1]:*")
 # Waits are cut, and clients call again; a purchase that is under way is in the ledger.
 _GRACE_SECONDS = 5
+_HEAD_SECONDS = 10.0
+_MOST_CONNECTIONS = 2000
 
 _log = logging.getLogger(__name__)
 
 
-def run(server: MCPServer[Any], settings: Settings) -> int:
+def run(server: MCPServer[Any], settings: Settings, *, on_stop: Callable[[], None]) -> int:
     """Serve until a signal; the exit code.
+
+    Args:
+        server: what is served.
+        settings: what the person decided.
+        on_stop: called on the event loop when the server shall stop, so that what waits can still be answered.
 
     Raises:
         SettingsError: it would be open to everybody.
@@ -52,13 +59,48 @@ def run(server: MCPServer[Any], settings: Settings) -> int:
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=_GRACE_SECONDS,
+        http=_TimedProtocol,
+        limit_concurrency=_MOST_CONNECTIONS,
     )
-    _Server(config).run()
+    _Server(config, on_stop).run()
     return 0  # pragma: no cover - Python 3.11 loses the tracer where a task was cancelled
+
+
+class _TimedProtocol(H11Protocol):
+    """Gives a connection some time for the head of its first request, so that one that says nothing holds nothing.
+
+    Between requests uvicorn itself counts (`timeout_keep_alive`); for the first one it has no such time.
+    """
+
+    _first_head: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        super().connection_made(transport)
+        self._first_head = asyncio.get_running_loop().call_later(_HEAD_SECONDS, transport.close)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        # There is no cycle until a head has come, whatever the types say.
+        if getattr(self, "cycle", None) and self._first_head is not None:
+            self._first_head.cancel()
+            self._first_head = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._first_head is not None:
+            self._first_head.cancel()
+        super().connection_lost(exc)
 
 
 class _Server(uvicorn.Server):
     """Says where it listens, stops in order on a signal, and then has ended well; uvicorn's own dies of the signal."""
+
+    def __init__(self, config: uvicorn.Config, on_stop: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_stop = on_stop
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._on_stop()
+        await super().shutdown(sockets)
 
     async def main_loop(self) -> None:
         # Not sooner: the port may be taken, or with 0 be any.
@@ -87,7 +129,9 @@ def app(server: MCPServer[Any], settings: Settings) -> ASGIApp:
             f"LUMA_HTTP_TOKENS must be set to serve on {settings.http_host}, for whoever reaches this server spends "
             "your credits. Set it to a long random text, and give that to your clients as their bearer token."
         )
-    hosts = [*_LOOPBACK_HOSTS, *settings.http_allowed_hosts]
+    # A name without a port is that name with any: proxies pass on the port, also the usual one.
+    named = [name for host in settings.http_allowed_hosts for name in (host, f"{host}:*")]
+    hosts = [*_LOOPBACK_HOSTS, *named]
     origins = [*_LOOPBACK_ORIGINS, *settings.http_allowed_origins]
     inner = server.streamable_http_app(
         streamable_http_path=PATH,
@@ -96,74 +140,8 @@ def app(server: MCPServer[Any], settings: Settings) -> ASGIApp:
         transport_security=TransportSecuritySettings(allowed_hosts=hosts, allowed_origins=origins),
     )
     tokens = [token.get_secret_value() for token in settings.http_tokens]
-    return _Logged(_Healthy(_Guarded(inner, tokens)))
-
-
-class _Healthy:
-    """Answers the question whether the process is there, to anybody: it says nothing else."""
-
-    def __init__(self, inner: ASGIApp) -> None:
-        self._inner = inner
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] == HEALTH:
-            await JSONResponse({"status": "ok"})(scope, receive, send)
-            return
-        await self._inner(scope, receive, send)
-
-
-class _Guarded:
-    """Lets in who has one of the tokens; everybody where there are none."""
-
-    def __init__(self, inner: ASGIApp, tokens: list[str]) -> None:
-        self._inner = inner
-        self._tokens = [token.encode() for token in tokens]
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and self._tokens and not self._has_token(scope):
-            refusal = {"error": "A bearer token is needed: Authorization: Bearer ..."}
-            wanted = {"WWW-Authenticate": 'Bearer realm="dream-machine-mcp"'}
-            await JSONResponse(refusal, 401, wanted)(scope, receive, send)
-            return
-        await self._inner(scope, receive, send)
-
-    def _has_token(self, scope: Scope) -> bool:
-        header = dict(scope["headers"]).get(b"authorization", b"")
-        scheme, _, token = header.partition(b" ")
-        # Each is compared, so that the time tells nothing.
-        fits = [hmac.compare_digest(token.strip(), known) for known in self._tokens]
-        return scheme.lower() == b"bearer" and any(fits)
-
-
-class _Logged:
-    """Writes a line for each request: what was asked, how it ended, how long it took. Never a header or a body."""
-
-    def __init__(self, inner: ASGIApp) -> None:
-        self._inner = inner
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._inner(scope, receive, send)
-            return
-        began, status = time.monotonic(), 0
-
-        async def note(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        try:
-            await self._inner(scope, receive, note)
-        finally:
-            facts = {
-                "method": scope["method"],
-                "path": scope["path"][:200],
-                "status": status,
-                "milliseconds": round((time.monotonic() - began) * 1000, 1),
-                "client": (scope.get("client") or ("",))[0],
-            }
-            _log.info("request", extra={"facts": facts})
+    guarded = Explained(Guarded(Bounded(inner), tokens))
+    return Logged(open_to_pages(Healthy(guarded), origins))
 
 
 class _JsonLines(logging.Formatter):

@@ -119,6 +119,7 @@ async def test_a_sheet_has_four_to_nine_frames(agent: Agent, frames: int) -> Non
 async def test_clips_are_joined_into_one_file(agent: Agent, output: Path) -> None:
     first = await agent.make("create_video", prompt="a boat", resolution="540p", model="ray-flash-2")
     second = await agent.make("extend_video", generation_id=first, prompt="night falls")
+    clips = (await agent.call("list_generations"))["generations"]
     answer = await agent.call("download_generation", generation_ids=[first, second], join=True)
 
     (file,) = answer["files"]
@@ -128,6 +129,9 @@ async def test_clips_are_joined_into_one_file(agent: Agent, output: Path) -> Non
         assert float(whole.streams.video[0].duration * whole.streams.video[0].time_base) == pytest.approx(10, abs=0.1)
     note = json.loads((output / f"{path.name}.json").read_text())
     assert note["joined"] == [first, second]
+    assert "generation_id" not in note, "it is none of them"
+    assert note["price_usd"] == pytest.approx(sum(clip["price_usd"] for clip in clips))
+    assert "url" not in file
     assert {each_path.name for each_path in output.iterdir()} == {path.name, f"{path.name}.json"}
     again = await agent.call("download_generation", generation_ids=[first, second], join=True)
     assert again["files"][0]["path"] == file["path"]

@@ -9,23 +9,29 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx
 import httpx2
 import pytest
 import uvicorn
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from luma_mcp.composition import build_server
-from luma_mcp.mcp.transports import http
+from luma_mcp.emulator.app import Emulator
+from luma_mcp.emulator.serving import serving
+from luma_mcp.mcp.transports import doors, http
 from luma_mcp.settings import Settings, SettingsError
 from tests.support.agent import TOKEN
+from tests.support.http_process import call_over_http, http_process
 
 pytestmark = pytest.mark.anyio
 
@@ -253,7 +259,7 @@ async def test_what_does_not_begin_is_not_said_to_serve(caplog: pytest.LogCaptur
         await send({"type": "lifespan.startup.failed"})
 
     with suppress(SystemExit):  # newer versions of uvicorn exit by themselves
-        await http._Server(uvicorn.Config(broken, port=0, log_config=None)).serve()
+        await http._Server(uvicorn.Config(broken, port=0, log_config=None), lambda: None).serve()
 
     assert "serving" not in caplog.messages
 
@@ -264,3 +270,116 @@ def test_what_cannot_be_served_is_one_sentence_and_no_trace(tmp_path: Path) -> N
     assert made.ended(30) == 2
     assert made.log.read_text().startswith("dream-machine-mcp cannot start: LUMA_HTTP_TOKENS must be set")
     assert len(made.log.read_text().splitlines()) == 1
+
+
+PAGE = "https://app.example"
+
+
+async def test_a_page_of_an_allowed_origin_may_call_it() -> None:
+    """A browser asks first, without a token."""
+    asked = {"origin": PAGE, "access-control-request-method": "POST", "access-control-request-headers": "authorization"}
+    async with door(LUMA_HTTP_TOKENS=KEY, LUMA_HTTP_ALLOWED_ORIGINS=PAGE) as caller:
+        preflight = await caller.options("/mcp", headers=asked)
+        answer = await call(caller, authorization=f"Bearer {KEY}", origin=PAGE)
+        refused = await call(caller, origin=PAGE)
+        stranger = await caller.options("/mcp", headers={**asked, "origin": "https://other.example"})
+        near = await caller.options("/mcp", headers={**asked, "origin": f"{PAGE}.evil.example"})
+
+    assert preflight.status_code == 200
+    assert preflight.headers["access-control-allow-origin"] == PAGE
+    assert "authorization" in preflight.headers["access-control-allow-headers"].lower()
+    assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, PAGE)
+    assert (refused.status_code, refused.headers["access-control-allow-origin"]) == (401, PAGE)
+    for other in (stranger, near):
+        assert "access-control-allow-origin" not in other.headers
+
+
+async def test_there_are_no_documents_about_signing_in() -> None:
+    async with door(LUMA_HTTP_TOKENS=KEY) as caller:
+        for path in (
+            "oauth-protected-resource",
+            "oauth-authorization-server",
+            "oauth-protected-resource/mcp",
+            "mcp.json",
+        ):
+            assert (await caller.get(f"/.well-known/{path}")).status_code == 404
+
+
+async def test_a_slash_at_the_end_is_no_redirect_that_would_leave_tls() -> None:
+    async with door() as caller:
+        answer = await caller.post("/mcp/", json=PING, headers=WANTED)
+
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("host", ["luma.example.com", "luma.example.com:443", "luma.example.com:8443"])
+async def test_a_name_that_is_allowed_may_come_with_any_port(host: str) -> None:
+    async with door(LUMA_HTTP_ALLOWED_HOSTS="luma.example.com") as caller:
+        assert (await call(caller, host=host)).status_code == 200
+
+
+async def test_a_name_that_is_not_allowed_is_answered_with_what_to_set() -> None:
+    async with door() as caller:
+        answer = await call(caller, host="luma.example.com")
+
+    assert answer.status_code == 421
+    assert answer.json() == {
+        "error": "This server does not answer to the name luma.example.com. LUMA_HTTP_ALLOWED_HOSTS must have it."
+    }
+
+
+async def test_a_body_that_does_not_end_holds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def slow() -> AsyncIterator[bytes]:
+        yield b"{"
+        await anyio.sleep(30)
+
+    inner = httpx.ASGITransport(doors.Bounded(echo, seconds=0.2))
+    async with httpx.AsyncClient(transport=inner, base_url="http://127.0.0.1") as caller:
+        assert (await caller.post("/mcp", content=b"{}")).content == b"{}"
+        assert (await caller.post("/mcp", content=slow())).status_code == 408
+
+
+async def echo(scope: Scope, receive: Receive, send: Send) -> None:
+    request = Request(scope, receive)
+    await Response(await request.body())(scope, receive, send)
+
+
+@pytest.mark.slow
+def test_half_open_connections_do_not_stop_it(process: Process) -> None:
+    head = b"POST /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n"
+    with ExitStack() as stack:
+        for number in range(300):
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", process.port)))
+            client.sendall(head if number % 2 else head + b"\r\n{")
+        answer = httpx.get(f"http://127.0.0.1:{process.port}/healthz", trust_env=False, timeout=1)
+        silent = stack.enter_context(socket.create_connection(("127.0.0.1", process.port)))
+        silent.settimeout(20)
+
+        assert answer.json() == {"status": "ok"}
+        assert silent.recv(1) == b"", "who says nothing is hung up on"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("version", ["2025-11-25", "2025-06-18"])
+async def test_an_open_wait_is_answered_when_the_server_stops(tmp_path: Path, version: str) -> None:
+    """As not done yet, so that the client calls again, and reaches another replica."""
+    async with serving(Emulator(speed=1)) as base_url, http_process(base_url, tmp_path / "out") as (url, server):
+        headers = {**WANTED, "MCP-Protocol-Version": version}
+        async with httpx.AsyncClient(timeout=60, trust_env=False, headers=headers) as client:
+            bought = await call_over_http(client, url, "create_video", {"prompt": "a boat", "resolution": "540p"})
+            ids = [bought["structuredContent"]["generation_id"]]
+            answers: list[dict[str, Any]] = []
+
+            async def wait() -> None:
+                call = {"generation_ids": ids, "timeout_seconds": 600}
+                answers.append(await call_over_http(client, url, "wait_for_generation", call))
+
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(wait)
+                await anyio.sleep(1.5)
+                began = time.monotonic()
+                server.terminate()
+
+    assert time.monotonic() - began < 8
+    assert [answer["structuredContent"]["done"] for answer in answers] == [False]
+    assert answers[0]["structuredContent"]["generations"][0]["generation_id"] == ids[0]
