@@ -7,7 +7,7 @@ from pathlib import Path
 
 # What a file of these formats has at its end, and in how many of its last bytes.
 _ENDS = {
-    "png": (b"IEND\xaeB`\x82", 64), "jpg": (b"\xff\xd9", 64), "gif": (b";", 64), "zip": (b"PK\x05\x06", 64 * 1024),
+    "png": (b"IEND\xaeB`\x82", 64), "jpg": (b"\xff\xd9", 64), "gif": (b";", 1), "zip": (b"PK\x05\x06", 64 * 1024),
 }  # fmt: skip
 
 # Media types by file ending.

@@ -3,12 +3,15 @@
 import hashlib
 import json
 import resource
+import zipfile
 from collections.abc import AsyncIterator, Callable, Iterator
+from io import BytesIO
 from pathlib import Path
 
 import anyio
 import httpx
 import pytest
+from PIL import Image
 
 from luma_mcp.domain.errors import FileError
 from luma_mcp.domain.generation import Generation, Output
@@ -392,3 +395,72 @@ async def test_a_link_by_the_files_name_is_not_followed(tmp_path: Path) -> None:
 
     assert outside.read_bytes() == b"precious"
     assert saved.path.name == "a-boat-15b7abb1-2.mp4"
+
+
+class Open(httpx.AsyncByteStream):
+    """A body whose length nobody says."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield self._data
+
+
+def whole_files() -> dict[str, bytes]:
+    """A whole file of each format."""
+    files: dict[str, bytes] = {"zip": b""}
+    for name, kind in (("png", "PNG"), ("jpg", "JPEG"), ("webp", "WEBP"), ("gif", "GIF")):
+        out = BytesIO()
+        Image.effect_noise((64, 64), 50).save(out, kind)
+        files[name] = out.getvalue()
+    box = b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom"
+    large = b"\x00\x00\x00\x01mdat" + (16 + 5000).to_bytes(8, "big") + b"x" * 5000
+    files["mp4"] = box + b"\x00\x00\x07\xd0mdat" + b"x" * 1992 + large
+    archive = BytesIO()
+    with zipfile.ZipFile(archive, "w") as written:
+        written.writestr("frame.exr", b"x" * 2000)
+        written.comment = b"frames"
+    files["zip"] = archive.getvalue()
+    return files
+
+
+@left_half_read
+@pytest.mark.parametrize("ending", ["png", "jpg", "webp", "gif", "mp4", "zip"])
+async def test_a_body_without_a_length_is_whole_or_not_saved(tmp_path: Path, ending: str) -> None:
+    data = whole_files()[ending]
+    saved = await keep(tmp_path, lambda _request: httpx.Response(200, stream=Open(data)))
+    assert saved.path.read_bytes() == data
+    assert saved.path.suffix == f".{ending}"
+
+    (tmp_path / "cut").mkdir()
+    with pytest.raises(FileError, match="in the middle of the file"):
+        await keep(tmp_path / "cut", lambda _request: httpx.Response(200, stream=Open(data[:-80])))
+    assert list((tmp_path / "cut").iterdir()) == []
+
+
+@left_half_read
+async def test_a_last_box_that_goes_to_the_end_and_one_that_has_no_length(tmp_path: Path) -> None:
+    box = b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom"
+    open_end = box + b"\x00\x00\x00\x00mdat" + b"x" * 2000
+    unreadable = box + b"\x00\x00\x00\x02mdat" + b"x" * 2000
+    saved = await keep(tmp_path / "open", lambda _request: httpx.Response(200, stream=Open(open_end)))
+
+    assert saved.size_bytes == len(open_end)
+    with pytest.raises(FileError, match="in the middle"):
+        await keep(tmp_path / "bad", lambda _request: httpx.Response(200, stream=Open(unreadable)))
+
+
+@left_half_read
+async def test_exr_frames_without_a_length_count_as_whole(tmp_path: Path) -> None:
+    data = b"\x76\x2f\x31\x01" + b"x" * 100
+
+    assert (await keep(tmp_path, lambda _request: httpx.Response(200, stream=Open(data)))).path.suffix == ".exr"
+
+
+@left_half_read
+@pytest.mark.parametrize("encoding", ["aws-chunked", "identity", "AWS-Chunked, identity", ""])
+async def test_what_was_sent_to_s3_in_signed_pieces_is_saved(tmp_path: Path, encoding: str) -> None:
+    answer = sent(MP4, **{"content-encoding": encoding})
+
+    assert (await keep(tmp_path, lambda _request: answer)).path.read_bytes() == MP4

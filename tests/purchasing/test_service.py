@@ -1,5 +1,6 @@
 """Paid once, never lost: every way to spend, with everything that can go wrong, by the emulator's own records."""
 
+import re
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -433,3 +434,35 @@ async def test_an_upscale_of_another_clip_is_not_mistaken_for_ours(
 
     assert len(emulator.dream_machine.billing.purchases()) == 2
     assert all("It may have been charged" in item or "may be one of these" in item for item in sentence)
+
+
+async def test_what_is_found_again_tells_its_age_its_price_and_its_basis(
+    agent: Agent, emulator: Emulator, clock
+) -> None:
+    clip = await agent.make("create_video", prompt="the source", resolution="540p")
+    for tool, call, is_assumed in (
+        ("create_image", {"prompt": "a boat"}, None),
+        ("add_audio", {"generation_id": clip}, True),
+    ):
+        emulator.faults.append(Fault("drop", method="POST", after=True))
+        quoted = await agent.call(tool, dry_run=True, **call)
+        found = await agent.call(tool, **call)
+        clock.seconds += 1000
+        again = await agent.call(tool, **call)
+
+        for answer, youngest, oldest in ((found, 0, 120), (again, 1000, 1120)):
+            assert answer["recovered"] is True
+            assert answer["price_usd"] == quoted["price_usd"]
+            assert answer.get("price_is_assumed") == is_assumed
+            (age,) = re.findall(r"bought (\d+) s ago; for another take of it say take=2", answer["next"])
+            assert youngest <= int(age) <= oldest
+
+
+async def test_a_purchase_is_young_for_ten_minutes(agent: Agent, services, clock: HeldClock) -> None:
+    clock.began = float(int(clock.began))  # so that sums are exact
+    bought = (await agent.call("create_image", prompt="a boat"))["generation_id"]
+    clock.seconds += 599
+    assert await services.purchases.is_young(bought)
+    clock.seconds += 1
+
+    assert not await services.purchases.is_young(bought)

@@ -368,6 +368,7 @@ async def test_a_lost_answer_is_disputed_at_once_told_and_counted(
     assert "nobody can say whether it was bought" in message
     assert "X-Request-Id" in message
     assert "dream-machine-mcp purchases settle 1" in message
+    assert "For another one say take=2." in message
     assert again == message
     assert sum(clock.sleeps) - slept < 5
     assert len(bought(emulator)) == 1
