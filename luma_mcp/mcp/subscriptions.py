@@ -12,12 +12,14 @@ from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
+from mcp import MCPError
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.mcpserver import MCPServer
 from mcp.server.subscriptions import InMemorySubscriptionBus, ResourceUpdated
-from mcp.types import EmptyResult, SubscribeRequestParams, UnsubscribeRequestParams
+from mcp.types import INVALID_PARAMS, EmptyResult, SubscribeRequestParams, UnsubscribeRequestParams
 
 from luma_mcp.domain.errors import LumaError
+from luma_mcp.domain.generation import GENERATION_ID
 from luma_mcp.mcp import sdk_compat
 from luma_mcp.polling.poller import Poller, Snapshot
 
@@ -26,6 +28,8 @@ _log = logging.getLogger(__name__)
 _GENERATIONS = "luma://generations/"
 # The length of one wait; another begins as long as somebody is subscribed.
 _WAIT_SECONDS = 1800.0
+# Each is asked for until it is final, so a client may not have any number of them.
+MOST_WATCHED = 100
 
 Notify = Callable[[str], Awaitable[None]]
 
@@ -61,6 +65,8 @@ class Subscriptions:
         ids = list(dict.fromkeys(found for uri in uris if (found := _generation_id(uri))))
         if not ids:
             return await call_next(ctx)
+        if len(ids) > MOST_WATCHED:
+            raise _too_many()
         failure: Exception | None = None
         result: HandlerResult = None
         async with anyio.create_task_group() as watchers:
@@ -82,6 +88,8 @@ class Subscriptions:
         generation_id = _generation_id(params.uri)
         key = (sdk_compat.connection_key(ctx), params.uri)
         if generation_id and self._watchers is not None and key not in self._scopes:
+            if sum(connection == key[0] for connection, _ in self._scopes) >= MOST_WATCHED:
+                raise _too_many()
             scope = self._scopes[key] = anyio.CancelScope()
             self._watchers.start_soon(
                 self._watch_in_scope, scope, key, generation_id, ctx.session.send_resource_updated
@@ -126,4 +134,10 @@ class Subscriptions:
 
 
 def _generation_id(uri: str) -> str:
-    return uri.removeprefix(_GENERATIONS) if uri.startswith(_GENERATIONS) else ""
+    """The id of the generation that a URI names; empty if it names none."""
+    generation_id = uri.removeprefix(_GENERATIONS) if uri.startswith(_GENERATIONS) else ""
+    return generation_id if GENERATION_ID.fullmatch(generation_id) else ""
+
+
+def _too_many() -> MCPError:
+    return MCPError(code=INVALID_PARAMS, message=f"At most {MOST_WATCHED} generations can be watched at a time.")

@@ -191,3 +191,33 @@ async def test_watching_ends_where_there_is_nothing_to_watch(services: Services)
     missing = "15b7abb1-3741-4b7e-9615-1f9a16c7442d"
     with anyio.fail_after(5):
         await Subscriptions(services.poller)._watch(missing, nobody)
+
+
+async def heard(client: Client, uris: list[str]) -> list[object]:
+    async with client.listen(resource_subscriptions=uris) as events:
+        return [event async for event in events]
+
+
+async def test_nobody_watches_any_number_of_generations(serve, emulator: Emulator) -> None:
+    many = [f"{PREFIX}id-{number}" for number in range(12_000)]
+    async with Client(serve()) as client:
+        with pytest.raises(MCPError, match="At most 100 generations"), anyio.fail_after(20):
+            await heard(client, many)
+    async with Client(serve(), mode="legacy") as client:
+        for uri in many[:100]:
+            await client.subscribe_resource(uri)
+        with pytest.raises(MCPError, match="At most 100 generations"):
+            await client.subscribe_resource(many[100])
+        await client.unsubscribe_resource(many[0])
+        await client.subscribe_resource(many[100])
+
+    assert len(emulator.requests) < 500
+
+
+@pytest.mark.parametrize("uri", [PREFIX, f"{PREFIX}../credits", f"{PREFIX}a b", "luma://models", "https://a.example"])
+async def test_what_names_no_generation_is_not_watched(serve, emulator: Emulator, uri: str) -> None:
+    async with Client(serve(), mode="legacy") as client:
+        await client.subscribe_resource(uri)
+        await anyio.wait_all_tasks_blocked()
+
+    assert emulator.requests == []
