@@ -1,6 +1,7 @@
 """`dream-machine-mcp`: no argument, or `serve`, serves MCP over stdin and stdout; the rest is for people."""
 
 import gc
+import logging
 import sys
 from collections.abc import Sequence
 
@@ -25,6 +26,8 @@ def serve() -> int:
 
     try:
         settings = Settings.from_environment()
+        # Before the SDK's own, which breaks lines after 80 columns, as hosts then keep them in their logs.
+        logging.basicConfig(level=settings.log_level, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
         server = build_server(settings)
     except SettingsError as error:
         print(f"dream-machine-mcp cannot start: {error}", file=sys.stderr)

@@ -3,14 +3,17 @@
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
+from mcp import MCPError
 from mcp.server.caching import CacheHint
+from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.request_state import RequestStateSecurity
-from mcp.types import CallToolResult, GetPromptResult, Icon, InputRequiredResult, Prompt, Tool
+from mcp.types import INVALID_PARAMS, CallToolResult, GetPromptResult, Icon, InputRequiredResult, Prompt, Tool
 
 from luma_mcp import __version__
+from luma_mcp.domain.text import cleaned
 from luma_mcp.mcp import prompts, resources
 from luma_mcp.mcp.app import player
 from luma_mcp.mcp.instructions import instructions
@@ -26,6 +29,8 @@ TITLE = "Luma Dream Machine"
 DESCRIPTION = "Make, extend, change and download videos and images with Luma AI: ray-3.2, uni-1, and Dream Machine."
 # A URL, not the image itself: the SDK puts the icon into every result of protocol 2026-07-28.
 ICON = Icon(src="https://lumalabs.ai/favicon.ico", mime_type="image/x-icon")
+
+WEBSITE = "https://github.com/dream-machine-mcp/dream-machine-mcp"
 
 # The tools by toolset, the names that LUMA_TOOLSETS takes.
 TOOLSETS: dict[str, tuple[ToolSpec, ...]] = {
@@ -73,6 +78,7 @@ def make_server(services: Services, options: ServerOptions) -> "ToolServer":
         attach_prompts=prompts.attach,
         title=TITLE,
         description=DESCRIPTION,
+        website_url=WEBSITE,
         instructions=instructions(services.backend.names),
         version=__version__,
         icons=[ICON],
@@ -81,7 +87,7 @@ def make_server(services: Services, options: ServerOptions) -> "ToolServer":
         # The same key in every replica, so that the answer to a question may arrive at another replica.
         request_state_security=RequestStateSecurity(keys=[derive_key(options.account, f"state {options.secret}")]),
         subscriptions=subscriptions.bus,
-        middleware=[subscriptions.middleware],
+        middleware=[refuse_cursor, subscriptions.middleware],
         cache_hints={
             "server/discover": _ONE_HOUR,
             "tools/list": _ONE_HOUR,
@@ -94,6 +100,14 @@ def make_server(services: Services, options: ServerOptions) -> "ToolServer":
     resources.attach(server, services)
     subscriptions.attach(server)
     return server
+
+
+async def refuse_cursor(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+    """Refuse any cursor: each list is one page, so none was given out. Raises: MCPError."""
+    params: Any = ctx.params
+    if ctx.method.endswith("/list") and isinstance(params, dict) and cast("dict[str, Any]", params).get("cursor"):
+        raise MCPError(code=INVALID_PARAMS, message="There is no such cursor: each list is a single page.")
+    return await call_next(ctx)
 
 
 class ToolServer(MCPServer[Services]):
@@ -153,7 +167,11 @@ class ToolServer(MCPServer[Services]):
     ) -> GetPromptResult | InputRequiredResult:
         """A prompt, filled in."""
         self._make_prompts()
-        return await super().get_prompt(name, arguments, context)
+        try:
+            return await super().get_prompt(name, arguments, context)
+        except ValueError as error:
+            # A prompt that does not exist, or an argument that is missing. The SDK would log a trace.
+            raise MCPError(code=INVALID_PARAMS, message=cleaned(str(error), 300)) from error
 
     def _make_prompts(self) -> None:
         attach, self._attach_prompts = self._attach_prompts, None

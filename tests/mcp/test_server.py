@@ -174,3 +174,29 @@ async def test_a_callback_url_goes_with_every_purchase(serve, era: str, emulator
         bought = await Agent(client).call("create_image", prompt="a boat")
 
     assert emulator.dream_machine.get(bought["generation_id"]).body.callback_url == "https://hooks.example/luma"
+
+
+@pytest.mark.parametrize("listing", ["list_tools", "list_prompts", "list_resources", "list_resource_templates"])
+async def test_a_cursor_that_nobody_gave_out_is_refused(agent: Agent, listing: str) -> None:
+    with pytest.raises(MCPError, match="no such cursor") as caught:
+        await getattr(agent.client, listing)(cursor="bogus")
+
+    assert caught.value.error.code == -32602
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"), [("nothing", {}), ("storyboard", {}), ("storyboard", {"story": "a", "x": "b"})]
+)
+async def test_a_mistake_with_a_prompt_is_one_sentence_and_no_trace(
+    agent: Agent, caplog: pytest.LogCaptureFixture, name: str, arguments: dict[str, str]
+) -> None:
+    try:
+        await agent.client.get_prompt(name, arguments)
+    except MCPError as error:
+        assert error.error.code == -32602
+
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+async def test_it_says_where_it_is_described(agent: Agent) -> None:
+    assert str(agent.client.server_info.website_url).startswith("https://github.com/")
