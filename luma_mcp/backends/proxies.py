@@ -23,13 +23,16 @@ def proxy_for(url: str) -> str | None:
     """
     from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415 - costs 20 ms, which the start shall not pay
 
-    parts = urlsplit(url)
-    host = parts.hostname or ""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return None  # whoever sends it refuses what is no URL
     if not host or host in LOOPBACK:
         return None
     proxies = getproxies()
     address = proxies.get(parts.scheme) or proxies.get("all")
-    if not address or proxy_bypass(host if parts.port is None else f"{host}:{parts.port}"):
+    if not address or proxy_bypass(host if port is None else f"{host}:{port}"):
         return None
     return _checked(address)
 

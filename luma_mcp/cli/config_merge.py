@@ -5,7 +5,7 @@ Editors that keep comments, order, quotes and anchors do the work: tomlkit, ruam
 
 import io
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, assert_never, cast
 
 from luma_mcp.cli import jsonc
 from luma_mcp.cli.hosts import KEY, PACKAGE, Form, Json
@@ -34,6 +34,8 @@ def merged(form: Form, before: str, ours: Json) -> str:
                 return _in_toml(before, ours)
             case "yaml":
                 return _in_yaml(before, ours)
+            case _ as unreachable:
+                assert_never(unreachable)
     except jsonc.NotJsonError as error:
         raise CannotMergeError(f"it cannot be read as JSON: {error}") from error
 
@@ -118,8 +120,6 @@ def _in_toml(before: str, ours: Json) -> str:
         for path, value, _ in _changes(document.unwrap(), ours):
             table: Any = document
             for name in path[:-1]:
-                if name not in table:
-                    table[name] = tomlkit.table(is_super_table=True)
                 table = table[name]
             table[path[-1]] = value
         text = tomlkit.dumps(document)
@@ -160,7 +160,7 @@ def _in_yaml(before: str, ours: Json) -> str:
     except YAMLError as error:
         raise CannotMergeError(f"it cannot be read as YAML: {str(error).splitlines()[0]}") from error
     text = out.getvalue()
-    if not _has_every_line(before, text):
+    if not _has_every_line(before, text):  # pragma: no cover - what ruamel.yaml may do to a form not thought of
         raise CannotMergeError("it is written in a way that would not survive")
     return text.replace("\r\n", "\n").replace("\n", newline)
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, assert_never, cast
 
 from luma_mcp import __version__
 from luma_mcp.domain.text import plain_form
@@ -77,6 +77,8 @@ class Host:
                 return _as_toml(self.structure)
             case "yaml":
                 return _as_yaml(self.structure)
+            case _ as unreachable:
+                assert_never(unreachable)
 
     def started_by(self, command: str, arguments: tuple[str, ...]) -> "Host":
         """The same host, which starts the server by another command."""

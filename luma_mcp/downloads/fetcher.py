@@ -102,10 +102,7 @@ class Fetcher:
 
         at = url
         for _ in range(_MOST_REDIRECTS + 1):
-            try:
-                proxy = proxy_for(at) if self._transport is None else None
-            except ValueError:
-                proxy = None  # the guard refuses what is no URL
+            proxy = proxy_for(at) if self._transport is None else None
             destination = await ssrf.check(
                 at, api_url=self._api_url, resolve_host=self._resolve_host, by_proxy=proxy is not None
             )

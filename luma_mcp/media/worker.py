@@ -10,6 +10,7 @@ limit of time holds everywhere.
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeVar
 
 import anyio
@@ -68,7 +69,9 @@ def _too_much() -> FileError:
     )
 
 
-def _limited(function: Callable[..., _T], arguments: tuple[object, ...], seconds: float) -> _T:
+def _limited(  # pragma: no cover - in a process that is killed, so that nothing is written down of it
+    function: Callable[..., _T], arguments: tuple[object, ...], seconds: float
+) -> _T:
     """In the child: the function under the limits."""
     limit(MEMORY_BYTES, seconds)
     try:
@@ -100,7 +103,7 @@ def limit(memory_bytes: int, seconds: float) -> None:
     """Limit this process from now on: its memory, and its CPU time from what it has used until now."""
     try:
         import resource  # noqa: PLC0415 - Windows has none
-    except ImportError:
+    except ImportError:  # pragma: no cover - not on this system
         return
     used = resource.getrusage(resource.RUSAGE_SELF)
     cpu_seconds = int(used.ru_utime + used.ru_stime + seconds) + 1
@@ -108,7 +111,5 @@ def limit(memory_bytes: int, seconds: float) -> None:
     for kind, value in ((resource.RLIMIT_CPU, cpu_seconds), (resource.RLIMIT_DATA, memory_bytes)):
         _, hardest = resource.getrlimit(kind)
         allowed = value if hardest == resource.RLIM_INFINITY else min(value, hardest)
-        try:
+        with suppress(ValueError, OSError):  # a system may have the limit and refuse to set it
             resource.setrlimit(kind, (allowed, hardest))
-        except (ValueError, OSError):
-            continue

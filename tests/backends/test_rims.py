@@ -201,3 +201,20 @@ def test_a_socks_proxy_is_used_where_its_package_is_there(settings, monkeypatch:
     monkeypatch.setattr("luma_mcp.backends.proxies.find_spec", lambda _name: object())
 
     assert proxy_for(BASE_URL) == "socks5://127.0.0.1:1080/"
+
+
+@pytest.mark.parametrize("base_url", ["https://\u2100.example/v1", "https://api.example/\x00"])
+async def test_an_address_that_is_none_is_said_and_nothing_is_sent(base_url: str) -> None:
+    network = httpx.MockTransport(lambda request: httpx.Response(200, request=request))
+    luma = DreamMachine("x", base_url=base_url, transport=network, sleep=no_sleep)
+    request = luma.encode(VideoRequest(model="ray-2", prompt="a boat"))
+
+    with pytest.raises(UnreachableError, match="is no address") as caught:
+        await luma.submit(request, request_id="an id")
+    assert "Nothing was sent." in caught.value.hint
+
+
+def test_what_is_no_url_has_no_proxy(settings) -> None:
+    settings(ALL_PROXY="http://proxy:3128")
+
+    assert proxy_for("https://[a/") is proxy_for("https://a:99999/") is proxy_for("nothing") is None

@@ -116,6 +116,7 @@ def test_the_emulator_answers_at_once_and_stops_on_a_signal(module: str, number:
         (["emulator", "--port", "99999"], "it must be a whole number from 0 to 65535"),
         (["emulator", "--port", "http"], "it must be a whole number from 0 to 65535"),
         (["emulator", "--speed", "0"], "it must be a number above 0"),
+        (["emulator", "--speed", "fast"], "it must be a number above 0"),
         (["demo", "--speed", "0"], "it must be a number above 0"),
         (["demo", "--speed", "nan"], "it must be a number above 0"),
         (["serve", "--http", "--port", "-1"], "it must be a whole number from 0 to 65535"),

@@ -1,6 +1,7 @@
 """A host's configuration: printed, and written without losing what is there."""
 
 import json
+import os
 import sys
 import tomllib
 from pathlib import Path
@@ -265,3 +266,43 @@ def test_claude_desktop_s_file_is_where_each_system_has_it(
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
 
     assert host_named("claude-desktop").path(tmp_path) == tmp_path / place / "claude_desktop_config.json"
+
+
+def test_a_file_with_nothing_in_it_is_filled_and_a_second_run_says_so(tmp_path: Path, capsys) -> None:
+    path = named("cursor").path(tmp_path / "project")
+    path.parent.mkdir(parents=True)
+    path.write_text("\n")
+    assert run(["config", "cursor", "--write"]) == 0
+    assert "luma" in json.loads(path.read_text())["mcpServers"]
+    assert run(["config", "cursor", "--write"]) == 0
+
+    assert "has this server already; nothing was changed." in capsys.readouterr().out
+
+
+def test_a_link_to_what_is_somebody_else_s_is_not_followed(home: Path, tmp_path: Path, monkeypatch) -> None:
+    home.mkdir(parents=True)
+    (home / "theirs.json").write_text("{}")
+    (tmp_path / "link.json").symlink_to(home / "theirs.json")
+    monkeypatch.setattr(os, "getuid", lambda: 4711)
+
+    with pytest.raises(CannotMergeError, match="belongs to somebody else"):
+        merge(named("cursor"), tmp_path / "link.json")
+
+
+def test_what_is_in_no_known_encoding_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "mcp.json"
+    path.write_bytes(b'{"name": "\xff"}')
+
+    with pytest.raises(CannotMergeError, match="is not encoded as UTF-8"):
+        merge(named("cursor"), path)
+
+
+def test_what_a_list_has_by_its_name_is_not_added_again(tmp_path: Path) -> None:
+    path = tmp_path / "luma.yaml"
+    path.write_text("name: mine\nmcpServers:\n  - name: luma\n    command: x\n")
+    merge(named("continue"), path)
+    assert path.read_text().count("name: luma") == 1
+
+    path.write_text("name: mine\nmcpServers:\n  - name: other\n    command: x\n")
+    merge(named("continue"), path)
+    assert "  - name: other\n    command: x\n  - name: luma\n" in path.read_text()

@@ -111,3 +111,8 @@ def test_what_is_no_json_is_said(text: str) -> None:
 )
 def test_it_is_written_as_the_rest_is(before: str, after: str) -> None:
     assert put(before, ("new",), {"x": []}) == after
+
+
+def test_nothing_is_appended_to_what_is_no_list() -> None:
+    with pytest.raises(NotJsonError, match="a is no list"):
+        append('{"a": {}}', ("a",), 1)

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from luma_mcp.backends.camera_words import CameraVocabulary, Words
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.mcp.argument_names import CLIENT_EXTRAS
 from tests.support.agent import Agent
@@ -217,3 +218,18 @@ async def test_a_placement_may_be_an_object(agent: Agent) -> None:
     named = {"left": 0, "top": 0.25, "width": 1, "height": 0.5}
 
     assert await request_of(agent, "reframe_video", **call, placement=named) == ours
+
+
+async def test_a_word_of_an_argument_that_this_tool_does_not_have_is_not_said_to_be_it(agent: Agent) -> None:
+    message = await agent.refusal("ping", last_frame="x")
+
+    assert message == "ping has no argument 'last_frame'. It takes no arguments. Nothing was done."
+
+
+async def test_a_concept_that_only_luma_s_own_list_has_is_taken(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def listed(_vocabulary: CameraVocabulary) -> Words:
+        return Words(("orbit_left", "new_move"), from_luma=True)
+
+    monkeypatch.setattr(CameraVocabulary, "concepts", listed)
+
+    assert "new_move" in await request_of(agent, "create_video", **PROMPT, concepts=["orbit_left", "new_move"])

@@ -151,3 +151,35 @@ def test_a_frame_whose_png_is_too_large_becomes_a_jpeg(tmp_path: Path) -> None:
         assert (picture.format, picture.size) == ("JPEG", (320, 180))
     with pytest.raises(FileError, match="is beyond the end of the clip"):
         still(path, "7s", "a", 10**7)
+
+
+def box(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I4s", 8 + len(content), kind) + content
+
+
+@pytest.mark.parametrize("kind", [b"stsz", b"stts", b"stco"])
+def test_a_table_without_a_count_is_refused(kind: bytes) -> None:
+    with pytest.raises(FileError):
+        check_tables(BytesIO(box(b"moov", box(kind, b"\0\0\0"))))
+
+
+def test_times_that_are_counted_together_are_too_many() -> None:
+    entries = struct.pack(">II", 600_000, 1) * 2
+
+    with pytest.raises(FileError):
+        check_tables(BytesIO(box(b"moov", box(b"stts", struct.pack(">II", 0, 2) + entries))))
+
+
+def test_a_box_may_be_large_or_go_to_the_end() -> None:
+    large = struct.pack(">I4sQ", 1, b"mdat", 16 + 100) + b"x" * 100
+    open_end = struct.pack(">I4s", 0, b"mdat") + b"x" * 50
+    file = BytesIO(large + open_end)
+    check_tables(file)
+
+    assert file.tell() == 0
+    check_tables(BytesIO(struct.pack(">I4s", 3, b"mdat") + b"x" * 50))
+
+
+def test_more_boxes_than_a_clip_has_are_refused() -> None:
+    with pytest.raises(FileError):
+        check_tables(BytesIO(box(b"free", b"") * 10_002))

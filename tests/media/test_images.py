@@ -162,3 +162,13 @@ def test_a_damaged_exif_is_no_orientation(exif: bytes) -> None:
 
     assert sendable(out.getvalue(), LARGEST) == out.getvalue()
     assert images.open_image(out.getvalue()).size == (96, 64)
+
+
+def test_whatever_breaks_pillow_s_exif_is_no_orientation(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_image: Image.Image) -> Image.Exif:
+        raise struct.error("unpack requires a buffer of 4 bytes")
+
+    data = encoded(scenery(), "JPEG", 6)
+    monkeypatch.setattr(Image.Image, "getexif", broken)
+
+    assert sendable(data, LARGEST) == data

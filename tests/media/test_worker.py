@@ -122,3 +122,24 @@ def test_the_child_ends_with_the_server() -> None:
 
     with pytest.raises(ProcessLookupError):
         os.kill(child, 0)
+
+
+LIMITED = """
+import resource
+from luma_mcp.media import worker
+worker.limit(700 * 1024**2, 5)
+print(resource.getrlimit(resource.RLIMIT_DATA)[0], resource.getrlimit(resource.RLIMIT_CPU)[0])
+resource.setrlimit(resource.RLIMIT_DATA, (600 * 1024**2, 600 * 1024**2))
+worker.limit(700 * 1024**2, 5)
+print(resource.getrlimit(resource.RLIMIT_DATA)[0])
+"""
+
+
+@LINUX
+def test_the_limits_are_set_and_never_above_those_of_the_system() -> None:
+    done = subprocess.run([sys.executable, "-c", LIMITED], capture_output=True, text=True, check=True)
+    memory, cpu, lower = map(int, done.stdout.split())
+
+    assert memory == 700 * 1024**2
+    assert 5 < cpu < 20
+    assert lower == 600 * 1024**2

@@ -339,6 +339,17 @@ async def test_a_body_that_does_not_end_holds_nothing(monkeypatch: pytest.Monkey
         assert (await caller.post("/mcp", content=slow())).status_code == 408
 
 
+async def test_a_time_out_of_what_is_served_is_not_one_of_the_body() -> None:
+    async def slow_inside(scope: Scope, receive: Receive, send: Send) -> None:
+        await Request(scope, receive).body()
+        raise TimeoutError
+
+    inner = httpx.ASGITransport(doors.Bounded(slow_inside))
+    async with httpx.AsyncClient(transport=inner, base_url="http://127.0.0.1") as caller:
+        with pytest.raises(TimeoutError):
+            await caller.post("/mcp", content=b"{}")
+
+
 async def echo(scope: Scope, receive: Receive, send: Send) -> None:
     request = Request(scope, receive)
     await Response(await request.body())(scope, receive, send)
@@ -363,7 +374,8 @@ def test_half_open_connections_do_not_stop_it(process: Process) -> None:
 @pytest.mark.parametrize("version", ["2025-11-25", "2025-06-18"])
 async def test_an_open_wait_is_answered_when_the_server_stops(tmp_path: Path, version: str) -> None:
     """As not done yet, so that the client calls again, and reaches another replica."""
-    async with serving(Emulator(speed=1)) as base_url, http_process(base_url, tmp_path / "out") as (url, server):
+    emulator = Emulator(speed=1)
+    async with serving(emulator) as base_url, http_process(base_url, tmp_path / "out") as (url, server):
         headers = {**WANTED, "MCP-Protocol-Version": version}
         async with httpx.AsyncClient(timeout=60, trust_env=False, headers=headers) as client:
             bought = await call_over_http(client, url, "create_video", {"prompt": "a boat", "resolution": "540p"})
@@ -376,7 +388,10 @@ async def test_an_open_wait_is_answered_when_the_server_stops(tmp_path: Path, ve
 
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(wait)
-                await anyio.sleep(1.5)
+                while not any(  # noqa: ASYNC110 - another process asks
+                    method == "GET" and ids[0] in path for method, path in emulator.requests
+                ):
+                    await anyio.sleep(0.05)
                 began = time.monotonic()
                 server.terminate()
 
