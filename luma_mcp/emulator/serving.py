@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import anyio
 import uvicorn
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from luma_mcp.emulator.agents import app as agents_app
 from luma_mcp.emulator.app import Emulator
@@ -45,8 +46,10 @@ def _origin(listener: socket.socket) -> str:
 
 
 def server(emulator: Emulator) -> uvicorn.Server:
+    """The server, which answers to the names of this machine only: a page whose name leads here cannot use it."""
+    app = TrustedHostMiddleware(emulator.app, allowed_hosts=("127.0.0.1", "localhost"))
     config = uvicorn.Config(
-        emulator.app, log_level="warning", timeout_graceful_shutdown=_GRACE_SECONDS, lifespan="on", access_log=False
+        app, log_level="warning", timeout_graceful_shutdown=_GRACE_SECONDS, lifespan="on", access_log=False
     )
     return uvicorn.Server(config)
 

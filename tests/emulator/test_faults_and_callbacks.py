@@ -222,3 +222,14 @@ def test_a_taken_port_and_a_wrong_fault_are_said(capsys: pytest.CaptureFixture[s
     assert message[0].startswith("The emulator cannot start: ")
     assert "'explode' is no fault" in message[1]
     taken.close()
+
+
+@pytest.mark.parametrize(
+    ("host", "status"), [("127.0.0.1:8765", 200), ("localhost", 200), ("rebound.evil.example", 400)]
+)
+async def test_it_answers_to_the_names_of_this_machine_only(host: str, status: int) -> None:
+    """A page whose name leads to this machine cannot use it."""
+    async with serving(Emulator()) as base_url, httpx.AsyncClient(trust_env=False) as client:
+        answer = await client.get(f"{base_url}/credits", headers={"Host": host, "Authorization": "Bearer x"})
+
+    assert answer.status_code == status
