@@ -58,7 +58,7 @@ SHARE_PAGES = (
     SharePage("LinkedIn", ("linkedin.com",)),
     SharePage("Twitch", ("twitch.tv",)),
     SharePage("Flickr", ("flickr.com", "flic.kr")),
-    SharePage("Google Drive", ("drive.google.com", "docs.google.com")),
+    SharePage("Google Drive", ("drive.google.com", "docs.google.com"), path=r"^/(?!uc\?|thumbnail\?)"),
     SharePage("Google Photos", ("photos.google.com", "photos.app.goo.gl")),
     SharePage("Google Images", ("images.google.com",)),
     SharePage("Google's search", ("google.com",), path=r"^/(imgres|search|url)"),
@@ -70,7 +70,9 @@ SHARE_PAGES = (
     SharePage("Figma", ("figma.com",)),
     SharePage("Notion", ("notion.so", "notion.site")),
     SharePage("Imgur", ("imgur.com",), direct=("i.imgur.com",), advice="Take the link of the picture, on i.imgur.com."),
-    SharePage("Giphy", ("giphy.com",), direct=tuple(f"media{n}.giphy.com" for n in ("", 0, 1, 2, 3, 4))),
+    SharePage(
+        "Giphy", ("giphy.com",), direct=("i.giphy.com", *(f"media{n}.giphy.com" for n in ("", 0, 1, 2, 3, 4)))
+    ),
     SharePage(
         "Dropbox", ("dropbox.com",), path=r"^(?!.*[?&](raw|dl)=1)", advice="End the link with ?raw=1 instead of ?dl=0."
     ),
@@ -79,7 +81,7 @@ SHARE_PAGES = (
         advice="Take the file's own link, on raw.githubusercontent.com.",
     ),
     SharePage("Wikipedia", ("wikipedia.org", "wikimedia.org"), direct=("upload.wikimedia.org",), path=r"/wiki/"),
-    SharePage("Unsplash", ("unsplash.com",), direct=("images.unsplash.com", "source.unsplash.com")),
+    SharePage("Unsplash", ("unsplash.com",), direct=("images.unsplash.com", "plus.unsplash.com")),
     SharePage("Pexels", ("pexels.com",), direct=("images.pexels.com", "videos.pexels.com")),
     SharePage("Luma's own app", ("lumalabs.ai",), direct=("storage.cdn-luma.com",), path=rf"^(?!.*{_FILE_ENDING})"),
 )  # fmt: skip

@@ -141,8 +141,8 @@ def _quantization(image: "Image", orientation: int) -> dict[str, Any]:
     if turns:
         tables = {number: _flipped(table) for number, table in tables.items()}
     # 4:2:2 that is turned is a sampling that Pillow does not write; nothing is lost without one.
-    kept = sampling if sampling == 2 or (sampling == 1 and not turns) else 0
-    return {"qtables": tables, "subsampling": kept} if tables else {"quality": 95}
+    written = sampling if sampling == 2 or (sampling == 1 and not turns) else 0
+    return {"qtables": tables, "subsampling": written} if tables else {"quality": 95}
 
 
 def _flipped(table: list[int]) -> list[int]:

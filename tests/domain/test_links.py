@@ -25,6 +25,9 @@ from luma_mcp.domain.links import SHARE_PAGES, SharePage, checked_link
         ("https://github.com/a/b/blob/main/a.png?raw=true", "https://github.com/a/b/blob/main/a.png?raw=true"),
         ("https://upload.wikimedia.org/a.png", "https://upload.wikimedia.org/a.png"),
         ("https://cdn.lumalabs.ai/a.mp4", "https://cdn.lumalabs.ai/a.mp4"),
+        ("https://drive.google.com/uc?export=download&id=1", "https://drive.google.com/uc?export=download&id=1"),
+        ("https://i.giphy.com/a.gif", "https://i.giphy.com/a.gif"),
+        ("https://plus.unsplash.com/premium_photo-1", "https://plus.unsplash.com/premium_photo-1"),
         ("https://lookslikeyoutube.com/watch.png", "https://lookslikeyoutube.com/watch.png"),
     ],
 )

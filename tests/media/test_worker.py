@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -38,7 +39,7 @@ def fill(megabytes: int) -> int:
 
 
 def sleep(seconds: float) -> None:
-    time.sleep(seconds)
+    threading.Event().wait(seconds)
 
 
 def spin() -> None:
