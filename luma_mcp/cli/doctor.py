@@ -54,7 +54,8 @@ def run(*, as_json: bool) -> int:
 
 async def examine() -> list[Check]:
     """Every check, in the order in which a person would want to hear of them."""
-    checks = [_versions()]
+    shell = "These are the variables of this shell. A host hands the server those of its own file."
+    checks = [_versions(), Check("environment", "note", shell)]
     try:
         settings = Settings.from_environment()
     except SettingsError as error:
@@ -191,6 +192,8 @@ def _show(checks: list[Check]) -> None:
 
     marks = {"good": "[green]✓[/]", "note": "[yellow]•[/]", "bad": "[red]✗[/]"}
     table = Table.grid(padding=(0, 1))
+    for _ in range(3):
+        table.add_column(overflow="fold")
     for check in checks:
         table.add_row(marks[check.verdict], f"[bold]{check.name}[/]", check.text)
     Console().print(table)

@@ -139,3 +139,22 @@ async def test_each_key_has_a_block_and_says_which_it_is(monkeypatch: pytest.Mon
     assert both["Dream Machine key"].text == "The token came from LUMA_API_KEY."
     assert "Luma is retiring Dream Machine" in both["retirement"].text
     assert "Models of the Agents API take them without it." in both["uploads"].text
+
+
+def test_a_narrow_terminal_cuts_no_path(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    path = "/a/very/long/path/" + "x" * 60
+    monkeypatch.setenv("COLUMNS", "40")
+    doctor._show([doctor.Check("ledger", "good", path)])
+    shown = capsys.readouterr().out
+
+    assert "…" not in shown
+    assert "x" * 20 in shown
+    assert shown.count("x") == 60
+
+
+async def test_it_says_whose_variables_and_settings_it_looks_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LUMA_MAX_USD_DAY", "5")
+    checks = await doctor.examine()
+
+    assert "the variables of this shell" in next(check.text for check in checks if check.name == "environment")
+    assert "Did you mean LUMA_MAX_USD_PER_DAY?" in next(check.text for check in checks if check.name == "settings")
