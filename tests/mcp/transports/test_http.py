@@ -5,11 +5,12 @@ import logging
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, closing, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from luma_mcp.emulator.serving import serving
 from luma_mcp.mcp.transports import doors, http
 from luma_mcp.settings import Settings, SettingsError
 from tests.support.agent import TOKEN
-from tests.support.http_process import call_over_http, http_process
+from tests.support.http_process import call_over_http, http_process, http_server
 
 pytestmark = pytest.mark.anyio
 
@@ -398,3 +399,19 @@ async def test_an_open_wait_is_answered_when_the_server_stops(tmp_path: Path, ve
     assert time.monotonic() - began < 8
     assert [answer["structuredContent"]["done"] for answer in answers] == [False]
     assert answers[0]["structuredContent"]["generations"][0]["generation_id"] == ids[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("proxy", ["socks4://127.0.0.1:1/", "ftp://127.0.0.1:1/", "http://127.0.0.1:1/"])
+async def test_a_purchase_that_never_left_leaves_no_reservation(tmp_path: Path, proxy: str) -> None:
+    variables = {"ALL_PROXY": proxy, "NO_PROXY": "localhost,[::1]", "LUMA_LOG_LEVEL": "ERROR"}
+    async with (
+        http_server("https://api.example/dream-machine/v1", tmp_path / "out", **variables) as url,
+        httpx.AsyncClient(timeout=60, trust_env=False) as client,
+    ):
+        bought = await call_over_http(client, url, "create_image", {"prompt": "a boat"})
+
+    assert bought["isError"] is True
+    assert "Nothing was sent." in bought["content"][0]["text"]
+    with closing(sqlite3.connect(tmp_path / "purchases.sqlite3")) as ledger:
+        assert ledger.execute("SELECT state FROM purchases").fetchall() == [("refused",)]
