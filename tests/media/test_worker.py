@@ -55,6 +55,10 @@ def missing() -> None:
     Path("/no/such/file").read_bytes()
 
 
+def memory() -> None:
+    raise MemoryError
+
+
 async def test_the_child_is_another_process_and_is_kept() -> None:
     first, second = await worker.run(pid), await worker.run(pid)
 
@@ -72,6 +76,15 @@ async def test_our_errors_come_whole_and_a_decoder_s_become_ours() -> None:
 
 
 @LINUX
+def test_what_a_decoder_raises_is_an_error_of_the_file() -> None:
+    assert worker.translated(str.upper, "a") == "A"
+    with pytest.raises(FileError, match="cannot be read"):
+        worker.translated(fail)
+    for function, kind in ((missing, FileNotFoundError), (memory, MemoryError)):
+        with pytest.raises(kind):
+            worker.translated(function)
+
+
 async def test_a_file_that_needs_much_memory_ends_the_child_and_not_the_server() -> None:
     before = await worker.run(pid)
     with pytest.raises(FileError, match="more memory or time"):

@@ -242,6 +242,6 @@ class _Writer:
     async def flush(self) -> None:
         try:
             await self._writer.drain()
-        except ConnectionError:
+        except ConnectionError:  # pragma: no cover - in a process that leaves at once, so nothing is written down of it
             # The host has closed its end, so there is nobody to answer.
             _leave_after(_LAST_SECONDS)

@@ -116,7 +116,7 @@ async def test_what_is_offered_is_what_the_api_can_do(agent: Agent, both: Agent)
             "create_video",
             {
                 "prompt": "a boat", "duration": "10s",
-                "keyframes": [{"source": PICTURE, "seconds": 0}, {"source": PICTURE, "seconds": 7.5}],
+                "keyframes": [{"source": PICTURE, "seconds": 0}, {"image_url": PICTURE, "time": 7.5}],
             },
             {
                 "type": "video", "model": "ray-3.2", "prompt": "a boat",

@@ -364,6 +364,7 @@ def test_half_open_connections_do_not_stop_it(process: Process) -> None:
             client = stack.enter_context(socket.create_connection(("127.0.0.1", process.port)))
             client.sendall(head if number % 2 else head + b"\r\n{")
         answer = httpx.get(f"http://127.0.0.1:{process.port}/healthz", trust_env=False, timeout=1)
+        socket.create_connection(("127.0.0.1", process.port)).close()
         silent = stack.enter_context(socket.create_connection(("127.0.0.1", process.port)))
         silent.settimeout(20)
 
