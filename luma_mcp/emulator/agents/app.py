@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
-import httpx
 from pydantic import ValidationError
 from starlette.applications import Starlette
 from starlette.datastructures import UploadFile
@@ -18,6 +17,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from luma_mcp.emulator import fetching
 from luma_mcp.emulator.agents.account import AgentsAccount, Fetched, Generation, UnknownGenerationError
 from luma_mcp.emulator.agents.bodies import FileBody, GenerationBody
 from luma_mcp.emulator.agents.files import MAX_INLINE_BYTES, UPLOAD_SECONDS, StoredFile, UnknownFileError
@@ -39,17 +39,8 @@ _Handler = Callable[[Request], Awaitable[Response]]
 
 
 async def fetch_url(url: str) -> Fetched:
-    """Read a picture or clip that a request names, as Luma's proxy would."""
-    try:
-        async with httpx.AsyncClient(timeout=18, follow_redirects=True) as client, client.stream("GET", url) as answer:
-            data = bytearray()
-            async for block in answer.aiter_bytes():
-                data += block
-                if len(data) > _MAX_FETCHED_BYTES:
-                    raise OSError("over 200 MB")
-            return answer.status_code, answer.headers.get("content-type", "").partition(";")[0], bytes(data)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise OSError(type(error).__name__) from error
+    """Read a picture or clip that a request names, as Luma's proxy would. Raises: OSError."""
+    return await fetching.fetch(url, seconds=18, most_bytes=_MAX_FETCHED_BYTES)
 
 
 class AgentsApi:

@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
-import httpx
 from anyio.abc import TaskGroup
 from pydantic import BaseModel, ValidationError
 from starlette.applications import Starlette
@@ -16,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from luma_mcp.emulator import fetching
 from luma_mcp.emulator.dream_machine import openapi
 from luma_mcp.emulator.dream_machine.account import (
     DreamMachineAccount,
@@ -51,16 +51,12 @@ _MOST_INPUT_BYTES = 100 * 1024 * 1024
 async def fetch_input(url: str) -> bytes:
     """Read a picture or clip that a request names, as Luma's servers would. Raises: UnreadableInputError."""
     try:
-        async with httpx.AsyncClient(timeout=10, follow_redirects=True) as client, client.stream("GET", url) as answer:
-            answer.raise_for_status()
-            data = bytearray()
-            async for block in answer.aiter_bytes():
-                data += block
-                if len(data) > _MOST_INPUT_BYTES:
-                    raise UnreadableInputError("over 100 MB")
-            return bytes(data)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise UnreadableInputError(type(error).__name__) from error
+        status, _, data = await fetching.fetch(url, seconds=10, most_bytes=_MOST_INPUT_BYTES)
+    except OSError as error:
+        raise UnreadableInputError(str(error)) from error
+    if status != 200:
+        raise UnreadableInputError(f"HTTP {status}")
+    return data
 
 
 class DreamMachineApi:
