@@ -1,7 +1,9 @@
 """Callers that give up, processes that die, clocks that are wrong: what they bought is not lost, nor bought again."""
 
+import re
 import sqlite3
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import anyio
@@ -11,6 +13,7 @@ from mcp import Client
 
 from luma_mcp.backends import transport
 from luma_mcp.composition import build_server
+from luma_mcp.domain.generation import Generation
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.dream_machine.bodies import ImageBody, VideoBody
 from luma_mcp.emulator.faults import Fault
@@ -18,7 +21,7 @@ from luma_mcp.purchasing import reconcile
 from luma_mcp.purchasing.budget import Budget
 from luma_mcp.purchasing.ledger import LEASE_SECONDS, TAKE_SECONDS, Ledger
 from luma_mcp.purchasing.reconcile import ABSENT_AFTER_SECONDS, Reconciler, Unverifiable
-from luma_mcp.purchasing.rows import NewPurchase
+from luma_mcp.purchasing.rows import NewPurchase, Row
 from luma_mcp.purchasing.sqlite import SqliteStore
 from luma_mcp.settings import Settings
 from tests.support.agent import Agent, HeldClock, InMemory
@@ -244,6 +247,77 @@ async def test_a_generation_that_another_program_makes_much_later_is_not_taken_f
     )
 
     assert "may be one of these generations" in await agent.refusal("create_video", prompt="a boat")
+
+
+@pytest.mark.parametrize(("hours", "is_it"), [(1, "cannot say"), (27, "not it")])
+async def test_a_generation_from_before_the_purchase_is_not_taken_for_it(
+    agent: Agent, emulator: Emulator, transport: InMemory, clock: HeldClock, hours: float, is_it: str
+) -> None:
+    """Within a day a clock may be wrong, so nobody can say; before that it is not it."""
+    earlier = emulator.dream_machine.accept(
+        VideoBody(model="ray-2", prompt="a boat", aspect_ratio="16:9", resolution="720p", duration="5s")
+    )
+    clock.seconds += hours * 3600
+    transport.fails_before.append(httpx.WriteError("reset"))
+    await agent.refusal("create_video", prompt="a boat")
+    clock.seconds += ABSENT_AFTER_SECONDS
+
+    if is_it == "cannot say":
+        assert "may be one of these generations" in await agent.refusal("create_video", prompt="a boat")
+    else:
+        assert (await agent.call("create_video", prompt="a boat"))["generation_id"] != earlier.id
+
+
+async def test_when_absence_is_certain_is_told(agent: Agent, transport: InMemory, clock: HeldClock) -> None:
+    transport.fails_before.append(httpx.WriteError("reset"))
+    await agent.refusal("create_video", prompt="a boat")
+    clock.seconds += 60
+    told = re.search(r"Absence is certain in (\d+) s", await agent.refusal("create_video", prompt="a boat"))
+
+    # The looks after a lost answer took some seconds.
+    assert told is not None
+    assert ABSENT_AFTER_SECONDS - 90 < int(told[1]) <= ABSENT_AFTER_SECONDS - 60
+
+
+async def test_what_was_absent_is_looked_for_a_day_long(clock: HeldClock, ledger_path: Path) -> None:
+    ledger = Ledger(SqliteStore(lambda: ledger_path, now=clock.wall), account="me", owner="me")
+    row = (await ledger.decide(NewPurchase("f", "s", "{}", "video", 700_000, "published"), Budget())).row
+    for state in ("sending", "lost", "absent"):
+        await ledger.advance(row, state)
+    looked: list[str] = []
+
+    class Listed:
+        async def look(self, row: Row) -> reconcile.Finding:
+            looked.append(row.id)
+            return reconcile.Finding("cannot say")
+
+        def observe_echo(self, row: Row, generation: Generation) -> None: ...
+
+    reconciler = Reconciler(Listed(), ledger, clock)
+    for hours, looks in ((0, 1), (23.9, 2), (0.2, 2)):
+        clock.seconds += hours * 3600
+        await reconciler.settle_all()
+        assert len(looked) == looks
+    await ledger.close()
+
+
+@pytest.mark.parametrize(("step", "is_sorted"), [(-5, True), (1, True), (2, False)])
+async def test_a_list_is_sorted_to_the_second(
+    agent: Agent, emulator: Emulator, transport: InMemory, clock: HeldClock, step: float, is_sorted: bool
+) -> None:
+    """Luma's times may be rounded, so one second more is no disorder."""
+    first, second = (
+        emulator.dream_machine.accept(ImageBody(model="photon-1", prompt=text)) for text in ("one boat", "two boats")
+    )
+    # The list begins with the newest.
+    first.created_at = second.created_at + timedelta(seconds=step)
+    transport.fails_before.append(httpx.WriteError("reset"))
+    await agent.refusal("create_video", prompt="a boat")
+    clock.seconds += ABSENT_AFTER_SECONDS
+    result = await agent.result("create_video", prompt="a boat")
+
+    assert result.is_error is not is_sorted
+    assert ("not sorted by time" in str(result.content)) is not is_sorted
 
 
 async def test_a_list_that_does_not_show_what_is_known_proves_nothing(
