@@ -336,6 +336,8 @@ async def test_the_newest_balance_of_any_server_is_the_one_that_counts(
     await ledger.decide(NEW, floor, Balance(5.8, wall.seconds))
     with pytest.raises(BudgetError, match=r"the account has \$5.80"):
         await other.decide(replace(NEW, take=2), floor, Balance(100.0, wall.seconds - 60))
+    wall.seconds += 60
+    await other.decide(replace(NEW, take=2), floor, Balance(100.0, wall.seconds))
 
 
 async def test_a_yes_is_needed_above_a_price_and_serves_once(ledger: Ledger) -> None:

@@ -13,7 +13,6 @@ from mcp import Client
 
 from luma_mcp.backends import transport
 from luma_mcp.composition import build_server
-from luma_mcp.domain.generation import Generation
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.dream_machine.bodies import ImageBody, VideoBody
 from luma_mcp.emulator.faults import Fault
@@ -279,6 +278,33 @@ async def test_when_absence_is_certain_is_told(agent: Agent, transport: InMemory
     assert ABSENT_AFTER_SECONDS - 90 < int(told[1]) <= ABSENT_AFTER_SECONDS - 60
 
 
+@pytest.mark.parametrize(
+    ("findings", "looks"),
+    [
+        ([reconcile.Finding("cannot say")] * 9, 3),
+        ([reconcile.Finding("absent")] * 9, 3),
+        ([reconcile.Finding("cannot say"), reconcile.Finding("found")], 2),
+        ([reconcile.Finding("cannot say", is_last=True)], 1),
+    ],
+)
+async def test_a_lost_purchase_is_looked_for_three_times_at_most(
+    clock: HeldClock, ledger_path: Path, findings: list[reconcile.Finding], looks: int
+) -> None:
+    ledger = Ledger(SqliteStore(lambda: ledger_path, now=clock.wall), account="me", owner="me")
+    row = (await ledger.decide(NewPurchase("f", "s", "{}", "video", 700_000, "published"), Budget())).row
+    left = list(findings)
+
+    class Scripted(Unverifiable):
+        async def look(self, row: Row) -> reconcile.Finding:
+            return left.pop(0)
+
+    found = await Reconciler(Scripted(ledger), ledger, clock).find(row)
+    await ledger.close()
+
+    assert found == findings[looks - 1]
+    assert len(findings) - len(left) == looks
+
+
 async def test_what_was_absent_is_looked_for_a_day_long(clock: HeldClock, ledger_path: Path) -> None:
     ledger = Ledger(SqliteStore(lambda: ledger_path, now=clock.wall), account="me", owner="me")
     row = (await ledger.decide(NewPurchase("f", "s", "{}", "video", 700_000, "published"), Budget())).row
@@ -286,14 +312,12 @@ async def test_what_was_absent_is_looked_for_a_day_long(clock: HeldClock, ledger
         await ledger.advance(row, state)
     looked: list[str] = []
 
-    class Listed:
+    class Listed(Unverifiable):
         async def look(self, row: Row) -> reconcile.Finding:
             looked.append(row.id)
             return reconcile.Finding("cannot say")
 
-        def observe_echo(self, row: Row, generation: Generation) -> None: ...
-
-    reconciler = Reconciler(Listed(), ledger, clock)
+    reconciler = Reconciler(Listed(ledger), ledger, clock)
     for hours, looks in ((0, 1), (23.9, 2), (0.2, 2)):
         clock.seconds += hours * 3600
         await reconciler.settle_all()

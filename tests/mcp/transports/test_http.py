@@ -370,6 +370,7 @@ def test_half_open_connections_do_not_stop_it(process: Process) -> None:
 
         assert answer.json() == {"status": "ok"}
         assert silent.recv(1) == b"", "who says nothing is hung up on"
+    assert process.end() == 0
 
 
 @pytest.mark.slow
