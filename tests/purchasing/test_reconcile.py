@@ -344,6 +344,20 @@ async def test_a_list_is_sorted_to_the_second(
     assert ("not sorted by time" in str(result.content)) is not is_sorted
 
 
+@pytest.mark.parametrize("prompts", [("a red boat", "a blue boat"), ("a blue boat", "a red boat")])
+async def test_two_different_purchases_in_doubt_are_each_found(
+    agent: Agent, emulator: Emulator, transport: InMemory, prompts: tuple[str, str]
+) -> None:
+    emulator.faults.append(Fault("error", method="GET", path="*/generations", times=99))
+    for prompt in prompts:
+        transport.fails_after.append(httpx.ReadTimeout("slow"))
+        await agent.refusal("create_video", prompt=prompt)
+    emulator.faults.clear()
+    found = [await agent.call("create_video", prompt=prompt) for prompt in prompts]
+
+    assert [answer["generation_id"] for answer in found] == emulator.dream_machine.billing.purchases()
+
+
 async def test_a_list_that_does_not_show_what_is_known_proves_nothing(
     agent: Agent, emulator: Emulator, transport: InMemory, clock: HeldClock
 ) -> None:
