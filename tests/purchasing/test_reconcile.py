@@ -358,6 +358,32 @@ async def test_two_different_purchases_in_doubt_are_each_found(
     assert [answer["generation_id"] for answer in found] == emulator.dream_machine.billing.purchases()
 
 
+async def test_equal_purchases_in_doubt_share_what_is_found(
+    agent: Agent, emulator: Emulator, transport: InMemory
+) -> None:
+    emulator.faults.append(Fault("error", method="GET", path="*/generations", times=99))
+    for take in range(1, 6):
+        transport.fails_after.append(httpx.ReadTimeout("slow"))
+        await agent.refusal("create_video", prompt="a boat", take=take)
+    emulator.faults.clear()
+    found = [await agent.call("create_video", prompt="a boat", take=take) for take in range(1, 6)]
+
+    assert {answer["generation_id"] for answer in found} == set(emulator.dream_machine.billing.purchases())
+    assert len(emulator.dream_machine.billing.purchases()) == 5
+
+
+async def test_a_list_without_times_is_not_taken_for_a_sorted_one(
+    agent: Agent, emulator: Emulator, transport: InMemory, clock: HeldClock
+) -> None:
+    emulator.habits.dates = "missing"
+    emulator.dream_machine.accept(ImageBody(model="photon-1", prompt="somebody else's"))
+    transport.fails_before.append(httpx.WriteError("reset"))
+    await agent.refusal("create_video", prompt="a boat")
+    clock.seconds += ABSENT_AFTER_SECONDS
+
+    assert "not sorted by time" in await agent.refusal("create_video", prompt="a boat")
+
+
 async def test_a_list_that_does_not_show_what_is_known_proves_nothing(
     agent: Agent, emulator: Emulator, transport: InMemory, clock: HeldClock
 ) -> None:
