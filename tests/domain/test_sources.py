@@ -37,6 +37,7 @@ def test_a_path_is_a_file() -> None:
         ("http://127.0.0.1:8086/x.png", "http://127.0.0.1:8086/x.png"),
         ("https://me@a.example/b.png", "holds a name or a password"),
         ("ftp://a.example/b.png", "ftp"),
+        (f"https://{'ü' * 70}.example/b.png", "names a host that cannot be"),
         ("  ", "names nothing"),
         ("{{ $json.image }}", "names nothing"),
     ],
