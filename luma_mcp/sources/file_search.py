@@ -26,23 +26,25 @@ def find(source: str, folders: Sequence[Path]) -> Path:
     Raises:
         FileError: it is not there, or not inside an open folder. Outside them, whether a file exists is not told.
     """
-    roots = [root.resolve() for root in folders]
-    refusals: list[FileError] = []
-    for spelling in _spellings(source):
+    roots, spellings = [root.resolve() for root in folders], _spellings(source)
+    refusals: list[FileError | None] = []
+    for spelling in spellings:
         try:
-            return _find_exactly(spelling, roots)
+            if (exact := _find_exactly(spelling, roots)) is not None:
+                return exact
+            refusals.append(None)
         except FileError as error:
             refusals.append(error)
-    for spelling in _spellings(source):
+    for spelling in spellings:
         if (found := _find_alike(_path_of(spelling), roots)) is not None:
             return _check_visible(found, next(root for root in roots if found.is_relative_to(root)), found.name)
-    raise refusals[0]
+    raise refusals[0] or _not_there(spellings[0], roots)
 
 
-def _find_exactly(source: str, roots: Sequence[Path]) -> Path:
+def _find_exactly(source: str, roots: Sequence[Path]) -> Path | None:
+    """The file of exactly that name; None if there is none. Raises: FileError, if it must not be read."""
     shown, path = cleaned(source, 120), _path_of(source)
-    places = [path] if path.is_absolute() else [root / path for root in roots]
-    for place in places:
+    for place in _places(path, roots):
         with suppress(OSError, ValueError, RuntimeError):
             file = place.resolve(strict=True)
             for root in roots:
@@ -55,10 +57,12 @@ def _find_exactly(source: str, roots: Sequence[Path]) -> Path:
         raise _outside(shown, roots)
     if ".." in path.parts:
         raise _outside(shown, roots)
-    folders = ", ".join(str(root) for root in roots)
-    near = _near_names(places, roots)
-    hint = f"Near it: {', '.join(near)}." if near else "Give its absolute path, and set LUMA_INPUT_DIRS."
-    raise FileError(f"There is no file {shown!r} in {folders}.", hint)
+    return None
+
+
+def _places(path: Path, roots: Sequence[Path]) -> list[Path]:
+    """Where a path may lead: a relative one into each open folder."""
+    return [path] if path.is_absolute() else [root / path for root in roots]
 
 
 def _spellings(source: str) -> list[str]:
@@ -72,15 +76,14 @@ def _spellings(source: str) -> list[str]:
 
 def _find_alike(path: Path, roots: Sequence[Path]) -> Path | None:
     """The only file of an open folder whose name looks the same; None if there is none, or there are several."""
-    places = [path] if path.is_absolute() else [root / path for root in roots]
     wanted = _look(path.name)
     found = [
         file
-        for folder in dict.fromkeys(place.parent for place in places)
+        for folder in dict.fromkeys(place.parent for place in _places(path, roots))
         for name in _names_in(folder, roots)
-        if _look(name) == wanted and (file := folder.resolve() / name).resolve().is_relative_to(folder.resolve())
+        if _look(name) == wanted and (file := (folder / name).resolve()).is_relative_to(folder.resolve())
     ]
-    return found[0].resolve() if len(found) == 1 else None
+    return found[0] if len(found) == 1 else None
 
 
 def _near_names(places: Sequence[Path], roots: Sequence[Path]) -> list[str]:
@@ -116,10 +119,19 @@ def _check_visible(file: Path, root: Path, shown: str) -> Path:
     return file
 
 
+def _not_there(source: str, roots: Sequence[Path]) -> FileError:
+    near = _near_names(_places(_path_of(source), roots), roots)
+    hint = f"Near it: {', '.join(near)}." if near else "Give its absolute path, and set LUMA_INPUT_DIRS."
+    return FileError(f"There is no file {cleaned(source, 120)!r} in {_listed(roots)}.", hint)
+
+
+def _listed(roots: Sequence[Path]) -> str:
+    return ", ".join(str(root) for root in roots)
+
+
 def _outside(shown: str, roots: Sequence[Path]) -> FileError:
-    folders = ", ".join(str(root) for root in roots)
     return FileError(
-        f"{shown!r} is outside the folders that may be read: {folders}.",
+        f"{shown!r} is outside the folders that may be read: {_listed(roots)}.",
         "Only the person can open another, with LUMA_INPUT_DIRS in this server's environment.",
     )
 
