@@ -40,22 +40,30 @@ def check_tables(file: BinaryIO) -> None:
 
 def _boxes(file: BinaryIO, begin: int, end: int) -> Iterator[tuple[bytes, int, int]]:
     """The kind of each box, and where its content begins and ends, from the outside in."""
-    while begin + 8 <= end:
-        file.seek(begin)
-        length, kind = struct.unpack(">I4s", file.read(8))
-        content = begin + 8
-        if length == 1:
-            length = int.from_bytes(file.read(8), "big")
-            content += 8
-        elif length == 0:
-            length = end - begin
-        if length < content - begin:
-            return
-        last = min(begin + length, end)
+    while (box := box_at(file, begin, end)) is not None:
+        kind, content, begin = box
+        last = min(begin, end)
         yield kind, content, last
         if kind in _CONTAINERS:
             yield from _boxes(file, content, last)
-        begin += length
+
+
+def box_at(file: BinaryIO, begin: int, end: int) -> tuple[bytes, int, int] | None:
+    """The box that begins there: its kind, where its content begins, and where it says that it ends.
+
+    None if there is none, or its length is less than that of its own head. A length of 0 goes to the end.
+    """
+    if begin + 8 > end:
+        return None
+    file.seek(begin)
+    length, kind = struct.unpack(">I4s", file.read(8))
+    content = begin + 8
+    if length == 1:
+        length = int.from_bytes(file.read(8), "big")
+        content += 8
+    elif length == 0:
+        length = end - begin
+    return (kind, content, begin + length) if length >= content - begin else None
 
 
 def _check_table(kind: bytes, content: bytes) -> None:

@@ -5,6 +5,8 @@ EXR frames come as files of their own or as an archive: Luma does not say. An ar
 
 from pathlib import Path
 
+from luma_mcp.media.boxes import box_at
+
 # What a file of these formats has at its end, and in how many of its last bytes.
 _ENDS = {
     "png": (b"IEND\xaeB`\x82", 64), "jpg": (b"\xff\xd9", 64), "gif": (b";", 1), "zip": (b"PK\x05\x06", 64 * 1024),
@@ -52,15 +54,8 @@ def is_whole(path: Path, ending: str) -> bool:
     with path.open("rb") as file:
         if ending in ("mp4", "mov"):
             at = 0
-            while at + 8 <= size:
-                file.seek(at)
-                head = file.read(16)
-                length = int.from_bytes(head[:4], "big")
-                if length == 0:
-                    return True  # the last box goes to the end of the file, wherever that is
-                at += int.from_bytes(head[8:16], "big") if length == 1 else length
-                if length < 8 and length != 1:
-                    return False
+            while (box := box_at(file, at, size)) is not None:
+                *_, at = box
             return at == size
         if ending == "webp":
             return size >= int.from_bytes(file.read(8)[4:8], "little") + 8

@@ -14,6 +14,7 @@ from PIL import Image
 from luma_mcp.domain.errors import FileError
 from luma_mcp.emulator.rendering.clips import write_clip
 from luma_mcp.media.boxes import check_tables
+from luma_mcp.media.formats import is_whole
 from luma_mcp.media.frames import frames_at, still
 from luma_mcp.media.probe import measure, open_clip
 
@@ -183,3 +184,23 @@ def test_a_box_may_be_large_or_go_to_the_end() -> None:
 def test_more_boxes_than_a_clip_has_are_refused() -> None:
     with pytest.raises(FileError):
         check_tables(BytesIO(box(b"free", b"") * 10_002))
+
+
+@pytest.mark.parametrize(
+    ("tail", "whole"),
+    [
+        (b"", True),
+        (struct.pack(">I4s", 8, b"free"), True),
+        (struct.pack(">I4sQ", 1, b"mdat", 20) + bytes(4), True),
+        (struct.pack(">I4s", 0, b"mdat") + bytes(9), True),
+        (struct.pack(">I4s", 20, b"mdat"), False),
+        (struct.pack(">I4s", 7, b"mdat") + bytes(9), False),
+        (struct.pack(">I4sQ", 1, b"mdat", 0) + bytes(9), False),
+        (b"\0\0\0", False),
+    ],
+)
+def test_a_file_is_whole_if_its_boxes_fill_it(tmp_path: Path, tail: bytes, whole: bool) -> None:
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(struct.pack(">I4s8s", 16, b"ftyp", b"isom") + tail)
+
+    assert is_whole(path, "mp4") is whole
