@@ -114,21 +114,16 @@ def _in_toml(before: str, ours: Json) -> str:
     import tomlkit  # noqa: PLC0415 - only this command pays for it
     from tomlkit.exceptions import TOMLKitError  # noqa: PLC0415
 
-    newline = "\r\n" if "\r\n" in before else "\n"
     try:
         document = tomlkit.parse(before)
-        for path, value, _ in _changes(document.unwrap(), ours):
-            table: Any = document
-            for name in path[:-1]:
-                table = table[name]
-            table[path[-1]] = value
+        _apply(document, _changes(document.unwrap(), ours))
         text = tomlkit.dumps(document)
         again = tomlkit.parse(text).unwrap()
     except TOMLKitError as error:
         raise CannotMergeError(f"it cannot be read as TOML: {error}") from error
     if _changes(again, ours):  # pragma: no cover - tomlkit writes what it was given
         raise CannotMergeError("it is of a form that this server cannot be added to")
-    return text.replace("\r\n", "\n").replace("\n", newline)
+    return _with_line_ends_of(before, text)
 
 
 def _in_yaml(before: str, ours: Json) -> str:
@@ -136,7 +131,6 @@ def _in_yaml(before: str, ours: Json) -> str:
     from ruamel.yaml import YAML  # noqa: PLC0415
     from ruamel.yaml.error import YAMLError  # noqa: PLC0415
 
-    newline = "\r\n" if "\r\n" in before else "\n"
     try:
         found: tuple[Any, int | None, int | None] = cast("Any", guess).load_yaml_guess_indent(before)
         _, indent, block_indent = found
@@ -147,14 +141,7 @@ def _in_yaml(before: str, ours: Json) -> str:
         document = cast("Any", editor).load(before)
         if not isinstance(document, dict):
             raise CannotMergeError("it is no mapping")
-        for path, value, is_item in _changes(cast("Json", document), ours):
-            node: Any = cast("Any", document)
-            for name in path[:-1]:
-                node = node.setdefault(name, {})
-            if is_item:
-                node[path[-1]].append(value)
-            else:
-                node[path[-1]] = value
+        _apply(document, _changes(cast("Json", document), ours))
         out = io.StringIO()
         editor.dump(document, out)
     except YAMLError as error:
@@ -162,7 +149,23 @@ def _in_yaml(before: str, ours: Json) -> str:
     text = out.getvalue()
     if not _has_every_line(before, text):  # pragma: no cover - what ruamel.yaml may do to a form not thought of
         raise CannotMergeError("it is written in a way that would not survive")
-    return text.replace("\r\n", "\n").replace("\n", newline)
+    return _with_line_ends_of(before, text)
+
+
+def _apply(document: Any, changes: list[Change]) -> None:
+    """Make the changes in a document that keeps how it is written."""
+    for path, value, is_item in changes:
+        node = document
+        for name in path[:-1]:
+            node = node[name]
+        if is_item:
+            node[path[-1]].append(value)
+        else:
+            node[path[-1]] = value
+
+
+def _with_line_ends_of(before: str, text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\n", jsonc.line_end_of(before))
 
 
 def _has_every_line(before: str, after: str) -> bool:

@@ -4,10 +4,10 @@ One table for the `config` command, for `manifests/` and for the README. Sources
 """
 
 import json
-import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from io import StringIO
 from pathlib import Path
 from typing import Any, Literal, assert_never, cast
 
@@ -156,7 +156,7 @@ def _codex(start: Start) -> Json:
 
 
 def _continue(start: Start) -> Json:
-    server = {"name": KEY, "command": start.command, "args": list(start.arguments), "env": {"LUMA_TOKEN": start.token}}
+    server = {"name": KEY, **_started(start)}
     return {"name": "Luma Dream Machine", "version": "1.0.0", "schema": "v1", "mcpServers": [server]}
 
 
@@ -187,38 +187,19 @@ def _opencode(start: Start) -> Json:
 
 
 def _as_toml(structure: Json) -> str:
-    """The one table of a TOML file."""
-    lines = [f"[mcp_servers.{KEY}]"]
-    # JSON's strings, numbers and lists of strings are TOML's.
-    lines += [f"{name} = {json.dumps(value)}" for name, value in structure["mcp_servers"][KEY].items()]
-    return "\n".join(lines) + "\n"
+    import tomlkit  # noqa: PLC0415 - only this command pays for it
+
+    return tomlkit.dumps(structure)
 
 
-def _as_yaml(structure: Json, indent: str = "") -> str:
-    """Mappings, lists and plain values as YAML."""
-    lines: list[str] = []
-    for name, value in structure.items():
-        if isinstance(value, dict):
-            lines += [f"{indent}{name}:\n{_as_yaml(cast('Json', value), indent + '  ')}"]
-        elif isinstance(value, list) and value:
-            items = [_yaml_item(item, indent + "  ") for item in cast("list[Any]", value)]
-            lines.append(f"{indent}{name}:\n{''.join(items)}")
-        else:
-            lines.append(f"{indent}{name}: {_yaml_word(value)}\n")
-    return "".join(lines)
+def _as_yaml(structure: Json) -> str:
+    from ruamel.yaml import YAML  # noqa: PLC0415 - only this command pays for it
 
-
-def _yaml_item(item: Any, indent: str) -> str:
-    if isinstance(item, dict):
-        return f"{indent}- {_as_yaml(cast('Json', item), indent + '  ').lstrip()}"
-    return f"{indent}- {_yaml_word(item)}\n"
-
-
-def _yaml_word(value: Any) -> str:
-    """A plain value; in quotes where YAML could read it as something else."""
-    text = value if isinstance(value, str) else json.dumps(value)
-    is_plain = not isinstance(value, str) or re.fullmatch(r"[A-Za-z_/.$][\w ./@${}-]*", text)
-    return text if is_plain else json.dumps(text)
+    editor, out = YAML(), StringIO()
+    editor.indent(mapping=2, sequence=4, offset=2)
+    editor.width = 100_000
+    cast("Any", editor).dump(structure, out)
+    return out.getvalue()
 
 
 HOSTS: tuple[Host, ...] = (

@@ -83,7 +83,7 @@ def _with_part(text: str, node: Node, label: str, value: Any) -> str:
     if "\n" not in text[node.begin : node.end] and last is not None:
         # A comma that is there already then follows the new one.
         return f"{text[: last.end]}, {label}{json.dumps(value, ensure_ascii=False)}{text[last.end :]}"
-    newline = "\r\n" if "\r\n" in text else "\n"
+    newline = line_end_of(text)
     outer = _indent_at(text, node.begin)
     inner = _indent_at(text, last.begin) if last and "\n" in text[node.begin : last.begin] else outer + _unit(text)
     member = f"{newline}{inner}{label}{_written(text, value, inner)}"
@@ -92,20 +92,22 @@ def _with_part(text: str, node: Node, label: str, value: Any) -> str:
         return f"{before}{member}{newline}{outer}{text[closing:]}"
     if node.comma:
         comma_end = text.index(",", _skip(text, last.end)) + 1
-        line_end = _REST_OF_LINE.match(text, comma_end)
-        at = line_end.end() if line_end else comma_end
+        at = _end_of(_REST_OF_LINE, text, comma_end)
         return f"{text[:at]}{member},{text[at:]}"
-    line_end = _REST_OF_LINE.match(text, last.end)
-    at = line_end.end() if line_end else last.end
+    at = _end_of(_REST_OF_LINE, text, last.end)
     rest = "" if "\n" in text[at:closing] else f"{newline}{outer}"
     return f"{text[: last.end]},{text[last.end : at]}{member}{rest}{text[at:]}"
 
 
 def _written(text: str, value: Any, indent: str) -> str:
     """A value as it is written in a text, whose first line is indented so."""
-    newline = "\r\n" if "\r\n" in text else "\n"
-    unit: str = _unit(text)
-    return json.dumps(value, indent=unit, ensure_ascii=False).replace("\n", newline + indent)
+    written = json.dumps(value, indent=_unit(text), ensure_ascii=False)
+    return written.replace("\n", line_end_of(text) + indent)
+
+
+def line_end_of(text: str) -> str:
+    """How the lines of a text end."""
+    return "\r\n" if "\r\n" in text else "\n"
 
 
 def _unit(text: str) -> str:
@@ -164,7 +166,12 @@ def _collection(text: str, at: int, depth: int, *, closing: str) -> Node:
 
 def _skip(text: str, at: int) -> int:
     """Where the next thing begins that is no space and no comment."""
-    found = _SPACE.match(text, at)
+    return _end_of(_SPACE, text, at)
+
+
+def _end_of(pattern: re.Pattern[str], text: str, at: int) -> int:
+    """Where what fits a pattern ends."""
+    found = pattern.match(text, at)
     return found.end() if found else at
 
 
