@@ -7,9 +7,12 @@ from datetime import datetime
 from typing import Any, Literal
 
 from luma_mcp.domain.catalogue import BackendName
+from luma_mcp.domain.errors import InvalidRequestError
+from luma_mcp.domain.text import shown
 
 # Ids are UUIDs. Any short word that is safe in a path is accepted, lest a change of form lose a paid job.
 GENERATION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
+UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 FINAL_STATES = frozenset({"completed", "failed"})
 # The state of a generation that Luma does not know. It is a word of ours.
 NOT_FOUND = "not found"
@@ -103,3 +106,20 @@ class Page:
 
     generations: tuple[Generation, ...]
     has_more: bool
+
+
+def check_id(generation_id: str, *, as_given: str | None = None) -> None:
+    """Refuse what cannot be an id: in a path it might name another thing.
+
+    Args:
+        generation_id: what should be one.
+        as_given: what the sentence shows in its place.
+
+    Raises:
+        InvalidRequestError: it is none. The sentence shows what cannot be seen in it.
+    """
+    if not GENERATION_ID.fullmatch(generation_id):
+        raise InvalidRequestError(
+            f"{shown(as_given or generation_id, 60)} is not a generation id.",
+            "An id looks like 15b7abb1-3741-4b7e-9615-1f9a16c7442d; list_generations shows them.",
+        )

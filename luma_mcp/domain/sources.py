@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from urllib.parse import SplitResult
 
 from luma_mcp.domain.errors import InvalidRequestError
-from luma_mcp.domain.generation import GENERATION_ID
+from luma_mcp.domain.generation import UUID, check_id
 from luma_mcp.domain.links import checked_link
 from luma_mcp.domain.text import cleaned, is_placeholder, shown, without_invisible
 
-_ID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
-_GENERATION = re.compile(rf"({_ID})(?:#(first|last|\d+(?:\.\d+)?s))?", re.IGNORECASE)
+_GENERATION = re.compile(rf"({UUID})(?:#(first|last|\d+(?:\.\d+)?s))?", re.IGNORECASE)
 # What copying puts around a name.
 _QUOTES = ('""', "''", "``", "<>", "()", "[]", "\u2018\u2019", "\u201c\u201d", "\u00ab\u00bb")
-_LABEL = re.compile(rf"(?:luma://generations?/|generation[_ ]?(?:id)?\s*[:=]?\s*|id\s*[:=]\s*)(?={_ID})", re.IGNORECASE)
+_LABEL = re.compile(
+    rf"(?:luma://generations?/|generation[_ ]?(?:id)?\s*[:=]?\s*|id\s*[:=]\s*)(?={UUID})", re.IGNORECASE
+)
 _LONGEST_SOURCE = 4096
 FORMS = "Give an https URL, a local path, the id of a generation, or a frame of one as ID#last."
 
@@ -90,11 +91,7 @@ def parse_generation_id(text: str) -> str:
     unwrapped = _unwrapped(text)
     if _GENERATION.fullmatch(unwrapped) and "#" not in unwrapped:
         return unwrapped.lower()
-    if not GENERATION_ID.fullmatch(unwrapped):
-        raise InvalidRequestError(
-            f"{shown(text, 60)} is not a generation id.",
-            "An id looks like 15b7abb1-3741-4b7e-9615-1f9a16c7442d; list_generations shows them.",
-        )
+    check_id(unwrapped, as_given=text)
     return unwrapped
 
 

@@ -13,8 +13,6 @@ _INVISIBLE = re.compile(
 )
 # They choose a shape for the letter before them; a row of them can hide instructions.
 _VARIATION_SELECTORS = re.compile("[\u180b-\u180d\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]+")
-
-
 _PLACEHOLDER = re.compile(
     r"undefined|null|none|nan|\[object object\]|\{\{.*\}\}|\$\{.*\}|\$[a-z_]+|\{[a-z_.]+\}|<[a-z_ ]+>|%[a-z_]+%",
     re.IGNORECASE | re.DOTALL,
@@ -29,7 +27,7 @@ def cleaned(text: str, longest: int = _LONGEST_QUOTE) -> str:
 
 def as_word(text: str, longest: int) -> str:
     """The text as a single word, for what comes from outside and is not quoted: no sentence can be made of it."""
-    return re.sub(r"[^\w.:-]+", "_", cleaned(text, 500)).strip("_")[:longest] or "unknown"
+    return re.sub(r"[^\w.:-]+", "_", cleaned(text)).strip("_")[:longest] or "unknown"
 
 
 def shown(text: str, longest: int = _LONGEST_QUOTE) -> str:
@@ -46,7 +44,7 @@ def _seen(letter: str) -> str:
 
 def has_words(text: str) -> bool:
     """Whether there is anything to read in a text: a letter, a digit, a sign or a picture."""
-    return any(unicodedata.category(letter)[0] in "LNSP" for letter in _INVISIBLE.sub("", text))
+    return any(unicodedata.category(letter)[0] in "LNSP" for letter in without_invisible(text))
 
 
 def is_placeholder(text: str) -> bool:

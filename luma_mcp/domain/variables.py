@@ -3,6 +3,8 @@
 import re
 from collections.abc import Collection, Mapping
 
+from luma_mcp.domain.text import plain_form
+
 # What hosts leave of a variable that they do not know: ${LUMA_TOKEN}, ${LUMA_TOKEN:-}, ${env:LUMA_TOKEN},
 # ${input:luma-token}, ${{ secrets.LUMA_TOKEN }}, {{LUMA_TOKEN}}, {env:LUMA_TOKEN}, $LUMA_TOKEN, $env:LUMA_TOKEN,
 # %LUMA_TOKEN%, !LUMA_TOKEN!.
@@ -65,7 +67,7 @@ def unknown_names(variables: Mapping[str, str], known: Collection[str]) -> list[
 
 def is_hard_to_guess(token: str) -> bool:
     """Whether a bearer token looks random: long, of many letters, without a word that everybody tries, not repeated."""
-    plain = re.sub(r"[^a-z0-9]", "", token.lower())
+    plain = plain_form(token)
     is_repeated = any(plain == plain[:length] * (len(plain) // length) for length in range(1, len(plain) // 2 + 1))
     has_word = any(word in plain for word in _TRIED_WORDS)
     return len(token) >= SHORTEST_TOKEN and len(set(plain)) >= 8 and not is_repeated and not has_word

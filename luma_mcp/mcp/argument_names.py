@@ -126,12 +126,11 @@ def tidied(tool: str, sent: Mapping[str, Any], names: Names, *, guess: bool) -> 
     Raises:
         InvalidRequestError: there is no such argument; the hint says which one is meant.
     """
-    ours = {plain_form(name): name for name in names.known}
     found: dict[str, Any] = {}
     for name, value in sent.items():
         if value is None or value == "":
             continue
-        meant = name if name in names.known else ours.get(plain_form(name))
+        meant = name if name in names.known else _known_as(name, names)
         if meant is not None and (meant == name or meant not in sent):
             found[meant] = value
         elif name not in CLIENT_EXTRAS:
@@ -140,6 +139,12 @@ def tidied(tool: str, sent: Mapping[str, Any], names: Names, *, guess: bool) -> 
                 f"{_meaning(name, names, guess=guess)} Nothing was done.",
             )
     return found
+
+
+def _known_as(name: str, names: Names) -> str | None:
+    """The argument whose name differs by case or separators only; None if there is none."""
+    plain = plain_form(name)
+    return next((known for known in names.known if plain_form(known) == plain), None)
 
 
 def _meaning(name: str, names: Names, *, guess: bool) -> str:

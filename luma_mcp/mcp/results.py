@@ -97,7 +97,7 @@ def generation_result(generation: Generation) -> GenerationResult:
     price = price_of_generation(generation)
     result = GenerationResult(
         generation_id=generation.id,
-        state=as_word(generation.state, 24),
+        state=shown_state(generation),
         kind=as_word(generation.kind, 24),
         model=as_word(generation.model, 40) if generation.model else None,
         video_url=_link(generation.url("video")),
@@ -161,7 +161,7 @@ def purchase_result(purchase: Purchase) -> PurchaseResult:
         price_usd=purchase.price.usd,
         price_is_assumed=_is_assumed(purchase.price),
         generation_id=generation.id,
-        state=as_word(generation.state, 24),
+        state=shown_state(generation),
         recovered=purchase.recovered or None,
         next=_next_after(purchase),
     )
@@ -176,7 +176,7 @@ def _next_after(purchase: Purchase) -> str:
 
 def updated_purchase(result: dict[str, Any], generation: Generation) -> PurchaseResult:
     """An earlier result of a purchase, with the present state of its generation."""
-    state = as_word(generation.state, 24)
+    state = shown_state(generation)
     return PurchaseResult.model_validate({**result, "state": state, "next": _next(generation)})
 
 
@@ -211,6 +211,11 @@ def _next(generation: Generation) -> str:
 
 def _cleaned(text: str | None, longest: int) -> str | None:
     return cleaned(text, longest) if text else None
+
+
+def shown_state(generation: Generation) -> str:
+    """The state as a word, for it comes from Luma's answer."""
+    return as_word(generation.state, 24)
 
 
 def _link(url: str | None) -> str | None:

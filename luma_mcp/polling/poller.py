@@ -145,8 +145,8 @@ class Poller:
             while True:
                 published = self._published
                 snapshot = self._snapshot(ids, began)
-                is_over = snapshot.elapsed_seconds >= timeout_seconds and self._was_polled(ids)
-                is_over = is_over or self._is_ending
+                is_timed_out = snapshot.elapsed_seconds >= timeout_seconds and self._was_polled(ids)
+                is_over = is_timed_out or self._is_ending
                 if snapshot.generations or is_over:
                     await on_snapshot(snapshot)
                 final = [self._tracked[generation_id].is_final for generation_id in ids]

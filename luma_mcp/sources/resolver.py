@@ -23,7 +23,7 @@ from luma_mcp.domain.catalogue import (
     BackendName,
 )
 from luma_mcp.domain.errors import InvalidRequestError, LumaError
-from luma_mcp.domain.generation import Generation, OutputKind
+from luma_mcp.domain.generation import UUID, Generation, OutputKind
 from luma_mcp.domain.media_names import generation_in, name_of_generation
 from luma_mcp.domain.pricing import Footage, footage_made_from, footage_of
 from luma_mcp.domain.requests import GenerationKeyframe, ImageKeyframe, Keyframe
@@ -34,7 +34,7 @@ from luma_mcp.media import worker
 from luma_mcp.media.frames import still
 from luma_mcp.sources.local_files import LocalFile, LocalFiles
 
-_GENERATION_IN_URL = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_GENERATION_IN_URL = re.compile(UUID)
 # A clip may be made of a clip that was made of a clip.
 _MOST_ANCESTORS = 5
 _MAX_IMAGE_BYTES: Mapping[BackendName, int] = {"dream_machine": MAX_IMAGE_BYTES, "agents": MAX_AGENTS_IMAGE_BYTES}

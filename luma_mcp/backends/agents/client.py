@@ -15,10 +15,8 @@ from luma_mcp.backends.agents.files import FilesApi
 from luma_mcp.backends.base import EncodedRequest
 from luma_mcp.backends.client import ApiClient
 from luma_mcp.backends.transport import Sleep
-from luma_mcp.domain.errors import InvalidRequestError
-from luma_mcp.domain.generation import GENERATION_ID, Generation
+from luma_mcp.domain.generation import Generation, check_id
 from luma_mcp.domain.requests import Request
-from luma_mcp.domain.text import cleaned
 
 if TYPE_CHECKING:
     import httpx
@@ -69,8 +67,7 @@ class Agents(ApiClient):
 
     async def get_generation(self, generation_id: str) -> Generation:
         """A generation, with links that open for an hour. Raises: NotFoundError."""
-        if not GENERATION_ID.fullmatch(generation_id):
-            raise InvalidRequestError(f"{cleaned(generation_id, 60)!r} is not a generation id.")
+        check_id(generation_id)
         return answers.read_generation(await self._transport.read("GET", f"{encoding.PATH}/{generation_id}"))
 
     async def ping(self) -> None:

@@ -9,8 +9,7 @@ from urllib.parse import quote
 from luma_mcp.backends.answers import JsonObject
 from luma_mcp.backends.base import EncodedRequest
 from luma_mcp.domain.catalogue import CANVASES
-from luma_mcp.domain.errors import InvalidRequestError
-from luma_mcp.domain.generation import GENERATION_ID
+from luma_mcp.domain.generation import check_id
 from luma_mcp.domain.requests import (
     AddAudioRequest,
     GenerationKeyframe,
@@ -26,7 +25,6 @@ from luma_mcp.domain.requests import (
     UpscaleRequest,
     VideoRequest,
 )
-from luma_mcp.domain.text import cleaned
 
 
 def encode(request: Request) -> EncodedRequest:
@@ -95,11 +93,7 @@ def generation_path(generation_id: str) -> str:
     Raises:
         InvalidRequestError: it cannot be an id; it might otherwise name another path.
     """
-    if not GENERATION_ID.fullmatch(generation_id):
-        raise InvalidRequestError(
-            f"{cleaned(generation_id, 60)!r} is not a generation id.",
-            "An id looks like 15b7abb1-3741-4b7e-9615-1f9a16c7442d; list_generations shows yours.",
-        )
+    check_id(generation_id)
     return f"/generations/{quote(generation_id, safe='')}"
 
 

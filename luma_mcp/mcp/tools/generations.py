@@ -8,13 +8,13 @@ from pydantic import Field
 from luma_mcp.backends.base import Listing
 from luma_mcp.domain.generation import Generation
 from luma_mcp.domain.requests import Kind
-from luma_mcp.domain.text import as_word
 from luma_mcp.mcp.results import (
     GenerationDetailsResult,
     GenerationResult,
     WaitResult,
     details_result,
     generation_result,
+    shown_state,
     spent_today,
     wait_result,
 )
@@ -93,7 +93,7 @@ async def wait_for_generation(call: Call, arguments: WaitForGenerationArguments)
 
 def _progress(snapshot: Snapshot) -> str:
     """A snapshot in a line: states, then the usual duration, previews, and what is unusual."""
-    states = ", ".join(f"{seen.id[:8]} {as_word(seen.state, 24)}" for seen in snapshot.generations)
+    states = ", ".join(f"{seen.id[:8]} {shown_state(seen)}" for seen in snapshot.generations)
     running = [seen for seen in snapshot.generations if not seen.is_final]
     notes = list(dict.fromkeys(schedule_of(seen).usual for seen in running))
     notes += [f"preview {url}" for seen in running if (url := seen.url("preview"))]
