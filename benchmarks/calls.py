@@ -9,12 +9,12 @@ import tempfile
 import time
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from benchmarks.apis import APIS, Api
 from benchmarks.rows import Row, ratio, spread
 from benchmarks.starting import INITIALIZE, INITIALIZED, console_script
 
@@ -119,27 +119,6 @@ def emulated(*more: str) -> Generator[str]:
             process.terminate()
 
 
-@dataclass(frozen=True)
-class Api:
-    """One of Luma's APIs, as the emulator serves it.
-
-    Args:
-        name: what the table calls it.
-        token: a key of it.
-        model: the model of a picture.
-        path: where a picture is bought, below the emulator's address.
-    """
-
-    name: str
-    token: str
-    model: str
-    path: str
-
-
-DREAM_MACHINE = Api("Dream Machine", "x", "photon-1", "/dream-machine/v1/generations/image")
-AGENTS = Api("Agents API", "luma-api-x", "uni-1", "/v1/generations")
-
-
 def rows() -> list[Row]:
     with ExitStack() as stack:
         base_url = stack.enter_context(emulated())
@@ -158,7 +137,7 @@ def rows() -> list[Row]:
     return [
         Row("list_camera_motions over stdio; floor: the same by the SDK's runner", *compared(echo), "<= 0.6x at p50"),
         Row("get_generation over stdio; floor: a bare tool with the same GET", *compared(get), "<= 1.3x at p50"),
-        *(row for api in (DREAM_MACHINE, AGENTS) for row in purchase_rows(api)),
+        *(row for api in APIS for row in purchase_rows(api)),
     ]
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 import anyio
 import httpx
 
+from benchmarks.apis import APIS, Api
 from benchmarks.rows import grid, into_page
 from tests.support.http_process import call_over_http, http_server
 from tests.support.raw_luma import RawLuma, Script
@@ -38,18 +39,6 @@ class Outcome:
     calls: int = 0
     given_up: int = 0
     refusals: int = 0
-
-
-@dataclass(frozen=True)
-class Api:
-    """One of Luma's APIs: how the table is marked, and a key of it."""
-
-    name: str
-    mark: str
-    token: str
-
-
-APIS = (Api("Dream Machine", "impatient", "x"), Api("Agents API", "agents-impatient", "luma-api-x"))
 
 
 async def run(api: Api, wishes: int, scale: float, seed: int) -> tuple[Outcome, RawLuma, float]:
@@ -132,7 +121,7 @@ def _report(api: Api, options: argparse.Namespace) -> int:
     )
     print(api.name, answer, f"{seconds:.0f} s, scale {options.scale:g}, seed {options.seed}", sep="\n")
     if options.write:
-        into_page(api.mark, answer)
+        into_page(f"{api.prefix}impatient", answer)
     return 0 if untold == 0 and told <= set(luma.accepted) and len(luma.accepted) == options.wishes else 1
 
 
