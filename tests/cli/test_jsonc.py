@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from luma_mcp.cli.jsonc import NotJsonError, append, parse, put
@@ -66,6 +66,7 @@ def test_what_is_put_is_there_and_the_rest_stays(case: tuple[Any, str], path: li
 
 
 @given(st.lists(VALUES, max_size=4).flatmap(lambda value: st.tuples(st.just(value), written({"a": value}))), VALUES)
+@example(([1, 2], '{"a": [1,\n2/* note */]/* note */\n}'), 3)
 def test_what_is_appended_is_the_last(case: tuple[list[Any], str], item: Any) -> None:
     value, text = case
     after = append(text, ("a",), item)
