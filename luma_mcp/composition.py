@@ -27,6 +27,7 @@ from luma_mcp.mcp.server import TOOLSETS, ServerOptions, ToolServer, make_server
 from luma_mcp.mcp.services import Services
 from luma_mcp.mcp.tool_spec import ToolSpec
 from luma_mcp.polling.poller import Poller
+from luma_mcp.purchasing.access import Access
 from luma_mcp.purchasing.budget import Budget
 from luma_mcp.purchasing.history import PurchaseHistory
 from luma_mcp.purchasing.ledger import Ledger
@@ -113,12 +114,18 @@ def build_services(
         purchases=purchases,
         poller=Poller(apis, clock, purchases.is_young, listing=apis.dream_machine),
         sources=SourceResolver(
-            apis, LocalFiles(lambda: settings.readable_folders), stores, downloads.open_video, purchases.made_from
+            apis, partial(_local_files, settings), stores, downloads.open_video, purchases.made_from
         ),
         downloads=downloads,
-        previews=PreviewService(downloads, inline=settings.inline_images),
+        previews=PreviewService(inline=settings.inline_images),
         vocabulary=CameraVocabulary(apis),
+        access=Access(ledger, is_shared=settings.http_shared),
     )
+
+
+def _local_files(settings: Settings, folder: str) -> LocalFiles:
+    """The files that may be sent to Luma: of the input folders, and of a folder inside the output folder."""
+    return LocalFiles(lambda: (*settings.input_dirs, settings.output_folder / folder))
 
 
 def _build_apis(
@@ -167,6 +174,7 @@ def build_ledger(settings: Settings, wall: Callable[[], float] = time.time) -> L
         others=[settings.accounts["agents"]],
         owner=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}",
         former_accounts=[settings.account],
+        is_shared=settings.http_shared,
     )
 
 
@@ -181,6 +189,7 @@ def _budget(settings: Settings) -> Budget:
     return Budget(
         max_usd_per_call=settings.max_usd_per_call,
         max_usd_per_day=settings.max_usd_per_day,
+        max_usd_per_person_per_day=settings.max_usd_per_person_per_day,
         min_credit_usd=settings.min_credit_usd,
         confirm_above_usd=settings.confirm_above_usd,
     )

@@ -6,17 +6,19 @@ project. The table in the README is made from `Settings`.
 
 import hashlib
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from luma_mcp.domain.addresses import LOOPBACK, check_bucket_address, is_https_or_loopback
 from luma_mcp.domain.catalogue import BackendName
 from luma_mcp.domain.errors import FileError, LedgerError, LumaError
 from luma_mcp.domain.file_names import DEFAULT_TEMPLATE, check_template
+from luma_mcp.domain.person import PERSON_NAME, SCOPES
 from luma_mcp.domain.text import cleaned
 from luma_mcp.domain.variables import (
     SHORTEST_TOKEN,
@@ -43,11 +45,15 @@ _AGENTS = "https://agents.lumalabs.ai/v1"
 _SAFETY = frozenset(
     {
         "max_usd_per_call", "max_usd_per_day", "min_credit_usd", "confirm_above_usd", "read_only", "toolsets", "ledger",
-        "http_host", "http_tokens", "http_allowed_hosts", "http_allowed_origins", "inline_images",
+        "http_host", "http_tokens", "http_allowed_hosts", "http_allowed_origins", "inline_images", "http_public_url",
+        "oauth_issuer", "oauth_audience", "oauth_allowed", "oauth_scopes", "http_shared", "http_delete",
+        "max_usd_per_person_per_day",
     }
 )  # fmt: skip
 # Fields that are no variables, or are read with the keys.
 _NOT_VARIABLES = frozenset({"token", "token_hint", "agents_api_key", "agents_hint", "notes"})
+# RFC 6749, appendix A.4.
+_SCOPE = re.compile(r"[!#-\[\]-~]+")
 _DATABASES = ("postgresql://", "postgres://")
 
 
@@ -112,6 +118,9 @@ class Settings(BaseModel):
     max_usd_per_day: float | None = Field(
         None, ge=0, description="The most that may be spent in a day, in dollars, by all servers of one ledger."
     )
+    max_usd_per_person_per_day: float | None = Field(
+        None, ge=0, description="The most that one person may spend in a day, in dollars, with `serve --http`."
+    )
     min_credit_usd: float | None = Field(
         None, ge=0, description="What must stay in the Luma account after a purchase, in dollars."
     )
@@ -127,8 +136,35 @@ class Settings(BaseModel):
     http_port: int = Field(8080, ge=0, le=65535, description="With `serve --http`: the port. 0 takes a free one.")
     http_tokens: tuple[SecretStr, ...] = Field(
         (),
-        description="With `serve --http`: bearer tokens that clients may have, separated by commas. Demanded off "
-        "loopback.",
+        description="With `serve --http`: tokens that clients may have, each with the name of its person, as in "
+        "`anna:the-token,ci:another`. Whoever has one without a name is the owner, and sees everything. Off loopback "
+        "tokens or an issuer are demanded.",
+    )
+    http_public_url: str | None = Field(
+        None, description="With `serve --http`: the address that people paste, as in `https://luma.example.com/mcp`."
+    )
+    oauth_issuer: str | None = Field(
+        None, description="With `serve --http`: where people sign in, as the `iss` of its tokens says."
+    )
+    oauth_audience: str | None = Field(
+        None, description="The audience that a token must be for. Default: LUMA_HTTP_PUBLIC_URL."
+    )
+    oauth_allowed: tuple[str, ...] = Field(
+        (),
+        description="Who may sign in, separated by commas: subjects, verified e-mail addresses, `@example.com` for all "
+        "of a domain, `*` for everybody whom the issuer knows. Default: nobody.",
+    )
+    oauth_scopes: tuple[str, ...] = Field(
+        SCOPES,
+        description="The scopes that a token must have to read, to spend and to delete, in this order. Nobody may do "
+        "what has none.",
+    )
+    http_shared: bool = Field(
+        False, description="With `serve --http`: 1 lets every person see, join and delete what the others made."
+    )
+    http_delete: bool = Field(
+        False,
+        description="With `serve --http`: 1 lets clients without a scope for it delete generations.",
     )
     http_allowed_hosts: tuple[str, ...] = Field(
         (),
@@ -155,6 +191,23 @@ class Settings(BaseModel):
         url = urlsplit(value)
         if not url.hostname or url.port == 0 or not is_https_or_loopback(url):
             raise ValueError("it must be an https URL, for prompts and links are sent there (http:// only on loopback)")
+        return value
+
+    @field_validator("http_public_url", "oauth_issuer")
+    @classmethod
+    def _is_an_address(cls, value: str) -> str:
+        url = urlsplit(value)
+        if url.username or url.password or url.query or url.fragment or not url.hostname or url.port == 0:
+            raise ValueError("it must be a plain URL such as https://luma.example.com/mcp")
+        if not is_https_or_loopback(url):
+            raise ValueError("it must begin with https://, for tokens are sent there (http:// only on loopback)")
+        return value
+
+    @field_validator("oauth_scopes")
+    @classmethod
+    def _at_most_three(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not 1 <= len(value) <= len(SCOPES) or not all(_SCOPE.fullmatch(scope) for scope in value):
+            raise ValueError("it must be one to three scopes: to read, to spend, to delete")
         return value
 
     @field_validator("ledger")
@@ -196,22 +249,47 @@ class Settings(BaseModel):
     @field_validator("http_tokens")
     @classmethod
     def _long_enough(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-        if not all(is_hard_to_guess(token.get_secret_value()) for token in value):
+        tokens = [named_token(token.get_secret_value()) for token in value]
+        if not all(is_hard_to_guess(token) for _, token in tokens):
             raise ValueError(
                 f"each must have {SHORTEST_TOKEN} characters or more, and be random: "
                 'python -c "import secrets; print(secrets.token_urlsafe(32))"'
             )
+        persons: dict[str, str] = {}
+        for name, token in tokens:
+            if persons.setdefault(token, name) != name:
+                raise ValueError(f"{persons[token] or 'nobody'} and {name or 'nobody'} have the same token")
         return value
 
-    @field_validator("toolsets", "http_tokens", "http_allowed_hosts", "http_allowed_origins", mode="before")
+    @field_validator(
+        "toolsets", "http_tokens", "http_allowed_hosts", "http_allowed_origins", "oauth_allowed", mode="before"
+    )
     @classmethod
     def _separated_by_commas(cls, value: object) -> object:
         return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
+
+    @field_validator("oauth_scopes", mode="before")
+    @classmethod
+    def _separated_by_spaces_or_commas(cls, value: object) -> object:
+        return tuple(re.split(r"[\s,]+", value.strip(" ,"))) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _has_what_signing_in_needs(self) -> Self:
+        if self.oauth_issuer and not self.http_public_url:
+            raise ValueError("LUMA_OAUTH_ISSUER needs LUMA_HTTP_PUBLIC_URL, the address that people paste")
+        if not self.oauth_issuer and (self.oauth_audience or self.oauth_allowed):
+            raise ValueError("LUMA_OAUTH_AUDIENCE and LUMA_OAUTH_ALLOWED need LUMA_OAUTH_ISSUER")
+        return self
 
     @field_validator("log_level", mode="before")
     @classmethod
     def _in_capitals(cls, value: object) -> object:
         return value.upper() if isinstance(value, str) else value
+
+    @property
+    def named_tokens(self) -> tuple[tuple[str, str], ...]:
+        """The name of a person, empty for the owner, and a token, for each token."""
+        return tuple(named_token(token.get_secret_value()) for token in self.http_tokens)
 
     @property
     def output_folder(self) -> Path:
@@ -307,7 +385,15 @@ class Settings(BaseModel):
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             reason = first["msg"].removeprefix("Value error, ")
+            if not first["loc"]:
+                raise SettingsError(f"{reason}.") from None
             raise SettingsError(f"LUMA_{str(first['loc'][0]).upper()} cannot be used: {reason}.") from None
+
+
+def named_token(text: str) -> tuple[str, str]:
+    """The name and the token of `name:token`; without a name it is empty."""
+    name, colon, token = text.partition(":")
+    return (name, token) if colon and PERSON_NAME.fullmatch(name) else ("", text)
 
 
 def _absolute(path: Path) -> Path:

@@ -57,6 +57,10 @@ class History(Protocol):
         """The purchases at one API that came to a generation, newest first."""
         ...
 
+    async def of_person(self, person: str) -> Sequence[Bought]:
+        """The purchases of one person that came to a generation, newest first."""
+        ...
+
 
 class LumaApis:
     """The APIs that this server has keys for.
@@ -153,6 +157,12 @@ class LumaApis:
         page = await self._described(found[offset : offset + limit])
         return Page(page, has_more=len(found) > offset + limit)
 
+    async def list_of_person(self, person: str, *, limit: int, offset: int) -> Page:
+        """Part of the generations that one person bought here, newest first."""
+        found = [bought for bought in await self._history.of_person(person) if bought.backend in self._backends]
+        page = await self._described(found[offset : offset + limit])
+        return Page(page, has_more=len(found) > offset + limit)
+
     async def get_credit_usd(self) -> float:
         """The credit that is left at Dream Machine, in dollars. Raises: InvalidRequestError without a key for it."""
         return await self._dream_machine("balance").get_credit_usd()
@@ -207,14 +217,14 @@ class LumaApis:
             yield bought
 
     async def _described(self, entries: Sequence[Generation | Bought]) -> tuple[Generation, ...]:
-        """The generations, with those of the Agents API asked for, some at once."""
+        """The generations, with those that only the ledger told asked for, some at once."""
         described: dict[int, Generation] = {}
         limiter = anyio.CapacityLimiter(_AT_ONCE)
 
         async def describe(place: int, bought: Bought) -> None:
             async with limiter:
                 try:
-                    generation = await self.of("agents").get_generation(bought.generation_id)
+                    generation = await self.of(bought.backend).get_generation(bought.generation_id)
                 except LumaError:
                     generation = Generation(id=bought.generation_id)
                 described[place] = self._recalled(generation, bought)

@@ -28,44 +28,43 @@ class PreviewService:
     """Makes previews of what generations made.
 
     Args:
-        downloads: where assets come from.
         inline: whether pictures may be shown at all; sizes are answered in any case.
     """
 
-    def __init__(self, downloads: DownloadService, *, inline: bool) -> None:
-        self._downloads = downloads
+    def __init__(self, *, inline: bool) -> None:
         self._inline = inline
 
-    async def of(self, generation: Generation, frames: int, on_bytes: OnBytes) -> Preview:
+    async def of(self, generation: Generation, frames: int, on_bytes: OnBytes, downloads: DownloadService) -> Preview:
         """Look at a generation: what it made, or while it is dreaming, the preview that Luma gives.
 
         Args:
             generation: as Luma describes it.
             frames: how many frames of a clip to show.
             on_bytes: called with the bytes that were fetched.
+            downloads: where assets come from.
 
         Raises:
             FileError: there is nothing to see yet, or it cannot be fetched or read.
         """
         if generation.has_layers:
-            return await self._of_layers(generation, on_bytes)
+            return await self._of_layers(generation, on_bytes, downloads)
         asset: OutputKind | None = None
         if not generation.is_final and generation.url("preview"):
             asset, frames = "preview", _PREVIEW_FRAMES
-        async with self._downloads.open_asset(generation, asset, on_bytes) as (path, is_saved):
+        async with downloads.open_asset(generation, asset, on_bytes) as (path, is_saved):
             if generation.makes_image and asset is None:
                 rendered = await worker.run(previews.of_picture, path, self._inline)
             else:
                 rendered = await worker.run(previews.of_clip, path, frames, self._inline)
         return Preview(*rendered, path if is_saved else None)
 
-    async def _of_layers(self, generation: Generation, on_bytes: OnBytes) -> Preview:
+    async def _of_layers(self, generation: Generation, on_bytes: OnBytes, downloads: DownloadService) -> Preview:
         """A sheet of the layers, front to back."""
         async with AsyncExitStack() as files:
             layers: list[tuple[str, Path]] = []
             for output in generation.main_outputs:
-                opened = self._downloads.open_asset(generation, output.name, on_bytes)
+                opened = downloads.open_asset(generation, output.name, on_bytes)
                 path, _ = await files.enter_async_context(opened)
                 layers.append((output.name.removeprefix("layer-"), path))
             rendered = await worker.run(previews.of_layers, layers, self._inline)
-        return Preview(*rendered, self._downloads.saved_path(generation, generation.main_outputs[0].name))
+        return Preview(*rendered, downloads.saved_path(generation, generation.main_outputs[0].name))

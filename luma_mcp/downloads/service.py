@@ -64,6 +64,12 @@ class DownloadService:
         """The output folder."""
         return self._folder()
 
+    def inside(self, folder: str) -> "DownloadService":
+        """The same, with a folder inside the output folder in its place; the same itself for an empty name."""
+        if not folder:
+            return self
+        return DownloadService(lambda: self._folder() / folder, self._fetcher, self._get_generation, self._naming)
+
     async def close(self) -> None:
         """Close the connections."""
         await self._fetcher.close()

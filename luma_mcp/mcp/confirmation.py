@@ -10,6 +10,7 @@ from mcp.types.version import is_version_at_least
 from pydantic import BaseModel, ConfigDict, Field
 
 from luma_mcp.domain.errors import BudgetError
+from luma_mcp.domain.person import OWNER, Person
 from luma_mcp.mcp.client_timeouts import timeout_for
 from luma_mcp.mcp.schema import simplified
 
@@ -37,8 +38,9 @@ class QuestionAskedError(Exception):
 class ContextCaller:
     """A caller, by the SDK's context of its request."""
 
-    def __init__(self, ctx: Context[Any, Any]) -> None:
+    def __init__(self, ctx: Context[Any, Any], person: Person = OWNER) -> None:
         self._ctx = ctx
+        self._person = person
         self._last_progress = -1.0
 
     @property
@@ -79,9 +81,11 @@ class ContextCaller:
 
     @property
     def _identity(self) -> str:
-        """Whom the transport knows the caller as: a digest of the bearer token; empty over stdio."""
+        """Whom the transport knows the caller as: a name, else a digest of the bearer token; empty over stdio."""
+        if self._person.name:
+            return self._person.name
         headers = self._ctx.headers or {}
-        token = headers.get("authorization", "")
+        token = headers.get("authorization") or headers.get("x-api-key", "")
         return hashlib.sha256(token.encode()).hexdigest() if token else ""
 
 

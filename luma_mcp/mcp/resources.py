@@ -12,16 +12,22 @@ from pydantic_core import to_json
 
 from luma_mcp.domain import catalogue
 from luma_mcp.domain.errors import InvalidRequestError, LumaError, NotFoundError
+from luma_mcp.domain.generation import Generation
 from luma_mcp.domain.pricing import price_of
 from luma_mcp.domain.requests import ImageRequest, VideoRequest
+from luma_mcp.mcp.persons import current_person
 from luma_mcp.mcp.results import details_result
 from luma_mcp.mcp.services import Services
+from luma_mcp.purchasing import reports
+from luma_mcp.purchasing.rows import Row
 from luma_mcp.purchasing.states import IN_DOUBT
 
 GENERATION = "luma://generations/{generation_id}"
 _JSON = "application/json"
 _MAX_COMPLETIONS = 25
 _MAX_PURCHASES = 100
+# Of how many days the spending is told, today among them.
+_DAYS = 7
 _T = TypeVar("_T")
 
 
@@ -70,7 +76,7 @@ def attach(server: MCPServer[Any], services: Services) -> None:
         GENERATION, title="Generation", description="Status and asset URLs of a generation.", mime_type=_JSON
     )
     async def generation(generation_id: str) -> str:
-        found = await _translated(lambda: services.backend.get_generation(generation_id))
+        found = await _translated(lambda: _seen(services, generation_id))
         return _json(details_result(found).model_dump(mode="json", exclude_none=True))
 
     @server.completion()
@@ -84,18 +90,35 @@ def attach(server: MCPServer[Any], services: Services) -> None:
             return Completion(values=ratios) if argument.name == "aspect_ratio" else None
         if ref.uri != GENERATION:
             return None
+        person = services.access.seen_person(current_person())
         try:
-            page = await services.backend.list_generations(limit=_MAX_COMPLETIONS)
+            if person is None:
+                page = await services.backend.list_generations(limit=_MAX_COMPLETIONS)
+            else:
+                page = await services.backend.list_of_person(person, limit=_MAX_COMPLETIONS, offset=0)
         except LumaError:
             return None
         ids = [listed.id for listed in page.generations if listed.id.startswith(argument.value)]
         return Completion(values=ids, total=None, has_more=page.has_more)
 
 
+async def _seen(services: Services, generation_id: str) -> Generation:
+    """A generation that the person may see. Raises: NotFoundError, LedgerError."""
+    await services.access.check(current_person(), [generation_id])
+    return await services.backend.get_generation(generation_id)
+
+
 async def describe_spending(services: Services) -> dict[str, Any]:
-    """The day's money, and its last purchases: a model reads this, and a busy day has many."""
-    today = await services.purchases.spending()
-    rows = await services.purchases.newest_today(_MAX_PURCHASES)
+    """The day's money, and its last purchases: a model reads this, and a busy day has many.
+
+    Who sees only their own purchases reads of those, and of their own cap.
+    """
+    person = services.access.seen_person(current_person())
+    today = await services.purchases.spending(person)
+    rows = await services.purchases.newest_today(_MAX_PURCHASES, person)
+    week = await services.purchases.since_days(_DAYS - 1, person)
+    days = reports.usd_by(reports.day_of, week)
+    of_today = await services.purchases.since_days(0, person)
     purchases = [
         {
             "id": row.id,
@@ -105,6 +128,7 @@ async def describe_spending(services: Services) -> dict[str, Any]:
             "basis": row.basis,
             "state": row.state,
             "take": row.take,
+            **({"person": row.person} if row.person else {}),
             "generation_id": row.generation_id,
             **({"in_doubt": row.note, "request_id": row.request_id} if row.state in IN_DOUBT else {}),
         }
@@ -114,9 +138,16 @@ async def describe_spending(services: Services) -> dict[str, Any]:
         "spent_today_usd": round(today.spent_usd, 4),
         "reserved_usd": round(today.reserved_usd, 4),
         "caps_usd": asdict(services.purchases.budget),
+        "usd_by_model_today": reports.usd_by(reports.model_of, of_today),
+        "usd_by_day": dict(sorted(days.items())),
+        **({"usd_by_person_today": reports.usd_by(_person_of, of_today)} if person is None else {}),
         "purchases_today": today.purchases,
         "purchases": purchases,
     }
+
+
+def _person_of(row: Row) -> str:
+    return row.person or "owner"
 
 
 def describe_models() -> dict[str, Any]:

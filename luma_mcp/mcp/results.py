@@ -12,8 +12,7 @@ from luma_mcp.domain.pricing import Basis, Price, price_of_generation
 from luma_mcp.domain.text import as_word, cleaned
 from luma_mcp.mcp.modes import differs
 from luma_mcp.mcp.player_actions import actions_of
-from luma_mcp.mcp.services import Services
-from luma_mcp.mcp.tool_spec import Result
+from luma_mcp.mcp.tool_spec import Call, Result
 from luma_mcp.purchasing.orders import Purchase, Quote
 
 _MAX_PROMPT_LENGTH = 200
@@ -187,10 +186,10 @@ class SpentToday(TypedDict, total=False):
     reserved_usd: float
 
 
-async def spent_today(services: Services) -> SpentToday:
-    """What was spent today and what is reserved; empty if the ledger cannot be read."""
+async def spent_today(call: Call) -> SpentToday:
+    """What was spent today and what is reserved; of who sees only their own, that. Empty without a ledger."""
     try:
-        spending = await services.purchases.spending()
+        spending = await call.services.purchases.spending(call.seen_person)
     except LedgerError:
         return {}
     return {"spent_today_usd": round(spending.spent_usd, 4), "reserved_usd": round(spending.reserved_usd, 4)}

@@ -13,6 +13,7 @@ from mcp.server.request_state import RequestStateSecurity
 from mcp.types import INVALID_PARAMS, CallToolResult, GetPromptResult, Icon, InputRequiredResult, Prompt, Tool
 
 from luma_mcp import __version__
+from luma_mcp.domain.person import Right
 from luma_mcp.domain.text import cleaned
 from luma_mcp.mcp import prompts, resources
 from luma_mcp.mcp.app import player
@@ -64,7 +65,7 @@ class ServerOptions:
 
 def make_server(services: Services, options: ServerOptions) -> "ToolServer":
     """The server, ready to be run over any transport."""
-    subscriptions = Subscriptions(services.poller)
+    subscriptions = Subscriptions(services.poller, services.access)
 
     @asynccontextmanager
     async def lifespan(_server: MCPServer[Services]) -> AsyncGenerator[Services]:
@@ -137,6 +138,11 @@ class ToolServer(MCPServer[Services]):
         self._specs = {spec.name: spec for spec in tools}
         self._services = services
         self._definitions: list[Tool] = []
+
+    @property
+    def rights(self) -> dict[str, Right]:
+        """What a person must be allowed to do to call each tool."""
+        return {name: spec.right for name, spec in self._specs.items()}
 
     def end_waits(self) -> None:
         """Answer every open wait at once: the server is about to stop."""

@@ -11,6 +11,7 @@ from luma_mcp.backends.registry import LumaApis
 from luma_mcp.downloads.preview import PreviewService
 from luma_mcp.downloads.service import DownloadService
 from luma_mcp.polling.poller import Poller
+from luma_mcp.purchasing.access import Access
 from luma_mcp.purchasing.service import PurchaseService
 from luma_mcp.sources.resolver import SourceResolver
 
@@ -26,6 +27,7 @@ class Services:
     downloads: DownloadService
     previews: PreviewService
     vocabulary: CameraVocabulary
+    access: Access
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:

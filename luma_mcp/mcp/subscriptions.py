@@ -21,7 +21,9 @@ from mcp.types import INVALID_PARAMS, EmptyResult, SubscribeRequestParams, Unsub
 from luma_mcp.domain.errors import LumaError
 from luma_mcp.domain.generation import GENERATION_ID
 from luma_mcp.mcp import sdk_compat
+from luma_mcp.mcp.persons import current_person
 from luma_mcp.polling.poller import Poller, Snapshot
+from luma_mcp.purchasing.access import Access
 
 _log = logging.getLogger(__name__)
 
@@ -37,8 +39,9 @@ Notify = Callable[[str], Awaitable[None]]
 class Subscriptions:
     """Watches generations for subscribers."""
 
-    def __init__(self, poller: Poller) -> None:
+    def __init__(self, poller: Poller, access: Access) -> None:
         self._poller = poller
+        self._access = access
         self.bus = InMemorySubscriptionBus()
         self._watchers: TaskGroup | None = None
         self._scopes: dict[tuple[int, str], anyio.CancelScope] = {}
@@ -67,6 +70,7 @@ class Subscriptions:
             return await call_next(ctx)
         if len(ids) > MOST_WATCHED:
             raise _too_many()
+        await self._check(*ids)
         failure: Exception | None = None
         result: HandlerResult = None
         async with anyio.create_task_group() as watchers:
@@ -81,6 +85,13 @@ class Subscriptions:
             raise failure
         return result
 
+    async def _check(self, *generation_ids: str) -> None:
+        """Raises: MCPError, if the person may not see one of them."""
+        try:
+            await self._access.check(current_person(), generation_ids)
+        except LumaError as error:
+            raise MCPError(code=INVALID_PARAMS, message=error.full_text) from error
+
     async def _publish(self, uri: str) -> None:
         await self.bus.publish(ResourceUpdated(uri=uri))
 
@@ -90,6 +101,7 @@ class Subscriptions:
         if generation_id and self._watchers is not None and key not in self._scopes:
             if sum(connection == key[0] for connection, _ in self._scopes) >= MOST_WATCHED:
                 raise _too_many()
+            await self._check(generation_id)
             scope = self._scopes[key] = anyio.CancelScope()
             self._watchers.start_soon(
                 self._watch_in_scope, scope, key, generation_id, ctx.session.send_resource_updated

@@ -31,6 +31,7 @@ from pydantic_core import from_json, to_json
 
 from luma_mcp.domain.errors import LumaError
 from luma_mcp.domain.generation import FINAL_STATES, Generation
+from luma_mcp.mcp.persons import current_person
 from luma_mcp.mcp.results import updated_purchase, wait_result
 from luma_mcp.mcp.services import Services
 from luma_mcp.mcp.tool_adapter import to_call_tool_result
@@ -59,6 +60,8 @@ class Task:
     until: str
     answer: dict[str, Any] | None = None
     """What a tool that spends answered; its state is brought up to date."""
+    person: str = ""
+    """Who may ask for it, where persons do not share."""
 
 
 class Tasks(Extension):
@@ -152,7 +155,10 @@ class Tasks(Extension):
         if not hmac.compare_digest(signature, self._code(data)):
             raise MCPError(code=INVALID_PARAMS, message="Task not found")
         read = cast("dict[str, Any]", from_json(data))
-        return Task(read["tool"], tuple(read["generation_ids"]), read["until"], read["answer"])
+        task = Task(read["tool"], tuple(read["generation_ids"]), read["until"], read["answer"], read.get("person", ""))
+        if self._services.access.seen_person(current_person()) not in (None, task.person):
+            raise MCPError(code=INVALID_PARAMS, message="Task not found")
+        return task
 
     def _code(self, content: bytes) -> bytes:
         return hmac.digest(self._key, content, "sha256")[:_CODE_BYTES]
@@ -176,9 +182,9 @@ def _task_of(params: CallToolRequestParams, result: HandlerResult) -> Task | Non
     answer = cast("dict[str, Any]", result.structured_content or {})
     if params.name == _WAIT_TOOL and not answer["done"]:
         ids = tuple(generation["generation_id"] for generation in answer["generations"])
-        return Task(_WAIT_TOOL, ids, (params.arguments or {}).get("until", "all"))
+        return Task(_WAIT_TOOL, ids, (params.arguments or {}).get("until", "all"), person=current_person().name)
     if answer.get("dry_run") is False and answer["state"] not in FINAL_STATES:
-        return Task(params.name, (answer["generation_id"],), "all", answer)
+        return Task(params.name, (answer["generation_id"],), "all", answer, current_person().name)
     return None
 
 

@@ -6,7 +6,7 @@ string as JSON that is not annotated as exactly `str`, drops unknown arguments a
 
 import base64
 import inspect
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from mcp.server.apps import client_supports_apps
@@ -18,18 +18,27 @@ from pydantic_core import ErrorDetails
 
 from luma_mcp.domain.catalogue import BackendName
 from luma_mcp.domain.errors import InvalidRequestError, LumaError
+from luma_mcp.domain.person import Right
 from luma_mcp.mcp.argument_names import Names, tidied
+from luma_mcp.mcp.argument_values import AsId, AsIds
 from luma_mcp.mcp.confirmation import ContextCaller, QuestionAskedError
 from luma_mcp.mcp.modes import adapted, is_offered
+from luma_mcp.mcp.persons import current_person
 from luma_mcp.mcp.schema import simplified
 from luma_mcp.mcp.sdk_compat import UnexpectedToolError
 from luma_mcp.mcp.services import Services
-from luma_mcp.mcp.tool_spec import SPENDS, Call, Result, ToolSpec
+from luma_mcp.mcp.tool_spec import SPENDS, Arguments, Call, Result, ToolSpec
 
 PLAYER_URI = "ui://luma/view"
 # In `_meta` of a result, which a host passes to the player and not to the model.
 ACTIONS_META = "dream-machine-mcp/offers"
 FIELDS_META = "dream-machine-mcp/fields"
+_FORBIDDEN: Mapping[Right, str] = {
+    "read": "You may not read here. Ask who runs this server.",
+    "spend": "You may not spend here. Sign in again and allow it, or ask who runs this server.",
+    "delete": "You may not delete here. Sign in again and allow it, or ask who runs this server to set "
+    "LUMA_HTTP_DELETE=1.",
+}
 
 
 def definition_of(spec: ToolSpec, backends: Sequence[BackendName]) -> Tool:
@@ -65,6 +74,9 @@ async def run_tool(
     Raises:
         ToolError: a sentence for the model to read.
     """
+    person = current_person()
+    if spec.right not in person.rights:
+        raise ToolError(_FORBIDDEN[spec.right])
     fields, backends = spec.arguments.model_fields, services.backend.names
     # What only the other API has is known, and refused with the way out; it is not advertised.
     names = Names(fields, [name for name, field in fields.items() if is_offered(field, backends)])
@@ -77,7 +89,8 @@ async def run_tool(
     except ValidationError as error:
         raise ToolError(_explanation(error, spec.name)) from None
     try:
-        result = await spec.run(Call(services, ContextCaller(ctx)), arguments)
+        await services.access.check(person, _ids_in(arguments))
+        result = await spec.run(Call(services, ContextCaller(ctx, person), person), arguments)
     except QuestionAskedError as error:
         return error.question
     except LumaError as error:
@@ -93,6 +106,16 @@ async def run_tool(
         shown = [action.model_dump(mode="json", exclude_none=True) for action in actions]
         answer.meta = {**(answer.meta or {}), ACTIONS_META: shown}
     return answer
+
+
+def _ids_in(arguments: Arguments) -> Iterator[str]:
+    """The generations that arguments name as such; what a source names is checked where it is resolved."""
+    for name, field in type(arguments).model_fields.items():
+        value = getattr(arguments, name)
+        if AsId in field.metadata:
+            yield value
+        elif AsIds in field.metadata:
+            yield from value
 
 
 def _output_schema(spec: ToolSpec, backends: Sequence[BackendName]) -> dict[str, Any] | None:

@@ -8,8 +8,11 @@ from mcp.types import ToolAnnotations
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationInfo, field_validator
 
 from luma_mcp.domain.catalogue import BackendName
+from luma_mcp.domain.person import OWNER, Person, Right
+from luma_mcp.downloads.service import DownloadService
 from luma_mcp.mcp.argument_values import spelled, words_of
 from luma_mcp.mcp.services import Services
+from luma_mcp.sources.resolver import Resolution
 
 # The APIs of what only Dream Machine can do.
 DREAM_MACHINE: tuple[BackendName, ...] = ("dream_machine",)
@@ -118,6 +121,30 @@ class Call:
 
     services: Services
     caller: Caller
+    person: Person = OWNER
+
+    @property
+    def seen_person(self) -> str | None:
+        """The person whose purchases this person sees; None for everybody's."""
+        return self.services.access.seen_person(self.person)
+
+    @property
+    def folder(self) -> str:
+        """The folder of the person's files, inside the output folder; empty for the output folder itself."""
+        return "" if self.seen_person is None else self.person.folder
+
+    @property
+    def downloads(self) -> DownloadService:
+        """The downloads into the person's folder."""
+        return self.services.downloads.inside(self.folder)
+
+    async def check(self, *generation_ids: str) -> None:
+        """Return if the person may see these generations. Raises: NotFoundError, LedgerError."""
+        await self.services.access.check(self.person, generation_ids)
+
+    def sources(self, backend: BackendName) -> Resolution:
+        """The sources of this call for an API, none resolved yet."""
+        return self.services.sources.begin(backend, may_use=self.check, folder=self.folder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,3 +172,10 @@ class ToolSpec:
     @property
     def name(self) -> str:
         return self.run.__name__
+
+    @property
+    def right(self) -> Right:
+        """What a person must be allowed to do to call it."""
+        if self.annotations is SPENDS:
+            return "spend"
+        return "delete" if self.annotations is DELETES else "read"

@@ -34,6 +34,10 @@ class PurchaseHistory:
         """The purchases at one API that came to a generation, newest first."""
         return [self._bought(row) for row in await self._ledger.bought(self._accounts[backend])]
 
+    async def of_person(self, person: str) -> Sequence[Bought]:
+        """The purchases of one person that came to a generation, newest first."""
+        return [self._bought(row) for row in await self._ledger.bought(person=person)]
+
     def _bought(self, row: Row) -> Bought:
         name: BackendName = self._names.get(row.account, "dream_machine")
         return Bought(row.generation_id or "", name, row.body, row.usd, row.reserved_at)

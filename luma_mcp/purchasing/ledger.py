@@ -10,7 +10,7 @@ The states of a row are in `states`. Money is in whole micro-dollars.
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import TypeVar
 
 import anyio
@@ -43,6 +43,7 @@ class Ledger:
             neither seen nor counted.
         owner: names this process in the leases that it takes.
         former_accounts: names that earlier versions gave to this account.
+        is_shared: whether persons join the purchases of each other.
 
     Every method raises `LedgerError`s when the store cannot be used.
     """
@@ -55,6 +56,7 @@ class Ledger:
         owner: str,
         others: Sequence[str] = (),
         former_accounts: Sequence[str] = (),
+        is_shared: bool = False,
     ) -> None:
         self._store = store
         self._account = account
@@ -62,6 +64,8 @@ class Ledger:
         self._mine = f"account IN ({_marks(self._accounts)})"
         self._owner = owner
         self._former_accounts = tuple(former_accounts)
+        self.is_shared = is_shared
+        """Whether persons join the purchases of each other."""
         self._limiter = anyio.CapacityLimiter(1)
 
     async def close(self) -> None:
@@ -90,9 +94,11 @@ class Ledger:
         def work(transaction: Transaction) -> Decision:
             now = transaction.now()
             self._expire(transaction, now)
+            # Within one transaction nobody else writes, so this holds where the index lets each person have one.
             found = self._select(
-                transaction, "account = ? AND person = ? AND fingerprint = ? AND take = ? AND holds_take = 1",
-                account, new.person, new.fingerprint, new.take,
+                transaction,
+                "account = ? AND fingerprint = ? AND take = ? AND holds_take = 1 AND (? = 1 OR person = ?)",
+                account, new.fingerprint, new.take, int(self.is_shared), new.person,
             )  # fmt: skip
             # What is in doubt holds its take until it is settled, however long ago it was.
             if found and (found[0].state not in SETTLED or now - found[0].reserved_at < TAKE_SECONDS):
@@ -102,6 +108,8 @@ class Ledger:
             usd = new.micros / 1e6
             if budget.max_usd_per_day is not None:
                 caps.check_day(budget, usd, self._spending(transaction, now))
+            if budget.max_usd_per_person_per_day is not None:
+                caps.check_person_day(budget, usd, self._spending(transaction, now, new.person))
             if budget.min_credit_usd is not None:
                 newest = self._newest_balance(transaction, balance)
                 caps.check_credit(budget, usd, newest, self._sent_since(transaction, newest))
@@ -256,25 +264,43 @@ class Ledger:
         """The ledger's time."""
         return await self._transaction(lambda transaction: transaction.now())
 
-    async def today(self) -> Spending:
-        """The day's money."""
-        return await self._transaction(lambda transaction: self._spending(transaction, transaction.now()))
+    async def today(self, person: str | None = None) -> Spending:
+        """The day's money, or one person's part of it."""
+        return await self._transaction(lambda transaction: self._spending(transaction, transaction.now(), person))
 
-    async def newest_today(self, most: int) -> list[Row]:
-        """The day's last purchases, oldest first, and before them whatever is still in doubt."""
+    async def newest_today(self, most: int, person: str | None = None) -> list[Row]:
+        """The day's last purchases, oldest first, and before them whatever is still in doubt; all, or one person's."""
+        whose, values = _of_person(person)
 
         def work(transaction: Transaction) -> list[Row]:
             begin = _begin_of_day(transaction.now())
             doubtful = self._select(
-                transaction, "reserved_at < ? AND (state = 'lost' OR state = 'disputed')", begin, newest=most
+                transaction,
+                f"reserved_at < ? AND (state = 'lost' OR state = 'disputed'){whose}",
+                begin,
+                *values,
+                newest=most,
             )
-            return [*doubtful, *self._select(transaction, "reserved_at >= ?", begin, newest=most)]
+            return [*doubtful, *self._select(transaction, f"reserved_at >= ?{whose}", begin, *values, newest=most)]
 
         return await self._transaction(work)
 
-    async def bought(self, account: str) -> list[Row]:
-        """The purchases of one account that have a generation, newest first."""
-        rows = await self._rows("account = ? AND generation_id IS NOT NULL", account)
+    async def since_days(self, days: int, person: str | None = None) -> list[Row]:
+        """The purchases of today and of so many days before, oldest first; all, or one person's."""
+        whose, values = _of_person(person)
+
+        def work(transaction: Transaction) -> list[Row]:
+            begin = _begin_of_day(transaction.now(), days)
+            return self._select(transaction, f"reserved_at >= ?{whose}", begin, *values)
+
+        return await self._transaction(work)
+
+    async def bought(self, account: str | None = None, person: str | None = None) -> list[Row]:
+        """The purchases that have a generation, newest first; all, or those of one account or one person."""
+        whose, values = _of_person(person)
+        if account is not None:
+            whose, values = f"{whose} AND account = ?", [*values, account]
+        rows = await self._rows(f"generation_id IS NOT NULL{whose}", *values)
         return rows[::-1]
 
     async def all_rows(self) -> list[Row]:
@@ -309,20 +335,21 @@ class Ledger:
             (now, *values),
         )
 
-    def _spending(self, transaction: Transaction, now: float) -> Spending:
+    def _spending(self, transaction: Transaction, now: float, person: str | None = None) -> Spending:
         """A row from the future counts as today's, so that setting the clock back does not open the cap again."""
         begin = _begin_of_day(now)
+        whose, values = _of_person(person)
         found = transaction.execute(
             "SELECT state, sum(micros), count(*) FROM purchases"
-            f" WHERE {self._mine} AND reserved_at >= ? GROUP BY state",
-            (*self._accounts, begin),
+            f" WHERE {self._mine} AND reserved_at >= ?{whose} GROUP BY state",
+            (*self._accounts, begin, *values),
         ).fetchall()
         sums: Mapping[str, int] = {state: int(micros) for state, micros, _ in found}
         # What is not settled stays reserved beyond midnight.
         older = transaction.execute(
             f"SELECT coalesce(sum(micros), 0) FROM purchases WHERE {self._mine} AND reserved_at < ?"
-            f" AND state IN ({_marks(RESERVED)})",
-            (*self._accounts, begin, *sorted(RESERVED)),
+            f" AND state IN ({_marks(RESERVED)}){whose}",
+            (*self._accounts, begin, *sorted(RESERVED), *values),
         ).fetchone()[0]
         return Spending(
             sum(sums.get(state, 0) for state in SPENT) / 1e6,
@@ -369,9 +396,15 @@ class Ledger:
         return result
 
 
-def _begin_of_day(now: float) -> float:
-    """Midnight in the person's own time zone."""
-    return datetime.combine(date.fromtimestamp(now), datetime.min.time()).timestamp()  # noqa: DTZ012 - local on purpose
+def _begin_of_day(now: float, days_before: int = 0) -> float:
+    """Midnight in the person's own time zone, of today or of so many days before."""
+    day = date.fromtimestamp(now) - timedelta(days=days_before)  # noqa: DTZ012 - local on purpose
+    return datetime.combine(day, datetime.min.time()).timestamp()
+
+
+def _of_person(person: str | None) -> tuple[str, list[object]]:
+    """A condition, and its values, for the rows of one person; of everybody for None."""
+    return ("", []) if person is None else (" AND person = ?", [person])
 
 
 def _lease_ends(now: float) -> tuple[float, float]:

@@ -121,7 +121,7 @@ class PurchaseService:
             LumaError: it was not bought.
         """
         self.check(order.quote)
-        key = (order.person, order.quote.fingerprint, order.take)
+        key = ("" if self._ledger.is_shared else order.person, order.quote.fingerprint, order.take)
         waited = 0.0
         while True:
             flight = self._in_flight.get(key)
@@ -151,14 +151,18 @@ class PurchaseService:
             await self._clock.sleep(_JOINER_LOOKS_EVERY_SECONDS)
             waited += _JOINER_LOOKS_EVERY_SECONDS
 
-    async def spending(self) -> Spending:
-        """Today's money. What is in doubt is looked for beside, and this does not wait for it."""
+    async def spending(self, person: str | None = None) -> Spending:
+        """Today's money, or one person's. What is in doubt is looked for beside, and this does not wait for it."""
         self.settle_soon()
-        return await self._ledger.today()
+        return await self._ledger.today(person)
 
-    async def newest_today(self, most: int) -> list[Row]:
-        """Today's last purchases, oldest first, after older ones that are still in doubt."""
-        return await self._ledger.newest_today(most)
+    async def newest_today(self, most: int, person: str | None = None) -> list[Row]:
+        """Today's last purchases, oldest first, after older ones that are still in doubt; all, or one person's."""
+        return await self._ledger.newest_today(most, person)
+
+    async def since_days(self, days: int, person: str | None = None) -> list[Row]:
+        """The purchases of today and of so many days before, oldest first; all, or one person's."""
+        return await self._ledger.since_days(days, person)
 
     async def get_generation(self, generation_id: str) -> Generation:
         """Ask for a generation. One that was bought a moment ago is never "not found".

@@ -40,6 +40,7 @@ _MOST_ANCESTORS = 5
 _MAX_IMAGE_BYTES: Mapping[BackendName, int] = {"dream_machine": MAX_IMAGE_BYTES, "agents": MAX_AGENTS_IMAGE_BYTES}
 _MAX_CLIP_BYTES: Mapping[BackendName, int] = {"dream_machine": MAX_CLIP_BYTES, "agents": MAX_AGENTS_CLIP_BYTES}
 OpenVideo = Callable[[Generation], AbstractAsyncContextManager[Path]]
+MayUse = Callable[[str], Awaitable[None]]
 MadeFrom = Callable[[Generation], Awaitable[tuple[str, ...]]]
 
 
@@ -69,21 +70,27 @@ class SourceResolver:
 
     Args:
         backend: tells of earlier generations.
-        local_files: reads local files.
+        local_files: reads local files; those of a folder inside the output folder, or with "" of the whole.
         stores: where local files are put, by API.
         open_video: gives a local file with an earlier clip, for its frames.
         made_from: the generations that one was made from.
     """
 
     backend: Backend
-    local_files: LocalFiles
+    local_files: Callable[[str], LocalFiles]
     stores: Mapping[BackendName, FileStore]
     open_video: OpenVideo
     made_from: MadeFrom
 
-    def begin(self, backend: BackendName) -> "Resolution":
-        """The sources of one call for an API, none resolved yet."""
-        return Resolution(self, backend)
+    def begin(self, backend: BackendName, *, may_use: MayUse | None = None, folder: str = "") -> "Resolution":
+        """The sources of one call for an API, none resolved yet.
+
+        Args:
+            backend: the API.
+            may_use: raises NotFoundError for a generation that the caller may not use; None if there is none.
+            folder: the caller's folder inside the output folder.
+        """
+        return Resolution(self, backend, may_use or _any, self.local_files(folder))
 
     async def footage(self, generation: Generation) -> Footage | None:
         """The footage of an earlier clip, by its own request, or by the clips that it was made of."""
@@ -107,9 +114,13 @@ class SourceResolver:
 class Resolution:
     """The sources of one call. Nothing is put anywhere before `publish`, so a dry run puts nothing anywhere."""
 
-    def __init__(self, resolver: SourceResolver, backend: BackendName) -> None:
+    def __init__(
+        self, resolver: SourceResolver, backend: BackendName, may_use: MayUse, local_files: LocalFiles
+    ) -> None:
         self._resolver = resolver
         self._backend: BackendName = backend
+        self._may_use = may_use
+        self._local_files = local_files
         # With two APIs the addresses are two; a local one is an emulator's, which has both.
         api = urlsplit(resolver.backend.base_url.partition(" ")[0])
         self._local_api: SplitResult | None = api if api.hostname in LOOPBACK else None
@@ -155,7 +166,7 @@ class Resolution:
             case UrlSource(url):
                 name, footage = cleaned(url, 80), await self._footage_behind(url)
             case FileSource(path):
-                file = await self._resolver.local_files.clip(path, max_bytes=_MAX_CLIP_BYTES[self._backend])
+                file = await self._local_files.clip(path, max_bytes=_MAX_CLIP_BYTES[self._backend])
                 name, footage, url = file.name, file.footage, await self._location(file)
             case GenerationSource(generation_id, None):
                 generation = await self.video(generation_id)
@@ -252,7 +263,7 @@ class Resolution:
             case UrlSource(url):
                 return url
             case FileSource(path):
-                file = await self._resolver.local_files.image(path, max_bytes=_MAX_IMAGE_BYTES[self._backend])
+                file = await self._local_files.image(path, max_bytes=_MAX_IMAGE_BYTES[self._backend])
                 return await self._location(file)
             case GenerationSource(generation_id, None):
                 generation = await self._completed(generation_id)
@@ -277,6 +288,7 @@ class Resolution:
         return name
 
     async def _completed(self, generation_id: str) -> Generation:
+        await self._may_use(generation_id)
         generation = await self._resolver.backend.get_generation(generation_id)
         if generation.state == "completed":
             self._generation_ids[generation_id] = None
@@ -287,6 +299,10 @@ class Resolution:
             f"Generation {generation_id} is still {cleaned(generation.state, 40)}.",
             f'Wait for it first: wait_for_generation(generation_ids=["{generation_id}"]).',
         )
+
+
+async def _any(_generation_id: str) -> None:
+    """Let any generation be used."""
 
 
 def _url(generation: Generation, output: OutputKind) -> str:

@@ -54,7 +54,7 @@ async def get_credits(call: Call, _arguments: NoArguments) -> CreditsResult:
     """What is left of the API credit, in US dollars, and what was spent here today."""
     apis = call.services.backend
     credit = round(await apis.get_credit_usd(), 4) if apis.dream_machine is not None else None
-    return CreditsResult(credit_usd=credit, **await spent_today(call.services))
+    return CreditsResult(credit_usd=credit, **await spent_today(call))
 
 
 async def ping(call: Call, _arguments: NoArguments) -> PingResult:

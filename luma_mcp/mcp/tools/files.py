@@ -108,7 +108,7 @@ async def download_generation(call: Call, arguments: DownloadGenerationArguments
                 made_from = await services.purchases.made_from(generation)
                 for asset in _assets(generation, arguments.asset):
                     with _noted(problems[generation_id]):
-                        file = await services.downloads.save(
+                        file = await call.downloads.save(
                             generation,
                             asset=asset,
                             directory=arguments.directory,
@@ -142,11 +142,11 @@ def _assets(generation: Generation, asset: str | None) -> list[str | None]:
 
 
 async def _join(call: Call, arguments: DownloadGenerationArguments, progress: "_Progress") -> DownloadResult:
-    sources = call.services.sources.begin(call.services.backend.names[0])
+    sources = call.sources(call.services.backend.names[0])
     clips = [await sources.video(generation_id) for generation_id in arguments.generation_ids]
     if len(clips) < 2 or arguments.asset not in (None, "video"):
         raise InvalidRequestError("Only clips can be joined, two or more.", "Leave join out to save it as it is.")
-    joined = await call.services.downloads.join(clips, directory=arguments.directory, on_bytes=progress.of("joined"))
+    joined = await call.downloads.join(clips, directory=arguments.directory, on_bytes=progress.of("joined"))
     return DownloadResult(files=[_result(joined)])
 
 
@@ -159,7 +159,7 @@ async def view_generation(call: Call, arguments: ViewGenerationArguments) -> Vie
     """Look at what was made: a picture made small, a clip as a sheet of frames with their times. Costs nothing."""
     generation = await call.services.purchases.get_generation(arguments.generation_id)
     on_bytes = _Progress(call.caller).of(generation.id)
-    preview = await call.services.previews.of(generation, arguments.frames, on_bytes)
+    preview = await call.services.previews.of(generation, arguments.frames, on_bytes, call.downloads)
     info = preview.info
     facts = generation_result(generation)
     result = ViewResult(

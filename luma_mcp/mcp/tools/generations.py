@@ -1,12 +1,12 @@
 """Tools for earlier generations: get, wait, list, delete."""
 
-from collections.abc import Callable
-from typing import Annotated, Literal
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Annotated, Literal, Protocol
 
 from pydantic import Field
 
-from luma_mcp.backends.base import Listing
-from luma_mcp.domain.generation import Generation
+from luma_mcp.domain.generation import Generation, Page
 from luma_mcp.domain.requests import Kind
 from luma_mcp.mcp.results import (
     GenerationDetailsResult,
@@ -26,6 +26,12 @@ from luma_mcp.polling.schedule import schedule_of
 # Luma's list is known to answer 500 for a limit of 100, and it has no filters.
 _PAGE = 25
 _MAX_SEARCHED = 200
+
+
+class Pages(Protocol):
+    """A list of generations, newest first, that is read by pages."""
+
+    def __call__(self, *, limit: int, offset: int) -> Awaitable[Page]: ...
 
 
 class ListResult(Result):
@@ -117,20 +123,26 @@ async def list_generations(call: Call, arguments: ListGenerationsArguments) -> L
     def matches(generation: Generation) -> bool:
         return arguments.state in (None, generation.state) and arguments.kind in (None, generation.kind)
 
-    found, next_offset = await _search(call.services.backend, arguments.offset, arguments.limit, matches)
+    found, next_offset = await _search(_pages(call), arguments.offset, arguments.limit, matches)
     results = [generation_result(generation) for generation in found]
-    listed = ListResult(generations=results, next_offset=next_offset, **await spent_today(call.services))
+    listed = ListResult(generations=results, next_offset=next_offset, **await spent_today(call))
     return listed.with_actions(lambda: [action for result in results for action in result.actions])
 
 
+def _pages(call: Call) -> Pages:
+    """The list that the person sees, by pages."""
+    apis, person = call.services.backend, call.seen_person
+    return apis.list_generations if person is None else partial(apis.list_of_person, person)
+
+
 async def _search(
-    listing: Listing, offset: int, limit: int, matches: Callable[[Generation], bool]
+    pages: Pages, offset: int, limit: int, matches: Callable[[Generation], bool]
 ) -> tuple[list[Generation], int | None]:
     """The first generations that match, and where the rest begins; None if there is no rest."""
     found: list[Generation] = []
     position = offset
     while True:
-        page = await listing.list_generations(limit=_PAGE, offset=position)
+        page = await pages(limit=_PAGE, offset=position)
         for generation in page.generations:
             if len(found) == limit or position - offset == _MAX_SEARCHED:
                 return found, position

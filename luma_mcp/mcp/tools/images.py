@@ -118,7 +118,7 @@ async def create_image(call: Call, arguments: CreateImageArguments) -> PurchaseR
     """Make a picture from words, from reference pictures, or by changing one. Costs money."""
     model = image_model(call, arguments.model)
     backend = IMAGE_MODELS[model].backend
-    sources = call.services.sources.begin(backend)
+    sources = call.sources(backend)
     modify = await _references(sources, [arguments.modify_image] if arguments.modify_image else None)
     request = ImageRequest(
         model=model,
@@ -148,7 +148,7 @@ class ReframeImageArguments(SpendingArguments):
 
 async def reframe_image(call: Call, arguments: ReframeImageArguments) -> PurchaseResult:
     """Give a picture another ratio by outpainting. Costs money."""
-    sources = call.services.sources.begin("dream_machine")
+    sources = call.sources("dream_machine")
     request = ReframeImageRequest(
         model=arguments.model,
         media=await sources.image(arguments.source),

@@ -39,7 +39,7 @@ async def purchase(
     if arguments.dry_run:
         return quote_result(quote)
     publish = sources.publish if sources.has_files else None
-    order = Order(quote, call.caller.report, take=arguments.take, publish=publish)
+    order = Order(quote, call.caller.report, take=arguments.take, person=call.person.name, publish=publish)
     try:
         bought = await purchases.buy(order)
     except ConsentNeededError:

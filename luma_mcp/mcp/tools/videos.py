@@ -125,7 +125,7 @@ async def create_video(call: Call, arguments: CreateVideoArguments) -> PurchaseR
     """Make a video from words, from a start and end picture, or between earlier clips. Costs money."""
     model = video_model(call, arguments.model)
     backend = VIDEO_MODELS[model].backend
-    sources = call.services.sources.begin(backend)
+    sources = call.sources(backend)
     frames = [TimedKeyframe(await sources.image(frame.source), frame.seconds) for frame in arguments.keyframes or ()]
     request = VideoRequest(
         model=model,
@@ -159,7 +159,7 @@ class ExtendVideoArguments(SpendingArguments):
 async def extend_video(call: Call, arguments: ExtendVideoArguments) -> PurchaseResult:
     """Make a new clip that goes on from a completed one, or leads up to it, in the same form. Costs money."""
     generation = await call.services.backend.get_generation(arguments.generation_id)
-    sources = call.services.sources.begin(generation.backend)
+    sources = call.sources(generation.backend)
     clip = await sources.video(arguments.generation_id)
     frame = GenerationKeyframe(clip.id)
     other = await sources.keyframe(arguments.end_frame) if arguments.end_frame else None
@@ -210,7 +210,7 @@ class ModifyVideoArguments(SpendingArguments):
 async def modify_video(call: Call, arguments: ModifyVideoArguments) -> PurchaseResult:
     """Repaint a clip, keeping its motion. Costs money."""
     model = video_model(call, arguments.model)
-    sources = call.services.sources.begin(VIDEO_MODELS[model].backend)
+    sources = call.sources(VIDEO_MODELS[model].backend)
     longest = VIDEO_MODELS[model].longest_modify_seconds
     clip = await sources.clip(arguments.source, longest_seconds=longest)
     request = ModifyVideoRequest(
@@ -251,7 +251,7 @@ class ReframeVideoArguments(SpendingArguments):
 async def reframe_video(call: Call, arguments: ReframeVideoArguments) -> PurchaseResult:
     """Give a clip another ratio by outpainting. Costs money."""
     model = video_model(call, arguments.model)
-    sources = call.services.sources.begin(VIDEO_MODELS[model].backend)
+    sources = call.sources(VIDEO_MODELS[model].backend)
     longest = VIDEO_MODELS[model].longest_reframe_seconds
     clip = await sources.clip(arguments.source, longest_seconds=longest)
     request = ReframeVideoRequest(
@@ -279,7 +279,7 @@ class UpscaleVideoArguments(SpendingArguments):
 
 async def upscale_video(call: Call, arguments: UpscaleVideoArguments) -> PurchaseResult:
     """Make a larger copy of a completed video. A new generation; costs money."""
-    sources = call.services.sources.begin("dream_machine")
+    sources = call.sources("dream_machine")
     clip = await sources.own_video(arguments.generation_id)
     request = UpscaleRequest(generation_id=clip.id, resolution=arguments.resolution)
     return await purchase(call, arguments, request, sources, await sources.footage(clip))
@@ -293,7 +293,7 @@ class AddAudioArguments(SpendingArguments):
 
 async def add_audio(call: Call, arguments: AddAudioArguments) -> PurchaseResult:
     """Make a copy of a completed video with sound. A new generation; costs money."""
-    sources = call.services.sources.begin("dream_machine")
+    sources = call.sources("dream_machine")
     clip = await sources.own_video(arguments.generation_id)
     request = AddAudioRequest(generation_id=clip.id, prompt=arguments.prompt, negative_prompt=arguments.negative_prompt)
     return await purchase(call, arguments, request, sources, await sources.footage(clip))

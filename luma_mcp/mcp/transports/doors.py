@@ -1,9 +1,9 @@
 """What stands before the MCP application over HTTP: each a piece of ASGI middleware.
 
-From the outside in: logging, CORS, health, explanations of refusals, tokens, and time-outs for a request's body.
+From the outside in: logging, CORS, health, explanations of refusals, time-outs for a request's body. Who is let in is
+decided in `sign_in`.
 """
 
-import hmac
 import logging
 import re
 import time
@@ -15,7 +15,6 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 PATH, HEALTH = "/mcp", "/healthz"
-_WELL_KNOWN = "/.well-known/"
 # A body has a megabyte at the most, so a client that needs longer is none, or has gone.
 BODY_SECONDS = 30.0
 # What a web page may read of an answer beside its body.
@@ -35,35 +34,6 @@ class Healthy:
             await JSONResponse({"status": "ok"})(scope, receive, send)
             return
         await self._inner(scope, receive, send)
-
-
-class Guarded:
-    """Lets in who has one of the tokens; everybody where there are none.
-
-    Metadata paths are answered 404 without a token: clients ask there whether one can sign in, and a 401 would say yes.
-    """
-
-    def __init__(self, inner: ASGIApp, tokens: Sequence[str]) -> None:
-        self._inner = inner
-        self._tokens = [token.encode() for token in tokens]
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"].startswith(_WELL_KNOWN):
-            await JSONResponse({"error": "There is no such document here."}, 404)(scope, receive, send)
-            return
-        if scope["type"] == "http" and self._tokens and not self._has_token(scope):
-            refusal = {"error": "A bearer token is needed: Authorization: Bearer ..."}
-            wanted = {"WWW-Authenticate": 'Bearer realm="dream-machine-mcp"'}
-            await JSONResponse(refusal, 401, wanted)(scope, receive, send)
-            return
-        await self._inner(scope, receive, send)
-
-    def _has_token(self, scope: Scope) -> bool:
-        header = dict(scope["headers"]).get(b"authorization", b"")
-        scheme, _, token = header.partition(b" ")
-        # Each is compared, so that the time tells nothing.
-        fits = [hmac.compare_digest(token.strip(), known) for known in self._tokens]
-        return scheme.lower() == b"bearer" and any(fits)
 
 
 class Explained:
@@ -131,7 +101,7 @@ class Bounded:
 
 
 class Logged:
-    """Writes a line for each request: what was asked, how it ended, how long it took. Never a header or a body."""
+    """Writes a line for each request: who asked what, how it ended, how long it took. Never a header or a body."""
 
     def __init__(self, inner: ASGIApp) -> None:
         self._inner = inner
@@ -141,6 +111,7 @@ class Logged:
             await self._inner(scope, receive, send)
             return
         began, status = time.monotonic(), 0
+        state = scope.setdefault("state", {})
 
         async def note(message: Message) -> None:
             nonlocal status
@@ -157,6 +128,7 @@ class Logged:
                 "status": status,
                 "milliseconds": round((time.monotonic() - began) * 1000, 1),
                 "client": (scope.get("client") or ("",))[0],
+                **({"person": state["person"]} if state.get("person") else {}),
             }
             _log.info("request", extra={"facts": facts})
 

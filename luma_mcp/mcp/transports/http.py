@@ -13,17 +13,22 @@ import socket
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import Any
+from urllib.parse import urlsplit
 
+import httpx
 import uvicorn
-from mcp.server.mcpserver import MCPServer
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from luma_mcp.domain.addresses import LOOPBACK
-from luma_mcp.mcp.transports.doors import PATH, Bounded, Explained, Guarded, Healthy, Logged, open_to_pages
+from luma_mcp.domain.person import DELETE_SCOPE, SCOPES
+from luma_mcp.mcp.server import ToolServer
+from luma_mcp.mcp.transports.doors import PATH, Bounded, Explained, Healthy, Logged, open_to_pages
+from luma_mcp.mcp.transports.issuer import Issuer
+from luma_mcp.mcp.transports.sign_in import Resource, SignIn
+from luma_mcp.mcp.transports.tokens import IssuedTokens, NamedTokens
 from luma_mcp.settings import Settings, SettingsError
 
 # What a tool is asked fits in a fraction of it: a prompt has 5,000 characters at the most.
@@ -38,7 +43,7 @@ _MOST_CONNECTIONS = 2000
 _log = logging.getLogger(__name__)
 
 
-def run(server: MCPServer[Any], settings: Settings, *, on_stop: Callable[[], None]) -> int:
+def run(server: ToolServer, settings: Settings, *, on_stop: Callable[[], None]) -> int:
     """Serve until a signal; the exit code.
 
     Args:
@@ -118,19 +123,28 @@ class _Server(uvicorn.Server):
                 signal.signal(number, handler)
 
 
-def app(server: MCPServer[Any], settings: Settings) -> ASGIApp:
+def app(server: ToolServer, settings: Settings, transport: httpx.AsyncBaseTransport | None = None) -> ASGIApp:
     """The application, with its doors.
+
+    Args:
+        server: what is served.
+        settings: what the person decided.
+        transport: carries bytes to the OAuth issuer; the network unless a test gives another.
 
     Raises:
         SettingsError: it would be open to everybody.
     """
-    if settings.http_host not in LOOPBACK and not settings.http_tokens:
+    if settings.http_host not in LOOPBACK and not settings.http_tokens and not settings.oauth_issuer:
         raise SettingsError(
             f"LUMA_HTTP_TOKENS must be set to serve on {settings.http_host}, for whoever reaches this server spends "
-            "your credits. Set it to a long random text, and give that to your clients as their bearer token."
+            "your credits. Set it to a long random text, and give that to your clients as their bearer token; or set "
+            "LUMA_OAUTH_ISSUER, and let people sign in."
         )
     # A name without a port is that name with any: proxies pass on the port, also the usual one.
-    named = [name for host in settings.http_allowed_hosts for name in (host, f"{host}:*")]
+    names = [*settings.http_allowed_hosts]
+    if settings.http_public_url:
+        names.append(urlsplit(settings.http_public_url).hostname or "")
+    named = [name for host in names for name in (host, f"{host}:*")]
     hosts = [*_LOOPBACK_HOSTS, *named]
     origins = [*_LOOPBACK_ORIGINS, *settings.http_allowed_origins]
     inner = server.streamable_http_app(
@@ -139,9 +153,28 @@ def app(server: MCPServer[Any], settings: Settings) -> ASGIApp:
         max_request_body_size=MOST_BODY_BYTES,
         transport_security=TransportSecuritySettings(allowed_hosts=hosts, allowed_origins=origins),
     )
-    tokens = [token.get_secret_value() for token in settings.http_tokens]
-    guarded = Explained(Guarded(Bounded(inner), tokens))
+    guarded = Explained(Bounded(_signed_in(inner, server, settings, transport)))
     return Logged(open_to_pages(Healthy(guarded), origins))
+
+
+def _signed_in(
+    inner: ASGIApp, server: ToolServer, settings: Settings, transport: httpx.AsyncBaseTransport | None
+) -> ASGIApp:
+    """The application behind the door that finds out who calls."""
+    given = SCOPES if settings.http_delete else tuple(scope for scope in SCOPES if scope != DELETE_SCOPE)
+    issued, resource = None, None
+    if settings.oauth_issuer and settings.http_public_url:
+        issued = IssuedTokens(
+            Issuer(settings.oauth_issuer, transport=transport),
+            audience=settings.oauth_audience or settings.http_public_url,
+            allowed=settings.oauth_allowed,
+            scopes=settings.oauth_scopes,
+        )
+        resource = Resource(settings.http_public_url, settings.oauth_issuer, settings.oauth_scopes)
+    return SignIn(
+        inner, named=NamedTokens(settings.named_tokens, given), issued=issued, resource=resource, rights=server.rights,
+        open_scopes=None if settings.http_tokens or settings.oauth_issuer else given,
+    )  # fmt: skip
 
 
 class _JsonLines(logging.Formatter):

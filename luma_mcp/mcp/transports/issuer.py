@@ -1,0 +1,175 @@
+"""The keys of an OAuth issuer: found by its metadata, kept, and fetched anew when it signs with another.
+
+Sources: RFC 8414 and OpenID Connect Discovery (metadata), RFC 7517 (JWKS).
+"""
+
+import logging
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+import anyio
+import httpx
+import jwt
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from luma_mcp.domain.addresses import is_https_or_loopback
+
+# A key that the issuer takes back is believed for so long at the most.
+_KEEP_SECONDS = 3600.0
+# A token may name any key, so an unknown one does not make us ask at every request.
+_ASK_AGAIN_SECONDS = 30.0
+_TIMEOUT_SECONDS = 10.0
+_MOST_BYTES = 512 * 1024
+
+_log = logging.getLogger(__name__)
+
+
+class IssuerError(Exception):
+    """The issuer cannot be reached, or what it answers cannot be used."""
+
+
+class _Metadata(BaseModel):
+    issuer: str
+    jwks_uri: str = Field(max_length=2000)
+
+
+class _Key(BaseModel):
+    """A key as RFC 7517 has it; what is left out here depends on its kind."""
+
+    model_config = ConfigDict(extra="allow")
+
+    kid: str | None = None
+    use: str = "sig"
+    alg: str | None = None
+
+
+class _KeySet(BaseModel):
+    keys: list[_Key] = Field(max_length=100)
+
+
+class Issuer:
+    """An issuer and its signing keys.
+
+    Args:
+        url: the issuer, as its tokens name it. A slash at the end makes no difference here.
+        transport: carries bytes to it; the network unless a test gives another.
+        now: a monotonic clock.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._url = url
+        self._transport = transport
+        self._now = now
+        self._name = url
+        self._jwks_uri: str | None = None
+        self._keys: dict[str | None, _Key] = {}
+        self._asked_at = -_KEEP_SECONDS
+        self._lock = anyio.Lock()
+
+    @property
+    def name(self) -> str:
+        """The issuer exactly as its metadata and its tokens name it; known once a key was found."""
+        return self._name
+
+    async def key(self, key_id: str | None, algorithm: str) -> jwt.PyJWK | None:
+        """The key of that id, or without an id the only one; None if the issuer has no such key.
+
+        Args:
+            key_id: which key, as a token names it.
+            algorithm: how a token is signed; a key that names an algorithm of its own is used with that.
+
+        Raises:
+            IssuerError: its keys cannot be fetched, and none are kept.
+            jwt.PyJWTError: the key does not fit the algorithm.
+        """
+        age = self._now() - self._asked_at
+        if age >= _KEEP_SECONDS or (self._find(key_id) is None and age >= _ASK_AGAIN_SECONDS):
+            async with self._lock:
+                if self._now() - self._asked_at >= age:  # nobody else has asked meanwhile
+                    await self._ask()
+        found = self._find(key_id)
+        return jwt.PyJWK(found.model_dump(exclude_none=True), found.alg or algorithm) if found else None
+
+    def _find(self, key_id: str | None) -> _Key | None:
+        if key_id is None and len(self._keys) == 1:
+            return next(iter(self._keys.values()))
+        return self._keys.get(key_id)
+
+    async def _ask(self) -> None:
+        """Fetch the keys. If that fails, those that are kept stay in use until the next try."""
+        self._asked_at = self._now()
+        try:
+            async with httpx.AsyncClient(transport=self._transport, timeout=_TIMEOUT_SECONDS) as client:
+                if self._jwks_uri is None:
+                    self._jwks_uri = await self._discover(client)
+                found = await _json(client, self._jwks_uri)
+            keys = _KeySet.model_validate(found).keys
+        except (IssuerError, ValidationError) as error:
+            problem = error if isinstance(error, IssuerError) else IssuerError("its keys cannot be read")
+            _log.warning("the keys of the issuer of LUMA_OAUTH_ISSUER cannot be fetched: %s", problem)
+            if not self._keys:
+                raise problem from error
+            return
+        self._keys = {key.kid: key for key in keys if key.use == "sig"}
+
+    async def _discover(self, client: httpx.AsyncClient) -> str:
+        """Where the keys are."""
+        problem = IssuerError("it has no metadata")
+        for address in _metadata_addresses(self._url):
+            try:
+                found = _Metadata.model_validate(await _json(client, address))
+            except (IssuerError, ValidationError) as error:
+                problem = error if isinstance(error, IssuerError) else IssuerError("its metadata cannot be read")
+                continue
+            if found.issuer.rstrip("/") != self._url.rstrip("/"):
+                raise IssuerError("its metadata is another issuer's")
+            if not _is_safe(found.jwks_uri):
+                raise IssuerError("its keys are not at an https address")
+            self._name = found.issuer
+            return found.jwks_uri
+        raise problem
+
+
+async def _json(client: httpx.AsyncClient, address: str) -> Any:
+    """A small JSON document. Redirects are not followed. Raises: IssuerError."""
+    try:
+        async with client.stream("GET", address, headers={"Accept": "application/json"}) as answer:
+            if answer.status_code != 200:
+                raise IssuerError(f"it answers {answer.status_code}")
+            content = b""
+            async with aclosing(cast("AsyncGenerator[bytes]", answer.aiter_bytes())) as blocks:
+                async for block in blocks:
+                    content += block
+                    if len(content) > _MOST_BYTES:
+                        raise IssuerError("its answer is too long")
+        return httpx.Response(200, content=content).json()
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        raise IssuerError(f"it cannot be asked ({type(error).__name__})") from error
+
+
+def _is_safe(address: str) -> bool:
+    try:
+        return is_https_or_loopback(urlsplit(address))
+    except ValueError:
+        return False
+
+
+def _metadata_addresses(issuer: str) -> list[str]:
+    """Where its metadata may be: by OpenID Connect after its path, by RFC 8414 before it."""
+    parts = urlsplit(issuer)
+    origin, path = f"{parts.scheme}://{parts.netloc}", parts.path.rstrip("/")
+    places = [
+        f"{path}/.well-known/openid-configuration",
+        f"/.well-known/oauth-authorization-server{path}",
+        f"/.well-known/openid-configuration{path}",
+    ]
+    return list(dict.fromkeys(origin + place for place in places))
