@@ -21,10 +21,12 @@ from luma_mcp.domain.clock import Clock
 from luma_mcp.downloads.fetcher import Fetcher
 from luma_mcp.downloads.naming import Naming
 from luma_mcp.downloads.preview import PreviewService
-from luma_mcp.downloads.service import DownloadService
+from luma_mcp.downloads.service import DownloadService, SavedFile
 from luma_mcp.downloads.upload import Uploader
+from luma_mcp.mcp.links import Links
 from luma_mcp.mcp.server import TOOLSETS, ServerOptions, ToolServer, make_server
-from luma_mcp.mcp.services import Services
+from luma_mcp.mcp.services import Services, Share
+from luma_mcp.mcp.tasks import derive_key
 from luma_mcp.mcp.tool_spec import ToolSpec
 from luma_mcp.polling.poller import Poller
 from luma_mcp.purchasing.access import Access
@@ -43,6 +45,9 @@ from luma_mcp.sources.resolver import FileStore, SourceResolver
 
 if TYPE_CHECKING:
     import httpx
+
+
+_OF_THIS_PROCESS = secrets.token_hex(32)
 
 
 class MonotonicClock:
@@ -73,11 +78,22 @@ def build_server(
     options = ServerOptions(
         tools=offered_tools(settings),
         account=settings.account,
-        secret=settings.key or settings.agents_key or "",
+        secret=_secret(settings),
         asset_origins=_emulators(settings),
         log_level=settings.log_level,
     )
     return make_server(build_services(settings, transport, clock or MonotonicClock(), wall), options)
+
+
+def _secret(settings: Settings) -> str:
+    """What only the servers of this account know. Without a key there is no account, and it ends with the process."""
+    return settings.key or settings.agents_key or _OF_THIS_PROCESS
+
+
+def build_links(settings: Settings, wall: Callable[[], float] = time.time) -> Links | None:
+    """Links to this server; None where it has no public address."""
+    key = derive_key(settings.account, _secret(settings))
+    return Links(settings.http_public_url, key, wall) if settings.http_public_url else None
 
 
 def build_services(
@@ -89,7 +105,9 @@ def build_services(
     """The services that the settings describe. This touches neither network nor disk."""
     clock = clock or MonotonicClock()
     ledger = build_ledger(settings, wall)
-    apis = _build_apis(settings, ledger, transport, clock, wall)
+    links = build_links(settings, wall)
+    callback_url = settings.callback_url or (links.callback_url if links else None)
+    apis = _build_apis(settings, ledger, transport, clock, wall, callback_url)
     api_url = (_emulators(settings) or [settings.base_url])[0]
     downloads = DownloadService(
         lambda: settings.output_folder,
@@ -103,9 +121,8 @@ def build_services(
         ways[accounts["dream_machine"]] = ByListing(apis.dream_machine, ledger)
     reconciler = Reconciler(ByAccount(ways), ledger, clock)
     purchases = PurchaseService(apis, ledger, clock, reconciler, budget=_budget(settings), accounts=accounts)
-    stores: dict[BackendName, FileStore] = {
-        "dream_machine": Bucket(settings.upload_url, local_api=bool(_emulators(settings)))
-    }
+    bucket = Bucket(settings.upload_url, local_api=bool(_emulators(settings)))
+    stores: dict[BackendName, FileStore] = {"dream_machine": bucket}
     if apis.agents is not None:
         uploader = Uploader(api_url=api_url, transport=transport)
         stores["agents"] = LumaFiles(partial(apis.agents.files.put, put_bytes=uploader.put))
@@ -120,7 +137,20 @@ def build_services(
         previews=PreviewService(inline=settings.inline_images),
         vocabulary=CameraVocabulary(apis),
         access=Access(ledger, is_shared=settings.http_shared),
+        links=links,
+        share=_sharing(links, bucket, downloads) if links else None,
     )
+
+
+def _sharing(links: Links, bucket: Bucket, downloads: DownloadService) -> Share:
+    """How a saved file gets a link: by the person's bucket, if there is one; else by this server."""
+
+    async def share(file: SavedFile) -> str:
+        if bucket.is_set:
+            return await bucket.share(file.path, file.sha256, file.media_type)
+        return links.to_file(downloads.place_of(file.path))
+
+    return share
 
 
 def _local_files(settings: Settings, folder: str) -> LocalFiles:
@@ -134,6 +164,7 @@ def _build_apis(
     transport: "httpx.AsyncBaseTransport | None",
     clock: Clock,
     wall: Callable[[], float],
+    callback_url: str | None,
 ) -> LumaApis:
     """The APIs that the settings have keys for; both, if there is no key, so that each call says what to set."""
     dream_machine, agents = None, None
@@ -142,7 +173,7 @@ def _build_apis(
             settings.key,
             token_hint=settings.token_hint,
             base_url=settings.base_url,
-            callback_url=settings.callback_url,
+            callback_url=callback_url,
             transport=transport,
             sleep=clock.sleep,
         )
@@ -182,6 +213,8 @@ def offered_tools(settings: Settings) -> list[ToolSpec]:
     """The tools that the settings allow; read-only wins over everything."""
     chosen = [spec for toolset, specs in TOOLSETS.items() if toolset in settings.toolsets for spec in specs]
     chosen = [spec for spec in chosen if set(spec.backends) & set(settings.backends)]
+    if settings.http_public_url is None:
+        chosen = [spec for spec in chosen if not spec.by_links]
     return [spec for spec in chosen if spec.annotations.read_only_hint] if settings.read_only else chosen
 
 

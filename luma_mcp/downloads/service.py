@@ -13,7 +13,7 @@ import anyio.to_thread
 from luma_mcp.domain.errors import FileError
 from luma_mcp.domain.generation import Generation
 from luma_mcp.domain.text import cleaned
-from luma_mcp.downloads import sidecar
+from luma_mcp.downloads import received, sidecar
 from luma_mcp.downloads.atomic_file import PartFile, digest, write_beside
 from luma_mcp.downloads.fetcher import Fetcher, GoneError, OnBytes
 from luma_mcp.downloads.naming import Naming
@@ -23,6 +23,8 @@ from luma_mcp.media.formats import MEDIA_TYPES
 
 GetGeneration = Callable[[str], Awaitable[Generation]]
 
+# The place of what people send, inside the output folder.
+RECEIVED = "received"
 _BLOCK_BYTES = 1024**2
 # Twenty clips of 4k are copied in less.
 _JOIN_SECONDS = 120.0
@@ -136,6 +138,16 @@ class DownloadService:
         """A local file with a generation's video, as `open_asset` but without progress."""
         async with self.open_asset(generation, "video", _ignore) as (path, _):
             yield path
+
+    def place_of(self, path: Path) -> str:
+        """The path of a saved file inside this folder, with `/`."""
+        return path.resolve().relative_to(self.folder.resolve()).as_posix()
+
+    async def fetch_received(self, url: str, name: str) -> Path:
+        """Save a file that somebody sends by a link. Raises: FileError."""
+        folder = self.folder / RECEIVED
+        with _translated_disk_errors(folder):
+            return await received.fetch(self._fetcher, url, folder, name)
 
     def saved_path(self, generation: Generation, asset: str | None = None) -> Path | None:
         """The path under which the asset was saved directly in the output folder, if the file still exists."""

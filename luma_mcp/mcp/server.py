@@ -136,7 +136,7 @@ class ToolServer(MCPServer[Services]):
         super().__init__(name, **options)
         self._attach_prompts: Callable[[MCPServer[Any]], None] | None = attach_prompts
         self._specs = {spec.name: spec for spec in tools}
-        self._services = services
+        self.services = services
         self._definitions: list[Tool] = []
 
     @property
@@ -146,12 +146,12 @@ class ToolServer(MCPServer[Services]):
 
     def end_waits(self) -> None:
         """Answer every open wait at once: the server is about to stop."""
-        self._services.poller.end_waits()
+        self.services.poller.end_waits()
 
     async def list_tools(self) -> list[Tool]:
         """The definition of every tool."""
         if not self._definitions:
-            self._definitions = [definition_of(spec, self._services.backend.names) for spec in self._specs.values()]
+            self._definitions = [definition_of(spec, self.services.backend.names) for spec in self._specs.values()]
         return self._definitions
 
     async def call_tool(
@@ -161,7 +161,7 @@ class ToolServer(MCPServer[Services]):
         if name not in self._specs:
             return await super().call_tool(name, arguments, context)
         ctx = context or Context(mcp_server=self)
-        return await run_tool(self._specs[name], self._services, self._specs, arguments, ctx)
+        return await run_tool(self._specs[name], self.services, self._specs, arguments, ctx)
 
     async def list_prompts(self) -> list[Prompt]:
         """The definition of every prompt."""

@@ -1,6 +1,6 @@
 """Everything that tools work with."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -9,11 +9,15 @@ import anyio
 from luma_mcp.backends.camera_words import CameraVocabulary
 from luma_mcp.backends.registry import LumaApis
 from luma_mcp.downloads.preview import PreviewService
-from luma_mcp.downloads.service import DownloadService
+from luma_mcp.downloads.service import DownloadService, SavedFile
+from luma_mcp.mcp.links import Links
 from luma_mcp.polling.poller import Poller
 from luma_mcp.purchasing.access import Access
 from luma_mcp.purchasing.service import PurchaseService
 from luma_mcp.sources.resolver import SourceResolver
+
+Share = Callable[[SavedFile], Awaitable[str]]
+"""Gives a saved file a link that works from anywhere, for some hours. Raises: FileError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,10 @@ class Services:
     previews: PreviewService
     vocabulary: CameraVocabulary
     access: Access
+    links: Links | None = None
+    """Links to this server; None where it has no public address."""
+    share: Share | None = None
+    """Gives a saved file a link; None likewise."""
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:

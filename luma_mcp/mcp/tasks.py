@@ -5,10 +5,7 @@ generations it waits for, and `tasks/get` asks Luma. Any process with the same t
 id carries a code that only such a process can make, so that nobody can have it ask for what was never its task.
 """
 
-import base64
-import binascii
 import hashlib
-import hmac
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -27,10 +24,10 @@ from mcp.types import (
 )
 from pydantic import ConfigDict, Field
 from pydantic.alias_generators import to_camel
-from pydantic_core import from_json, to_json
 
 from luma_mcp.domain.errors import LumaError
 from luma_mcp.domain.generation import FINAL_STATES, Generation
+from luma_mcp.domain.sealed import Seal
 from luma_mcp.mcp.persons import current_person
 from luma_mcp.mcp.results import updated_purchase, wait_result
 from luma_mcp.mcp.services import Services
@@ -40,7 +37,6 @@ IDENTIFIER = "io.modelcontextprotocol/tasks"
 VERSION = "2026-07-28"
 _WAIT_TOOL = "wait_for_generation"
 _POLL_MS = 5000
-_CODE_BYTES = 16
 
 
 class TaskParams(RequestParams):
@@ -76,7 +72,7 @@ class Tasks(Extension):
 
     def __init__(self, services: Services, key: bytes) -> None:
         self._services = services
-        self._key = key
+        self._seal = Seal(key, "tasks")
 
     def methods(self) -> list[MethodBinding]:
         """`tasks/get`, and the two that change nothing: Luma cannot cancel, and asks no questions."""
@@ -138,8 +134,7 @@ class Tasks(Extension):
         }
 
     def _write(self, task: Task) -> str:
-        content = to_json(asdict(task))
-        return f"{_text(content)}.{_text(self._code(content))}"
+        return self._seal.seal(asdict(task))
 
     def _read(self, ctx: ServerRequestContext[Any, Any], params: TaskParams) -> Task:
         """What a task id says. Raises: MCPError, if it is none of ours or the client may not ask."""
@@ -147,21 +142,13 @@ class Tasks(Extension):
         headers = getattr(ctx.request, "headers", None)
         if headers is not None and headers.get("mcp-name") != params.task_id:
             raise MCPError(code=HEADER_MISMATCH, message="The Mcp-Name header does not match params.taskId")
-        content, _, code = params.task_id.partition(".")
-        try:
-            data, signature = _bytes(content), _bytes(code)
-        except (ValueError, binascii.Error):
-            data, signature = b"", b""
-        if not hmac.compare_digest(signature, self._code(data)):
+        read = self._seal.open(params.task_id)
+        if read is None:
             raise MCPError(code=INVALID_PARAMS, message="Task not found")
-        read = cast("dict[str, Any]", from_json(data))
         task = Task(read["tool"], tuple(read["generation_ids"]), read["until"], read["answer"], read.get("person", ""))
         if self._services.access.seen_person(current_person()) not in (None, task.person):
             raise MCPError(code=INVALID_PARAMS, message="Task not found")
         return task
-
-    def _code(self, content: bytes) -> bytes:
-        return hmac.digest(self._key, content, "sha256")[:_CODE_BYTES]
 
 
 def derive_key(account: str, secret: str) -> bytes:
@@ -193,11 +180,3 @@ def _result(task: Task, generations: list[Generation]) -> CallToolResult:
     if task.answer is None:
         return to_call_tool_result(wait_result(generations, task.until, 0))
     return to_call_tool_result(updated_purchase(task.answer, generations[0]))
-
-
-def _text(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).decode().rstrip("=")
-
-
-def _bytes(text: str) -> bytes:
-    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))

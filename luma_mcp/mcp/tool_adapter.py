@@ -51,7 +51,7 @@ def definition_of(spec: ToolSpec, backends: Sequence[BackendName]) -> Tool:
         # A result is made by its model, so it always fits.
         output_schema=_output_schema(spec, backends),
         annotations=spec.annotations,
-        _meta={"ui": {"resourceUri": PLAYER_URI}} if spec.in_player else None,
+        _meta=({"ui": {"resourceUri": PLAYER_URI}} if spec.in_player else {}) | dict(spec.meta) or None,
     )
 
 
@@ -130,6 +130,7 @@ def to_call_tool_result(result: Result) -> CallToolResult:
     if result.jpeg is not None:
         data = base64.b64encode(result.jpeg).decode()
         content.append(ImageContent(type="image", data=data, mime_type="image/jpeg"))
+    content += result.links
     fields = result.model_dump(mode="json", exclude_none=True)
     if not result.is_structured:
         return CallToolResult(content=content, _meta={FIELDS_META: fields})

@@ -1,10 +1,10 @@
 """What a tool is: a name, a model of its arguments, a function, a model of its result, and its annotations."""
 
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol, Self
 
-from mcp.types import ToolAnnotations
+from mcp.types import ResourceLink, ToolAnnotations
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationInfo, field_validator
 
 from luma_mcp.domain.catalogue import BackendName
@@ -90,6 +90,7 @@ class Result(BaseModel):
     model_config = ConfigDict(extra="forbid", protected_namespaces=(), defer_build=True)
 
     _jpeg: bytes | None = PrivateAttr(None)
+    _links: Sequence[ResourceLink] = PrivateAttr(())
     _actions: Callable[[], Iterable[Action]] = PrivateAttr(tuple)
 
     def text(self) -> str:
@@ -100,6 +101,15 @@ class Result(BaseModel):
         """The same with an image beside the text. The image is not in the structured content, which would double it."""
         self._jpeg = jpeg
         return self
+
+    def with_links(self, links: Sequence[ResourceLink]) -> Self:
+        """The same with links to files that a host may show or fetch."""
+        self._links = links
+        return self
+
+    @property
+    def links(self) -> Sequence[ResourceLink]:
+        return self._links
 
     def with_actions(self, actions: Callable[[], Iterable[Action]]) -> Self:
         """The same with buttons for the player. They are computed only for clients that show it."""
@@ -159,6 +169,8 @@ class ToolSpec:
         annotations: what it does.
         in_player: whether hosts with MCP Apps show its results in the player.
         backends: the APIs that can do it.
+        by_links: whether it works by links to this server, so that it needs a public address.
+        meta: what hosts are told beside, by their own names.
     """
 
     run: Callable[[Call, Any], Awaitable[Result]]
@@ -168,6 +180,8 @@ class ToolSpec:
     annotations: ToolAnnotations
     in_player: bool = False
     backends: tuple[BackendName, ...] = ("agents", "dream_machine")
+    by_links: bool = False
+    meta: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     @property
     def name(self) -> str:

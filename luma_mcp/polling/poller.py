@@ -127,6 +127,13 @@ class Poller:
         self._is_ending = True
         self._published.set()
 
+    def hint(self, generation_id: str) -> None:
+        """Poll a generation at once, if somebody waits for it: there is word that it has changed."""
+        tracked = self._tracked.get(generation_id)
+        if tracked is not None:
+            tracked.due = min(tracked.due, self._clock.now())
+            self._changed.set()
+
     async def wait(
         self, ids: Sequence[str], *, until: Until, timeout_seconds: float, on_snapshot: OnSnapshot
     ) -> Snapshot:

@@ -6,6 +6,7 @@ the machine); this package does not see them.
 """
 
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qsl, urlsplit
 
@@ -59,6 +60,29 @@ class Bucket:
     async def location(self, file: LocalFile) -> str:
         """The URL that a file has in the bucket, without a signature; nothing is put there. Raises: as put."""
         return await anyio.to_thread.run_sync(self._location, file, abandon_on_cancel=True)
+
+    @property
+    def is_set(self) -> bool:
+        """Whether the person has set one."""
+        return self._address is not None
+
+    async def share(self, path: Path, sha256: str, media_type: str) -> str:
+        """Put a saved file there, unless its content is there already; a link that opens it for six hours.
+
+        Raises:
+            FileError: as put.
+        """
+        return await anyio.to_thread.run_sync(self._share, path, sha256, media_type, abandon_on_cancel=True)
+
+    def _share(self, path: Path, sha256: str, media_type: str) -> str:
+        store = self._open(path.name)
+        name = f"{sha256}{path.suffix}"
+        try:
+            if not self._exists(store, name, path.stat().st_size):
+                store.put(name, path, attributes={"Content-Type": media_type})
+            return self._link(store, name)
+        except Exception as error:
+            raise _error_of(error, self._address or "") from error
 
     def _put(self, file: LocalFile) -> str:
         store = self._open(file.name)

@@ -75,15 +75,21 @@ def _spellings(source: str) -> list[str]:
 
 
 def _find_alike(path: Path, roots: Sequence[Path]) -> Path | None:
-    """The only file of an open folder whose name looks the same; None if there is none, or there are several."""
+    """The only file of an open folder whose name looks the same, or does so but for its ending; else None."""
     wanted = _look(path.name)
     found = [
         file
         for folder in dict.fromkeys(place.parent for place in _places(path, roots))
         for name in _names_in(folder, roots)
-        if _look(name) == wanted and (file := (folder / name).resolve()).is_relative_to(folder.resolve())
+        if _is_called(name, wanted) and (file := (folder / name).resolve()).is_relative_to(folder.resolve())
     ]
     return found[0] if len(found) == 1 else None
+
+
+def _is_called(name: str, wanted: str) -> bool:
+    """Whether a file has the wanted name, or has it before its ending."""
+    look = _look(name)
+    return look == wanted or ("." not in wanted and look.rpartition(".")[0] == wanted)
 
 
 def _near_names(places: Sequence[Path], roots: Sequence[Path]) -> list[str]:

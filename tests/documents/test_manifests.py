@@ -104,7 +104,8 @@ def test_the_bundle_asks_for_what_a_person_decides() -> None:
 
     assert message["user_config"]["token"]["sensitive"] is True
     assert {"max_usd_per_day", "max_usd_per_call", "output_dir", "input_dirs"} <= set(message["user_config"])
-    assert [tool["name"] for tool in message["tools"]] == [item.name for ts in TOOLSETS.values() for item in ts]
+    offered = [item.name for ts in TOOLSETS.values() for item in ts if not item.by_links]
+    assert [tool["name"] for tool in message["tools"]] == offered
     assert f'"dream-machine-mcp=={__version__}"' in (MANIFESTS / "mcpb" / "pyproject.toml").read_text()
 
 

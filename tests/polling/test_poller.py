@@ -365,3 +365,38 @@ async def test_nobody_waits_in_vain_at_a_poller_that_does_not_run(luma: DreamMac
 
     with pytest.raises(RuntimeError, match=r"enter Poller\.running\(\) first"), poller.track(["a"], until=1):
         pass
+
+
+class RealClock:
+    """Time that really passes."""
+
+    def now(self) -> float:
+        return anyio.current_time()
+
+    async def sleep(self, seconds: float) -> None:
+        await anyio.sleep(seconds)
+
+
+async def test_word_that_one_has_changed_has_it_asked_for_at_once(
+    luma: DreamMachine, emulator: Emulator, clock: HeldClock
+) -> None:
+    (video,) = videos(emulator, 1)
+    poller = Poller(luma, RealClock(), listing=luma)
+    looks: list[Snapshot] = []
+    async with poller.running(), anyio.create_task_group() as tasks:
+
+        async def look() -> None:
+            looks.append(await wait(poller, [video]))
+
+        with anyio.fail_after(5):
+            tasks.start_soon(look)
+            await anyio.wait_all_tasks_blocked()
+            asked = len(emulator.requests)
+            clock.seconds += 1000
+            poller.hint("15b7abb1-3741-4b7e-9615-1f9a16c7442d")
+            poller.hint(video)
+            while not looks:
+                await anyio.sleep(0.01)
+
+    assert looks[0].generations[0].state == "completed"
+    assert len(emulator.requests) == asked + 1

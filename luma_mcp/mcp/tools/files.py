@@ -1,16 +1,19 @@
 """Tools for files: save what was made, and look at it."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Literal
+from pathlib import Path, PurePath
+from typing import Annotated, Literal, cast
 
 import anyio
-from pydantic import Field
+from mcp.types import ResourceLink
+from pydantic import BaseModel, ConfigDict, Field
 
 from luma_mcp.domain.errors import FileError, InvalidRequestError, LumaError
 from luma_mcp.domain.generation import Generation
 from luma_mcp.downloads.fetcher import OnBytes
-from luma_mcp.downloads.service import SavedFile
+from luma_mcp.downloads.service import RECEIVED, SavedFile
+from luma_mcp.mcp.links import Links
 from luma_mcp.mcp.modes import differs
 from luma_mcp.mcp.results import generation_result
 from luma_mcp.mcp.tool_spec import READS, WRITES_A_FILE, Arguments, Call, Caller, Result, ToolSpec
@@ -28,9 +31,11 @@ class SavedFileResult(Result):
     sha256: str
     media_type: str
     url: str | None = None
+    link: Annotated[str | None, Field(description="Opens it from anywhere, for hours.")] = None
 
     def text(self) -> str:
-        return f"{self.path} ({self.media_type}, {self.size_bytes:,} bytes, sha256 {self.sha256[:16]}…)"
+        link = f" {self.link}" if self.link else ""
+        return f"{self.path} ({self.media_type}, {self.size_bytes:,} bytes, sha256 {self.sha256[:16]}…){link}"
 
 
 class DownloadResult(Result):
@@ -120,11 +125,12 @@ async def download_generation(call: Call, arguments: DownloadGenerationArguments
     async with anyio.create_task_group() as tasks:
         for generation_id in ids:
             tasks.start_soon(save, generation_id)
-    files = [_result(file) for name in ids for file in saved[name]]
+    unshared: list[str] = []
+    files = [await _result(call, file, unshared) for name in ids for file in saved[name]]
     if not files:
         raise FileError(" ".join(dict.fromkeys(problem for name in ids for problem in problems[name])))
     failed = [f"{name} was not saved. {problem}" for name in ids for problem in problems[name]]
-    return DownloadResult(files=files, problems=failed or None)
+    return DownloadResult(files=files, problems=[*failed, *unshared] or None).with_links(_resource_links(files))
 
 
 @contextmanager
@@ -147,7 +153,9 @@ async def _join(call: Call, arguments: DownloadGenerationArguments, progress: "_
     if len(clips) < 2 or arguments.asset not in (None, "video"):
         raise InvalidRequestError("Only clips can be joined, two or more.", "Leave join out to save it as it is.")
     joined = await call.downloads.join(clips, directory=arguments.directory, on_bytes=progress.of("joined"))
-    return DownloadResult(files=[_result(joined)])
+    unshared: list[str] = []
+    files = [await _result(call, joined, unshared)]
+    return DownloadResult(files=files, problems=unshared or None).with_links(_resource_links(files))
 
 
 class ViewGenerationArguments(Arguments):
@@ -200,7 +208,14 @@ class _Progress:
         return report
 
 
-def _result(file: SavedFile) -> SavedFileResult:
+async def _result(call: Call, file: SavedFile, unshared: list[str]) -> SavedFileResult:
+    """What is told of a saved file. Without a link it is saved all the same, and `unshared` says why it has none."""
+    link = None
+    if call.services.share is not None:
+        try:
+            link = await call.services.share(file)
+        except LumaError as error:
+            unshared.append(f"{file.path.name} is saved and has no link. {error.full_text}")
     return SavedFileResult(
         generation_id=file.generation_id,
         path=str(file.path.absolute()),
@@ -208,10 +223,72 @@ def _result(file: SavedFile) -> SavedFileResult:
         sha256=file.sha256,
         media_type=file.media_type,
         url=file.url,
+        link=link,
+    )
+
+
+def _resource_links(files: Sequence[SavedFileResult]) -> list[ResourceLink]:
+    """The files as a host that is elsewhere shows or fetches them."""
+    return [
+        ResourceLink(uri=file.link, name=Path(file.path).name, mime_type=file.media_type, size=file.size_bytes)
+        for file in files
+        if file.link
+    ]
+
+
+class HostFile(BaseModel):
+    """A file that a person gave to the host, as ChatGPT hands it on."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    download_url: str
+    file_id: str
+    mime_type: str | None = None
+    file_name: str | None = None
+
+
+class UploadFileArguments(Arguments):
+    file: Annotated[HostFile | None, Field(description="Filled in by the host; else a link is made.")] = None
+
+
+class UploadResult(Result):
+    """A picture or a clip of the person's, or where it can be sent."""
+
+    source: Annotated[str, Field(description="Names the file, wherever a picture or clip is named.")]
+    upload_url: str | None = None
+    expires_seconds: int | None = None
+    next: str
+
+    def text(self) -> str:
+        link = f"The person can send a file at {self.upload_url}\n" if self.upload_url else ""
+        return f"{link}Its name is {self.source}.\nNext: {self.next}"
+
+
+async def upload_file(call: Call, arguments: UploadFileArguments) -> UploadResult:
+    """Get a picture or clip from the person's own machine: makes a link where the person can send it. Costs nothing."""
+    links = cast("Links", call.services.links)
+    upload = links.to_send(call.folder)
+    if arguments.file is not None:
+        path = await call.downloads.fetch_received(arguments.file.download_url, PurePath(upload.source).name)
+        return UploadResult(source=f"{RECEIVED}/{path.name}", next="name it as a source.")
+    return UploadResult(
+        source=upload.source,
+        upload_url=upload.url,
+        expires_seconds=upload.seconds,
+        next="show the person the link, and when the file is sent, name it as a source.",
     )
 
 
 TOOLS = (
     ToolSpec(download_generation, DownloadGenerationArguments, DownloadResult, "Download generations", WRITES_A_FILE),
+    ToolSpec(
+        upload_file,
+        UploadFileArguments,
+        UploadResult,
+        "Upload a file",
+        WRITES_A_FILE,
+        by_links=True,
+        meta={"openai/fileParams": ["file"]},
+    ),
     ToolSpec(view_generation, ViewGenerationArguments, ViewResult, "View a generation", READS, in_player=True),
 )

@@ -14,6 +14,8 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from luma_mcp.mcp.links import CALLBACKS, FILES, UPLOAD
+
 PATH, HEALTH = "/mcp", "/healthz"
 # A body has a megabyte at the most, so a client that needs longer is none, or has gone.
 BODY_SECONDS = 30.0
@@ -124,13 +126,19 @@ class Logged:
         finally:
             facts = {
                 "method": scope["method"],
-                "path": scope["path"][:200],
+                "path": _shown(scope["path"]),
                 "status": status,
                 "milliseconds": round((time.monotonic() - began) * 1000, 1),
                 "client": (scope.get("client") or ("",))[0],
                 **({"person": state["person"]} if state.get("person") else {}),
             }
             _log.info("request", extra={"facts": facts})
+
+
+def _shown(path: str) -> str:
+    """A path without the sealed text in it, which opens something to whoever has it."""
+    first = next((prefix for prefix in (FILES, UPLOAD, CALLBACKS) if path.startswith(prefix)), None)
+    return f"{first}..." if first else path[:200]
 
 
 def open_to_pages(inner: ASGIApp, origins: Sequence[str]) -> ASGIApp:

@@ -27,6 +27,7 @@ from luma_mcp.domain.person import DELETE_SCOPE, SCOPES
 from luma_mcp.mcp.server import ToolServer
 from luma_mcp.mcp.transports.doors import PATH, Bounded, Explained, Healthy, Logged, open_to_pages
 from luma_mcp.mcp.transports.issuer import Issuer
+from luma_mcp.mcp.transports.public_paths import PublicPaths
 from luma_mcp.mcp.transports.sign_in import Resource, SignIn
 from luma_mcp.mcp.transports.tokens import IssuedTokens, NamedTokens
 from luma_mcp.settings import Settings, SettingsError
@@ -153,8 +154,11 @@ def app(server: ToolServer, settings: Settings, transport: httpx.AsyncBaseTransp
         max_request_body_size=MOST_BODY_BYTES,
         transport_security=TransportSecuritySettings(allowed_hosts=hosts, allowed_origins=origins),
     )
-    guarded = Explained(Bounded(_signed_in(inner, server, settings, transport)))
-    return Logged(open_to_pages(Healthy(guarded), origins))
+    application: ASGIApp = Explained(Bounded(_signed_in(inner, server, settings, transport)))
+    links = server.services.links
+    if links is not None:
+        application = PublicPaths(application, links, lambda: settings.output_folder, server.services.poller.hint)
+    return Logged(open_to_pages(Healthy(application), origins))
 
 
 def _signed_in(

@@ -135,15 +135,17 @@ async def test_a_bad_token_is_refused_and_not_logged(
 @pytest.mark.parametrize(
     "changes",
     [
-        {"exp": int(now()) - LEEWAY_SECONDS + 20},
-        {"nbf": int(now()) + LEEWAY_SECONDS - 10},
+        {"exp": 10 - LEEWAY_SECONDS},
+        {"nbf": LEEWAY_SECONDS - 5},
         {"aud": ["https://other.example.com", PUBLIC_URL]},
         {"aud": PUBLIC_URL + "/"},
         {"kid": None},
     ],
 )
 async def test_what_differs_without_meaning_is_taken(fake: FakeIssuer, issuer: Issuer, changes: dict[str, Any]) -> None:
-    assert await verifier(issuer).verify_token(fake.token(**changes)) is not None
+    times = {name: value + int(now()) for name, value in changes.items() if name in ("exp", "nbf")}
+
+    assert await verifier(issuer).verify_token(fake.token(**{**changes, **times})) is not None
 
 
 @pytest.mark.parametrize(
