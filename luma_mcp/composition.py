@@ -24,6 +24,7 @@ from luma_mcp.downloads.preview import PreviewService
 from luma_mcp.downloads.service import DownloadService, SavedFile
 from luma_mcp.downloads.upload import Uploader
 from luma_mcp.mcp.links import Links
+from luma_mcp.mcp.quotes import Quotes
 from luma_mcp.mcp.server import TOOLSETS, ServerOptions, ToolServer, make_server
 from luma_mcp.mcp.services import Services, Share
 from luma_mcp.mcp.tasks import derive_key
@@ -138,6 +139,9 @@ def build_services(
         vocabulary=CameraVocabulary(apis),
         access=Access(ledger, is_shared=settings.http_shared),
         links=links,
+        quotes=Quotes(
+            derive_key(settings.account, _secret(settings)), wall, in_dry_runs=settings.confirm_by == "quote"
+        ),
         share=_sharing(links, bucket, downloads) if links else None,
     )
 

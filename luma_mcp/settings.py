@@ -47,7 +47,7 @@ _SAFETY = frozenset(
         "max_usd_per_call", "max_usd_per_day", "min_credit_usd", "confirm_above_usd", "read_only", "toolsets", "ledger",
         "http_host", "http_tokens", "http_allowed_hosts", "http_allowed_origins", "inline_images", "http_public_url",
         "oauth_issuer", "oauth_audience", "oauth_allowed", "oauth_scopes", "http_shared", "http_delete",
-        "max_usd_per_person_per_day",
+        "max_usd_per_person_per_day", "confirm_by",
     }
 )  # fmt: skip
 # Fields that are no variables, or are read with the keys.
@@ -126,6 +126,11 @@ class Settings(BaseModel):
     )
     confirm_above_usd: float | None = Field(
         None, ge=0, description="Ask the person before anything that costs more, in dollars; refuse where none can ask."
+    )
+    confirm_by: Literal["question", "quote"] = Field(
+        "question",
+        description="How a client that cannot ask gets the person's yes: by nothing, or by `quote`: a dry run answers "
+        "a quote_id, and the model shows you the price before it buys with it.",
     )
     read_only: bool = Field(False, description="1 offers only the tools that read: nothing is bought, deleted, saved.")
     toolsets: tuple[Toolset, ...] = Field(

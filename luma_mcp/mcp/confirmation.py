@@ -54,13 +54,18 @@ class ContextCaller:
         self._last_progress = max(progress, self._last_progress + 0.001)
         await self._ctx.report_progress(self._last_progress, message=message)
 
+    @property
+    def can_ask(self) -> bool:
+        """Whether this client can ask the person a question."""
+        capabilities = self._ctx.client_capabilities
+        return capabilities is not None and capabilities.elicitation is not None
+
     async def confirm(self, question: str, subject: str) -> str | None:
         """Ask the person: by a request to the client, or from 2026-07-28 on by the result of the call.
 
         A yes has a name that serves once, and it belongs to one subject and one caller.
         """
-        capabilities = self._ctx.client_capabilities
-        if capabilities is None or capabilities.elicitation is None:
+        if not self.can_ask:
             raise BudgetError(
                 "The person wants to be asked before this is bought (LUMA_CONFIRM_ABOVE_USD); this client cannot ask.",
                 "Nothing was bought. Make something cheaper, or ask the person to change the setting.",

@@ -79,6 +79,7 @@ class PurchaseResult(Result):
     generation_id: str | None = None
     state: str | None = None
     request: str | None = None
+    quote_id: str | None = None
     recovered: bool | None = None
     next: str
 
@@ -86,7 +87,8 @@ class PurchaseResult(Result):
         basis: Basis = "assumed" if self.price_is_assumed else "published"
         price = f"{Price(self.price_usd, basis)} ({basis})"
         if self.dry_run:
-            return f"Dry run, nothing was bought. Price: {price}.\nRequest: {self.request}\nNext: {self.next}"
+            quoted = f"\nquote_id: {self.quote_id}" if self.quote_id else ""
+            return f"Dry run, nothing was bought. Price: {price}.\nRequest: {self.request}{quoted}\nNext: {self.next}"
         verb = "Bought before, not bought again:" if self.recovered else "Bought"
         return f"{verb} {self.generation_id}, now {self.state}. Price: {price}.\nNext: {self.next}"
 
@@ -141,14 +143,16 @@ def wait_result(generations: Sequence[Generation], until: str, seconds: float) -
     return waited.with_actions(lambda: [action for result in results for action in result.actions])
 
 
-def quote_result(quote: Quote) -> PurchaseResult:
-    """The result of a dry run."""
+def quote_result(quote: Quote, quote_id: str | None = None) -> PurchaseResult:
+    """The result of a dry run; with an id if the person has to say yes to it."""
+    with_id = "tell the person the price; with the person's yes, call again with this quote_id and without dry_run."
     return PurchaseResult(
         dry_run=True,
         price_usd=quote.price.usd,
         price_is_assumed=_is_assumed(quote.price),
         request=str(quote.encoded),
-        next="call again without dry_run to buy it.",
+        quote_id=quote_id,
+        next=with_id if quote_id else "call again without dry_run to buy it.",
     )
 
 

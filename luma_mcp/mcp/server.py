@@ -151,7 +151,10 @@ class ToolServer(MCPServer[Services]):
     async def list_tools(self) -> list[Tool]:
         """The definition of every tool."""
         if not self._definitions:
-            self._definitions = [definition_of(spec, self.services.backend.names) for spec in self._specs.values()]
+            backends, with_quotes = self.services.backend.names, self.services.quotes.in_dry_runs
+            self._definitions = [
+                definition_of(spec, backends, with_quotes=with_quotes) for spec in self._specs.values()
+            ]
         return self._definitions
 
     async def call_tool(

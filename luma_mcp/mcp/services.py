@@ -11,6 +11,7 @@ from luma_mcp.backends.registry import LumaApis
 from luma_mcp.downloads.preview import PreviewService
 from luma_mcp.downloads.service import DownloadService, SavedFile
 from luma_mcp.mcp.links import Links
+from luma_mcp.mcp.quotes import Quotes
 from luma_mcp.polling.poller import Poller
 from luma_mcp.purchasing.access import Access
 from luma_mcp.purchasing.service import PurchaseService
@@ -32,6 +33,7 @@ class Services:
     previews: PreviewService
     vocabulary: CameraVocabulary
     access: Access
+    quotes: Quotes
     links: Links | None = None
     """Links to this server; None where it has no public address."""
     share: Share | None = None

@@ -18,7 +18,7 @@ from pydantic_core import ErrorDetails
 
 from luma_mcp.domain.catalogue import BackendName
 from luma_mcp.domain.errors import InvalidRequestError, LumaError
-from luma_mcp.domain.person import Right
+from luma_mcp.domain.person import Person, Right
 from luma_mcp.mcp.argument_names import Names, tidied
 from luma_mcp.mcp.argument_values import AsId, AsIds
 from luma_mcp.mcp.confirmation import ContextCaller, QuestionAskedError
@@ -27,12 +27,14 @@ from luma_mcp.mcp.persons import current_person
 from luma_mcp.mcp.schema import simplified
 from luma_mcp.mcp.sdk_compat import UnexpectedToolError
 from luma_mcp.mcp.services import Services
-from luma_mcp.mcp.tool_spec import SPENDS, Arguments, Call, Result, ToolSpec
+from luma_mcp.mcp.tool_spec import SPENDS, Action, Arguments, Call, Result, ToolSpec
 
 PLAYER_URI = "ui://luma/view"
 # In `_meta` of a result, which a host passes to the player and not to the model.
 ACTIONS_META = "dream-machine-mcp/offers"
 FIELDS_META = "dream-machine-mcp/fields"
+# Sent by the player's buttons; models are shown it only where dry runs answer it.
+QUOTE_ID = "quote_id"
 _FORBIDDEN: Mapping[Right, str] = {
     "read": "You may not read here. Ask who runs this server.",
     "spend": "You may not spend here. Sign in again and allow it, or ask who runs this server.",
@@ -41,15 +43,22 @@ _FORBIDDEN: Mapping[Right, str] = {
 }
 
 
-def definition_of(spec: ToolSpec, backends: Sequence[BackendName]) -> Tool:
-    """What `tools/list` says of a tool of a server that has keys for these APIs."""
+def definition_of(spec: ToolSpec, backends: Sequence[BackendName], *, with_quotes: bool = False) -> Tool:
+    """What `tools/list` says of a tool of a server that has keys for these APIs.
+
+    Args:
+        spec: the tool.
+        backends: the APIs.
+        with_quotes: whether dry runs answer quotes.
+    """
+    hidden = frozenset[str]() if with_quotes else frozenset({QUOTE_ID})
     return Tool(
         name=spec.name,
         title=spec.title,
         description=inspect.cleandoc(spec.run.__doc__ or ""),
-        input_schema=adapted(simplified(spec.arguments.model_json_schema()), backends),
+        input_schema=_without(adapted(simplified(spec.arguments.model_json_schema()), backends), hidden),
         # A result is made by its model, so it always fits.
-        output_schema=_output_schema(spec, backends),
+        output_schema=_output_schema(spec, backends, hidden),
         annotations=spec.annotations,
         _meta=({"ui": {"resourceUri": PLAYER_URI}} if spec.in_player else {}) | dict(spec.meta) or None,
     )
@@ -79,7 +88,8 @@ async def run_tool(
         raise ToolError(_FORBIDDEN[spec.right])
     fields, backends = spec.arguments.model_fields, services.backend.names
     # What only the other API has is known, and refused with the way out; it is not advertised.
-    names = Names(fields, [name for name, field in fields.items() if is_offered(field, backends)])
+    offered_names = [name for name, field in fields.items() if is_offered(field, backends)]
+    names = Names(fields, [name for name in offered_names if name != QUOTE_ID or services.quotes.in_dry_runs])
     try:
         arguments = spec.arguments.model_validate(
             tidied(spec.name, sent_arguments, names, guess=spec.annotations is not SPENDS)
@@ -90,7 +100,7 @@ async def run_tool(
         raise ToolError(_explanation(error, spec.name)) from None
     try:
         await services.access.check(person, _ids_in(arguments))
-        result = await spec.run(Call(services, ContextCaller(ctx, person), person), arguments)
+        result = await spec.run(Call(services, ContextCaller(ctx, person), person, spec.name), arguments)
     except QuestionAskedError as error:
         return error.question
     except LumaError as error:
@@ -103,9 +113,18 @@ async def run_tool(
     answer = to_call_tool_result(result)
     actions = [action for action in result.actions if action.tool in offered] if client_supports_apps(ctx) else []
     if actions:
-        shown = [action.model_dump(mode="json", exclude_none=True) for action in actions]
+        shown = [_shown(action, services, person) for action in actions]
         answer.meta = {**(answer.meta or {}), ACTIONS_META: shown}
     return answer
+
+
+def _shown(action: Action, services: Services, person: Person) -> dict[str, Any]:
+    """An action as the player gets it. Pressing its button is the person's yes, where one is wanted."""
+    limit = services.purchases.budget.confirm_above_usd
+    if limit is not None and action.price_usd > limit:
+        quote_id = services.quotes.of_button(action.tool, action.arguments, action.price_usd, person)
+        action = action.model_copy(update={"arguments": {**action.arguments, "quote_id": quote_id}})
+    return action.model_dump(mode="json", exclude_none=True)
 
 
 def _ids_in(arguments: Arguments) -> Iterator[str]:
@@ -118,10 +137,15 @@ def _ids_in(arguments: Arguments) -> Iterator[str]:
             yield from value
 
 
-def _output_schema(spec: ToolSpec, backends: Sequence[BackendName]) -> dict[str, Any] | None:
+def _output_schema(spec: ToolSpec, backends: Sequence[BackendName], hidden: Collection[str]) -> dict[str, Any] | None:
     if not spec.result.is_structured:
         return None
-    return adapted(simplified(spec.result.model_json_schema()), backends)
+    return _without(adapted(simplified(spec.result.model_json_schema()), backends), hidden)
+
+
+def _without(schema: dict[str, Any], hidden: Collection[str]) -> dict[str, Any]:
+    properties = {name: node for name, node in schema["properties"].items() if name not in hidden}
+    return {**schema, "properties": properties}
 
 
 def to_call_tool_result(result: Result) -> CallToolResult:

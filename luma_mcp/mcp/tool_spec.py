@@ -38,6 +38,11 @@ class Caller(Protocol):
         """Report the progress of a long call. `progress` only rises; what it counts is up to the tool."""
         ...
 
+    @property
+    def can_ask(self) -> bool:
+        """Whether this client can ask the person a question."""
+        ...
+
     async def confirm(self, question: str, subject: str) -> str | None:
         """Ask the person; a name for the yes, which serves for one purchase, or None for a no.
 
@@ -127,11 +132,12 @@ class Result(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call of a tool: what it works with, and who called."""
+    """One call of a tool: what it works with, who called, and which tool."""
 
     services: Services
     caller: Caller
     person: Person = OWNER
+    tool: str = ""
 
     @property
     def seen_person(self) -> str | None:

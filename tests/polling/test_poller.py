@@ -383,20 +383,18 @@ async def test_word_that_one_has_changed_has_it_asked_for_at_once(
     (video,) = videos(emulator, 1)
     poller = Poller(luma, RealClock(), listing=luma)
     looks: list[Snapshot] = []
-    async with poller.running(), anyio.create_task_group() as tasks:
 
-        async def look() -> None:
-            looks.append(await wait(poller, [video]))
+    async def look() -> None:
+        looks.append(await wait(poller, [video]))
 
-        with anyio.fail_after(5):
+    with anyio.fail_after(5):
+        async with poller.running(), anyio.create_task_group() as tasks:
             tasks.start_soon(look)
             await anyio.wait_all_tasks_blocked()
             asked = len(emulator.requests)
             clock.seconds += 1000
             poller.hint("15b7abb1-3741-4b7e-9615-1f9a16c7442d")
             poller.hint(video)
-            while not looks:
-                await anyio.sleep(0.01)
 
     assert looks[0].generations[0].state == "completed"
     assert len(emulator.requests) == asked + 1

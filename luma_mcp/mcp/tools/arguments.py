@@ -134,6 +134,7 @@ class SpendingArguments(Arguments):
 
     take: Annotated[int, Field(ge=1, le=1000, description="2, 3...: another of it.")] = 1
     dry_run: Annotated[bool, Field(description="Only show the price.")] = False
+    quote_id: Annotated[str | None, Field(description="Of the dry run that the person said yes to.")] = None
 
 
 def placement_of(fractions: list[float] | None) -> Placement | None:

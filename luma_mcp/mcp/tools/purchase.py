@@ -36,20 +36,54 @@ async def purchase(
     """
     purchases = call.services.purchases
     quote = purchases.quote(request, footage, sources.generation_ids)
+    subject = f"{quote.fingerprint} {arguments.take}"
     if arguments.dry_run:
-        return quote_result(quote)
+        return quote_result(quote, _quote_id(call, subject, quote))
     publish = sources.publish if sources.has_files else None
     order = Order(quote, call.caller.report, take=arguments.take, person=call.person.name, publish=publish)
     try:
         bought = await purchases.buy(order)
     except ConsentNeededError:
-        consent = await call.caller.confirm(_question(quote, arguments.take), f"{quote.fingerprint} {arguments.take}")
+        consent = await _consent(call, arguments, quote, subject)
         if consent is None:
             raise BudgetError(
                 "The person was asked and did not want to buy this.", "Nothing was bought. Ask what to change."
             ) from None
         bought = await purchases.buy(replace(order, consent=consent))
     return purchase_result(bought)
+
+
+def _quote_id(call: Call, subject: str, quote: Quote) -> str | None:
+    """The quote that a dry run answers, where the settings allow it and the price needs a yes."""
+    limit = call.services.purchases.budget.confirm_above_usd
+    if not call.services.quotes.in_dry_runs or limit is None or quote.price.usd <= limit:
+        return None
+    return call.services.quotes.of(subject, quote.price.usd, call.person)
+
+
+async def _consent(call: Call, arguments: SpendingArguments, quote: Quote, subject: str) -> str | None:
+    """The name of the person's yes: by a button that was pressed, by a question, or by a quote; None for a no.
+
+    Raises:
+        BudgetError: there is no way to ask, or the quote is none for this.
+    """
+    quotes, usd, quote_id = call.services.quotes, quote.price.usd, arguments.quote_id
+    if quote_id:
+        sent = arguments.model_dump(mode="json", exclude_unset=True)
+        consent = quotes.consent_by_button(quote_id, call.tool, sent, usd, call.person)
+        if consent is not None:
+            return consent
+    if call.caller.can_ask or not quotes.in_dry_runs:
+        return await call.caller.confirm(_question(quote, arguments.take), subject)
+    consent = quotes.consent(quote_id, subject, usd, call.person) if quote_id else None
+    if consent is None:
+        problem = "This quote_id is not for this request, this take and this price, or it is older than 15 minutes."
+        raise BudgetError(
+            problem if quote_id else "The person wants to be asked before this is bought (LUMA_CONFIRM_ABOVE_USD).",
+            "Nothing was bought. Call it with dry_run=true, tell the person the price, and with the person's yes call "
+            "it again with the quote_id of that answer.",
+        )
+    return consent
 
 
 def _question(quote: Quote, take: int) -> str:

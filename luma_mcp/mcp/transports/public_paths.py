@@ -156,7 +156,7 @@ class PublicPaths:
 
 
 async def _received(request: Request, folder: Path, name: str) -> None:
-    """Save what is sent. Raises: as `received.receive`; ClientDisconnect; MultiPartException for a form that is none."""
+    """Save what is sent. Raises: as `received.receive`; ClientDisconnect; MultiPartException for no form."""
     if not Headers(scope=request.scope).get("content-type", "").startswith("multipart/form-data"):
         await receive(request.stream(), folder, name)
         return
