@@ -18,6 +18,7 @@ from luma_mcp.backends.registry import LumaApis
 from luma_mcp.domain.addresses import LOOPBACK
 from luma_mcp.domain.catalogue import BackendName
 from luma_mcp.domain.clock import Clock
+from luma_mcp.domain.meter import NO_METER, Meter
 from luma_mcp.downloads.fetcher import Fetcher
 from luma_mcp.downloads.naming import Naming
 from luma_mcp.downloads.preview import PreviewService
@@ -67,6 +68,7 @@ def build_server(
     transport: "httpx.AsyncBaseTransport | None" = None,
     clock: Clock | None = None,
     wall: Callable[[], float] = time.time,
+    meter: Meter | None = None,
 ) -> ToolServer:
     """The server, ready to be run over any transport.
 
@@ -75,6 +77,7 @@ def build_server(
         transport: carries bytes to Luma and to asset hosts; the network unless a test gives another.
         clock: the real one unless a test gives another.
         wall: the time of day, in Unix time.
+        meter: counts what happens; nothing is counted without one.
     """
     options = ServerOptions(
         tools=offered_tools(settings),
@@ -83,7 +86,7 @@ def build_server(
         asset_origins=_emulators(settings),
         log_level=settings.log_level,
     )
-    return make_server(build_services(settings, transport, clock or MonotonicClock(), wall), options)
+    return make_server(build_services(settings, transport, clock or MonotonicClock(), wall, meter or NO_METER), options)
 
 
 def _secret(settings: Settings) -> str:
@@ -102,13 +105,14 @@ def build_services(
     transport: "httpx.AsyncBaseTransport | None" = None,
     clock: Clock | None = None,
     wall: Callable[[], float] = time.time,
+    meter: Meter = NO_METER,
 ) -> Services:
     """The services that the settings describe. This touches neither network nor disk."""
     clock = clock or MonotonicClock()
     ledger = build_ledger(settings, wall)
     links = build_links(settings, wall)
     callback_url = settings.callback_url or (links.callback_url if links else None)
-    apis = _build_apis(settings, ledger, transport, clock, wall, callback_url)
+    apis = _build_apis(settings, ledger, transport, clock, wall, callback_url, meter)
     api_url = (_emulators(settings) or [settings.base_url])[0]
     downloads = DownloadService(
         lambda: settings.output_folder,
@@ -139,6 +143,7 @@ def build_services(
         vocabulary=CameraVocabulary(apis),
         access=Access(ledger, is_shared=settings.http_shared),
         links=links,
+        meter=meter,
         quotes=Quotes(
             derive_key(settings.account, _secret(settings)), wall, in_dry_runs=settings.confirm_by == "quote"
         ),
@@ -169,6 +174,7 @@ def _build_apis(
     clock: Clock,
     wall: Callable[[], float],
     callback_url: str | None,
+    meter: Meter,
 ) -> LumaApis:
     """The APIs that the settings have keys for; both, if there is no key, so that each call says what to set."""
     dream_machine, agents = None, None
@@ -180,6 +186,7 @@ def _build_apis(
             callback_url=callback_url,
             transport=transport,
             sleep=clock.sleep,
+            on_answer=partial(meter.answered, "dream_machine"),
         )
     if "agents" in settings.backends:
         agents = Agents(
@@ -189,6 +196,7 @@ def _build_apis(
             transport=transport,
             sleep=clock.sleep,
             wall=wall,
+            on_answer=partial(meter.answered, "agents"),
         )
     return LumaApis(PurchaseHistory(ledger, settings.accounts), dream_machine=dream_machine, agents=agents)
 

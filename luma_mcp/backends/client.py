@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from luma_mcp.backends import errors
-from luma_mcp.backends.transport import IsRefusal, Sleep, Transport, ambiguous
+from luma_mcp.backends.transport import IsRefusal, OnAnswer, Sleep, Transport, ambiguous
 from luma_mcp.domain.errors import UnexpectedResponseError
 from luma_mcp.domain.generation import Generation
 
@@ -23,6 +23,7 @@ class ApiClient:
         read_generation: reads the answer to a purchase. Raises: UnexpectedResponseError.
         transport: carries the bytes; a test gives its own.
         sleep: waits between attempts; a test gives its own.
+        on_answer: told of each exchange.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class ApiClient:
         read_generation: Callable[[bytes], Generation],
         transport: "httpx.AsyncBaseTransport | None",
         sleep: Sleep,
+        on_answer: OnAnswer | None,
     ) -> None:
         self._transport = Transport(
             token,
@@ -44,6 +46,7 @@ class ApiClient:
             is_refusal=is_refusal,
             transport=transport,
             sleep=sleep,
+            on_answer=on_answer,
         )
         self._read_generation = read_generation
 

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 Sleep = Callable[[float], Awaitable[None]]
 ErrorOf = Callable[[int, bytes, Mapping[str, str], float], LumaError]
+OnAnswer = Callable[[str, int, float], None]
+"""Told of an exchange: its method, its status (0 without an answer), its seconds."""
 IsRefusal = Callable[[int, bytes, Mapping[str, str]], bool]
 
 _ATTEMPTS = 3
@@ -134,6 +136,10 @@ def is_certificate_error(error: BaseException | None) -> bool:
     return error is not None
 
 
+def _ignore(_method: str, _status: int, _seconds: float) -> None:
+    """Count nothing."""
+
+
 class Transport:
     """Speaks HTTP to one API with one token. It touches no network before the first call.
 
@@ -145,6 +151,7 @@ class Transport:
         is_refusal: whether such an answer to a purchase proves that nothing was bought.
         transport: carries the bytes; a test gives its own.
         sleep: waits between attempts; a test gives its own.
+        on_answer: told of each exchange.
     """
 
     def __init__(
@@ -157,6 +164,7 @@ class Transport:
         is_refusal: IsRefusal,
         transport: "httpx.AsyncBaseTransport | None",
         sleep: Sleep,
+        on_answer: OnAnswer | None = None,
     ) -> None:
         self.base_url = base_url.rstrip("/")
         self._token = token
@@ -165,6 +173,7 @@ class Transport:
         self._is_refusal = is_refusal
         self._transport = transport
         self._sleep = sleep
+        self._on_answer = on_answer or _ignore
         self._http: httpx.AsyncClient | None = None
         self._purchase_http: httpx.AsyncClient | None = None
 
@@ -280,11 +289,11 @@ class Transport:
                 f"{self.base_url} is no address that a request can be sent to ({type(error).__name__}).",
                 "Nothing was sent. Check LUMA_BASE_URL and LUMA_AGENTS_BASE_URL.",
             ) from error
-        has_answered = False
+        has_answered, status, began = False, 0, time.monotonic()
         try:
             with anyio.fail_after(_CONNECT_SECONDS + _ANSWER_SECONDS):
                 async with aclosing(await http.send(request, stream=True)) as answer:
-                    has_answered = True
+                    has_answered, status = True, answer.status_code
                     return answer.status_code, await _limited(answer), answer.headers
         except (httpx.DecodingError, httpx.InvalidURL, httpx.CookieConflict) as error:
             raise UnexpectedResponseError(f"Luma's answer cannot be read ({type(error).__name__}).") from error
@@ -295,6 +304,9 @@ class Transport:
             raise NoAnswerError(
                 f"Luma did not answer at {self.base_url} ({type(error).__name__}).", "Call again in a moment."
             ) from error
+
+        finally:
+            self._on_answer(method, status, time.monotonic() - began)
 
     def _error(self, status: int, data: bytes, headers: Mapping[str, str]) -> LumaError:
         error = self._error_of(status, data, headers, time.time())

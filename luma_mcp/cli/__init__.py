@@ -67,6 +67,7 @@ def _serve(options: argparse.Namespace) -> int:
         return 2
     from luma_mcp.composition import build_server  # noqa: PLC0415
     from luma_mcp.mcp.transports import http  # noqa: PLC0415
+    from luma_mcp.mcp.transports.probes import prometheus_meter  # noqa: PLC0415
     from luma_mcp.settings import Settings, SettingsError  # noqa: PLC0415
 
     options_given = {"LUMA_HTTP_HOST": options.host, "LUMA_HTTP_PORT": options.port}
@@ -75,7 +76,7 @@ def _serve(options: argparse.Namespace) -> int:
         settings = Settings.from_environment({**os.environ, **overrides})
         for note in settings.notes:
             print(f"dream-machine-mcp: {note}", file=sys.stderr)
-        server = build_server(settings)
+        server = build_server(settings, meter=prometheus_meter())
         return http.run(server, settings, on_stop=server.end_waits)
     except SettingsError as error:
         print(f"dream-machine-mcp cannot start: {error}", file=sys.stderr)

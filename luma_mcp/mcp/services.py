@@ -8,6 +8,7 @@ import anyio
 
 from luma_mcp.backends.camera_words import CameraVocabulary
 from luma_mcp.backends.registry import LumaApis
+from luma_mcp.domain.meter import NO_METER, Meter
 from luma_mcp.downloads.preview import PreviewService
 from luma_mcp.downloads.service import DownloadService, SavedFile
 from luma_mcp.mcp.links import Links
@@ -36,6 +37,7 @@ class Services:
     quotes: Quotes
     links: Links | None = None
     """Links to this server; None where it has no public address."""
+    meter: Meter = NO_METER
     share: Share | None = None
     """Gives a saved file a link; None likewise."""
 

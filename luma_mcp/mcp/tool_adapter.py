@@ -6,6 +6,7 @@ string as JSON that is not annotated as exactly `str`, drops unknown arguments a
 
 import base64
 import inspect
+import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -71,7 +72,7 @@ async def run_tool(
     sent_arguments: Mapping[str, Any],
     ctx: Context[Any, Any],
 ) -> CallToolResult | InputRequiredResult:
-    """Check the arguments, run the tool and translate what comes of it.
+    """Check the arguments, run the tool, translate what comes of it, and count it.
 
     Args:
         spec: the tool.
@@ -83,6 +84,28 @@ async def run_tool(
     Raises:
         ToolError: a sentence for the model to read.
     """
+    person, began, outcome = current_person(), time.monotonic(), "failed"
+    try:
+        answer = await _run(spec, services, offered, sent_arguments, ctx)
+        outcome = "done"
+    except UnexpectedToolError:
+        raise
+    except ToolError:
+        outcome = "refused"
+        raise
+    finally:
+        services.meter.called(spec.name, person.name, outcome, time.monotonic() - began)
+    return answer
+
+
+async def _run(
+    spec: ToolSpec,
+    services: Services,
+    offered: Collection[str],
+    sent_arguments: Mapping[str, Any],
+    ctx: Context[Any, Any],
+) -> CallToolResult | InputRequiredResult:
+    """As `run_tool`, without counting."""
     person = current_person()
     if spec.right not in person.rights:
         raise ToolError(_FORBIDDEN[spec.right])

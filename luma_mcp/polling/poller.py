@@ -127,6 +127,11 @@ class Poller:
         self._is_ending = True
         self._published.set()
 
+    @property
+    def tracked(self) -> int:
+        """How many generations somebody waits for."""
+        return len(self._tracked)
+
     def hint(self, generation_id: str) -> None:
         """Poll a generation at once, if somebody waits for it: there is word that it has changed."""
         tracked = self._tracked.get(generation_id)

@@ -160,6 +160,10 @@ class PurchaseService:
         """Today's last purchases, oldest first, after older ones that are still in doubt; all, or one person's."""
         return await self._ledger.newest_today(most, person)
 
+    async def ledger_time(self) -> float:
+        """The ledger's time. Raises: LedgerError, if it cannot be used."""
+        return await self._ledger.now()
+
     async def since_days(self, days: int, person: str | None = None) -> list[Row]:
         """The purchases of today and of so many days before, oldest first; all, or one person's."""
         return await self._ledger.since_days(days, person)

@@ -14,7 +14,7 @@ from luma_mcp.backends.agents.errors import is_refusal
 from luma_mcp.backends.agents.files import FilesApi
 from luma_mcp.backends.base import EncodedRequest
 from luma_mcp.backends.client import ApiClient
-from luma_mcp.backends.transport import Sleep
+from luma_mcp.backends.transport import OnAnswer, Sleep
 from luma_mcp.domain.generation import Generation, check_id
 from luma_mcp.domain.requests import Request
 
@@ -34,6 +34,7 @@ class Agents(ApiClient):
         transport: carries the bytes; a test gives its own.
         sleep: waits between attempts; a test gives its own.
         wall: Unix time; a test gives its own.
+        on_answer: told of each exchange.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Agents(ApiClient):
         transport: "httpx.AsyncBaseTransport | None" = None,
         sleep: Sleep = anyio.sleep,
         wall: Callable[[], float] = time.time,
+        on_answer: OnAnswer | None = None,
     ) -> None:
         super().__init__(
             token,
@@ -54,6 +56,7 @@ class Agents(ApiClient):
             read_generation=answers.read_generation,
             transport=transport,
             sleep=sleep,
+            on_answer=on_answer,
         )
         self.files = FilesApi(self._transport, sleep, wall)
 

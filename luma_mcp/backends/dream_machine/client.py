@@ -11,7 +11,7 @@ from luma_mcp.backends import errors
 from luma_mcp.backends.base import EncodedRequest
 from luma_mcp.backends.client import ApiClient
 from luma_mcp.backends.dream_machine import answers, encoding
-from luma_mcp.backends.transport import Sleep
+from luma_mcp.backends.transport import OnAnswer, Sleep
 from luma_mcp.domain.errors import NotFoundError
 from luma_mcp.domain.generation import Generation, Page
 from luma_mcp.domain.requests import Request
@@ -32,6 +32,7 @@ class DreamMachine(ApiClient):
         callback_url: where Luma posts each change of state.
         transport: carries the bytes; a test gives its own.
         sleep: waits between attempts; a test gives its own.
+        on_answer: told of each exchange.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class DreamMachine(ApiClient):
         callback_url: str | None = None,
         transport: "httpx.AsyncBaseTransport | None" = None,
         sleep: Sleep = anyio.sleep,
+        on_answer: OnAnswer | None = None,
     ) -> None:
         super().__init__(
             token,
@@ -52,6 +54,7 @@ class DreamMachine(ApiClient):
             read_generation=answers.read_generation,
             transport=transport,
             sleep=sleep,
+            on_answer=on_answer,
         )
         self._callback_url = callback_url
 

@@ -1,16 +1,19 @@
 """How every tool that spends ends: a quote, and unless it is a dry run, a purchase."""
 
+from collections.abc import Awaitable
 from dataclasses import replace
+from functools import partial
 
-from luma_mcp.domain.errors import BudgetError
+from luma_mcp.domain.catalogue import BackendName
+from luma_mcp.domain.errors import AmbiguousPurchaseError, BudgetError, LumaError
 from luma_mcp.domain.pricing import Footage
-from luma_mcp.domain.requests import Request
+from luma_mcp.domain.requests import Request, backend_of
 from luma_mcp.domain.text import cleaned
 from luma_mcp.mcp.results import PurchaseResult, purchase_result, quote_result
 from luma_mcp.mcp.tool_spec import Call
 from luma_mcp.mcp.tools.arguments import SpendingArguments
 from luma_mcp.purchasing.budget import ConsentNeededError
-from luma_mcp.purchasing.orders import Order, Quote
+from luma_mcp.purchasing.orders import Order, Purchase, Quote
 from luma_mcp.sources.resolver import Resolution
 
 _MAX_PROMPT_LENGTH = 5000
@@ -39,18 +42,39 @@ async def purchase(
     subject = f"{quote.fingerprint} {arguments.take}"
     if arguments.dry_run:
         return quote_result(quote, _quote_id(call, subject, quote))
+    bought = await _counted(call, backend_of(request), _buy(call, arguments, quote, sources, subject))
+    return purchase_result(bought)
+
+
+async def _counted(call: Call, backend: BackendName, buying: Awaitable[Purchase]) -> Purchase:
+    """What was bought; how it ends is counted, but for a question, after which the call comes again."""
+    count = partial(call.services.meter.purchased, backend, call.person.name)
+    try:
+        bought = await buying
+    except LumaError as error:
+        count("in doubt" if isinstance(error, AmbiguousPurchaseError) else "refused", 0.0)
+        raise
+    if bought.recovered:
+        count("joined", 0.0)
+    else:
+        count("bought", bought.price.usd)
+    return bought
+
+
+async def _buy(call: Call, arguments: SpendingArguments, quote: Quote, sources: Resolution, subject: str) -> Purchase:
+    """Buy, with the person's yes where it is wanted."""
+    purchases = call.services.purchases
     publish = sources.publish if sources.has_files else None
     order = Order(quote, call.caller.report, take=arguments.take, person=call.person.name, publish=publish)
     try:
-        bought = await purchases.buy(order)
+        return await purchases.buy(order)
     except ConsentNeededError:
         consent = await _consent(call, arguments, quote, subject)
         if consent is None:
             raise BudgetError(
                 "The person was asked and did not want to buy this.", "Nothing was bought. Ask what to change."
             ) from None
-        bought = await purchases.buy(replace(order, consent=consent))
-    return purchase_result(bought)
+        return await purchases.buy(replace(order, consent=consent))
 
 
 def _quote_id(call: Call, subject: str, quote: Quote) -> str | None:

@@ -1,7 +1,7 @@
 """What stands before the MCP application over HTTP: each a piece of ASGI middleware.
 
-From the outside in: logging, CORS, health, explanations of refusals, time-outs for a request's body. Who is let in is
-decided in `sign_in`.
+From the outside in: logging, CORS, probes (`probes`), sealed links (`public_paths`), explanations of refusals,
+time-outs for a request's body, and who is let in (`sign_in`).
 """
 
 import logging
@@ -16,26 +16,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from luma_mcp.mcp.links import CALLBACKS, FILES, UPLOAD
 
-PATH, HEALTH = "/mcp", "/healthz"
+PATH = "/mcp"
 # A body has a megabyte at the most, so a client that needs longer is none, or has gone.
 BODY_SECONDS = 30.0
 # What a web page may read of an answer beside its body.
 _EXPOSED_HEADERS = ("Mcp-Session-Id", "MCP-Protocol-Version", "WWW-Authenticate")
 
 _log = logging.getLogger(__name__)
-
-
-class Healthy:
-    """Answers the question whether the process is there, to anybody: it says nothing else."""
-
-    def __init__(self, inner: ASGIApp) -> None:
-        self._inner = inner
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] == HEALTH:
-            await JSONResponse({"status": "ok"})(scope, receive, send)
-            return
-        await self._inner(scope, receive, send)
 
 
 class Explained:

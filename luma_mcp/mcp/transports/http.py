@@ -25,8 +25,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from luma_mcp.domain.addresses import LOOPBACK
 from luma_mcp.domain.person import DELETE_SCOPE, SCOPES
 from luma_mcp.mcp.server import ToolServer
-from luma_mcp.mcp.transports.doors import PATH, Bounded, Explained, Healthy, Logged, open_to_pages
+from luma_mcp.mcp.transports.doors import PATH, Bounded, Explained, Logged, open_to_pages
 from luma_mcp.mcp.transports.issuer import Issuer
+from luma_mcp.mcp.transports.probes import METRICS_PERSON, Healthy, Measured, PrometheusMeter
 from luma_mcp.mcp.transports.public_paths import PublicPaths
 from luma_mcp.mcp.transports.sign_in import Resource, SignIn
 from luma_mcp.mcp.transports.tokens import IssuedTokens, NamedTokens
@@ -154,11 +155,13 @@ def app(server: ToolServer, settings: Settings, transport: httpx.AsyncBaseTransp
         max_request_body_size=MOST_BODY_BYTES,
         transport_security=TransportSecuritySettings(allowed_hosts=hosts, allowed_origins=origins),
     )
-    application: ASGIApp = Explained(Bounded(_signed_in(inner, server, settings, transport)))
+    meter = server.services.meter
+    measured = Measured(inner, server.services, meter if isinstance(meter, PrometheusMeter) else None)
+    application: ASGIApp = Explained(Bounded(_signed_in(measured, server, settings, transport)))
     links = server.services.links
     if links is not None:
         application = PublicPaths(application, links, lambda: settings.output_folder, server.services.poller.hint)
-    return Logged(open_to_pages(Healthy(application), origins))
+    return Logged(open_to_pages(Healthy(application, server.services), origins))
 
 
 def _signed_in(
@@ -175,10 +178,15 @@ def _signed_in(
             scopes=settings.oauth_scopes,
         )
         resource = Resource(settings.http_public_url, settings.oauth_issuer, settings.oauth_scopes)
+    is_open = not settings.http_tokens and not settings.oauth_issuer
     return SignIn(
-        inner, named=NamedTokens(settings.named_tokens, given), issued=issued, resource=resource, rights=server.rights,
-        open_scopes=None if settings.http_tokens or settings.oauth_issuer else given,
-    )  # fmt: skip
+        inner,
+        named=NamedTokens(settings.named_tokens, given, without_rights=[METRICS_PERSON]),
+        issued=issued,
+        resource=resource,
+        rights=server.rights,
+        open_scopes=given if is_open else None,
+    )
 
 
 class _JsonLines(logging.Formatter):

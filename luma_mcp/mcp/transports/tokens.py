@@ -6,7 +6,7 @@ the issuer calls them; None for a token that is not theirs or is not good. A tok
 
 import hmac
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -31,17 +31,23 @@ class NamedTokens:
     Args:
         tokens: the name of a person, empty for the owner, and a token, for each.
         scopes: what whoever has one of them may do.
+        without_rights: names of those who may do nothing of it.
     """
 
-    def __init__(self, tokens: Sequence[tuple[str, str]], scopes: Sequence[str]) -> None:
+    def __init__(
+        self, tokens: Sequence[tuple[str, str]], scopes: Sequence[str], *, without_rights: Collection[str] = ()
+    ) -> None:
         self._tokens = [(name, token.encode()) for name, token in tokens]
         self._scopes = list(scopes)
+        self._without_rights = without_rights
 
     async def verify_token(self, token: str) -> AccessToken | None:
         """Whose it is. Each is compared, so that the time tells nothing."""
         sent = token.encode("utf-8", "surrogateescape")
         found = [name for name, known in self._tokens if hmac.compare_digest(sent, known)]
-        return access_token(found[0], self._scopes) if found else None
+        if not found:
+            return None
+        return access_token(found[0], [] if found[0] in self._without_rights else self._scopes)
 
 
 class IssuedTokens:
