@@ -6,12 +6,13 @@ row are run in turns, and the row is the ratio of their medians. `--write` puts 
 
 import sys
 
-from benchmarks import at_once, calls, files, sizes, starting, waiting
+from benchmarks import at_once, calls, files, sizes, starting, tool_search, waiting
 from benchmarks.rows import into_page, table
 
 
 def main() -> None:
-    measured = table([row for part in (starting, sizes, calls, at_once, waiting, files) for row in part.rows()])
+    parts = (starting, sizes, tool_search, calls, at_once, waiting, files)
+    measured = table([row for part in parts for row in part.rows()])
     print(measured)
     if "--write" in sys.argv:
         into_page("table", measured)

@@ -18,6 +18,7 @@ from luma_mcp.mcp.server import DESCRIPTION, TITLE
 from luma_mcp.settings import Settings
 
 HERE = Path(__file__).parent
+SKILL = HERE.parent / "luma_mcp" / "mcp" / "skills" / "dream-machine" / "SKILL.md"
 # The name in the MCP registry. Its owner must be the account that publishes; the README says it in a comment, too.
 REGISTRY_NAME = f"io.github.{PACKAGE}/{PACKAGE}"
 AUTHOR = {"name": f"The {PACKAGE} authors"}
@@ -97,7 +98,7 @@ def mcpb(tools: list[Json], prompts: list[Json]) -> Json:
         "display_name": TITLE,
         "version": __version__,
         "description": DESCRIPTION,
-        "long_description": (HERE / "skill.md").read_text().split("---\n", 2)[2].strip(),
+        "long_description": SKILL.read_text().split("---\n", 2)[2].strip(),
         "author": AUTHOR,
         "license": LICENCE,
         "keywords": WORDS,
@@ -283,7 +284,7 @@ async def offered_tools() -> tuple[list[Json], list[Json]]:
 def files() -> dict[str, str]:
     """Every manifest by its path below this folder."""
     tools, prompts = anyio.run(offered_tools)
-    skill = (HERE / "skill.md").read_text()
+    skill = SKILL.read_text()
     structured: dict[str, Any] = {
         "registry/server.json": server_json(),
         "mcpb/manifest.json": mcpb(tools, prompts),

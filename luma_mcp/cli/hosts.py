@@ -240,7 +240,7 @@ HOSTS: tuple[Host, ...] = (
     ),
     Host(
         "copilot-cli", "Copilot CLI", "~/.copilot/mcp-config.json", "${LUMA_TOKEN}",
-        _servers(type="local", tools=["*"]),
+        _servers(type="local", tools=["*"], deferTools="never"),
     ),
     Host("amazon-q", "Amazon Q", ".amazonq/mcp.json", "${env:LUMA_TOKEN}", _servers(timeout=300_000)),
     Host(

@@ -19,6 +19,7 @@ from luma_mcp.mcp import prompts, resources
 from luma_mcp.mcp.app import player
 from luma_mcp.mcp.instructions import instructions
 from luma_mcp.mcp.services import Services
+from luma_mcp.mcp.skills import Skills
 from luma_mcp.mcp.subscriptions import Subscriptions
 from luma_mcp.mcp.tasks import Tasks, derive_key
 from luma_mcp.mcp.tool_adapter import definition_of, run_tool
@@ -83,7 +84,11 @@ def make_server(services: Services, options: ServerOptions) -> "ToolServer":
         instructions=instructions(services.backend.names),
         version=__version__,
         icons=[ICON],
-        extensions=[Tasks(services, derive_key(options.account, options.secret)), player(options.asset_origins)],
+        extensions=[
+            Tasks(services, derive_key(options.account, options.secret)),
+            player(options.asset_origins),
+            Skills(),
+        ],
         lifespan=lifespan,
         # The same key in every replica, so that the answer to a question may arrive at another replica.
         request_state_security=RequestStateSecurity(keys=[derive_key(options.account, f"state {options.secret}")]),

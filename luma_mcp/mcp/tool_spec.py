@@ -26,6 +26,10 @@ SPENDS = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent
 DELETES = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=True)
 
 
+# Of the tools that most conversations need. A host that loads tools on demand has them from the start (Claude).
+ALWAYS_LOADED: Mapping[str, Any] = {"anthropic/alwaysLoad": True}
+
+
 class Caller(Protocol):
     """The client that called a tool, and the person behind it."""
 

@@ -16,6 +16,7 @@ from luma_mcp.settings import TOKEN_NAMES, Settings
 
 ROOT = Path(__file__).parent.parent.parent
 MANIFESTS = ROOT / "manifests"
+SKILL = ROOT / "luma_mcp" / "mcp" / "skills" / "dream-machine" / "SKILL.md"
 
 
 def generated() -> Any:
@@ -42,7 +43,7 @@ def test_each_is_as_the_code_has_it(wanted: dict[str, str]) -> None:
 
 
 def test_nothing_else_lies_there(wanted: dict[str, str]) -> None:
-    private = {"generate.py", "skill.md", "deploy/nginx.conf", "deploy/compose.yaml", "deploy/kubernetes.yaml"}
+    private = {"generate.py", "deploy/nginx.conf", "deploy/compose.yaml", "deploy/kubernetes.yaml"}
     existing = {path.relative_to(MANIFESTS).as_posix() for path in MANIFESTS.rglob("*") if path.is_file()}
 
     assert {path for path in existing if "__pycache__" not in path} == set(wanted) | private
@@ -112,7 +113,7 @@ def test_the_bundle_asks_for_what_a_person_decides() -> None:
 def test_the_skill_names_only_tools_that_there_are() -> None:
     specs = [spec for specs in TOOLSETS.values() for spec in specs]
     names = {spec.name for spec in specs}
-    text = (MANIFESTS / "skill.md").read_text()
+    text = SKILL.read_text()
     arguments = {argument for spec in specs for argument in spec.arguments.model_fields}
     arguments |= {"failure_reason", "orbit_left", "push_in", "crane_up", "adhere_1", "reimagine_3"}
     message = set(re.findall(r"`([a-z]+(?:_[a-z0-9]+)+)", text)) - arguments

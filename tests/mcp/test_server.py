@@ -61,7 +61,8 @@ async def test_resources_are_listed_and_can_be_read(agent: Agent) -> None:
     templates = (await agent.client.list_resource_templates()).resource_templates
 
     uris = [str(generation.uri) for generation in listed]
-    assert uris == ["ui://luma/view", "luma://camera-motions", "luma://concepts", "luma://models", "luma://spending"]
+    ours = [f"luma://{name}" for name in ("camera-motions", "concepts", "models", "spending")]
+    assert uris == ["ui://luma/view", "skill://dream-machine/SKILL.md", *ours]
     assert [template.uri_template for template in templates] == ["luma://generations/{generation_id}"]
     assert '"orbit_left"' in await read(agent, "luma://concepts")
     assert '"Orbit Left"' in await read(agent, "luma://camera-motions")

@@ -6,6 +6,7 @@ button of the page can do what the model could do and nothing more. Hosts withou
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from mcp.server.apps import APP_MIME_TYPE, Apps, ResourceCsp
 from mcp.server.mcpserver.resources import FunctionResource
@@ -35,7 +36,13 @@ def player(asset_origins: Sequence[str] = ()) -> Apps:
             description="Shows generations with their state, price and what can be done with them.",
             mime_type=APP_MIME_TYPE,
             fn=page,
-            meta={"ui": {"csp": csp, "prefersBorder": True}},
+            # ChatGPT also reads the policy under a name of its own.
+            meta={"ui": {"csp": csp, "prefersBorder": True}, "openai/widgetCSP": _as_chatgpt_reads(csp)},
         )
     )
     return apps
+
+
+def _as_chatgpt_reads(csp: dict[str, Any]) -> dict[str, list[str]]:
+    """The same policy as `openai/widgetCSP`, in which nothing may be connected to."""
+    return {"connect_domains": [], "resource_domains": csp["resourceDomains"]}

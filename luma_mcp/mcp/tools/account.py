@@ -51,14 +51,14 @@ class WordsResult(Result):
 
 
 async def get_credits(call: Call, _arguments: NoArguments) -> CreditsResult:
-    """What is left of the API credit, in US dollars, and what was spent here today."""
+    """How much money is left of the API credit, in US dollars, and what was spent here today."""
     apis = call.services.backend
     credit = round(await apis.get_credit_usd(), 4) if apis.dream_machine is not None else None
     return CreditsResult(credit_usd=credit, **await spent_today(call))
 
 
 async def ping(call: Call, _arguments: NoArguments) -> PingResult:
-    """Whether Luma answers and takes the token."""
+    """Whether the connection to Luma works, and the token is taken."""
     await call.services.backend.ping()
     return PingResult(ok=True, base_url=call.services.backend.base_url)
 

@@ -31,7 +31,7 @@ class SavedFileResult(Result):
     sha256: str
     media_type: str
     url: str | None = None
-    link: Annotated[str | None, Field(description="Opens it from anywhere, for hours.")] = None
+    link: str | None = None
 
     def text(self) -> str:
         link = f" {self.link}" if self.link else ""
@@ -97,7 +97,7 @@ class DownloadGenerationArguments(Arguments):
 
 
 async def download_generation(call: Call, arguments: DownloadGenerationArguments) -> DownloadResult:
-    """Save what generations made. Nothing is overwritten; a file that was saved before is answered as it is."""
+    """Save a video or picture as a file, or merge (join) several videos into one. Nothing is overwritten."""
     services, progress = call.services, _Progress(call.caller)
     if arguments.join:
         return await _join(call, arguments, progress)
@@ -164,7 +164,7 @@ class ViewGenerationArguments(Arguments):
 
 
 async def view_generation(call: Call, arguments: ViewGenerationArguments) -> ViewResult:
-    """Look at what was made: a picture made small, a clip as a sheet of frames with their times. Costs nothing."""
+    """Look at the result: a picture made small, a clip as a sheet of frames with their times. Costs nothing."""
     generation = await call.services.purchases.get_generation(arguments.generation_id)
     on_bytes = _Progress(call.caller).of(generation.id)
     preview = await call.services.previews.of(generation, arguments.frames, on_bytes, call.downloads)

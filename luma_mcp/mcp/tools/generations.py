@@ -18,7 +18,7 @@ from luma_mcp.mcp.results import (
     spent_today,
     wait_result,
 )
-from luma_mcp.mcp.tool_spec import DELETES, DREAM_MACHINE, READS, Arguments, Call, Result, ToolSpec
+from luma_mcp.mcp.tool_spec import ALWAYS_LOADED, DELETES, DREAM_MACHINE, READS, Arguments, Call, Result, ToolSpec
 from luma_mcp.mcp.tools.arguments import GenerationId, GenerationIds
 from luma_mcp.polling.poller import Snapshot, Until
 from luma_mcp.polling.schedule import schedule_of
@@ -67,7 +67,7 @@ class GetGenerationArguments(Arguments):
 
 
 async def get_generation(call: Call, arguments: GetGenerationArguments) -> GenerationDetailsResult:
-    """Status and asset URLs of a generation."""
+    """Status of a generation, and links to its finished video or picture."""
     generation = await call.services.purchases.get_generation(arguments.generation_id)
     return details_result(generation)
 
@@ -81,9 +81,9 @@ class WaitForGenerationArguments(Arguments):
 
 
 async def wait_for_generation(call: Call, arguments: WaitForGenerationArguments) -> WaitResult:
-    """Wait until generations are completed or failed. After the timeout done is false: call again, nothing is lost.
+    """Wait until a video or picture is ready. After the timeout done is false: call again, nothing is lost.
 
-    A picture takes about 10 s, a clip one to two minutes. Costs nothing.
+    A picture takes about 10 s, a clip one to two minutes.
     """
 
     async def report(snapshot: Snapshot) -> None:
@@ -118,7 +118,7 @@ class ListGenerationsArguments(Arguments):
 
 
 async def list_generations(call: Call, arguments: ListGenerationsArguments) -> ListResult:
-    """Your generations at Luma, newest first, also those that other programs made."""
+    """Find earlier videos and pictures at Luma, recent ones first, also those of other programs."""
 
     def matches(generation: Generation) -> bool:
         return arguments.state in (None, generation.state) and arguments.kind in (None, generation.kind)
@@ -158,7 +158,7 @@ class DeleteGenerationArguments(Arguments):
 
 
 async def delete_generation(call: Call, arguments: DeleteGenerationArguments) -> DeletedResult:
-    """Delete a generation at Luma for good. It does not refund, and a running one may still be charged."""
+    """Delete a clip or picture at Luma for good. It does not refund, and a running one may still be charged."""
     await call.services.backend.delete_generation(arguments.generation_id)
     await call.services.purchases.deleted(arguments.generation_id)
     return DeletedResult(generation_id=arguments.generation_id, deleted=True)
@@ -169,7 +169,13 @@ TOOLS = (
         get_generation, GetGenerationArguments, GenerationDetailsResult, "Get a generation", READS, in_player=True
     ),
     ToolSpec(
-        wait_for_generation, WaitForGenerationArguments, WaitResult, "Wait for generations", READS, in_player=True
+        wait_for_generation,
+        WaitForGenerationArguments,
+        WaitResult,
+        "Wait for generations",
+        READS,
+        in_player=True,
+        meta=ALWAYS_LOADED,
     ),
     ToolSpec(list_generations, ListGenerationsArguments, ListResult, "List generations", READS, in_player=True),
     ToolSpec(

@@ -9,7 +9,7 @@ from luma_mcp.domain.requests import ImageReference, ImageRequest, ReframeImageR
 from luma_mcp.mcp.argument_values import AsReference, AsReferences, AsSources
 from luma_mcp.mcp.modes import differs
 from luma_mcp.mcp.results import PurchaseResult
-from luma_mcp.mcp.tool_spec import DREAM_MACHINE, SPENDS, Call, ToolSpec
+from luma_mcp.mcp.tool_spec import ALWAYS_LOADED, DREAM_MACHINE, SPENDS, Call, ToolSpec
 from luma_mcp.mcp.tools.arguments import (
     Format,
     ImageModel,
@@ -115,7 +115,7 @@ class CreateImageArguments(SpendingArguments):
 
 
 async def create_image(call: Call, arguments: CreateImageArguments) -> PurchaseResult:
-    """Make a picture from words, from reference pictures, or by changing one. Costs money."""
+    """Make or draw a picture, photo or logo: text to image, from reference pictures, or edit one. Costs money."""
     model = image_model(call, arguments.model)
     backend = IMAGE_MODELS[model].backend
     sources = call.sources(backend)
@@ -147,7 +147,7 @@ class ReframeImageArguments(SpendingArguments):
 
 
 async def reframe_image(call: Call, arguments: ReframeImageArguments) -> PurchaseResult:
-    """Give a picture another ratio by outpainting. Costs money."""
+    """Give a picture or photo another aspect ratio by expanding its borders. Costs money."""
     sources = call.sources("dream_machine")
     request = ReframeImageRequest(
         model=arguments.model,
@@ -167,6 +167,6 @@ async def _references(sources: Resolution, references: list[Reference] | None) -
 
 
 TOOLS = (
-    ToolSpec(create_image, CreateImageArguments, PurchaseResult, "Create an image", SPENDS),
+    ToolSpec(create_image, CreateImageArguments, PurchaseResult, "Create an image", SPENDS, meta=ALWAYS_LOADED),
     ToolSpec(reframe_image, ReframeImageArguments, PurchaseResult, "Reframe an image", SPENDS, backends=DREAM_MACHINE),
 )

@@ -30,7 +30,7 @@ from luma_mcp.domain.text import cleaned
 from luma_mcp.mcp.argument_values import AsTimedPictures, NoFrames
 from luma_mcp.mcp.modes import differs
 from luma_mcp.mcp.results import PurchaseResult
-from luma_mcp.mcp.tool_spec import DREAM_MACHINE, SPENDS, Call, ToolSpec
+from luma_mcp.mcp.tool_spec import ALWAYS_LOADED, DREAM_MACHINE, SPENDS, Call, ToolSpec
 from luma_mcp.mcp.tools.arguments import (
     CLIP,
     Concepts,
@@ -122,7 +122,7 @@ class CreateVideoArguments(SpendingArguments):
 
 
 async def create_video(call: Call, arguments: CreateVideoArguments) -> PurchaseResult:
-    """Make a video from words, from a start and end picture, or between earlier clips. Costs money."""
+    """Generate a video, clip or shot: text to video, image to video (animate a picture), between two. Costs money."""
     model = video_model(call, arguments.model)
     backend = VIDEO_MODELS[model].backend
     sources = call.sources(backend)
@@ -157,7 +157,7 @@ class ExtendVideoArguments(SpendingArguments):
 
 
 async def extend_video(call: Call, arguments: ExtendVideoArguments) -> PurchaseResult:
-    """Make a new clip that goes on from a completed one, or leads up to it, in the same form. Costs money."""
+    """Continue a video to make it longer, or make the clip that happened before its beginning. Costs money."""
     generation = await call.services.backend.get_generation(arguments.generation_id)
     sources = call.sources(generation.backend)
     clip = await sources.video(arguments.generation_id)
@@ -208,7 +208,7 @@ class ModifyVideoArguments(SpendingArguments):
 
 
 async def modify_video(call: Call, arguments: ModifyVideoArguments) -> PurchaseResult:
-    """Repaint a clip, keeping its motion. Costs money."""
+    """Repaint or restyle a clip (video to video), keeping its motion. Costs money."""
     model = video_model(call, arguments.model)
     sources = call.sources(VIDEO_MODELS[model].backend)
     longest = VIDEO_MODELS[model].longest_modify_seconds
@@ -249,7 +249,7 @@ class ReframeVideoArguments(SpendingArguments):
 
 
 async def reframe_video(call: Call, arguments: ReframeVideoArguments) -> PurchaseResult:
-    """Give a clip another ratio by outpainting. Costs money."""
+    """Outpaint a video or clip to another aspect ratio, such as vertical. Costs money."""
     model = video_model(call, arguments.model)
     sources = call.sources(VIDEO_MODELS[model].backend)
     longest = VIDEO_MODELS[model].longest_reframe_seconds
@@ -278,7 +278,7 @@ class UpscaleVideoArguments(SpendingArguments):
 
 
 async def upscale_video(call: Call, arguments: UpscaleVideoArguments) -> PurchaseResult:
-    """Make a larger copy of a completed video. A new generation; costs money."""
+    """Make a larger, sharper copy of a completed video, in higher resolution. Costs money."""
     sources = call.sources("dream_machine")
     clip = await sources.own_video(arguments.generation_id)
     request = UpscaleRequest(generation_id=clip.id, resolution=arguments.resolution)
@@ -292,7 +292,7 @@ class AddAudioArguments(SpendingArguments):
 
 
 async def add_audio(call: Call, arguments: AddAudioArguments) -> PurchaseResult:
-    """Make a copy of a completed video with sound. A new generation; costs money."""
+    """Make a copy of a completed video with sound effects. Costs money."""
     sources = call.sources("dream_machine")
     clip = await sources.own_video(arguments.generation_id)
     request = AddAudioRequest(generation_id=clip.id, prompt=arguments.prompt, negative_prompt=arguments.negative_prompt)
@@ -322,7 +322,7 @@ def _made_resolution(model: VideoModelName, resolution: Resolution | None) -> st
 
 
 TOOLS = (
-    ToolSpec(create_video, CreateVideoArguments, PurchaseResult, "Create a video", SPENDS),
+    ToolSpec(create_video, CreateVideoArguments, PurchaseResult, "Create a video", SPENDS, meta=ALWAYS_LOADED),
     ToolSpec(extend_video, ExtendVideoArguments, PurchaseResult, "Extend a video", SPENDS),
     ToolSpec(modify_video, ModifyVideoArguments, PurchaseResult, "Modify a video", SPENDS),
     ToolSpec(reframe_video, ReframeVideoArguments, PurchaseResult, "Reframe a video", SPENDS),
