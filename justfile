@@ -39,6 +39,7 @@ impatient *arguments:
 
 # PostgreSQL and three replicas behind nginx; needs both programs
 services *arguments:
+    npm --prefix tests/support/oidc install --no-audit --no-fund --no-package-lock --silent
     {{bin}}/pytest -n 2 -m services {{arguments}}
 
 # Mutants in the code that spends money: each must make a test fail, or stand in tests/survivors.toml. It takes an hour.

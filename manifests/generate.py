@@ -258,7 +258,7 @@ RUN pip install --no-cache-dir --prefix=/installed '/source[uploads,postgres,met
 FROM python:3.13-slim
 LABEL io.modelcontextprotocol.server.name="{REGISTRY_NAME}"
 COPY --from=build /installed /usr/local
-RUN useradd --create-home --uid 10001 luma && mkdir /data && chown luma /data
+RUN useradd --create-home --uid 10001 luma && mkdir -p /data/files && chown -R luma /data
 USER luma
 ENV LUMA_OUTPUT_DIR=/data/files LUMA_LEDGER=/data/purchases.sqlite3
 VOLUME /data

@@ -1,8 +1,10 @@
 """`dream-machine-mcp purchases`: the ledger for a person: list it, look at a purchase, settle one that is in doubt."""
 
 import argparse
+import csv
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 
@@ -10,6 +12,7 @@ import anyio
 
 from luma_mcp.composition import build_ledger
 from luma_mcp.domain.errors import LumaError
+from luma_mcp.purchasing import reports
 from luma_mcp.purchasing.ledger import Ledger
 from luma_mcp.purchasing.rows import Row
 from luma_mcp.purchasing.states import IN_DOUBT
@@ -42,6 +45,12 @@ async def _list(options: argparse.Namespace, ledger: Ledger) -> int:
     rows = await ledger.all_rows()
     if getattr(options, "in_doubt", False):
         rows = [row for row in rows if row.state in IN_DOUBT]
+    person = getattr(options, "person", None)
+    if person is not None:
+        rows = [row for row in rows if row.person == person]
+    if getattr(options, "csv", False):
+        _write_csv(rows)
+        return 0
     if getattr(options, "json", False):
         print(json.dumps([asdict(row) for row in rows], indent=2))
         return 0
@@ -52,6 +61,23 @@ async def _list(options: argparse.Namespace, ledger: Ledger) -> int:
     if not rows:
         print("No purchases.")
     return 0
+
+
+def _write_csv(rows: Sequence[Row]) -> None:
+    """The purchases as a table, without what was asked for: a prompt is for who wrote it."""
+    table = csv.writer(sys.stdout)
+    table.writerow(("purchase", "time", "person", "operation", "model", "state", "usd", "basis", "take", "generation"))
+    for row in rows:
+        values = (
+            row.id, _time(row), row.person, row.kind, reports.model_of(row), row.state, row.usd, row.basis, row.take,
+            row.generation_id or "",
+        )  # fmt: skip
+        table.writerow([_harmless(value) if isinstance(value, str) else value for value in values])
+
+
+def _harmless(text: str) -> str:
+    """A text that no spreadsheet takes for a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 async def _show(options: argparse.Namespace, ledger: Ledger) -> int:
@@ -65,6 +91,7 @@ async def _show(options: argparse.Namespace, ledger: Ledger) -> int:
         "time": _time(row),
         "price": f"${row.usd:.4f} ({row.basis})",
         "take": row.take,
+        "person": row.person or None,
         "generation": row.generation_id,
         "X-Request-Id": row.request_id,
         "request": json.dumps(row.body, ensure_ascii=False),

@@ -1,5 +1,6 @@
 """The ledger, for a person who must settle what nobody else can."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -53,6 +54,41 @@ def test_they_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(capsys.readouterr().out.splitlines()) == 1
     assert run(["purchases", "list", "--json"]) == 0
     assert [row["state"] for row in json.loads(capsys.readouterr().out)] == ["accepted", "disputed"]
+
+
+async def _buy(person: str, model: str) -> None:
+    ledger = build_ledger(Settings.from_environment())
+    request = json.dumps({"prompt": "=a secret", "model": model})
+    await ledger.decide(NewPurchase("g", "s", request, "image", 15_000, "assumed", person=person), Budget())
+    await ledger.close()
+
+
+@pytest.mark.usefixtures("ledger_file")
+def test_they_are_exported_for_a_spreadsheet(capsys: pytest.CaptureFixture[str]) -> None:
+    anyio.run(_buy, "anna", "photon-1")
+    anyio.run(_buy, "=cmd()@evil", "@sum")
+    assert run(["purchases", "list", "--csv"]) == 0
+    out = capsys.readouterr().out
+    rows = list(csv.DictReader(out.splitlines()))
+
+    assert [row["person"] for row in rows] == ["", "", "anna", "'=cmd()@evil"]
+    assert [row["model"] for row in rows] == ["video", "video", "photon-1", "'@sum"]
+    assert [row["usd"] for row in rows] == ["0.7", "0.7", "0.015", "0.015"]
+    assert rows[0]["generation"] == "a"
+    assert rows[2]["time"].endswith("Z")
+    assert "secret" not in out
+
+
+@pytest.mark.usefixtures("ledger_file")
+def test_one_person_s_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    anyio.run(_buy, "anna", "photon-1")
+
+    assert run(["purchases", "list", "--person", "anna"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 1
+    assert run(["purchases", "list", "--person", ""]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    assert run(["purchases", "show", "3"]) == 0
+    assert "person: anna" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("ledger_file")

@@ -71,6 +71,14 @@ def test_deployments_are_of_this_version() -> None:
         assert set(images) == {__version__}
 
 
+def test_deployments_name_only_settings_that_there_are() -> None:
+    known = {f"LUMA_{name.upper()}" for name in Settings.model_fields}
+    for name in ("compose.yaml", "kubernetes.yaml"):
+        found = set(re.findall(r"\bLUMA_[A-Z_]+", (MANIFESTS / "deploy" / name).read_text()))
+        assert found <= known, name
+        assert {"LUMA_HTTP_PUBLIC_URL", "LUMA_OAUTH_ISSUER", "LUMA_MAX_USD_PER_PERSON_PER_DAY"} <= found
+
+
 def test_no_host_is_told_to_approve_what_costs_money() -> None:
     reading = {tool.name for tools in TOOLSETS.values() for tool in tools if tool.annotations.read_only_hint}
 

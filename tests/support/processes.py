@@ -1,6 +1,7 @@
 """Other programs of this machine that a test starts and speaks to over HTTP."""
 
 import socket
+import ssl
 
 import httpx
 
@@ -14,7 +15,7 @@ def free_port() -> int:
         return item.getsockname()[1]
 
 
-def once_it_listens(method: str, url: str) -> None:
+def once_it_listens(method: str, url: str, verify: ssl.SSLContext | bool = True) -> None:
     """Ask a program that was just started; it must answer well, and within a minute. Raises: httpx.HTTPError."""
-    with httpx.Client(transport=httpx.HTTPTransport(retries=_TIMES_CONNECTED_ANEW)) as client:
+    with httpx.Client(transport=httpx.HTTPTransport(retries=_TIMES_CONNECTED_ANEW, verify=verify)) as client:
         client.request(method, url).raise_for_status()

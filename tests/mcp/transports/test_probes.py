@@ -141,7 +141,7 @@ class Asked:
 
 async def test_anybody_may_ask_and_nobody_has_more_asked() -> None:
     now, asked = [0.0], Asked()
-    kept = probes._Kept(asked, 30, lambda: now[0])
+    kept = probes._Kept(asked, 30, 5, lambda: now[0])
     async with anyio.create_task_group() as tasks:
         for _ in range(20):
             tasks.start_soon(kept.works)
@@ -158,12 +158,11 @@ async def test_anybody_may_ask_and_nobody_has_more_asked() -> None:
     assert await kept.works()
 
 
-async def test_what_does_not_answer_does_not_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probes, "_PATIENCE_SECONDS", 0.05)
+async def test_what_does_not_answer_does_not_work() -> None:
     asked = Asked()
     asked.seconds = 10
 
-    assert not await probes._Kept(asked, 30, lambda: 0.0).works()
+    assert not await probes._Kept(asked, 30, 0.05, lambda: 0.0).works()
 
 
 async def test_purchases_calls_and_answers_are_counted(server: Operated, clock: HeldClock, emulator: Emulator) -> None:

@@ -1,11 +1,6 @@
 """Three replicas behind nginx, with one ledger in PostgreSQL: real processes, all on loopback."""
 
-import os
-import shutil
-import signal
-import subprocess
-import sys
-from collections import Counter
+import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,82 +15,14 @@ from mcp.client.streamable_http import streamable_http_client
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.serving import serving
 from tests.support.agent import TOKEN
-from tests.support.processes import free_port, once_it_listens
+from tests.support.team import KEY, Team
 
 pytestmark = [pytest.mark.anyio, pytest.mark.services]
-
-KEY = "a-bearer-token-of-the-team"
-CONFIGURATION = Path(__file__).parent.parent.parent.parent / "manifests" / "deploy" / "nginx.conf"
 
 
 @pytest.fixture(params=["asyncio"])
 def anyio_backend(request: pytest.FixtureRequest) -> str:
     return request.param
-
-
-class Team:
-    """Replicas and their balancer."""
-
-    def __init__(self, folder: Path, base_url: str, database: str, **environment: str) -> None:
-        self.ports = [free_port() for _ in range(3)]
-        self.front = free_port()
-        variables = {
-            "LUMA_TOKEN": TOKEN,
-            "LUMA_BASE_URL": base_url,
-            "LUMA_LEDGER": database,
-            "LUMA_HTTP_TOKENS": KEY,
-            "LUMA_LOG_LEVEL": "INFO",
-            "LUMA_OUTPUT_DIR": str(folder / "files"),
-            **environment,
-        }
-        self.logs = [folder / f"replica-{port}" for port in self.ports]
-        self.replicas = [self._replica(port, log, variables) for port, log in zip(self.ports, self.logs, strict=True)]
-        self.nginx = self._nginx(folder)
-
-    def _replica(self, port: int, log: Path, variables: dict[str, str]) -> "subprocess.Popen[bytes]":
-        command = [sys.executable, "-m", "luma_mcp", "serve", "--http", "--port", str(port)]
-        with log.open("w") as out:
-            return subprocess.Popen(command, env={**os.environ, **variables}, stderr=out, stdout=out)
-
-    def _nginx(self, folder: Path) -> "subprocess.Popen[bytes]":
-        """The very configuration that is shipped, with the addresses of this test."""
-        program = shutil.which("nginx") or "/usr/sbin/nginx"
-        assert Path(program).exists(), "These tests need nginx: apt-get install nginx"
-        text = CONFIGURATION.read_text().replace("listen 8443", f"listen 127.0.0.1:{self.front}")
-        for number, port in enumerate(self.ports, start=1):
-            text = text.replace(f"luma-{number}:8080", f"127.0.0.1:{port}")
-        places = "".join(
-            f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-        )
-        main = f"daemon off; pid {folder}/pid; error_log {folder}/error; events {{}}"
-        (folder / "nginx.conf").write_text(f"{main} http {{ access_log off; {places}\n{text}}}")
-        return subprocess.Popen([program, "-c", str(folder / "nginx.conf"), "-p", str(folder)])
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.front}/mcp"
-
-    def url_of(self, number: int) -> str:
-        return f"http://127.0.0.1:{self.ports[number]}/mcp"
-
-    def wait_until_there(self) -> None:
-        for port in (*self.ports, self.front):
-            once_it_listens("GET", f"http://127.0.0.1:{port}/healthz")
-
-    def kill(self, number: int) -> None:
-        self.replicas[number].send_signal(signal.SIGKILL)
-        self.replicas[number].wait(10)
-
-    def end(self) -> None:
-        for item in (*self.replicas, self.nginx):
-            if item.poll() is None:
-                item.terminate()
-        for item in (*self.replicas, self.nginx):
-            item.wait(20)
-
-    def share(self) -> Counter[int]:
-        """How many calls each replica has answered."""
-        return Counter({n: log.read_text().count('"path": "/mcp"') for n, log in enumerate(self.logs)})
 
 
 @pytest.fixture
@@ -122,10 +49,10 @@ def team(tmp_path: Path, base_url: str, database: str, request: pytest.FixtureRe
 
 
 @asynccontextmanager
-async def client_of(url: str, era: str) -> AsyncIterator[Client]:
+async def client_of(url: str, era: str, trust: ssl.SSLContext | bool = True) -> AsyncIterator[Client]:
     headers = {"authorization": f"Bearer {KEY}"}
     async with (
-        httpx2.AsyncClient(headers=headers, trust_env=False, timeout=60) as caller,
+        httpx2.AsyncClient(headers=headers, trust_env=False, timeout=60, verify=trust) as caller,
         Client(streamable_http_client(url, http_client=caller), mode=era) as client,
     ):
         yield client
@@ -149,7 +76,7 @@ async def test_a_purchase_of_one_replica_is_waited_for_at_another_while_the_firs
     assert waited["done"]
     assert [generation["state"] for generation in waited["generations"]] == ["completed"]
     assert emulator.dream_machine.billing.purchases() == [bought["generation_id"]]
-    async with client_of(team.url, era) as any_other:
+    async with client_of(team.url, era, team.trust) as any_other:
         for _ in range(6):
             assert (await call(any_other, "get_generation", generation_id=bought["generation_id"]))[
                 "state"
@@ -161,7 +88,7 @@ async def test_eight_clients_at_three_replicas_stay_within_one_day_s_cap(team: T
     answer: list[bool] = []
 
     async def spend(number: int) -> None:
-        async with client_of(team.url, "auto" if number % 2 else "legacy") as client:
+        async with client_of(team.url, "auto" if number % 2 else "legacy", team.trust) as client:
             for turn in range(5):
                 wanted = {"prompt": f"boat {number} {turn}", "resolution": "540p"}
                 result = await client.call_tool("create_video", wanted)
@@ -193,7 +120,7 @@ async def test_a_question_asked_by_one_replica_is_answered_at_another(
 
         headers = {"authorization": f"Bearer {KEY}"}
         async with (
-            httpx2.AsyncClient(headers=headers, trust_env=False, timeout=60) as caller,
+            httpx2.AsyncClient(headers=headers, trust_env=False, timeout=60, verify=team.trust) as caller,
             Client(streamable_http_client(team.url, http_client=caller), elicitation_callback=yes) as client,
         ):
             for number in range(6):
