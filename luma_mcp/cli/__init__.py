@@ -1,6 +1,7 @@
 """What a person types. Anything else is said to be unknown, with what there is."""
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -19,6 +20,9 @@ _INTERRUPTED = 130
 def run(arguments: Sequence[str]) -> int:
     """Run a command; the exit code. Ctrl-C and a reader that has gone end it without a trace."""
     options = _parser().parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Whoever reads by a pipe sees each line when it is said, too.
+        sys.stdout.reconfigure(line_buffering=True)
     try:
         code = _run(options)
         sys.stdout.flush()
@@ -55,7 +59,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from luma_mcp.cli.demo import run as run_demo  # noqa: PLC0415 - rich and a client, which only the demo needs
+    from luma_mcp.cli.demo import run as run_demo  # noqa: PLC0415 - a client, which only the demo needs
 
     return run_demo(options.keep, options.speed)
 

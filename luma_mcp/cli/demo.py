@@ -12,10 +12,8 @@ from typing import Any
 
 import anyio
 from mcp import Client, StdioServerParameters
-from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
+from luma_mcp.cli import terminal
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.serving import serving
 from luma_mcp.mcp.tool_adapter import FIELDS_META
@@ -32,19 +30,17 @@ class DemoError(Exception):
 
 def run(keep: Path | None, speed: float) -> int:
     """Run it; the exit code."""
-    console = Console()
     folder = (keep or Path(tempfile.mkdtemp(prefix="dream-machine-demo-"))).absolute()
     if folder.exists() and not folder.is_dir():
         print(f"{folder} is a file; --keep wants a folder.", file=sys.stderr)
         return 2
-    return 0 if anyio.run(_Demo(console, folder, speed).play) else 1
+    return 0 if anyio.run(_Demo(folder, speed).play) else 1
 
 
 class _Demo:
     """One showing."""
 
-    def __init__(self, console: Console, folder: Path, speed: float) -> None:
-        self._console = console
+    def __init__(self, folder: Path, speed: float) -> None:
         self._folder = folder
         self._speed = speed
         self._quoted_usd = 0.0
@@ -55,16 +51,15 @@ class _Demo:
         emulator = Emulator(credit_usd=_CREDIT_USD, speed=self._speed)
         with tempfile.TemporaryDirectory() as ledger_folder:
             async with serving(emulator) as base_url:
-                self._console.rule("Luma, emulated: nothing leaves this machine and nothing is charged")
+                terminal.heading("Luma, emulated: nothing leaves this machine and nothing is charged")
                 for key, act in (("luma-api-demo", self._agents_act), ("demo", self._dream_machine_act)):
                     if not await self._act(key, base_url, Path(ledger_folder), act):
                         return False
         spent = (emulator.agents.billing.balance_cents + emulator.dream_machine.billing.balance_cents) / 100
         usd, seconds = 2 * _CREDIT_USD - spent, time.monotonic() - began
-        self._console.print(
+        print(
             f"At Luma this would have cost about ${usd:.2f}. The prices above are upper estimates, and add up to "
             f"${self._quoted_usd:.2f}. It took {seconds:.0f} s.",
-            highlight=False,
         )
         return True
 
@@ -86,13 +81,13 @@ class _Demo:
             try:
                 await play(client)
             except DemoError as error:
-                self._console.print(f"[red]The demo failed:[/] {error}", highlight=False)
+                print(f"{terminal.coloured('The demo failed:', 'red')} {error}")
                 return False
         return True
 
     async def _agents_act(self, client: Client) -> None:
         """The Luma Agents API: a picture that lies in a folder comes to life, goes on, and becomes tall."""
-        self._console.rule("Luma Agents API: ray-3.2 and uni-1")
+        terminal.heading("Luma Agents API: ray-3.2 and uni-1")
         await self._look_around(client)
         still = await self._buy(client, "create_image", prompt=_BOAT, aspect_ratio="16:9")
         await self._wait(client, {"image": still})
@@ -119,7 +114,7 @@ class _Demo:
 
     async def _dream_machine_act(self, client: Client) -> None:
         """Dream Machine: camera concepts, upscaling and sound."""
-        self._console.rule("Dream Machine: ray-2 and photon-1")
+        terminal.heading("Dream Machine: ray-2 and photon-1")
         await self._look_around(client)
         made = await self._make(client)
         files = await self._call(client, "download_generation", generation_ids=list(made.values()))
@@ -129,12 +124,12 @@ class _Demo:
 
     async def _look_around(self, client: Client) -> None:
         tools = (await client.list_tools()).tools
-        self._console.print(f"{len(tools)} tools: {', '.join(tool.name for tool in tools)}", highlight=False)
+        print(f"{len(tools)} tools: {', '.join(tool.name for tool in tools)}")
         for resource in (await client.list_resources()).resources:
             await client.read_resource(resource.uri)
-            self._console.print(f"Read {resource.uri}", highlight=False)
+            print(f"Read {resource.uri}")
         quote = await self._call(client, "create_video", prompt=_LIGHTHOUSE, resolution="540p", dry_run=True)
-        self._console.print(f"Dry run of a 540p video: ${quote['price_usd']:.2f}", highlight=False)
+        print(f"Dry run of a 540p video: ${quote['price_usd']:.2f}")
 
     async def _make(self, client: Client) -> dict[str, str]:
         """Everything the demo makes, by what it is called in the table at the end."""
@@ -163,7 +158,7 @@ class _Demo:
         first, extension = made["text to video, orbit left"], made["extension of the first"]
         seen = await self._call(client, "view_generation", generation_id=extension)
         moments = ", ".join(f"{moment:g}" for moment in seen["frame_seconds"])
-        self._console.print(f"Seen: frames of the extension at {moments} s", highlight=False)
+        print(f"Seen: frames of the extension at {moments} s")
         joined = await self._call(client, "download_generation", generation_ids=[first, extension], join=True)
         return {**joined["files"][0], "generation_id": "joined"}
 
@@ -172,36 +167,28 @@ class _Demo:
         await self._call(client, "delete_generation", generation_id=made["image"])
         left = await self._call(client, "list_generations", state="completed")
         counts = f"{len(listed['generations'])} generations listed, 1 deleted, {len(left['generations'])} left"
-        self._console.print(counts, highlight=False)
+        print(counts)
 
     async def _buy(self, client: Client, tool: str, **arguments: Any) -> str:
         bought = await self._call(client, tool, **arguments)
         self._quoted_usd += bought["price_usd"]
         price = f"${bought['price_usd']:.2f}" + (" assumed" if bought.get("price_is_assumed") else "")
-        self._console.print(f"{tool}: {bought['generation_id']} ({price})", highlight=False)
+        print(f"{tool}: {bought['generation_id']} ({price})")
         return bought["generation_id"]
 
     async def _wait(self, client: Client, generations: dict[str, str]) -> None:
         """Wait for some generations, a line for each, as the server's progress notifications tell."""
-        columns = (
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(pulse_style="magenta"),
-            TimeElapsedColumn(),
-        )
-        with Progress(*columns, console=self._console) as progress:
-            names = {short(generation_id): name for name, generation_id in generations.items()}
-            lines = {key: progress.add_task(f"{name}: queued", total=None) for key, name in names.items()}
+        names = {short(generation_id): name for name, generation_id in generations.items()}
+        progress = terminal.Progress(list(generations))
 
-            async def show(_progress: float, _total: float | None, message: str | None) -> None:
-                for prefix, state in states(message or ""):
-                    done = 1 if state in ("completed", "failed") else None
-                    progress.update(lines[prefix], description=f"{names[prefix]}: {state}", total=done, completed=done)
+        async def show(_progress: float, _total: float | None, message: str | None) -> None:
+            for prefix, state in states(message or ""):
+                progress.update(names[prefix], state, is_over=state in ("completed", "failed"))
 
-            await self._call(
-                client, "wait_for_generation", show,
-                generation_ids=list(generations.values()), timeout_seconds=_TIMEOUT_SECONDS,
-            )  # fmt: skip
+        await self._call(
+            client, "wait_for_generation", show,
+            generation_ids=list(generations.values()), timeout_seconds=_TIMEOUT_SECONDS,
+        )  # fmt: skip
 
     async def _call(self, client: Client, tool: str, on_progress: Any = None, **arguments: Any) -> dict[str, Any]:
         result = await client.call_tool(tool, arguments, progress_callback=on_progress)
@@ -210,15 +197,12 @@ class _Demo:
         return result.structured_content or (result.meta or {}).get(FIELDS_META, {})
 
     def _show(self, made: dict[str, str], files: Sequence[dict[str, Any]]) -> None:
-        table = Table(title=f"Saved in {self._folder}", title_justify="left")
-        table.add_column("What", no_wrap=True)
-        table.add_column("File", overflow="fold")
-        table.add_column("Size", justify="right", no_wrap=True)
         by_id = {file["generation_id"]: file for file in files}
+        rows = [("What", "Size", f"File in {self._folder}")]
         for name, generation_id in made.items():
             file = by_id[generation_id]
-            table.add_row(name, Path(file["path"]).name, f"{file['size_bytes'] / 1000:,.0f} kB")
-        self._console.print(table)
+            rows.append((name, f"{file['size_bytes'] / 1000:,.0f} kB", Path(file["path"]).name))
+        terminal.table(rows, ["bold", *[None] * len(made)])
 
 
 def short(generation_id: str) -> str:

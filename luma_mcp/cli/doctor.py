@@ -19,6 +19,7 @@ import anyio
 
 from luma_mcp import __version__
 from luma_mcp.backends.base import Backend
+from luma_mcp.cli import terminal
 from luma_mcp.composition import build_services
 from luma_mcp.domain.addresses import LOOPBACK
 from luma_mcp.domain.errors import LumaError
@@ -187,13 +188,10 @@ def _caps(settings: Settings) -> Check:
 
 
 def _show(checks: list[Check]) -> None:
-    from rich.console import Console  # noqa: PLC0415 - a terminal only
-    from rich.table import Table  # noqa: PLC0415
-
-    marks = {"good": "[green]✓[/]", "note": "[yellow]•[/]", "bad": "[red]✗[/]"}
-    table = Table.grid(padding=(0, 1))
-    for _ in range(3):
-        table.add_column(overflow="fold")
-    for check in checks:
-        table.add_row(marks[check.verdict], f"[bold]{check.name}[/]", check.text)
-    Console().print(table)
+    marks: dict[Verdict, tuple[str, terminal.Colour]] = {
+        "good": ("✓", "green"),
+        "note": ("•", "yellow"),
+        "bad": ("✗", "red"),
+    }
+    rows = [(marks[check.verdict][0], check.name, check.text) for check in checks]
+    terminal.table(rows, [marks[check.verdict][1] for check in checks])

@@ -127,6 +127,8 @@ function safe(link) {
 
 const dollars = (usd) => (usd < 0.1 ? `$${usd.toFixed(3)}` : `$${usd.toFixed(2)}`);
 const priceOf = (offer) => (offer.price_basis === "assumed" ? "up to " : "") + dollars(offer.price_usd);
+/** What a generation cost. A failed one is refunded. */
+const costOf = ({ state, price_usd: usd }) => (state === "failed" ? "refunded" : usd == null ? null : dollars(usd));
 const titled = (words) => words[0].toUpperCase() + words.slice(1);
 
 function draw() {
@@ -147,7 +149,7 @@ function drawFacts(one) {
   const facts = [
     one.kind?.replaceAll("_", " "), one.model,
     one.width ? `${one.width}×${one.height}` : null, one.seconds ? `${one.seconds} s` : null,
-    one.price_usd != null ? dollars(one.price_usd) : null, one.path ? "saved" : null,
+    costOf(one), one.path ? "saved" : null,
   ].filter(Boolean);
   at("facts").replaceChildren(
     make("span", { class: "state", "data-state": one.state }, titled(one.state ?? "unknown")),
@@ -236,9 +238,16 @@ function drawGallery() {
     return make("button", {
       "data-id": one.generation_id, "aria-pressed": String(one.generation_id === chosen), title: one.prompt,
       onclick: () => choose(one.generation_id),
-    }, picture, make("span", {}, `${titled(one.state ?? "unknown")} · ${one.prompt ?? one.kind ?? ""}`));
+    }, picture, make("span", {}, captionOf(one)));
   }));
   if (focused) at("gallery").querySelector(`[data-id="${CSS.escape(focused)}"]`)?.focus();
+}
+
+/** What tells one from another comes first: the words. The state is said while there is something to say. */
+function captionOf(one) {
+  const words = one.prompt ?? one.kind?.replaceAll("_", " ") ?? "";
+  const told = one.state === "completed" ? [words] : [titled(one.state ?? "unknown"), words];
+  return told.filter(Boolean).join(" · ");
 }
 
 function choose(id) {

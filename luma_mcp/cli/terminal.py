@@ -1,0 +1,86 @@
+"""What commands show a person: headings, tables, and lines that change while something goes on.
+
+Colours and changing lines are for a terminal only, and NO_COLOR (no-color.org) turns the colours off.
+"""
+
+import os
+import shutil
+import sys
+import textwrap
+import time
+from collections.abc import Sequence
+from typing import Literal
+
+Colour = Literal["red", "green", "yellow", "bold"]
+_CODES: dict[Colour, str] = {"red": "31", "green": "32", "yellow": "33", "bold": "1"}
+_GAP = 2
+_NARROWEST = 20
+_CLEAR_LINE = "\r\x1b[2K"
+
+
+def width() -> int:
+    """The columns of the terminal; 100 where there is none."""
+    return shutil.get_terminal_size((100, 24)).columns
+
+
+def is_terminal() -> bool:
+    """Whether somebody looks at the output, so that it may change."""
+    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def coloured(text: str, colour: Colour) -> str:
+    """The text in a colour, where there may be one."""
+    if not is_terminal() or os.environ.get("NO_COLOR"):
+        return text
+    return f"\x1b[{_CODES[colour]}m{text}\x1b[0m"
+
+
+def heading(text: str) -> None:
+    """Print a heading, with a line to the edge."""
+    print(f"\n{coloured(text, 'bold')} {'─' * max(3, min(width(), 100) - len(text) - 1)}")
+
+
+def table(rows: Sequence[Sequence[str]], colours: Sequence[Colour | None] = ()) -> None:
+    """Print rows in columns. The last column is wrapped where the terminal ends.
+
+    Args:
+        rows: the texts.
+        colours: the colour of the first text of each row.
+    """
+    sizes = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
+    indent = sum(sizes) + _GAP * len(sizes)
+    for number, row in enumerate(rows):
+        cells = [text.ljust(size) for text, size in zip(row, sizes, strict=False)]
+        colour = colours[number] if colours else None
+        if colour is not None:
+            cells[0] = coloured(cells[0], colour)
+        lines = textwrap.wrap(row[-1], max(_NARROWEST, width() - indent), break_on_hyphens=False) or [""]
+        print((" " * _GAP).join([*cells, lines[0]]))
+        for line in lines[1:]:
+            print(" " * indent + line)
+
+
+class Progress:
+    """The states of several things that go on. In a terminal one line changes; elsewhere each is told when it ends.
+
+    Args:
+        names: what they are.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._states = dict.fromkeys(names, "queued")
+        self._began = time.monotonic()
+        self._ended: set[str] = set()
+
+    def update(self, name: str, state: str, *, is_over: bool) -> None:
+        """Show a new state of one of them."""
+        self._states[name] = state
+        is_new = is_over and name not in self._ended
+        if is_terminal():
+            print(_CLEAR_LINE, end="")
+        if is_new:
+            self._ended.add(name)
+            print(f"{name}: {state} after {time.monotonic() - self._began:.0f} s")
+        going_on = [f"{other}: {seen}" for other, seen in self._states.items() if other not in self._ended]
+        if is_terminal() and going_on:
+            print(", ".join(going_on)[: width() - 1], end="", flush=True)
