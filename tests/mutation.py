@@ -48,10 +48,15 @@ TESTS = {
     ],
     "purchasing/matching": ["tests/purchasing/test_matching.py", "tests/purchasing/test_habits.py"],
     "purchasing/migrations": ["tests/purchasing/test_ledger.py"],
-    "purchasing/reconcile": [f"tests/purchasing/test_{name}.py" for name in ("reconcile", "habits", "service")],
+    "purchasing/reconcile": [
+        *(f"tests/purchasing/test_{name}.py" for name in ("reconcile", "habits", "service")),
+        "tests/mcp/tools/test_agents_api.py",
+    ],
     "purchasing/sending": [f"tests/purchasing/test_{name}.py" for name in ("sending", "reconcile", "service")],
     "purchasing/service": [
-        f"tests/purchasing/test_{name}.py" for name in ("sending", "service", "reconcile", "budget", "habits")
+        *(f"tests/purchasing/test_{name}.py" for name in ("sending", "service", "reconcile", "budget", "habits")),
+        "tests/mcp/tools/test_agents_api.py",
+        "tests/mcp/test_persons.py",
     ],
     "purchasing/sqlite": ["tests/purchasing/test_ledger.py", "tests/purchasing/test_service.py"],
     "purchasing/states": ["tests/purchasing/test_states.py", "tests/purchasing/test_ledger.py"],

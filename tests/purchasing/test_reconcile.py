@@ -509,3 +509,94 @@ async def test_the_times_are_those_that_the_documents_promise() -> None:
     assert f"runs out within {LEASE_SECONDS:g} s" in budget
     assert (TAKE_SECONDS, "for 24 hours" in budget) == (24 * 3600, True)
     assert f"more than {transport._YOUNG_SECONDS:g} s after" in budget.replace("\n   ", " ")
+
+
+async def test_one_generation_for_two_equal_purchases_in_doubt_is_the_one_s_that_asks_first(
+    agent: Agent, emulator: Emulator, transport: InMemory
+) -> None:
+    emulator.faults.append(Fault("error", method="GET", path="*/generations", times=99))
+    transport.fails_after.append(httpx.ReadTimeout("slow"))
+    await agent.refusal("create_video", prompt="a boat")
+    transport.fails_before.append(httpx.WriteTimeout("slow"))
+    await agent.refusal("create_video", prompt="a boat", take=2)
+    emulator.faults.clear()
+    found = await agent.call("create_video", prompt="a boat")
+
+    assert emulator.dream_machine.billing.purchases() == [found["generation_id"]]
+    assert "It may have been charged" in await agent.refusal("create_video", prompt="a boat", take=2)
+
+
+async def test_a_listed_purchase_of_ours_whose_echo_differs_switches_absence_off(
+    agent: Agent, emulator: Emulator, transport: InMemory, clock: HeldClock, serve
+) -> None:
+    """Another process bought it, so this one learns of the echo from the list alone."""
+    await agent.call("create_image", prompt="known")
+    emulator.habits.echo = "rewritten"
+    async with Client(serve()) as client:
+        transport.fails_before.append(httpx.WriteError("reset"))
+        await Agent(client).refusal("create_video", prompt="a boat")
+        clock.seconds += ABSENT_AFTER_SECONDS
+
+        assert "so the list proves nothing" in await Agent(client).refusal("create_video", prompt="a boat")
+
+
+async def test_a_purchase_without_a_time_in_the_list_is_found(
+    agent: Agent, emulator: Emulator, transport: InMemory
+) -> None:
+    emulator.habits.dates = "missing"
+    transport.fails_after.append(httpx.ReadTimeout("slow"))
+    bought = await agent.call("create_video", prompt="a boat")
+
+    assert emulator.dream_machine.billing.purchases() == [bought["generation_id"]]
+
+
+def listings(emulator: Emulator) -> int:
+    return emulator.requests.count(("GET", "/generations"))
+
+
+@pytest.mark.parametrize(("known", "pages"), [(True, 1), (False, 4)])
+async def test_the_list_is_read_no_further_than_to_what_is_known_and_to_its_end_once(
+    agent: Agent, emulator: Emulator, transport: InMemory, clock: HeldClock, known: bool, pages: int
+) -> None:
+    for _ in range(120):
+        emulator.dream_machine.accept(ImageBody(model="photon-1", prompt="somebody else's"))
+    clock.seconds += 200
+    if known:
+        await agent.call("create_image", prompt="known")
+        clock.seconds += 200
+    emulator.faults.append(Fault("error", method="GET", path="*/generations", times=99))
+    transport.fails_before.append(httpx.WriteError("reset"))
+    await agent.refusal("create_video", prompt="a boat")
+    emulator.faults.clear()
+    before = listings(emulator)
+    await agent.refusal("create_video", prompt="a boat")
+
+    assert listings(emulator) - before == pages
+
+
+async def test_where_there_is_no_list_it_is_looked_for_once(clock: HeldClock, ledger_path: Path) -> None:
+    ledger = Ledger(SqliteStore(lambda: ledger_path, now=clock.wall), account="me", owner="me")
+    row = (await ledger.decide(NewPurchase("f", "s", "{}", "video", 700_000, "published"), Budget())).row
+    await ledger.advance(row, "sending")
+    lost = await ledger.advance(row, "lost")
+    assert lost is not None
+    await Reconciler(Unverifiable(ledger), ledger, clock).find(lost)
+    await ledger.close()
+
+    assert len(clock.sleeps) == 1
+
+
+async def test_a_look_that_is_cancelled_gives_the_lease_back(
+    agent: Agent, services, emulator: Emulator, transport: InMemory, clock: HeldClock, ledger_path: Path
+) -> None:
+    emulator.faults.append(Fault("error", method="GET", path="*/generations", times=99))
+    transport.fails_after.append(httpx.ReadTimeout("slow"))
+    await agent.refusal("create_video", prompt="a boat")
+    emulator.faults.clear()
+    emulator.faults.append(Fault("slow", method="GET", path="*/generations", seconds=600, times=99))
+    with anyio.move_on_after(0.3):
+        await services.purchases._reconciler.settle_all()
+    with sqlite3.connect(ledger_path) as rows:
+        found = rows.execute("SELECT state, lease_until FROM purchases").fetchall()
+
+    assert found == [("lost", 0)]

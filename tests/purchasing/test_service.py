@@ -1,6 +1,7 @@
 """Paid once, never lost: every way to spend, with everything that can go wrong, by the emulator's own records."""
 
 import re
+import sqlite3
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ from pydantic_core import to_json
 
 from luma_mcp.backends.dream_machine.client import DreamMachine
 from luma_mcp.backends.dream_machine.encoding import encode
+from luma_mcp.domain.generation import Generation
 from luma_mcp.domain.requests import ImageRequest
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.dream_machine.bodies import ImageBody
@@ -466,3 +468,56 @@ async def test_a_purchase_is_young_for_ten_minutes(agent: Agent, services, clock
     clock.seconds += 1
 
     assert not await services.purchases.is_young(bought)
+
+
+async def test_what_the_ledger_does_not_know_is_not_young(services) -> None:
+    assert not await services.purchases.is_young("15b7abb1-3741-4b7e-9615-1f9a16c7442d")
+
+
+async def test_at_most_ten_are_asked_for_singly_and_none_that_the_list_shows(
+    agent: Agent, services, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(12):
+        await agent.call("create_image", prompt=f"boat {number}")
+
+    async def asked() -> int:
+        before = len(emulator.requests)
+        await services.purchases.settle_states()
+        singly = [path for method, path in emulator.requests[before:] if method == "GET" and path != "/generations"]
+        return len(singly)
+
+    assert await asked() == 0
+    for made in emulator.dream_machine.generations.values():
+        made.is_listed = False
+    assert await asked() == 10
+
+
+async def test_one_that_failed_and_is_completed_after_all_is_paid(
+    agent: Agent, services, ledger_path: Path, clock: HeldClock
+) -> None:
+    """A final word of Luma wins, and then its money is spent again."""
+    bought = (await agent.call("create_image", prompt="a boat"))["generation_id"]
+    states: list[str] = []
+    for state in ("failed", "completed", "failed"):
+        await services.purchases.observe(Generation(id=bought, state=state))
+        with sqlite3.connect(ledger_path) as rows:
+            states += [found for (found,) in rows.execute("SELECT state FROM purchases")]
+
+    assert states == ["failed", "completed", "completed"]
+
+
+async def test_a_repeat_at_the_same_moment_is_no_second_old(agent: Agent) -> None:
+    await agent.call("create_image", prompt="a boat")
+    again = await agent.call("create_image", prompt="a boat")
+
+    assert "bought 0 s ago" in again["next"]
+
+
+async def test_what_is_found_long_after_tells_its_age(agent: Agent, emulator: Emulator, clock: HeldClock) -> None:
+    await lose_a_boat(agent, emulator)
+    emulator.faults.clear()
+    clock.seconds += 500
+    found = await agent.call("create_image", prompt="a boat")
+    (age,) = re.findall(r"bought (\d+) s ago", found["next"])
+
+    assert 500 <= int(age) <= 520
