@@ -18,11 +18,11 @@ PROMPT = "A paper boat drifts down a rainy street at dusk, neon reflected in the
 # it to the model as a picture.
 MOST_TOKENS = {
     "instructions": 450,
-    "tools/list": 5_100,
+    "tools/list": 5_600,
     "instructions, Agents API": 420,
-    "tools/list, Agents API": 3_900,
+    "tools/list, Agents API": 4_400,
     "instructions, both APIs": 480,
-    "tools/list, both APIs": 5_600,
+    "tools/list, both APIs": 6_100,
     "create_video": 210,
     "create_video, dry run": 260,
     "create_image": 210,

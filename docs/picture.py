@@ -33,7 +33,7 @@ def demo() -> None:
     """docs/demo.jpg"""
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([sys.executable, "-m", "luma_mcp", "demo", "--keep", folder], check=True)
-        files = [path for path in Path(folder).iterdir() if path.suffix != ".json" and "-joined-" not in path.name]
+        files = [path for path in Path(folder).iterdir() if path.suffix != ".json" and "-edited-" not in path.name]
         rows = [frames(path) for path in sorted(files, key=lambda path: path.stat().st_mtime_ns)]
     clips = [row for row in rows if len(row) > 1]
     still = next(row[0] for row in rows if len(row) == 1)

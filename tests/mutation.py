@@ -18,6 +18,7 @@ import importlib.abc
 import importlib.machinery
 import io
 import itertools
+import json
 import multiprocessing
 import os
 import re
@@ -262,7 +263,9 @@ def main() -> int:
             living += 1
             if (module, mutant.change) not in known:
                 new += 1
-                print(f"[[mutant]]\nmodule = {module!r}\nchange = {list(mutant.change)!r}\nreason = ''\n", flush=True)
+                # What JSON writes is TOML, too.
+                change = json.dumps(list(mutant.change), ensure_ascii=False)
+                print(f'[[mutant]]\nmodule = "{module}"\nchange = {change}\nreason = ""\n', flush=True)
         print(f"# {module}: {len(tested)} mutants, {living} survive, {new} of them unlisted", flush=True)
         surprises += new
     return 1 if surprises else 0

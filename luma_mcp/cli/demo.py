@@ -159,7 +159,7 @@ class _Demo:
         seen = await self._call(client, "view_generation", generation_id=extension)
         moments = ", ".join(f"{moment:g}" for moment in seen["frame_seconds"])
         print(f"Seen: frames of the extension at {moments} s")
-        joined = await self._call(client, "download_generation", generation_ids=[first, extension], join=True)
+        joined = await self._call(client, "edit_video", clips=[first, extension])
         return {**joined["files"][0], "generation_id": "joined"}
 
     async def _tidy_up(self, client: Client, made: dict[str, str]) -> None:

@@ -1,10 +1,10 @@
-"""Saving assets as files inside one folder, each with a sidecar."""
+"""Saving assets, and what is made of them, as files inside one folder, each with a sidecar."""
 
 import tempfile
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import anyio
@@ -14,11 +14,11 @@ from luma_mcp.domain.errors import FileError
 from luma_mcp.domain.generation import Generation
 from luma_mcp.domain.text import cleaned
 from luma_mcp.downloads import received, sidecar
-from luma_mcp.downloads.atomic_file import PartFile, digest, write_beside
+from luma_mcp.downloads.atomic_file import PartFile, digest, safe_name, write_beside
 from luma_mcp.downloads.fetcher import Fetcher, GoneError, OnBytes
 from luma_mcp.downloads.naming import Naming
 from luma_mcp.media import worker
-from luma_mcp.media.concat import concatenate
+from luma_mcp.media.edit import Cut, Edit, edit
 from luma_mcp.media.formats import MEDIA_TYPES
 
 GetGeneration = Callable[[str], Awaitable[Generation]]
@@ -26,8 +26,8 @@ GetGeneration = Callable[[str], Awaitable[Generation]]
 # The place of what people send, inside the output folder.
 RECEIVED = "received"
 _BLOCK_BYTES = 1024**2
-# Twenty clips of 4k are copied in less.
-_JOIN_SECONDS = 120.0
+# Five minutes of 1080p are encoded in less.
+_EDIT_SECONDS = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,28 @@ class SavedFile:
     sha256: str
     media_type: str
     url: str | None = None
-    """The link that it came from; None for what was joined here."""
+    """The link that it came from; None for what was made here."""
+
+
+Bring = Callable[[Path], Awaitable[None]]
+"""Puts a file at a path. Raises: FileError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a clip, for an edit.
+
+    Args:
+        source: the generation, or the name of a local file.
+        begin: its first second.
+        end: its last second; None for the clip's end.
+        bring: brings the local file.
+    """
+
+    source: Generation | str
+    begin: float = 0.0
+    end: float | None = None
+    bring: Bring | None = None
 
 
 class DownloadService:
@@ -102,23 +123,59 @@ class DownloadService:
                 url = await self._fetch(generation, asset, url, part, on_bytes)
                 return await self._finish(part, generation, asset, place.name, url, made_from)
 
-    async def join(
-        self, generations: Sequence[Generation], *, directory: str | None = None, on_bytes: OnBytes
+    async def edit(
+        self,
+        parts: Sequence[Part],
+        plan: Edit,
+        *,
+        sound: Bring | None = None,
+        directory: str | None = None,
+        on_bytes: OnBytes,
     ) -> SavedFile:
-        """Save clips of equal form as one, in that order, without encoding them again.
+        """Save one file made of parts of clips. Clips of equal form that are only joined are not encoded again.
+
+        Args:
+            parts: the parts, in order.
+            plan: what is done with them; its cuts, and the path of its sound, are filled in here.
+            sound: brings the sound file of the plan.
+            directory: a folder inside the output folder.
+            on_bytes: called with the bytes that were fetched.
 
         Raises:
-            FileError: they are not of equal form, or as save.
+            FileError: a clip or the sound cannot be read, or the plan does not fit them. Nothing is left behind.
         """
-        first = generations[0]
-        place = self._folder_for(directory) / self._naming.path_for(first)
+        place = self._folder_for(directory) / self._name_of(parts)
         with _translated_disk_errors(place.parent), tempfile.TemporaryDirectory() as temporary:
-            clips = [await self._local_copy(clip, None, Path(temporary), on_bytes) for clip in generations]
-            whole = Path(temporary) / "joined.mp4"
-            await worker.run(concatenate, clips, whole, seconds=_JOIN_SECONDS)
+            folder = Path(temporary)
+            cuts = [Cut(await self._bring(part, folder, number, on_bytes), part.begin, part.end)
+                    for number, part in enumerate(parts)]  # fmt: skip
+            plan = replace(plan, cuts=tuple(cuts))
+            if sound is not None and plan.sound is not None:
+                path = folder / "sound"
+                await sound(path)
+                plan = replace(plan, sound=replace(plan.sound, path=path))
+            made = folder / f"edited.{plan.form}"
+            await worker.run(edit, plan, made, seconds=_EDIT_SECONDS, is_long=True)
             async with await PartFile.begin(place.parent) as part:
-                await _copy(whole, part)
-                return await self._finish_joined(part, generations, f"{place.name}-joined-{len(generations)}")
+                await _copy(made, part)
+                return await self._finish_edited(part, parts, plan, place.name)
+
+    def _name_of(self, parts: Sequence[Part]) -> PurePosixPath:
+        """Folders and name of what is made of these, after the first."""
+        first = parts[0]
+        made = self._naming.path_for(first.source) if isinstance(first.source, Generation) else None
+        place = made or PurePosixPath(safe_name(Path(first.source).stem) if isinstance(first.source, str) else "clip")
+        number = f"-{len(parts)}" if len(parts) > 1 else ""
+        return place.with_name(f"{place.name or 'clip'}-edited{number}")
+
+    async def _bring(self, part: Part, folder: Path, number: int, on_bytes: OnBytes) -> Path:
+        """A local file with the clip of a part."""
+        if isinstance(part.source, Generation):
+            return await self._local_copy(part.source, None, folder, on_bytes)
+        path = folder / f"clip-{number}"
+        if part.bring is not None:
+            await part.bring(path)
+        return path
 
     @asynccontextmanager
     async def open_asset(
@@ -191,11 +248,15 @@ class DownloadService:
         await anyio.to_thread.run_sync(write_beside, path, sidecar.ENDING, note)
         return saved
 
-    async def _finish_joined(self, part: PartFile, generations: Sequence[Generation], name: str) -> SavedFile:
-        """Give a file that was joined here its name and its sidecar. It is none of the generations, and has no link."""
+    async def _finish_edited(self, part: PartFile, parts: Sequence[Part], plan: Edit, name: str) -> SavedFile:
+        """Give a file that was made here its name and its sidecar. It is no generation, and has no link at Luma."""
         path = await part.finish(name)
-        saved = SavedFile(generations[0].id, path, part.size, part.sha256, part.media_type)
-        note = sidecar.render_joined(generations, file=_facts(saved))
+        made = [one.source for one in parts if isinstance(one.source, Generation)]
+        named = made[0].id if made else ""
+        saved = SavedFile(named, path, part.size, part.sha256, part.media_type)
+        note = sidecar.render_edited(
+            [(one.source, one.begin, one.end) for one in parts], _plan_facts(plan), file=_facts(saved)
+        )
         await anyio.to_thread.run_sync(write_beside, path, sidecar.ENDING, note)
         return saved
 
@@ -208,7 +269,7 @@ class DownloadService:
             if content.get("generation_id") != generation.id or content.get("asset") != _wanted(generation, asset):
                 continue
             try:
-                if content.get("joined") or path.is_symlink() or not path.is_file() or digest(path) != file["sha256"]:
+                if content.get("parts") or path.is_symlink() or not path.is_file() or digest(path) != file["sha256"]:
                     continue
                 size = path.stat().st_size
             except (OSError, KeyError, TypeError):
@@ -232,6 +293,18 @@ class DownloadService:
                 "Name a folder inside it, or none. Only the person can change LUMA_OUTPUT_DIR.",
             )
         return target
+
+
+def _plan_facts(plan: Edit) -> dict[str, Any]:
+    """What a sidecar says of an edit, without paths."""
+    facts: dict[str, Any] = {
+        "format": plan.form,
+        "crossfade_seconds": plan.crossfade_seconds or None,
+        "fit": plan.fit if len(plan.cuts) > 1 else None,
+        "width": plan.width,
+        "sound_volume": plan.sound.volume if plan.sound else None,
+    }
+    return {name: value for name, value in facts.items() if value is not None}
 
 
 def _facts(saved: SavedFile) -> dict[str, Any]:

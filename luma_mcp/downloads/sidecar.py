@@ -39,15 +39,24 @@ def render(generation: Generation, asset: str, *, made_from: Sequence[str], file
     return _written(fields, file)
 
 
-def render_joined(generations: Sequence[Generation], *, file: Mapping[str, Any]) -> str:
-    """The text of the sidecar of a file that clips were joined into, in their order. The price is that of all."""
-    prices = [price_of_generation(generation) for generation in generations]
+def render_edited(
+    parts: Sequence[tuple[Generation | str, float, float | None]], plan: Mapping[str, Any], *, file: Mapping[str, Any]
+) -> str:
+    """The text of the sidecar of a file that was made of parts of clips. The price is that of all generations in it."""
+    made = {one.id: one for one, _, _ in parts if isinstance(one, Generation)}
+    prices = [price_of_generation(generation) for generation in made.values()]
     fields: dict[str, Any] = {
-        "joined": [generation.id for generation in generations],
-        "prompts": [cleaned(generation.prompt, _MAX_PROMPT_LENGTH) for generation in generations if generation.prompt],
+        "parts": [_part(*part) for part in parts],
+        "edit": dict(plan),
+        "prompts": [cleaned(one.prompt, _MAX_PROMPT_LENGTH) for one in made.values() if one.prompt],
         "price_usd": round(sum(price.usd for price in prices if price), 4) if all(prices) else None,
     }
     return _written(fields, file)
+
+
+def _part(source: Generation | str, begin: float, end: float | None) -> dict[str, Any]:
+    named = {"generation_id": source.id} if isinstance(source, Generation) else {"file": Path(source).name}
+    return {**named, **({"from": begin} if begin else {}), **({} if end is None else {"to": end})}
 
 
 def _written(fields: dict[str, Any], file: Mapping[str, Any]) -> str:

@@ -65,7 +65,6 @@ _WORDS: dict[tuple[str, ...], str] = {
     ("state",): "status",
     ("kind",): "type",
     ("asset",): "asset_type output_type",
-    ("join",): "concat merge concatenate",
     ("frames",): "frame_count num_frames",
 }
 _PLACEMENT = "It is [left, top, width, height] as fractions of the new canvas."
@@ -101,6 +100,7 @@ _NOT_AT_LUMA: dict[str, str] = {
         "Only the person can set LUMA_CALLBACK_URL in this server's environment.",
     ),
     **dict.fromkeys(("idempotency_key", "client_token"), "The same call with the same take is bought once."),
+    **dict.fromkeys(("join", "concat", "merge", "concatenate"), "edit_video puts clips together."),
     "keyframes": "The first is start_frame, the last end_frame.",
     "generation_type": "Each operation is a tool of its own.",
 }  # fmt: skip

@@ -41,7 +41,7 @@ _LOCAL = {
 }
 _SEEING = """\
 Seeing: view_generation shows you the picture, or a sheet of a clip's frames. Look before you call it good.
-download_generation with join=true makes one file of a clip and its extensions.
+edit_video makes one file of several clips.
 """
 _CRAFT = {
     "dream_machine": "Prefer concepts (list_concepts) to camera words in the prompt.\n"

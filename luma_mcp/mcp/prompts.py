@@ -62,6 +62,6 @@ def attach(server: MCPServer[Any]) -> None:
             f"Make a storyboard and then a film of it.\n\nStory: {story}\nStyle: {style}\n\n"
             "First make the key moments with create_image, the first as a reference of the others so that they look "
             "alike, and let me choose. Then make a clip between each pair of neighbours with create_video: "
-            "start_frame and end_frame are the ids of their images. At the end join the clips with download_generation "
-            "and join=true; they must all have the same ratio and resolution. " + _CARE
+            "start_frame and end_frame are the ids of their images. At the end make one film of the clips "
+            "with edit_video. " + _CARE
         )

@@ -34,6 +34,13 @@ def concatenate(clips: Sequence[Path], target: Path) -> None:
             begins = _append(clip, output, tracks, begins, reached)
 
 
+def can_concatenate(clips: Sequence[Path]) -> bool:
+    """Whether clips are of equal form. Raises: FileError, if one is no clip; OSError."""
+    with ExitStack() as stack:
+        described = [_described(stack.enter_context(open_clip(stack.enter_context(clip.open("rb"))))) for clip in clips]
+    return all(one == described[0] for one in described)
+
+
 def _append(
     clip: "InputContainer", output: "OutputContainer", tracks: dict[str, Any], begins: float, reached: dict[str, int]
 ) -> float:

@@ -20,6 +20,7 @@ MEDIA_TYPES = {
     "png": "image/png",
     "webp": "image/webp",
     "gif": "image/gif",
+    "webm": "video/webm",
     "exr": "image/x-exr",
     "zip": "application/zip",
 }
@@ -39,9 +40,25 @@ def sniff(head: bytes) -> str | None:
         return "webp"
     if head.startswith(b"\x76\x2f\x31\x01"):
         return "exr"
+    if head.startswith(b"\x1a\x45\xdf\xa3"):
+        return "webm"
     if head.startswith(b"PK\x03\x04"):
         return "zip"
     return "gif" if head.startswith((b"GIF87a", b"GIF89a")) else None
+
+
+def sniff_sound(head: bytes) -> str | None:
+    """The kind of a sound file that begins with these bytes; None if it is none of those that are read."""
+    if head.startswith(b"RIFF") and head[8:12] == b"WAVE":
+        return "wav"
+    if head.startswith(b"fLaC"):
+        return "flac"
+    if head.startswith(b"OggS"):
+        return "ogg"
+    if head[4:8] == b"ftyp":
+        return "m4a"
+    is_mpeg = len(head) > 1 and head[0] == 0xFF and head[1] & 0xE6 in (0xE2, 0xE4, 0xE6)
+    return "mp3" if head.startswith(b"ID3") or is_mpeg else None
 
 
 def is_whole(path: Path, ending: str) -> bool:

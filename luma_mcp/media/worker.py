@@ -2,7 +2,7 @@
 
 What decodes a hostile file may need any amount of memory and time, or crash. So it happens in a process of its own that
 has limits of memory and CPU, is started for the first file and kept, and is killed when it overruns. One file is worked
-on at a time.
+on at a time, and one that takes long beside.
 
 The limits of memory and CPU are those of the operating system: Linux has both, macOS the CPU's, Windows neither. The
 limit of time holds everywhere.
@@ -27,16 +27,18 @@ SECONDS = 20.0
 # The child needs some time to start, and to import what it works with.
 _START_SECONDS = 10.0
 
-_limiter: anyio.lowlevel.RunVar[anyio.CapacityLimiter] = anyio.lowlevel.RunVar("media worker")
+_Limiters = dict[bool, anyio.CapacityLimiter]
+_limiters: anyio.lowlevel.RunVar[_Limiters] = anyio.lowlevel.RunVar("media workers")
 
 
-async def run(function: Callable[..., _T], *arguments: object, seconds: float = SECONDS) -> _T:
+async def run(function: Callable[..., _T], *arguments: object, seconds: float = SECONDS, is_long: bool = False) -> _T:
     """What a function of this package answers, called in the child process.
 
     Args:
         function: a function of a module; it and its arguments are pickled.
         arguments: its arguments.
         seconds: how long it may take.
+        is_long: whether it takes so long that others shall not wait for it; it has a child of its own then.
 
     Raises:
         FileError: the file cannot be read, or needs too much memory or time.
@@ -45,7 +47,7 @@ async def run(function: Callable[..., _T], *arguments: object, seconds: float = 
     try:
         with anyio.fail_after(seconds + _START_SECONDS):
             return await anyio.to_process.run_sync(
-                _limited, function, arguments, seconds, cancellable=True, limiter=_the_limiter()
+                _limited, function, arguments, seconds, cancellable=True, limiter=_limiter(is_long)
             )
     except TimeoutError:
         raise _too_much() from None
@@ -53,13 +55,13 @@ async def run(function: Callable[..., _T], *arguments: object, seconds: float = 
         raise _too_much() from error
 
 
-def _the_limiter() -> anyio.CapacityLimiter:
+def _limiter(is_long: bool) -> anyio.CapacityLimiter:
     try:
-        return _limiter.get()
+        limiters = _limiters.get()
     except LookupError:
-        limiter = anyio.CapacityLimiter(1)
-        _limiter.set(limiter)
-        return limiter
+        limiters = {False: anyio.CapacityLimiter(1), True: anyio.CapacityLimiter(1)}
+        _limiters.set(limiters)
+    return limiters[is_long]
 
 
 def _too_much() -> FileError:

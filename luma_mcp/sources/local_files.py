@@ -6,6 +6,7 @@ out of them are not followed, and a file must be an image or a clip by its bytes
 
 import hashlib
 import os
+import shutil
 import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,11 +21,13 @@ from luma_mcp.domain.errors import FileError
 from luma_mcp.domain.pricing import Footage
 from luma_mcp.domain.text import cleaned
 from luma_mcp.media import worker
-from luma_mcp.media.formats import MEDIA_TYPES, sniff
+from luma_mcp.media.formats import MEDIA_TYPES, sniff, sniff_sound
 from luma_mcp.media.images import sendable
 from luma_mcp.media.probe import ClipInfo, measure_file
 from luma_mcp.sources import file_search
 
+MAX_EDITED_BYTES = 500_000_000
+_BLOCK_BYTES = 1024**2
 _IMAGE_ENDINGS = frozenset({"jpg", "png", "webp", "gif"})
 
 
@@ -82,6 +85,34 @@ class LocalFiles:
         except FileError as error:
             raise _not_a("clip that can be read", name, error.full_text) from error
         return LocalFile(name, ending, data, Footage(info.width, info.height, info.seconds, info.frames))
+
+    async def copy(self, source: str, target: Path, *, is_sound: bool = False) -> None:
+        """Copy a clip, or a sound, for editing. What is copied is what was checked, whatever the path leads to later.
+
+        Raises:
+            FileError: it is not there, not inside an open folder, not of that kind, or too large.
+        """
+        await anyio.to_thread.run_sync(self._copy, source, target, is_sound)
+
+    def _copy(self, source: str, target: Path, is_sound: bool) -> None:
+        path = file_search.find(source, self._folders())
+        shown = cleaned(path.name, 80)
+        try:
+            with _open(path) as file:
+                status = os.fstat(file.fileno())
+                if not stat.S_ISREG(status.st_mode) or not 0 < status.st_size <= MAX_EDITED_BYTES:
+                    limit = MAX_EDITED_BYTES // 10**6
+                    raise FileError(f"{shown!r} is no file of 1 byte to {limit} MB.", "Name a smaller one.")
+                head = file.read(16)
+                if is_sound and sniff_sound(head) is None:
+                    raise _not_a("sound", shown, "MP3, WAV, FLAC, OGG and M4A are read; convert it first.")
+                if not is_sound and sniff(head) not in ("mp4", "mov"):
+                    raise _not_a("clip", shown, "MP4 and MOV are read; convert it first.")
+                file.seek(0)
+                with target.open("xb") as copy:
+                    shutil.copyfileobj(file, copy, _BLOCK_BYTES)
+        except OSError as error:
+            raise FileError(f"{shown!r} cannot be read: {error.strerror or type(error).__name__}.") from error
 
     def _read(self, source: str, max_bytes: int, what: str) -> tuple[str, bytes]:
         """The name and the content of a file. The open file is what is checked, not its path."""

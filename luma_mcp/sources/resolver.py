@@ -138,6 +138,10 @@ class Resolution:
         """Whether `publish` has anything to do."""
         return bool(self._files or self._stills)
 
+    def parsed(self, source: str) -> UrlSource | FileSource | GenerationSource:
+        """What kind of source it is. Raises: InvalidRequestError."""
+        return parse_source(source, local_api=self._local_api)
+
     async def keyframe(self, source: str) -> Keyframe:
         """What a clip shall begin or end with: an image, or an earlier clip to continue.
 
@@ -146,7 +150,7 @@ class Resolution:
             NotFoundError: no generation has that id.
             FileError: a local file or a frame cannot be read.
         """
-        parsed = parse_source(source, local_api=self._local_api)
+        parsed = self.parsed(source)
         if isinstance(parsed, GenerationSource) and parsed.frame is None:
             generation = await self._completed(parsed.generation_id)
             if not generation.makes_image:
@@ -157,11 +161,11 @@ class Resolution:
 
     async def image(self, source: str) -> str:
         """What a request names an image by. Raises: as keyframe."""
-        return await self._image(parse_source(source, local_api=self._local_api))
+        return await self._image(self.parsed(source))
 
     async def clip(self, source: str, *, longest_seconds: float) -> Clip:
         """What a request names a clip of at most so many seconds by. Raises: as keyframe."""
-        parsed = parse_source(source, local_api=self._local_api)
+        parsed = self.parsed(source)
         match parsed:
             case UrlSource(url):
                 name, footage = cleaned(url, 80), await self._footage_behind(url)
@@ -196,6 +200,10 @@ class Resolution:
         video = generation.url("video")
         is_its_video = video is not None and canonical_url(video) == canonical_url(url)
         return await self._resolver.footage(generation) if is_its_video else None
+
+    async def copy_file(self, path: str, target: Path, *, is_sound: bool = False) -> None:
+        """Copy a local clip, or a sound, for editing. Raises: FileError."""
+        await self._local_files.copy(path, target, is_sound=is_sound)
 
     async def video(self, generation_id: str) -> Generation:
         """A completed video generation. Raises: as keyframe."""

@@ -42,7 +42,7 @@ def test_the_demo_makes_files_that_a_person_can_open(tmp_path: Path) -> None:
         )
         if file.suffix == ".mp4":
             with av.open(str(file)) as container:
-                assert container.streams.video[0].frames == (240 if "-joined-" in file.name else 120)
+                assert container.streams.video[0].frames == (240 if "-edited-" in file.name else 120)
         else:
             with Image.open(file) as picture:
                 assert picture.size == (2048, 1152)

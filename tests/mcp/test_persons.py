@@ -144,6 +144,7 @@ OTHERS_CALLS = [
     ("reframe_video", {"source": "ID", "aspect_ratio": "1:1"}),
     ("create_image", {"prompt": "a boat", "image_refs": [{"source": "ID#first"}]}),
     ("reframe_image", {"source": "ID#first", "aspect_ratio": "1:1"}),
+    ("edit_video", {"clips": ["ID"]}),
 ]
 
 

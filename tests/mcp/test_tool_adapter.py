@@ -25,12 +25,13 @@ class Mode(NamedTuple):
 
 
 MODES = {
-    "dream_machine": Mode({}, 20_000),
+    "dream_machine": Mode({}, 22_000),
     "agents": Mode({"LUMA_TOKEN": "luma-api-1"}, 20_000),
-    "both": Mode({"LUMA_AGENTS_API_KEY": "1"}, 22_500),
+    "both": Mode({"LUMA_AGENTS_API_KEY": "1"}, 23_600),
 }
 ALL_TOOLS = {
     *SPENDING, "get_generation", "wait_for_generation", "list_generations", "delete_generation", "download_generation",
+    "edit_video",
     "view_generation", "get_credits", "ping", "list_concepts", "list_camera_motions",
 }  # fmt: skip
 

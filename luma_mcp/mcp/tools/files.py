@@ -2,6 +2,7 @@
 
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path, PurePath
 from typing import Annotated, Literal, cast
 
@@ -11,13 +12,18 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from luma_mcp.domain.errors import FileError, InvalidRequestError, LumaError
 from luma_mcp.domain.generation import Generation
+from luma_mcp.domain.sources import FileSource, GenerationSource
+from luma_mcp.domain.text import cleaned
 from luma_mcp.downloads.fetcher import OnBytes
-from luma_mcp.downloads.service import RECEIVED, SavedFile
+from luma_mcp.downloads.service import RECEIVED, Part, SavedFile
+from luma_mcp.mcp.argument_values import AsReferences
 from luma_mcp.mcp.links import Links
 from luma_mcp.mcp.modes import differs
 from luma_mcp.mcp.results import generation_result
 from luma_mcp.mcp.tool_spec import READS, WRITES_A_FILE, Arguments, Call, Caller, Result, ToolSpec
 from luma_mcp.mcp.tools.arguments import GenerationId, GenerationIds
+from luma_mcp.media.edit import MAX_CROSSFADE_SECONDS, MAX_WIDTH, MIN_WIDTH, Edit, Fit, Form, Sound
+from luma_mcp.sources.resolver import Resolution
 
 _DOWNLOADS_AT_ONCE = 4
 
@@ -93,14 +99,11 @@ class DownloadGenerationArguments(Arguments):
         Literal["video", "image", "preview"] | None,
         Field(description="Default: what was asked for. image of a video: its thumbnail."),
     ] = None
-    join: Annotated[bool, Field(description="Save clips of equal form as one, in this order.")] = False
 
 
 async def download_generation(call: Call, arguments: DownloadGenerationArguments) -> DownloadResult:
-    """Save a video or picture as a file, or merge (join) several videos into one. Nothing is overwritten."""
+    """Save a video or picture as a file. Nothing is overwritten."""
     services, progress = call.services, _Progress(call.caller)
-    if arguments.join:
-        return await _join(call, arguments, progress)
     ids = list(dict.fromkeys(arguments.generation_ids))
     saved: dict[str, list[SavedFile]] = {name: [] for name in ids}
     problems: dict[str, list[str]] = {name: [] for name in ids}
@@ -147,15 +150,64 @@ def _assets(generation: Generation, asset: str | None) -> list[str | None]:
     return [asset] if asset else [output.name or None for output in generation.main_outputs] or [None]
 
 
-async def _join(call: Call, arguments: DownloadGenerationArguments, progress: "_Progress") -> DownloadResult:
+class ClipPart(BaseModel):
+    """A clip, or a part of it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    source: Annotated[str, Field(description="Generation id or path.")]
+    start: Annotated[float, Field(ge=0, description="Second.")] = 0.0
+    end: Annotated[float | None, Field(ge=0, description="Second.")] = None
+
+
+class EditVideoArguments(Arguments):
+    clips: Annotated[list[ClipPart], Field(min_length=1, max_length=20, description="In this order."), AsReferences]
+    crossfade_seconds: Annotated[float, Field(ge=0, le=MAX_CROSSFADE_SECONDS, description="0: cut.")] = 0.0
+    fit: Annotated[Fit, Field(description="Other ratios: bars, or cropped.")] = "contain"
+    sound: Annotated[str | None, Field(description="Path of music or a voice to lay under it.")] = None
+    sound_volume: Annotated[float, Field(ge=0, le=2, description="1: as it is.")] = 1.0
+    sound_fade_seconds: Annotated[float, Field(ge=0, le=30, description="At the end.")] = 1.0
+    format: Annotated[Form, Field(description="jpg: a poster.")] = "mp4"
+    width: Annotated[int | None, Field(ge=MIN_WIDTH, le=MAX_WIDTH, description="Pixels.")] = None
+    directory: Annotated[str | None, Field(description="Folder inside the output folder.")] = None
+
+
+async def edit_video(call: Call, arguments: EditVideoArguments) -> DownloadResult:
+    """Merge (join, combine) several clips into one file; trim, cross-fade, add music; export WebM, GIF. Free, local."""
     sources = call.sources(call.services.backend.names[0])
-    clips = [await sources.video(generation_id) for generation_id in arguments.generation_ids]
-    if len(clips) < 2 or arguments.asset not in (None, "video"):
-        raise InvalidRequestError("Only clips can be joined, two or more.", "Leave join out to save it as it is.")
-    joined = await call.downloads.join(clips, directory=arguments.directory, on_bytes=progress.of("joined"))
+    parts = [await _part(sources, clip) for clip in arguments.clips]
+    plan = Edit(
+        cuts=(),
+        form=arguments.format,
+        crossfade_seconds=arguments.crossfade_seconds,
+        fit=arguments.fit,
+        width=arguments.width,
+        sound=Sound(Path(), arguments.sound_volume, arguments.sound_fade_seconds) if arguments.sound else None,
+    )
+    bring_sound = partial(sources.copy_file, arguments.sound, is_sound=True) if arguments.sound else None
+    progress = _Progress(call.caller)
+    saved = await call.downloads.edit(
+        parts, plan, sound=bring_sound, directory=arguments.directory, on_bytes=progress.of("clips")
+    )
     unshared: list[str] = []
-    files = [await _result(call, joined, unshared)]
+    files = [await _result(call, saved, unshared)]
     return DownloadResult(files=files, problems=unshared or None).with_links(_resource_links(files))
+
+
+async def _part(sources: Resolution, clip: ClipPart) -> Part:
+    """The part of a clip that an argument names. Raises: InvalidRequestError, NotFoundError."""
+    if clip.end is not None and clip.end <= clip.start:
+        raise InvalidRequestError(f"A part cannot begin at {clip.start:g} s and end at {clip.end:g} s.")
+    parsed = sources.parsed(clip.source)
+    match parsed:
+        case GenerationSource(generation_id, None):
+            return Part(await sources.video(generation_id), clip.start, clip.end)
+        case FileSource(path):
+            return Part(path, clip.start, clip.end, bring=partial(sources.copy_file, path))
+        case _:
+            raise InvalidRequestError(
+                f"{cleaned(clip.source, 80)!r} cannot be edited.", "Name a generation id or the path of a saved clip."
+            )
 
 
 class ViewGenerationArguments(Arguments):
@@ -281,6 +333,7 @@ async def upload_file(call: Call, arguments: UploadFileArguments) -> UploadResul
 
 TOOLS = (
     ToolSpec(download_generation, DownloadGenerationArguments, DownloadResult, "Download generations", WRITES_A_FILE),
+    ToolSpec(edit_video, EditVideoArguments, DownloadResult, "Edit videos", WRITES_A_FILE),
     ToolSpec(
         upload_file,
         UploadFileArguments,

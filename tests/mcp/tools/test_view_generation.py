@@ -120,38 +120,21 @@ async def test_clips_are_joined_into_one_file(agent: Agent, output: Path) -> Non
     first = await agent.make("create_video", prompt="a boat", resolution="540p", model="ray-flash-2")
     second = await agent.make("extend_video", generation_id=first, prompt="night falls")
     clips = (await agent.call("list_generations"))["generations"]
-    answer = await agent.call("download_generation", generation_ids=[first, second], join=True)
+    answer = await agent.call("edit_video", clips=[first, second])
 
     (file,) = answer["files"]
     path = Path(file["path"])
-    assert path.name == f"a-boat-{first[:8]}-joined-2.mp4"
+    assert path.name == f"a-boat-{first[:8]}-edited-2.mp4"
     with av.open(str(path)) as whole:
         assert float(whole.streams.video[0].duration * whole.streams.video[0].time_base) == pytest.approx(10, abs=0.1)
     note = json.loads((output / f"{path.name}.json").read_text())
-    assert note["joined"] == [first, second]
+    assert note["parts"] == [{"generation_id": first}, {"generation_id": second}]
     assert "generation_id" not in note, "it is none of them"
     assert note["price_usd"] == pytest.approx(sum(clip["price_usd"] for clip in clips))
     assert "url" not in file
     assert {each_path.name for each_path in output.iterdir()} == {path.name, f"{path.name}.json"}
-    again = await agent.call("download_generation", generation_ids=[first, second], join=True)
+    again = await agent.call("edit_video", clips=[first, second])
     assert again["files"][0]["path"] == file["path"]
-
-
-@once
-async def test_clips_of_other_forms_and_pictures_are_not_joined(agent: Agent, output: Path) -> None:
-    first = await agent.make("create_video", prompt="a boat", resolution="540p", model="ray-flash-2")
-    other = await agent.make("create_video", prompt="x y z", resolution="540p", aspect_ratio="1:1", model="ray-flash-2")
-    image = await agent.make("create_image", prompt="a boat")
-
-    sentence = await agent.refusal("download_generation", generation_ids=[first, other], join=True)
-    assert "Clip 2 cannot be joined to the first: its size is 720x720, not 960x540." in sentence
-    assert "is an image; a video is needed here" in await agent.refusal(
-        "download_generation", generation_ids=[first, image], join=True
-    )
-    assert "Only clips can be joined, two or more." in await agent.refusal(
-        "download_generation", generation_ids=[first], join=True
-    )
-    assert not output.exists() or list(output.iterdir()) == []
 
 
 async def test_files_are_named_as_the_person_wants(serve, output: Path) -> None:

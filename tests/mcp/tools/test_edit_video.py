@@ -1,0 +1,174 @@
+"""`edit_video` as a model calls it: generations and local clips, names, sidecars, refusals."""
+
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+from mcp import Client
+
+from luma_mcp.downloads import service
+from luma_mcp.emulator.app import Emulator
+from luma_mcp.media.edit import Cut, Edit, edit
+from luma_mcp.sources import local_files
+from tests.support.agent import Agent, once
+
+pytestmark = pytest.mark.anyio
+
+FORM = {"resolution": "540p", "model": "ray-flash-2"}
+
+
+def frames(path: str) -> int:
+    with av.open(path) as container:
+        return sum(1 for _ in container.decode(video=0))
+
+
+@once
+async def test_generations_and_local_clips_become_one_file(
+    agent: Agent, emulator: Emulator, output: Path, ledger_path: Path
+) -> None:
+    first = await agent.make("create_video", prompt="a boat", **FORM)
+    square = await agent.make("create_video", prompt="x y z", aspect_ratio="1:1", **FORM)
+    saved = (await agent.call("download_generation", generation_ids=[square]))["files"][0]["path"]
+    spent = (await agent.call("get_credits"))["spent_today_usd"]
+    answer = await agent.call(
+        "edit_video",
+        clips=[{"source": first, "start": 1, "end": 3}, {"source": saved, "end": 2.5}, first],
+        crossfade_seconds=0.5,
+        directory="films",
+    )
+    (file,) = answer["files"]
+    path = Path(file["path"])
+    note = json.loads((output / "films" / f"{path.name}.json").read_text())
+
+    assert path == output / "films" / f"a-boat-{first[:8]}-edited-3.mp4"
+    assert frames(file["path"]) == 48 + 60 + 120 - 2 * 12
+    assert note["parts"] == [
+        {"generation_id": first, "from": 1.0, "to": 3.0},
+        {"file": Path(saved).name, "to": 2.5},
+        {"generation_id": first},
+    ]
+    assert note["edit"] == {"format": "mp4", "crossfade_seconds": 0.5, "fit": "contain"}
+    assert note["price_usd"] == pytest.approx(0.14, abs=0.01), "a generation that is in it twice was bought once"
+    assert "url" not in file
+    assert (await agent.call("get_credits"))["spent_today_usd"] == spent
+    with sqlite3.connect(ledger_path) as ledger:
+        assert ledger.execute("SELECT count(*) FROM purchases").fetchone() == (2,)
+
+
+@once
+async def test_a_saved_sound_is_laid_under_a_clip(agent: Agent, output: Path, tmp_path: Path) -> None:
+    clip = await agent.make("create_video", prompt="a boat", **FORM)
+    sounding = await agent.make("add_audio", generation_id=clip, prompt="waves")
+    sound = (await agent.call("download_generation", generation_ids=[sounding]))["files"][0]["path"]
+    answer = await agent.call("edit_video", clips=clip, sound=sound, sound_volume=0.5, format="webm", width=320)
+    (file,) = answer["files"]
+
+    assert file["media_type"] == "video/webm"
+    with av.open(file["path"]) as container:
+        assert [stream.type for stream in container.streams] == ["video", "audio"]
+        assert container.streams.video[0].width == 320
+    again = await agent.call("edit_video", clips=[clip], sound=sound, sound_volume=0.5, format="webm", width=320)
+    assert Path(again["files"][0]["path"]).exists()
+
+
+@once
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"clips": ["missing.mp4"]}, "There is no file 'missing.mp4'"),
+        ({"clips": ["https://example.com/a.mp4"]}, "cannot be edited. Name a generation id"),
+        ({"clips": ["CLIP#last"]}, "cannot be edited. Name a generation id"),
+        ({"clips": ["IMAGE"]}, "is an image; a video is needed here"),
+        ({"clips": ["notes.txt"]}, "'notes.txt' is not a clip"),
+        ({"clips": ["/etc/hostname"]}, "outside the folders that may be read"),
+        ({"clips": [{"source": "CLIP", "start": 3, "end": 2}]}, "cannot begin at 3 s and end at 2 s"),
+        ({"clips": [{"source": "CLIP", "start": 9}]}, "Clip 1 is 5.00 s long"),
+        ({"clips": []}, "clips"),
+        ({"clips": ["CLIP"], "sound": "notes.txt"}, "'notes.txt' is not a sound"),
+        ({"clips": ["CLIP"], "sound": "/etc/hostname"}, "outside the folders that may be read"),
+        ({"clips": ["CLIP"], "width": 10}, "width"),
+        ({"clips": ["CLIP"], "crossfade_seconds": 3}, "crossfade_seconds"),
+        ({"clips": ["CLIP"], "directory": "../x"}, "outside the output folder"),
+        ({"clips": ["CLIP"], "join": True}, "edit_video puts clips together."),
+    ],
+)
+async def test_what_cannot_be_edited_is_said_and_leaves_nothing(
+    agent: Agent, output: Path, arguments: dict[str, Any], sentence: str
+) -> None:
+    clip = await agent.make("create_video", prompt="a boat", **FORM)
+    image = await agent.make("create_image", prompt="a boat")
+    output.mkdir(parents=True, exist_ok=True)
+    (output / "notes.txt").write_text("no clip at all, and no sound either")
+    arguments = json.loads(json.dumps(arguments).replace("CLIP", clip).replace("IMAGE", image))
+
+    assert sentence in await agent.refusal("edit_video", **arguments)
+    assert [path.name for path in output.iterdir()] == ["notes.txt"]
+
+
+@once
+async def test_join_of_earlier_versions_says_what_to_call(agent: Agent) -> None:
+    refused = await agent.refusal("download_generation", generation_ids=["x" * 36], join=True)
+
+    assert "edit_video puts clips together." in refused
+
+
+@once
+async def test_a_file_that_is_too_large_is_not_copied(
+    agent: Agent, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = await agent.make("create_video", prompt="a boat", **FORM)
+    saved = (await agent.call("download_generation", generation_ids=[clip]))["files"][0]["path"]
+    monkeypatch.setattr(local_files, "MAX_EDITED_BYTES", 1000)
+
+    assert "is no file of 1 byte to 0 MB" in await agent.refusal("edit_video", clips=[saved])
+
+
+@once
+async def test_a_pipe_and_a_link_are_no_clips(agent: Agent, output: Path, tmp_path: Path) -> None:
+    import os
+
+    output.mkdir(parents=True)
+    os.mkfifo(output / "pipe.mp4")
+    (tmp_path / "secret.mp4").write_bytes(b"x")
+    (output / "link.mp4").symlink_to(tmp_path / "secret.mp4")
+
+    assert "is no file of" in await agent.refusal("edit_video", clips=["pipe.mp4"])
+    assert "There is no file" in await agent.refusal("edit_video", clips=["link.mp4"])
+
+
+@pytest.mark.child_process
+@once
+async def test_it_is_made_in_a_child_while_others_look(
+    agent: Agent, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And is ended when it takes too long, with nothing left behind."""
+    clip = await agent.make("create_video", prompt="a boat", **FORM)
+    answer = await agent.call("edit_video", clips=[{"source": clip, "start": 1}])
+    assert frames(answer["files"][0]["path"]) == 96
+
+    monkeypatch.setattr(service, "_EDIT_SECONDS", -10.0)
+    assert "needs more memory or time" in await agent.refusal("edit_video", clips=[{"source": clip, "start": 2}])
+    assert len([path for path in output.iterdir() if path.suffix != ".json"]) == 1
+
+
+async def test_read_only_servers_do_not_edit(serve: Any) -> None:
+    async with Client(serve(LUMA_READ_ONLY="1")) as client:
+        assert "edit_video" not in {tool.name for tool in (await client.list_tools()).tools}
+
+
+def test_an_edit_is_the_same_twice(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "clip.mp4"), "w") as output:
+        stream: Any = output.add_stream("libx264", rate=24)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+        for number in range(24):
+            frame = av.VideoFrame(64, 64, "yuv420p")
+            frame.pts = number
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    for name in ("one.mp4", "two.mp4"):
+        edit(Edit((Cut(tmp_path / "clip.mp4", 0.5),)), tmp_path / name)
+
+    assert (tmp_path / "one.mp4").read_bytes() == (tmp_path / "two.mp4").read_bytes()

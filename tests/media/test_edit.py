@@ -1,0 +1,341 @@
+"""Editing by the pictures and sounds that come out."""
+
+import math
+import struct
+import wave
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+from PIL import Image
+
+from luma_mcp.domain.errors import FileError
+from luma_mcp.media import edit as editing
+from luma_mcp.media.edit import Cut, Edit, Sound, edit
+from luma_mcp.media.formats import is_whole, sniff, sniff_sound
+
+RED, GREEN, BLUE = (200, 30, 30), (30, 160, 60), (30, 40, 200)
+MakeClip = Callable[..., Path]
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> MakeClip:
+    """Makes a clip of one colour, or of one that each frame tells, with a tone or silent."""
+    made = 0
+
+    def make(
+        colour: Any = RED, *, size: tuple[int, int] = (320, 180), seconds: float = 2.0, rate: int = 24,
+        tone: int | None = None, codec: str = "libx264", **options: str,
+    ) -> Path:  # fmt: skip
+        nonlocal made
+        made += 1
+        path = tmp_path / f"clip-{made}.mp4"
+        with av.open(str(path), "w", format="mp4") as output:
+            video: Any = output.add_stream(codec, rate=rate, options={"crf": "10", "g": "48", **options})
+            video.width, video.height = size
+            video.pix_fmt = "yuv420p"
+            audio: Any = output.add_stream("aac", rate=44_100) if tone else None
+            if audio is not None:
+                audio.layout = "mono"
+            for number in range(round(seconds * rate)):
+                seen = colour(number / rate) if callable(colour) else colour
+                frame = av.VideoFrame.from_image(Image.new("RGB", size, seen))
+                frame.pts, frame.time_base = number, Fraction(1, rate)
+                output.mux(video.encode(frame))
+            if audio is not None:
+                samples = _tone(tone or 0, seconds, 44_100)
+                frame = av.AudioFrame(format="s16", layout="mono", samples=len(samples) // 2)
+                frame.planes[0].update(samples)
+                frame.sample_rate, frame.pts, frame.time_base = 44_100, 0, Fraction(1, 44_100)
+                output.mux(audio.encode(frame))
+                output.mux(audio.encode(None))
+            output.mux(video.encode(None))
+        return path
+
+    return make
+
+
+def _tone(hertz: int, seconds: float, rate: int, level: float = 0.3) -> bytes:
+    return b"".join(
+        struct.pack("<h", int(level * 32_767 * math.sin(2 * math.pi * hertz * n / rate)))
+        for n in range(round(seconds * rate))
+    )
+
+
+@pytest.fixture
+def music(tmp_path: Path) -> Path:
+    path = tmp_path / "music.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(22_050)
+        file.writeframes(_tone(330, 10, 22_050))
+    return path
+
+
+class Seen:
+    """What is in a file."""
+
+    def __init__(self, path: Path) -> None:
+        with av.open(str(path)) as container:
+            video = container.streams.video[0]
+            self.codec, self.size = video.codec_context.name, (video.width, video.height)
+            self.frames = [frame.to_image().convert("RGB") for frame in container.decode(video)]
+            self.rate = float(video.average_rate or 0)
+        self.levels: list[float] = []
+        """The loudness of each tenth of a second."""
+        with av.open(str(path)) as container:
+            self.has_sound = bool(container.streams.audio)
+            if self.has_sound:
+                resampler = av.AudioResampler("s16", "mono", 8000)
+                data = b"".join(
+                    bytes(part.planes[0])[: part.samples * 2]
+                    for frame in container.decode(audio=0)
+                    for part in resampler.resample(frame)
+                )
+                values = struct.unpack(f"<{len(data) // 2}h", data)
+                self.levels = [
+                    math.sqrt(sum(value * value for value in values[at : at + 800]) / 800) / 32_767
+                    for at in range(0, len(values) - 799, 800)
+                ]
+
+    def at(self, seconds: float, where: tuple[float, float] = (0.5, 0.5)) -> tuple[int, ...]:
+        """The colour at a time and a place, both sides from 0 to 1."""
+        frame = self.frames[min(int(seconds * self.rate), len(self.frames) - 1)]
+        found = frame.getpixel((int(where[0] * (frame.width - 1)), int(where[1] * (frame.height - 1))))
+        assert isinstance(found, tuple)
+        return found
+
+
+def near(found: tuple[int, ...], wanted: tuple[int, ...], by: int = 14) -> bool:
+    return all(abs(one - other) <= by for one, other in zip(found, wanted, strict=True))
+
+
+def made(tmp_path: Path, plan: Edit) -> Seen:
+    target = tmp_path / f"made.{plan.form}"
+    edit(plan, target)
+    assert sniff(target.read_bytes()[:16]) == plan.form
+    assert is_whole(target, plan.form)
+    return Seen(target)
+
+
+def test_parts_follow_one_another_frame_by_frame(tmp_path: Path, clip: MakeClip) -> None:
+    seen = made(tmp_path, Edit((Cut(clip(RED), 0.5, 1.5), Cut(clip(BLUE)), Cut(clip(GREEN), 1.0))))
+
+    assert (seen.codec, seen.size, seen.rate) == ("h264", (320, 180), 24)
+    assert len(seen.frames) == 24 + 48 + 24
+    expected = ((0, RED), (23 / 24, RED), (1, BLUE), (2.99, BLUE), (3, GREEN))
+    assert [near(seen.at(time), colour) for time, colour in expected] == [True] * 5
+    assert not seen.has_sound
+
+
+@pytest.mark.parametrize("begin", [0.0, 0.5, 1.0, 2.25, 3.96])
+def test_a_part_begins_at_its_very_frame(tmp_path: Path, clip: MakeClip, begin: float) -> None:
+    """Also after a seek to an earlier key frame: each frame's brightness is its number."""
+    source = clip(lambda time: (round(time * 50) + 20,) * 3, seconds=4.5)
+    seen = made(tmp_path, Edit((Cut(source, begin),)))
+
+    for number in (0, len(seen.frames) - 1):
+        expected = round((round(begin * 24) + number) / 24 * 50) + 20
+        assert abs(seen.at(number / 24 + 0.001)[0] - expected) <= 3
+    assert len(seen.frames) == round((4.5 - begin) * 24)
+
+
+def test_one_goes_over_into_the_next(tmp_path: Path, clip: MakeClip) -> None:
+    seen = made(tmp_path, Edit((Cut(clip(RED)), Cut(clip(BLUE)), Cut(clip(GREEN))), crossfade_seconds=0.5))
+    middle = tuple((one + other) // 2 for one, other in zip(RED, BLUE, strict=True))
+
+    assert len(seen.frames) == 3 * 48 - 2 * 12
+    assert near(seen.at(1.4), RED)
+    assert near(seen.at(1.73), middle, 20)
+    assert near(seen.at(2.1), BLUE)
+    reds = [seen.at(number / 24 + 0.001)[0] for number in range(36, 48)]
+    assert reds == sorted(reds, reverse=True), "it goes over step by step"
+
+
+@pytest.mark.parametrize(("fit", "at_the_edge"), [("contain", (0, 0, 0)), ("cover", BLUE)])
+def test_another_ratio_gets_bars_or_is_cropped(
+    tmp_path: Path, clip: MakeClip, fit: Any, at_the_edge: tuple[int, int, int]
+) -> None:
+    seen = made(tmp_path, Edit((Cut(clip(RED)), Cut(clip(BLUE, size=(180, 180)))), fit=fit))
+
+    assert seen.size == (320, 180)
+    assert near(seen.at(3), BLUE)
+    assert near(seen.at(3, (0.02, 0.5)), at_the_edge)
+
+
+def test_another_rate_and_length_come_out_in_time(tmp_path: Path, clip: MakeClip) -> None:
+    seen = made(tmp_path, Edit((Cut(clip(RED, rate=30)), Cut(clip(BLUE, rate=25, seconds=1.0)))))
+
+    assert seen.rate == 30
+    assert len(seen.frames) == 60 + 30
+    assert [near(seen.at(1.97), RED), near(seen.at(2.0), BLUE)] == [True, True]
+
+
+def test_the_sound_of_each_part_is_where_the_part_is(tmp_path: Path, clip: MakeClip) -> None:
+    seen = made(tmp_path, Edit((Cut(clip(RED)), Cut(clip(BLUE, tone=440), 0.5), Cut(clip(GREEN)))))
+
+    assert len(seen.levels) == pytest.approx(55, abs=2)
+    assert max(seen.levels[:18]) < 0.01
+    assert sum(seen.levels[22:33]) / 11 == pytest.approx(0.3 / math.sqrt(2), rel=0.05), "as loud as it was"
+    assert max(seen.levels[38:54]) < 0.01
+
+
+def test_sounds_go_over_into_one_another(tmp_path: Path, clip: MakeClip) -> None:
+    seen = made(tmp_path, Edit((Cut(clip(RED, tone=440)), Cut(clip(BLUE, tone=660))), crossfade_seconds=1.0))
+
+    assert len(seen.frames) == 72
+    assert len(seen.levels) == pytest.approx(30, abs=1)
+    assert min(seen.levels[1:28]) > 0.08, "there is no gap"
+
+
+@pytest.mark.parametrize("own", [None, 880])
+def test_a_sound_lies_under_it_and_fades_out(tmp_path: Path, clip: MakeClip, music: Path, own: int | None) -> None:
+    plan = Edit((Cut(clip(RED, tone=own, seconds=4.0)),), sound=Sound(music, 0.5, 1.0))
+    seen = made(tmp_path, plan)
+
+    assert len(seen.levels) == pytest.approx(40, abs=1)
+    if own is None:
+        assert sum(seen.levels[5:25]) / 20 == pytest.approx(0.3 * 0.5 / math.sqrt(2), rel=0.15)
+        assert seen.levels[38] < 0.25 * seen.levels[25]
+    else:
+        assert min(seen.levels[5:39]) > 0.15
+    assert max(seen.levels) < 1
+
+
+def test_a_sound_that_is_shorter_than_the_clip_ends(tmp_path: Path, clip: MakeClip) -> None:
+    short = clip(GREEN, tone=500, seconds=1.0)
+    seen = made(tmp_path, Edit((Cut(clip(RED, seconds=3.0)),), sound=Sound(short, 1.0, 0)))
+
+    assert len(seen.frames) == 72
+    assert min(seen.levels[1:9]) > 0.15
+    assert max(seen.levels[13:]) < 0.01
+
+
+def test_webm(tmp_path: Path, clip: MakeClip, music: Path) -> None:
+    seen = made(tmp_path, Edit((Cut(clip(RED)), Cut(clip(BLUE))), form="webm", width=160, sound=Sound(music)))
+
+    assert (seen.codec, seen.size) == ("vp9", (160, 90))
+    assert len(seen.frames) == 96
+    assert seen.has_sound
+    assert [near(seen.at(1), RED, 20), near(seen.at(3), BLUE, 20)] == [True, True]
+
+
+def test_a_gif_has_the_colours_of_its_clips(tmp_path: Path, clip: MakeClip) -> None:
+    seen = made(tmp_path, Edit((Cut(clip(RED)), Cut(clip(BLUE))), form="gif", width=161))
+
+    assert seen.size == (160, 90)
+    assert len(seen.frames) == 40
+    for frame, colour in ((0, RED), (19, RED), (20, BLUE), (39, BLUE)):
+        assert near(seen.frames[frame].getpixel((80, 45)), colour)  # type: ignore[arg-type]
+
+
+def test_a_poster_is_the_first_frame(tmp_path: Path, clip: MakeClip) -> None:
+    source = clip(lambda time: RED if time < 1 else BLUE)
+    edit(Edit((Cut(source, 1.5),), form="jpg"), tmp_path / "poster.jpg")
+    with Image.open(tmp_path / "poster.jpg") as poster:
+        assert poster.size == (320, 180)
+        assert near(poster.convert("RGB").getpixel((10, 10)), BLUE)  # type: ignore[arg-type]
+
+
+def test_equal_clips_that_are_only_joined_are_not_encoded_again(
+    tmp_path: Path, clip: MakeClip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(editing, "_write_video", None)
+    seen = made(tmp_path, Edit((Cut(clip(RED)), Cut(clip(BLUE)))))
+
+    assert len(seen.frames) == 96
+
+
+@pytest.mark.parametrize(
+    ("plan", "sentence"),
+    [
+        (lambda clip: Edit((Cut(clip(RED), 2.5),)), "Clip 1 is 2.00 s long, so there is nothing between 2.5 s and 2 s"),
+        (lambda clip: Edit((Cut(clip(RED)), Cut(clip(RED), 1, 1.05))), "Clip 2 is 2.00 s long, so there is nothing"),
+        (lambda clip: Edit((Cut(clip(RED)), Cut(clip(BLUE), 0, 1)), crossfade_seconds=0.8), "Clip 2 has 1.00 s here"),
+        (lambda clip: Edit((Cut(clip(RED, seconds=31, rate=10)),), form="gif"), "31 s long; gif may have 30 s"),
+    ],
+)
+def test_what_cannot_be_made_is_said_with_the_clip(tmp_path: Path, clip: MakeClip, plan: Any, sentence: str) -> None:
+    with pytest.raises(FileError) as caught:
+        edit(plan(clip), tmp_path / "made.mp4")
+
+    assert sentence in str(caught.value)
+
+
+def test_a_film_has_an_end(tmp_path: Path, clip: MakeClip, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(editing, "MAX_SECONDS", 3.0)
+
+    with pytest.raises(FileError, match="This is 4 s long; mp4 may have 3 s"):
+        edit(Edit((Cut(clip(RED)), Cut(clip(BLUE))), width=100), tmp_path / "made.mp4")
+
+
+def test_an_hdr_clip_is_not_flattened(tmp_path: Path, clip: MakeClip) -> None:
+    hdr = clip(RED, **{"x264-params": "transfer=smpte2084:colorprim=bt2020:colormatrix=bt2020nc"})
+
+    with pytest.raises(FileError, match="An HDR clip cannot be edited"):
+        edit(Edit((Cut(hdr, 0.5),)), tmp_path / "made.mp4")
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"#EXTM3U\nhttp://127.0.0.1/a\n", "is no MP3"),
+        (b"ID3" + b"\x00" * 2000, "cannot be read"),
+        (b"RIFF\x00\x00\x00\x00WAVE" + b"x" * 2000, "sound"),
+        (b"OggS" + b"\x00" * 2000, "cannot be read"),
+        (b"", "is no MP3"),
+    ],
+)
+def test_what_is_no_sound_is_refused(tmp_path: Path, clip: MakeClip, content: bytes, sentence: str) -> None:
+    (tmp_path / "sound").write_bytes(content)
+
+    with pytest.raises(FileError, match=sentence):
+        edit(Edit((Cut(clip(RED)),), sound=Sound(tmp_path / "sound")), tmp_path / "made.mp4")
+
+
+def test_a_clip_without_sound_is_no_sound_file(tmp_path: Path, clip: MakeClip) -> None:
+    with pytest.raises(FileError, match="has no sound in it"):
+        edit(Edit((Cut(clip(RED)),), sound=Sound(clip(BLUE))), tmp_path / "made.mp4")
+
+
+@pytest.mark.parametrize(
+    ("head", "kind"),
+    [
+        (b"ID3\x04", "mp3"),
+        (b"\xff\xfb\x90\x00", "mp3"),
+        (b"\xff\xf3\x90\x00", "mp3"),
+        (b"\xff\xd8\xff\xe0", None),
+        (b"fLaC", "flac"),
+        (b"OggS", "ogg"),
+        (b"RIFF....WAVE", "wav"),
+        (b"RIFF....WEBP", None),
+        (b"\x00\x00\x00\x20ftypM4A ", "m4a"),
+        (b"\xff", None),
+        (b"", None),
+    ],
+)
+def test_sounds_are_told_by_their_first_bytes(head: bytes, kind: str | None) -> None:
+    assert sniff_sound(head) == kind
+
+
+def test_memory_does_not_grow_with_the_length(tmp_path: Path, clip: MakeClip) -> None:
+    """Frames are not kept: only those of a cross-fade are."""
+    import gc
+
+    alive: list[int] = []
+    source = clip(RED, seconds=4.0)
+    frames = editing._crossfaded(
+        [editing._frames_of(editing._part(1, Cut(source), editing.measure_file(source), 24), (320, 180), 24, "contain")]
+        * 1,
+        [96],
+        0,
+    )
+    for number, _ in enumerate(frames):
+        if number % 32 == 31:
+            gc.collect()
+            alive.append(sum(isinstance(thing, av.VideoFrame) for thing in gc.get_objects()))
+    assert max(alive) <= 12
