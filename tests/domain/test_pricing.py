@@ -247,3 +247,19 @@ def test_a_clip_of_the_agents_api_goes_on_for_five_seconds() -> None:
 
     assert extension_form(new) == form | {"model": "ray-3.2", "duration": "5s"}
     assert extension_form(old) == form | {"model": "ray-2", "duration": "9s"}
+
+
+@pytest.mark.parametrize(
+    ("resolution", "usd", "basis"),
+    [("360p", 0.15, "assumed"), ("540p", 0.15, "published"), ("720p", 0.30, "published"), ("1080p", 1.20, "published")],
+)
+def test_going_on_from_a_clip_costs_what_is_printed(resolution: str, usd: float, basis: str) -> None:
+    request = VideoRequest(model="ray-3.2", prompt="...", resolution=resolution, start=GenerationKeyframe(ID))
+
+    assert price_of(request) == Price(usd, basis)  # type: ignore[arg-type]
+
+
+def test_layers_cost_ten_of_the_dearest_pictures_at_most() -> None:
+    request = ImageRequest(model="uni-1", prompt="...", modify_image=ImageReference("u"), layers="1k")
+
+    assert price_of(request) == Price(1.03, "assumed")

@@ -441,10 +441,12 @@ async def test_where_there_is_no_list_a_person_settles_it(clock: HeldClock, ledg
 
 
 async def test_a_crash_of_our_own_in_the_middle_loses_nothing(
-    agent: Agent, emulator: Emulator, transport: InMemory
+    agent: Agent, emulator: Emulator, transport: InMemory, ledger_path: Path
 ) -> None:
     transport.fails_after.append(ZeroDivisionError("a mistake of ours"))
     assert "mistake in this server" in await agent.refusal("create_video", prompt="a boat")
+    with sqlite3.connect(ledger_path) as rows:
+        assert rows.execute("SELECT state FROM purchases").fetchall() == [("lost",)]
     again = await agent.call("create_video", prompt="a boat")
 
     assert emulator.dream_machine.billing.purchases() == [again["generation_id"]]

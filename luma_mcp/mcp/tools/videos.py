@@ -122,7 +122,7 @@ class CreateVideoArguments(SpendingArguments):
 
 
 async def create_video(call: Call, arguments: CreateVideoArguments) -> PurchaseResult:
-    """Make (generate) a video clip, shot: text to video, image to video (animate), between two pictures. Costs money."""
+    """Make (generate) a video, clip, shot: text to video, image to video (animate), between pictures. Costs money."""
     model = video_model(call, arguments.model)
     backend = VIDEO_MODELS[model].backend
     sources = call.sources(backend)
