@@ -12,7 +12,16 @@ from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from luma_mcp.domain.addresses import LOOPBACK, check_bucket_address, is_https_or_loopback
 from luma_mcp.domain.catalogue import BackendName
@@ -54,6 +63,7 @@ _SAFETY = frozenset(
 _NOT_VARIABLES = frozenset({"token", "token_hint", "agents_api_key", "agents_hint", "notes"})
 # RFC 6749, appendix A.4.
 _SCOPE = re.compile(r"[!#-\[\]-~]+")
+_EXAMPLES = {"http_public_url": "https://luma.example.com/mcp", "oauth_issuer": "https://login.example.com"}
 _DATABASES = ("postgresql://", "postgres://")
 
 
@@ -180,15 +190,17 @@ class Settings(BaseModel):
     )
     log_level: LogLevel = Field("WARNING", description="How much is logged to stderr.")
 
-    @field_validator("base_url", "agents_base_url")
+    @field_validator("base_url", "agents_base_url", "http_public_url", "oauth_issuer")
     @classmethod
-    def _https_or_loopback(cls, value: str) -> str:
+    def _https_or_loopback(cls, value: str, info: ValidationInfo) -> str:
         url = urlsplit(value)
         if url.username or url.password or url.query or url.fragment or not url.hostname or url.port == 0:
-            raise ValueError("it must be a plain URL such as https://api.lumalabs.ai/dream-machine/v1")
+            example = _EXAMPLES.get(info.field_name or "", _DREAM_MACHINE)
+            raise ValueError(f"it must be a plain URL such as {example}")
         if not is_https_or_loopback(url):
             raise ValueError("it must begin with https://, for the token is sent there (http:// only on loopback)")
-        return value.rstrip("/")
+        # The name of an issuer, and what people paste, are what they are to the last letter.
+        return value if info.field_name in _EXAMPLES else value.rstrip("/")
 
     @field_validator("callback_url")
     @classmethod
@@ -196,16 +208,6 @@ class Settings(BaseModel):
         url = urlsplit(value)
         if not url.hostname or url.port == 0 or not is_https_or_loopback(url):
             raise ValueError("it must be an https URL, for prompts and links are sent there (http:// only on loopback)")
-        return value
-
-    @field_validator("http_public_url", "oauth_issuer")
-    @classmethod
-    def _is_an_address(cls, value: str) -> str:
-        url = urlsplit(value)
-        if url.username or url.password or url.query or url.fragment or not url.hostname or url.port == 0:
-            raise ValueError("it must be a plain URL such as https://luma.example.com/mcp")
-        if not is_https_or_loopback(url):
-            raise ValueError("it must begin with https://, for tokens are sent there (http:// only on loopback)")
         return value
 
     @field_validator("oauth_scopes")

@@ -7,7 +7,8 @@ string as JSON that is not annotated as exactly `str`, drops unknown arguments a
 import base64
 import inspect
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from mcp.server.apps import client_supports_apps
@@ -84,9 +85,37 @@ async def run_tool(
     Raises:
         ToolError: a sentence for the model to read.
     """
-    person, began, outcome = current_person(), time.monotonic(), "failed"
+    person = current_person()
+    with _counted(services, spec, person):
+        if spec.right not in person.rights:
+            raise ToolError(_FORBIDDEN[spec.right])
+        arguments = _checked(spec, services, sent_arguments)
+        try:
+            await services.access.check(person, _ids_in(arguments))
+            result = await spec.run(Call(services, ContextCaller(ctx, person), person, spec.name), arguments)
+        except QuestionAskedError as error:
+            return error.question
+        except LumaError as error:
+            raise ToolError(error.full_text) from error
+        except Exception as error:
+            raise UnexpectedToolError(
+                f"{spec.name} failed through a mistake in this server. Its log has the details. If it was a purchase, "
+                "list_generations shows whether it was made."
+            ) from error
+    answer = to_call_tool_result(result)
+    actions = [action for action in result.actions if action.tool in offered] if client_supports_apps(ctx) else []
+    if actions:
+        shown = [_shown(action, services, person) for action in actions]
+        answer.meta = {**(answer.meta or {}), ACTIONS_META: shown}
+    return answer
+
+
+@contextmanager
+def _counted(services: Services, spec: ToolSpec, person: Person) -> Generator[None]:
+    """Count a call by how it ends."""
+    began, outcome = time.monotonic(), "failed"
     try:
-        answer = await _run(spec, services, offered, sent_arguments, ctx)
+        yield
         outcome = "done"
     except UnexpectedToolError:
         raise
@@ -95,50 +124,22 @@ async def run_tool(
         raise
     finally:
         services.meter.called(spec.name, person.name, outcome, time.monotonic() - began)
-    return answer
 
 
-async def _run(
-    spec: ToolSpec,
-    services: Services,
-    offered: Collection[str],
-    sent_arguments: Mapping[str, Any],
-    ctx: Context[Any, Any],
-) -> CallToolResult | InputRequiredResult:
-    """As `run_tool`, without counting."""
-    person = current_person()
-    if spec.right not in person.rights:
-        raise ToolError(_FORBIDDEN[spec.right])
+def _checked(spec: ToolSpec, services: Services, sent_arguments: Mapping[str, Any]) -> Arguments:
+    """The arguments as the tool's model has them. Raises: ToolError."""
     fields, backends = spec.arguments.model_fields, services.backend.names
     # What only the other API has is known, and refused with the way out; it is not advertised.
     offered_names = [name for name, field in fields.items() if is_offered(field, backends)]
     names = Names(fields, [name for name in offered_names if name != QUOTE_ID or services.quotes.in_dry_runs])
     try:
-        arguments = spec.arguments.model_validate(
+        return spec.arguments.model_validate(
             tidied(spec.name, sent_arguments, names, guess=spec.annotations is not SPENDS)
         )
     except InvalidRequestError as error:
         raise ToolError(error.full_text) from None
     except ValidationError as error:
         raise ToolError(_explanation(error, spec.name)) from None
-    try:
-        await services.access.check(person, _ids_in(arguments))
-        result = await spec.run(Call(services, ContextCaller(ctx, person), person, spec.name), arguments)
-    except QuestionAskedError as error:
-        return error.question
-    except LumaError as error:
-        raise ToolError(error.full_text) from error
-    except Exception as error:
-        raise UnexpectedToolError(
-            f"{spec.name} failed through a mistake in this server. Its log has the details. If it was a purchase, "
-            "list_generations shows whether it was made."
-        ) from error
-    answer = to_call_tool_result(result)
-    actions = [action for action in result.actions if action.tool in offered] if client_supports_apps(ctx) else []
-    if actions:
-        shown = [_shown(action, services, person) for action in actions]
-        answer.meta = {**(answer.meta or {}), ACTIONS_META: shown}
-    return answer
 
 
 def _shown(action: Action, services: Services, person: Person) -> dict[str, Any]:

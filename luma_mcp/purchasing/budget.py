@@ -56,29 +56,28 @@ def check_call(budget: Budget, usd: float, shown: str) -> None:
 
 def check_day(budget: Budget, usd: float, spending: Spending) -> None:
     """Raises: BudgetError, if the day's cap forbids it."""
-    limit = budget.max_usd_per_day
-    if limit is not None and _is_over(limit, usd, spending):
-        raise BudgetError(
-            f"This costs ${usd:.2f}, and today's cap (LUMA_MAX_USD_PER_DAY) of ${limit:.2f} has "
-            f"${spending.spent_usd:.2f} spent and ${spending.reserved_usd:.2f} reserved.",
-            "Nothing was bought. Only the person can change the cap, in this server's environment.",
-        )
+    _check_limit(
+        budget.max_usd_per_day, usd, spending,
+        "today's cap (LUMA_MAX_USD_PER_DAY)", "Only the person can change the cap, in this server's environment.",
+    )  # fmt: skip
 
 
 def check_person_day(budget: Budget, usd: float, spending: Spending) -> None:
     """Raises: BudgetError, if the day's cap of one person forbids it. `spending` is that person's."""
-    limit = budget.max_usd_per_person_per_day
-    if limit is not None and _is_over(limit, usd, spending):
+    _check_limit(
+        budget.max_usd_per_person_per_day, usd, spending,
+        "your cap for today (LUMA_MAX_USD_PER_PERSON_PER_DAY)", "Only who runs this server can change the cap.",
+    )  # fmt: skip
+
+
+def _check_limit(limit: float | None, usd: float, spending: Spending, name: str, who: str) -> None:
+    """Raises: BudgetError, if a purchase would pass a day's limit, in whole micro-dollars, so that sums are exact."""
+    if limit is not None and round((usd + spending.spent_usd + spending.reserved_usd) * 1e6) > round(limit * 1e6):
         raise BudgetError(
-            f"This costs ${usd:.2f}, and your cap for today (LUMA_MAX_USD_PER_PERSON_PER_DAY) of ${limit:.2f} has "
-            f"${spending.spent_usd:.2f} spent and ${spending.reserved_usd:.2f} reserved.",
-            "Nothing was bought. Only who runs this server can change the cap, in its environment.",
+            f"This costs ${usd:.2f}, and {name} of ${limit:.2f} has ${spending.spent_usd:.2f} spent and "
+            f"${spending.reserved_usd:.2f} reserved.",
+            f"Nothing was bought. {who}",
         )
-
-
-def _is_over(limit: float, usd: float, spending: Spending) -> bool:
-    """Whether a purchase would pass a day's limit, in whole micro-dollars, so that sums of cents are exact."""
-    return round((usd + spending.spent_usd + spending.reserved_usd) * 1e6) > round(limit * 1e6)
 
 
 def check_credit(budget: Budget, usd: float, balance: Balance | None, sent_since_usd: float) -> None:

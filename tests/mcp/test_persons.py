@@ -17,7 +17,8 @@ from luma_mcp.mcp.tasks import IDENTIFIER, VERSION
 from luma_mcp.mcp.transports import http
 from luma_mcp.settings import Settings
 from tests.sources.test_local_files import picture
-from tests.support.agent import BASE_URL, TOKEN, Agent, HeldClock, InMemory, text
+from tests.support.agent import Agent, HeldClock, InMemory, text
+from tests.support.plain_http import message_in, variables
 
 pytestmark = pytest.mark.anyio
 
@@ -75,8 +76,7 @@ class Office:
         }
         async with httpx2.AsyncClient(transport=httpx2.ASGITransport(self._application)) as caller:
             answer = await caller.post("http://127.0.0.1:8080/mcp", json=message, headers=headers)
-        lines = [line.removeprefix("data: ") for line in answer.text.splitlines()]
-        return json.loads(next(line for line in lines if line.startswith("{")))
+        return message_in(answer.text)
 
     async def refusal(self, person: str, tool: str, **arguments: Any) -> str:
         async with self.client(person) as client:
@@ -98,15 +98,9 @@ async def opened(
     async with AsyncExitStack() as stack:
 
         async def build(**environment: str) -> Office:
-            variables = {
-                "LUMA_TOKEN": TOKEN,
-                "LUMA_BASE_URL": BASE_URL,
-                "LUMA_OUTPUT_DIR": str(output),
-                "LUMA_LEDGER": str(ledger_path),
-                "LUMA_HTTP_TOKENS": TOKENS,
-                **environment,
-            }
-            values = Settings.from_environment(variables)
+            values = Settings.from_environment(
+                variables(output, ledger_path, **{"LUMA_HTTP_TOKENS": TOKENS, **environment})
+            )
             server = build_server(values, transport=transport, clock=clock, wall=clock.wall)
             application = http.app(server, values)
             await stack.enter_async_context(server.session_manager.run())

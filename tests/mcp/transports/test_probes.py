@@ -1,7 +1,6 @@
 """What operators ask: health, readiness, metrics."""
 
 import builtins
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -20,7 +19,8 @@ from luma_mcp.emulator.faults import Fault
 from luma_mcp.mcp.transports import http, probes
 from luma_mcp.mcp.transports.probes import prometheus_meter
 from luma_mcp.settings import Settings
-from tests.support.agent import BASE_URL, TOKEN, HeldClock, InMemory
+from tests.support import plain_http
+from tests.support.agent import TOKEN, HeldClock, InMemory
 
 pytestmark = pytest.mark.anyio
 
@@ -47,15 +47,7 @@ class Operated:
         )
 
     async def call(self, person: str, tool: str, **arguments: Any) -> dict[str, Any]:
-        message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": tool, "arguments": arguments}}
-        headers = {
-            "authorization": f"Bearer {KEYS[person]}",
-            "accept": "application/json, text/event-stream",
-            "mcp-protocol-version": "2025-11-25",
-        }
-        answer = await self.http.post("/mcp", json=message, headers=headers)
-        lines = [line.removeprefix("data: ") for line in answer.text.splitlines()]
-        return json.loads(next(line for line in lines if line.startswith("{")))["result"]
+        return await plain_http.call(self.http, KEYS[person], tool, **arguments)
 
     async def metrics(self) -> dict[tuple[str, ...], float]:
         """The values by name and labels in alphabetical order, without those of histograms but their counts."""
@@ -75,15 +67,10 @@ async def opened(transport: InMemory, clock: HeldClock, output: Path, ledger_pat
     async with AsyncExitStack() as stack:
 
         async def build(**environment: str) -> Operated:
-            variables = {
-                "LUMA_TOKEN": TOKEN,
-                "LUMA_BASE_URL": BASE_URL,
-                "LUMA_OUTPUT_DIR": str(output),
-                "LUMA_LEDGER": str(ledger_path),
-                "LUMA_HTTP_TOKENS": ",".join(f"{name}:{key}" if name else key for name, key in KEYS.items()),
-                **environment,
-            }
-            settings = Settings.from_environment(variables)
+            tokens = ",".join(f"{name}:{key}" if name else key for name, key in KEYS.items())
+            settings = Settings.from_environment(
+                plain_http.variables(output, ledger_path, **{"LUMA_HTTP_TOKENS": tokens, **environment})
+            )
             server = build_server(settings, transport=transport, clock=clock, wall=clock.wall, meter=prometheus_meter())
             asgi = httpx.ASGITransport(http.app(server, settings))
             await stack.enter_async_context(server.session_manager.run())

@@ -20,7 +20,8 @@ from luma_mcp.mcp.transports import http, public_paths
 from luma_mcp.mcp.transports.public_paths import PublicPaths
 from luma_mcp.settings import Settings
 from tests.sources.test_local_files import picture
-from tests.support.agent import BASE_URL, TOKEN, HeldClock, InMemory
+from tests.support import plain_http
+from tests.support.agent import HeldClock, InMemory
 
 pytestmark = pytest.mark.anyio
 
@@ -43,15 +44,7 @@ class Site:
         self.output = output
 
     async def call(self, tool: str, key: str = KEY, **arguments: Any) -> dict[str, Any]:
-        message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": tool, "arguments": arguments}}
-        headers = {
-            "authorization": f"Bearer {key}",
-            "accept": "application/json, text/event-stream",
-            "mcp-protocol-version": "2025-11-25",
-        }
-        answer = await self.http.post("/mcp", json=message, headers=headers)
-        lines = [line.removeprefix("data: ") for line in answer.text.splitlines()]
-        return json.loads(next(line for line in lines if line.startswith("{")))["result"]
+        return await plain_http.call(self.http, key, tool, **arguments)
 
     async def get(self, link: str, **headers: str) -> httpx.Response:
         assert link.startswith(PUBLIC)
@@ -60,14 +53,9 @@ class Site:
 
 @pytest.fixture
 async def site(transport: InMemory, clock: HeldClock, output: Path, ledger_path: Path) -> AsyncIterator[Site]:
-    variables = {
-        "LUMA_TOKEN": TOKEN,
-        "LUMA_BASE_URL": BASE_URL,
-        "LUMA_OUTPUT_DIR": str(output),
-        "LUMA_LEDGER": str(ledger_path),
-        "LUMA_HTTP_PUBLIC_URL": f"{PUBLIC}/mcp",
-        "LUMA_HTTP_TOKENS": f"anna:{KEY},ben:Yp3Nd7Gs1mJc9FeA",
-    }
+    variables = plain_http.variables(
+        output, ledger_path, LUMA_HTTP_PUBLIC_URL=f"{PUBLIC}/mcp", LUMA_HTTP_TOKENS=f"anna:{KEY},ben:Yp3Nd7Gs1mJc9FeA"
+    )
     settings = Settings.from_environment(variables)
     server = build_server(settings, transport=transport, clock=clock, wall=clock.wall)
     asgi = httpx.ASGITransport(http.app(server, settings))

@@ -14,18 +14,16 @@ from luma_mcp.composition import build_server
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.mcp.transports import http, sign_in
 from luma_mcp.settings import Settings, SettingsError
-from tests.support.agent import BASE_URL, TOKEN, HeldClock, InMemory
+from tests.support import plain_http
+from tests.support.agent import TOKEN, HeldClock, InMemory
 from tests.support.issuer import ISSUER, PUBLIC_URL, FakeIssuer
+from tests.support.plain_http import result_of, tool_call, variables
 
 pytestmark = pytest.mark.anyio
 
 KEY, OTHER = "zu8Hq2Lw0vXk4RtB", "Yp3Nd7Gs1mJc9FeA"
 SIGN_IN = {"LUMA_HTTP_PUBLIC_URL": PUBLIC_URL, "LUMA_OAUTH_ISSUER": ISSUER, "LUMA_OAUTH_ALLOWED": "anna-7,ben-8"}
-HEADERS = {
-    "accept": "application/json, text/event-stream",
-    "mcp-protocol-version": "2025-11-25",
-    "host": "luma.example.com",
-}
+HEADERS = {**plain_http.HEADERS, "host": "luma.example.com"}
 DOCUMENT = "https://luma.example.com/.well-known/oauth-protected-resource/mcp"
 
 
@@ -48,16 +46,7 @@ class Caller:
         return await self.send({"jsonrpc": "2.0", "id": 1, "method": "ping"}, **headers)
 
     async def call(self, token: str, tool: str, **arguments: Any) -> httpx.Response:
-        return await self.send(_call(tool, **arguments), authorization=f"Bearer {token}")
-
-
-def _call(tool: str, **arguments: Any) -> dict[str, Any]:
-    return {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": tool, "arguments": arguments}}
-
-
-def result_of(answer: httpx.Response) -> dict[str, Any]:
-    lines = [line.removeprefix("data: ") for line in answer.text.splitlines()]
-    return json.loads(next(line for line in lines if line.startswith("{")))["result"]
+        return await self.send(tool_call(tool, **arguments), authorization=f"Bearer {token}")
 
 
 @pytest.fixture(scope="module")
@@ -75,13 +64,7 @@ async def opened(
     async with AsyncExitStack() as stack:
 
         async def build(**environment: str) -> Caller:
-            variables = {
-                "LUMA_TOKEN": TOKEN,
-                "LUMA_BASE_URL": BASE_URL,
-                "LUMA_OUTPUT_DIR": str(output),
-                "LUMA_LEDGER": str(ledger_path),
-            }
-            values = Settings.from_environment({**variables, **environment})
+            values = Settings.from_environment(variables(output, ledger_path, **environment))
             server = build_server(values, transport=transport, clock=clock, wall=clock.wall)
             application = http.app(server, values, issuer.transport)
             await stack.enter_async_context(server.session_manager.run())
@@ -225,7 +208,7 @@ async def test_what_is_allowed_is_not_asked_for(caller: Caller, issuer: FakeIssu
 
 
 async def test_one_call_among_several_needs_more(caller: Caller, issuer: FakeIssuer) -> None:
-    messages = [_call("get_credits"), _call("create_video", prompt="a boat")]
+    messages = [tool_call("get_credits"), tool_call("create_video", prompt="a boat")]
     answer = await caller.send(messages, authorization=f"Bearer {issuer.token(scope='luma:read')}")
 
     assert answer.status_code == 403
@@ -326,7 +309,7 @@ async def test_the_log_names_the_person_and_no_token(
     caplog.set_level(logging.DEBUG)
     token = issuer.token()
     await caller.ping(authorization=f"Bearer {token}")
-    await caller.send(_call("ping"), authorization=f"Bearer {KEY}")
+    await caller.send(tool_call("ping"), authorization=f"Bearer {KEY}")
 
     facts = [record.facts for record in caplog.records if record.message == "request"]
     assert [fact["person"] for fact in facts] == ["anna-7@login.example.com", "ci"]
