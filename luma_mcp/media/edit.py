@@ -31,6 +31,8 @@ SHORTEST_SECONDS = 0.1
 MIN_WIDTH, MAX_WIDTH = 64, 1920
 _GIF_WIDTH, _GIF_FRAMES_PER_SECOND, _GIF_SECONDS = 480, 10, 30.0
 _FRAMES_PER_SECOND = (10, 60)
+# The child has 768 MB for everything; the encoder alone needs 200 of them at 1080p.
+_MOST_KEPT_BYTES = 256 * 1024**2
 _SOUND_RATE = 48_000
 _SOUND = f"sample_fmts=fltp:sample_rates={_SOUND_RATE}:channel_layouts=stereo"
 # Of curves that an 8-bit picture cannot have: PQ and HLG, by their numbers in H.273.
@@ -114,8 +116,9 @@ def edit(plan: Edit, target: Path) -> None:
     rate = _GIF_FRAMES_PER_SECOND if plan.form == "gif" else _rate(infos[0])
     parts = [_part(number, cut, info, rate) for number, (cut, info) in enumerate(zip(plan.cuts, infos, strict=True), 1)]
     fade = round(plan.crossfade_seconds * rate) if len(parts) > 1 else 0
-    _check(plan, parts, fade, rate)
     size = _size(plan, infos[0])
+    _check(plan, parts, fade, rate)
+    _check_memory(fade, rate, size)
 
     def frames() -> Iterator["VideoFrame"]:
         streams = [_frames_of(part, size, rate, plan.fit) for part in parts]
@@ -168,6 +171,16 @@ def _check(plan: Edit, parts: Sequence[_Part], fade: int, rate: int) -> None:
                 f"Clip {number} has {part.seconds:.2f} s here, too little for cross-fades of {fade / rate:.2f} s.",
                 "Nothing was written. Take a shorter cross-fade or a longer part.",
             )
+
+
+def _check_memory(fade: int, rate: int, size: tuple[int, int]) -> None:
+    """Raises: FileError, if the frames of a cross-fade would need more memory than the child has for them."""
+    most = int(_MOST_KEPT_BYTES / (size[0] * size[1] * 1.5))
+    if fade > most:
+        raise FileError(
+            f"Cross-fades of {fade / rate:.2f} s are too long for {size[0]}x{size[1]} at {rate} frames a second.",
+            f"Take {most / rate:.1f} s at most, or a smaller width.",
+        )
 
 
 def _size(plan: Edit, first: ClipInfo) -> tuple[int, int]:

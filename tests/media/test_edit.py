@@ -273,6 +273,16 @@ def test_a_film_has_an_end(tmp_path: Path, clip: MakeClip, monkeypatch: pytest.M
         edit(Edit((Cut(clip(RED)), Cut(clip(BLUE))), width=100), tmp_path / "made.mp4")
 
 
+def test_a_cross_fade_has_to_fit_into_memory(tmp_path: Path, clip: MakeClip, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(editing, "_MOST_KEPT_BYTES", 10 * 320 * 180 * 1.5)
+
+    with pytest.raises(FileError) as caught:
+        edit(Edit((Cut(clip(RED)), Cut(clip(BLUE))), crossfade_seconds=0.5), tmp_path / "made.mp4")
+    assert "Cross-fades of 0.50 s are too long for 320x180" in str(caught.value)
+    assert "Take 0.4 s at most" in caught.value.hint
+    edit(Edit((Cut(clip(RED)), Cut(clip(BLUE))), crossfade_seconds=0.4), tmp_path / "made.mp4")
+
+
 def test_an_hdr_clip_is_not_flattened(tmp_path: Path, clip: MakeClip) -> None:
     hdr = clip(RED, **{"x264-params": "transfer=smpte2084:colorprim=bt2020:colormatrix=bt2020nc"})
 
