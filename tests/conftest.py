@@ -34,7 +34,7 @@ hypothesis_settings.load_profile("house")
 def media_in_a_thread(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Decode in this process: each event loop starts a child of its own, and there is one for each test."""
 
-    async def run(function: Callable[..., Any], *arguments: object, seconds: float = 0, is_long: bool = False) -> Any:
+    async def run(function: Callable[..., Any], *arguments: object, **_limits: object) -> Any:
         return await anyio.to_thread.run_sync(worker.translated, function, *arguments)
 
     if request.node.get_closest_marker("child_process") is None:

@@ -18,7 +18,7 @@ from luma_mcp.downloads.atomic_file import PartFile, digest, safe_name, write_be
 from luma_mcp.downloads.fetcher import Fetcher, GoneError, OnBytes
 from luma_mcp.downloads.naming import Naming
 from luma_mcp.media import worker
-from luma_mcp.media.edit import Cut, Edit, edit
+from luma_mcp.media.edit import MEMORY_BYTES, Cut, Edit, edit
 from luma_mcp.media.formats import MEDIA_TYPES
 
 GetGeneration = Callable[[str], Awaitable[Generation]]
@@ -155,7 +155,7 @@ class DownloadService:
                 await sound(path)
                 plan = replace(plan, sound=replace(plan.sound, path=path))
             made = folder / f"edited.{plan.form}"
-            await worker.run(edit, plan, made, seconds=_EDIT_SECONDS, is_long=True)
+            await worker.run(edit, plan, made, seconds=_EDIT_SECONDS, memory_bytes=MEMORY_BYTES, is_long=True)
             async with await PartFile.begin(place.parent) as part:
                 await _copy(made, part)
                 return await self._finish_edited(part, parts, plan, place.name)

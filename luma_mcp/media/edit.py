@@ -31,8 +31,9 @@ SHORTEST_SECONDS = 0.1
 MIN_WIDTH, MAX_WIDTH = 64, 1920
 _GIF_WIDTH, _GIF_FRAMES_PER_SECOND, _GIF_SECONDS = 480, 10, 30.0
 _FRAMES_PER_SECOND = (10, 60)
-# The child has 768 MB for everything; the encoder alone needs 200 of them at 1080p.
-_MOST_KEPT_BYTES = 256 * 1024**2
+# What the child may have: at 1080p decoder, filters and encoder need 450 MB beside the frames of a cross-fade.
+MEMORY_BYTES = 1024**3
+_MOST_KEPT_BYTES = 160 * 1024**2
 _SOUND_RATE = 48_000
 _SOUND = f"sample_fmts=fltp:sample_rates={_SOUND_RATE}:channel_layouts=stereo"
 # Of curves that an 8-bit picture cannot have: PQ and HLG, by their numbers in H.273.
@@ -281,24 +282,34 @@ def _ready(sink: "FilterContext") -> Iterator[Any]:
 def _crossfaded(streams: Sequence[Iterator["VideoFrame"]], counts: Sequence[int], fade: int) -> Iterator["VideoFrame"]:
     """The frames of all parts; the last ones of each go over into the first ones of the next."""
     kept: list[VideoFrame] = []
+    blend = _Blend()
     for number, frames in enumerate(streams):
         going, kept = kept, []
         keeps_from = counts[number] - (fade if number < len(streams) - 1 else 0)
         for place, frame in enumerate(frames):
             if place < len(going):
-                yield _blended(going[place], frame, (place + 1) / (fade + 1))
+                yield blend(going[place], frame, (place + 1) / (fade + 1))
             elif place < keeps_from:
                 yield frame
             else:
                 kept.append(frame)
 
 
-def _blended(before: "VideoFrame", after: "VideoFrame", share: float) -> "VideoFrame":
-    from av import VideoFrame as Frame  # noqa: PLC0415
-    from PIL import Image  # noqa: PLC0415
+class _Blend:
+    """Lays a frame over another one. A converter for each frame would bring threads of its own, so there are two."""
 
-    picture = Image.blend(cast("Any", before).to_image(), cast("Any", after).to_image(), share)
-    return cast("VideoFrame", Frame.from_image(picture).reformat(format="yuv420p"))
+    def __init__(self) -> None:
+        from av.video.reformatter import VideoReformatter  # noqa: PLC0415
+
+        self._there, self._back = VideoReformatter(), VideoReformatter()
+
+    def __call__(self, before: "VideoFrame", after: "VideoFrame", share: float) -> "VideoFrame":
+        from av import VideoFrame as Frame  # noqa: PLC0415
+        from PIL import Image  # noqa: PLC0415
+
+        pictures = [cast("Any", self._there.reformat(frame, format="rgb24")).to_image() for frame in (before, after)]
+        blended = cast("VideoFrame", Frame.from_image(Image.blend(pictures[0], pictures[1], share)))
+        return self._back.reformat(blended, format="yuv420p")
 
 
 # ---- Sound ----
@@ -419,8 +430,18 @@ def _in_stereo(stream: Any) -> tuple[tuple[str, str], ...]:
 
 
 def _heard(container: "InputContainer", until: float) -> "Iterator[AudioFrame]":
-    for frame in container.decode(container.streams.audio[0]):
-        if frame.time is not None and frame.time >= until:
+    """The sound of a file up to a second. Raises: FileError."""
+    from av.error import FFmpegError  # noqa: PLC0415
+
+    frames = container.decode(container.streams.audio[0])
+    while True:
+        try:
+            frame = next(frames, None)
+        except MemoryError:
+            raise
+        except FFmpegError as error:
+            raise _bad_sound() from error
+        if frame is None or (frame.time is not None and frame.time >= until):
             return
         yield frame
 
@@ -435,14 +456,21 @@ def open_sound(file: BinaryIO) -> Generator["InputContainer"]:
     file.seek(0)
     if kind is None:
         raise FileError("The sound is no MP3, WAV, FLAC, OGG or M4A.", "Convert it first.")
+    options = {"format": _SOUND_FORMATS[kind], "metadata_errors": "ignore"}
     try:
-        options = {"format": _SOUND_FORMATS[kind], "metadata_errors": "ignore"}
-        with cast("InputContainer", av.open(file, **cast("Any", options))) as container:
-            if not container.streams.audio or not getattr(container.streams.audio[0], "codec_context", None):
-                raise FileError("The sound file has no sound in it.")
-            yield container
+        container = cast("InputContainer", av.open(file, **cast("Any", options)))
+    except MemoryError:
+        raise
     except (FFmpegError, OverflowError, ZeroDivisionError) as error:
-        raise FileError("The sound file cannot be read.", "It may be damaged.") from error
+        raise _bad_sound() from error
+    with container:
+        if not container.streams.audio or not getattr(container.streams.audio[0], "codec_context", None):
+            raise FileError("The sound file has no sound in it.")
+        yield container
+
+
+def _bad_sound() -> FileError:
+    return FileError("A sound cannot be read.", "The file may be damaged.")
 
 
 # ---- Files ----

@@ -57,6 +57,8 @@ def open_clip(file: BinaryIO) -> Generator["InputContainer"]:
             # A size may change in the middle of a clip.
             video[0].codec_context.options = {"max_pixels": str(MAX_PIXELS)}
             yield container
+    except MemoryError:
+        raise  # which says nothing about the file
     except (FFmpegError, OSError, OverflowError, ZeroDivisionError) as error:
         raise FileError("The file is not an MP4 that can be read.") from error
 

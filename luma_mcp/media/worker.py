@@ -31,13 +31,20 @@ _Limiters = dict[bool, anyio.CapacityLimiter]
 _limiters: anyio.lowlevel.RunVar[_Limiters] = anyio.lowlevel.RunVar("media workers")
 
 
-async def run(function: Callable[..., _T], *arguments: object, seconds: float = SECONDS, is_long: bool = False) -> _T:
+async def run(
+    function: Callable[..., _T],
+    *arguments: object,
+    seconds: float = SECONDS,
+    memory_bytes: int = MEMORY_BYTES,
+    is_long: bool = False,
+) -> _T:
     """What a function of this package answers, called in the child process.
 
     Args:
         function: a function of a module; it and its arguments are pickled.
         arguments: its arguments.
         seconds: how long it may take.
+        memory_bytes: how much memory it may need.
         is_long: whether it takes so long that others shall not wait for it; it has a child of its own then.
 
     Raises:
@@ -47,7 +54,7 @@ async def run(function: Callable[..., _T], *arguments: object, seconds: float = 
     try:
         with anyio.fail_after(seconds + _START_SECONDS):
             return await anyio.to_process.run_sync(
-                _limited, function, arguments, seconds, cancellable=True, limiter=_limiter(is_long)
+                _limited, function, arguments, memory_bytes, seconds, cancellable=True, limiter=_limiter(is_long)
             )
     except TimeoutError:
         raise _too_much() from None
@@ -72,10 +79,10 @@ def _too_much() -> FileError:
 
 
 def _limited(  # pragma: no cover - in a process that is killed, so that nothing is written down of it
-    function: Callable[..., _T], arguments: tuple[object, ...], seconds: float
+    function: Callable[..., _T], arguments: tuple[object, ...], memory_bytes: int, seconds: float
 ) -> _T:
     """In the child: the function under the limits."""
-    limit(MEMORY_BYTES, seconds)
+    limit(memory_bytes, seconds)
     try:
         return translated(function, *arguments)
     except MemoryError:
@@ -93,6 +100,9 @@ def translated(function: Callable[..., _T], *arguments: object) -> _T:
     """
     try:
         return function(*arguments)
+    except BlockingIOError as error:
+        # libav could not start a thread.
+        raise MemoryError from error
     except (LumaError, OSError, MemoryError):
         raise
     except Exception as error:

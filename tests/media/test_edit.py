@@ -294,9 +294,9 @@ def test_an_hdr_clip_is_not_flattened(tmp_path: Path, clip: MakeClip) -> None:
     ("content", "sentence"),
     [
         (b"#EXTM3U\nhttp://127.0.0.1/a\n", "is no MP3"),
-        (b"ID3" + b"\x00" * 2000, "cannot be read"),
+        (b"ID3" + b"\x00" * 2000, "A sound cannot be read"),
         (b"RIFF\x00\x00\x00\x00WAVE" + b"x" * 2000, "sound"),
-        (b"OggS" + b"\x00" * 2000, "cannot be read"),
+        (b"OggS" + b"\x00" * 2000, "A sound cannot be read"),
         (b"", "is no MP3"),
     ],
 )

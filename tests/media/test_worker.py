@@ -157,3 +157,11 @@ def test_the_limits_are_set_and_never_above_those_of_the_system() -> None:
     assert memory == 700 * 1024**2
     assert 5 < cpu < 20
     assert lower == 600 * 1024**2
+
+
+def test_a_thread_that_cannot_be_started_is_a_lack_of_memory() -> None:
+    def starts_no_thread() -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    with pytest.raises(MemoryError):
+        worker.translated(starts_no_thread)
