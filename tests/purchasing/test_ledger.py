@@ -338,6 +338,9 @@ async def test_the_newest_balance_of_any_server_is_the_one_that_counts(
         await other.decide(replace(NEW, take=2), floor, Balance(100.0, wall.seconds - 60))
     wall.seconds += 60
     await other.decide(replace(NEW, take=2), floor, Balance(100.0, wall.seconds))
+    wall.seconds += 1
+    with pytest.raises(BudgetError, match="the account has \\$5.10"):
+        await other.decide(replace(NEW, take=3), floor, Balance(5.1, wall.seconds))
 
 
 async def test_a_yes_is_needed_above_a_price_and_serves_once(ledger: Ledger) -> None:

@@ -465,9 +465,9 @@ async def test_a_purchase_is_young_for_ten_minutes(agent: Agent, services, clock
     bought = (await agent.call("create_image", prompt="a boat"))["generation_id"]
     clock.seconds += 599
     assert await services.purchases.is_young(bought)
-    clock.seconds += 1
-
-    assert not await services.purchases.is_young(bought)
+    for seconds in (1, 1, 3600):
+        clock.seconds += seconds
+        assert not await services.purchases.is_young(bought)
 
 
 async def test_what_the_ledger_does_not_know_is_not_young(services) -> None:
