@@ -92,9 +92,11 @@ async def test_two_people_sign_in_buy_within_their_caps_and_see_their_own(
 ) -> None:
     anna, ben = Signed(team, "anna"), Signed(team, "ben")
     made: dict[str, list[str]] = {}
+    are_in: dict[str, anyio.Event] = {"anna": anyio.Event(), "ben": anyio.Event()}
 
     async def work(name: str, person: Signed) -> None:
         async with person.client(era) as agent:
+            are_in[name].set()
             calls = [{"prompt": f"boat {number}", "resolution": "540p"} for number in range(3)]
             bought = [await repeated(agent, "create_video", **call) for call in calls]
             clips = [result.structured_content["generation_id"] for result in bought[:2]]
@@ -106,7 +108,8 @@ async def test_two_people_sign_in_buy_within_their_caps_and_see_their_own(
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(work, "anna", anna)
         tasks.start_soon(work, "ben", ben)
-        await anyio.sleep(1)
+        for event in are_in.values():
+            await event.wait()
         await anyio.to_thread.run_sync(team.kill, 0)
 
     assert len(set(made["anna"]) | set(made["ben"])) == 4
