@@ -339,7 +339,7 @@ async def test_the_newest_balance_of_any_server_is_the_one_that_counts(
     wall.seconds += 60
     await other.decide(replace(NEW, take=2), floor, Balance(100.0, wall.seconds))
     wall.seconds += 1
-    with pytest.raises(BudgetError, match="the account has \\$5.10"):
+    with pytest.raises(BudgetError, match=r"the account has \$5.10"):
         await other.decide(replace(NEW, take=3), floor, Balance(5.1, wall.seconds))
 
 

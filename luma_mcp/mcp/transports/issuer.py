@@ -91,13 +91,17 @@ class Issuer:
             IssuerError: its keys cannot be fetched, and none are kept.
             jwt.PyJWTError: the key does not fit the algorithm.
         """
-        age = self._now() - self._asked_at
-        if age >= _KEEP_SECONDS or (self._find(key_id) is None and age >= _ASK_AGAIN_SECONDS):
+        if self._must_ask(key_id) or self._find(key_id) is None:
+            # Somebody may be asking right now, and the answer is waited for.
             async with self._lock:
-                if self._now() - self._asked_at >= age:  # nobody else has asked meanwhile
+                if self._must_ask(key_id):
                     await self._ask()
         found = self._find(key_id)
         return jwt.PyJWK(found.model_dump(exclude_none=True), found.alg or algorithm) if found else None
+
+    def _must_ask(self, key_id: str | None) -> bool:
+        age = self._now() - self._asked_at
+        return age >= _KEEP_SECONDS or (self._find(key_id) is None and age >= _ASK_AGAIN_SECONDS)
 
     def _find(self, key_id: str | None) -> _Key | None:
         if key_id is None and len(self._keys) == 1:

@@ -6,6 +6,7 @@ import logging
 import time
 from typing import Any
 
+import anyio
 import httpx
 import jwt
 import pytest
@@ -356,18 +357,37 @@ async def test_a_key_for_encryption_verifies_nothing(fake: FakeIssuer, issuer: I
     assert await verifier(issuer).verify_token(fake.token()) is None
 
 
-async def test_many_at_once_ask_for_the_keys_once(fake: FakeIssuer, issuer: Issuer) -> None:
-    import anyio
+class Slow(httpx.AsyncBaseTransport):
+    """Leads to an issuer that takes its time."""
 
-    tokens, found = verifier(issuer), []
+    def __init__(self, fake: FakeIssuer) -> None:
+        self._inner = fake.transport
+        self.reached, self.go_on = anyio.Event(), anyio.Event()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.reached.set()
+        await self.go_on.wait()
+        return await self._inner.handle_async_request(request)
+
+
+async def test_who_comes_while_the_keys_are_asked_for_waits_for_them(fake: FakeIssuer, clock: Clock) -> None:
+    slow, found = Slow(fake), []
+    tokens = verifier(Issuer(ISSUER, transport=slow, now=clock))
 
     async def verify() -> None:
         found.append(await tokens.verify_token(fake.token()))
 
-    async with anyio.create_task_group() as tasks:
-        for _ in range(10):
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as tasks:
             tasks.start_soon(verify)
+            await slow.reached.wait()
+            clock.seconds += 1
+            for _ in range(10):
+                tasks.start_soon(verify)
+            await anyio.wait_all_tasks_blocked()
+            slow.go_on.set()
 
+    assert len(found) == 11
     assert all(found)
     assert fake.requests.count("/realm/keys") == 1
 
