@@ -25,7 +25,7 @@ import re
 import signal
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from importlib.util import spec_from_loader
@@ -210,19 +210,28 @@ def run_tests(names: Sequence[str], *plugins: object) -> bool:
         return pytest.main(arguments, plugins=list(plugins)) == 0
 
 
-def is_killed(mutant: Mutant, tests: frozenset[str] | None) -> bool:
-    """Whether one of the tests fails for it, or they do not end. To be called in a forked process."""
+def is_killed(mutant: Mutant, tests: frozenset[str] | None, *, is_listed: bool) -> bool:
+    """Whether one of the tests fails for it, or they do not end. To be called in a forked process.
+
+    One that its own tests let live has all tests of the module to pass, unless it is on the list: which test runs a line
+    is not always seen where threads work.
+    """
     signal.signal(signal.SIGALRM, signal.SIG_DFL)  # ends the process
     signal.alarm(_LONGEST_SECONDS)
     sys.meta_path.insert(0, _MutantFinder(mutant))
-    if tests is None:
-        return not run_tests(TESTS[mutant.module])
-    files = [name for name in TESTS[mutant.module] if any(test.startswith(name) for test in tests)]
-    return not run_tests(files, _Only(tests))
+    if tests is not None:
+        files = [name for name in TESTS[mutant.module] if any(test.startswith(name) for test in tests)]
+        if not run_tests(files, _Only(tests)):
+            return True
+        if is_listed:
+            return False
+    return not run_tests(TESTS[mutant.module])
 
 
-def survivors(tested: Iterator[Mutant], by_line: Mapping[int, Sequence[str]], at_once: int) -> Iterator[Mutant]:
-    """The mutants for which no test fails."""
+def survivors(
+    tested: Iterator[Mutant], by_line: Mapping[int, Sequence[str]], listed: Collection[object], at_once: int
+) -> Iterator[Mutant]:
+    """The mutants for which no test fails. `listed` are those that are known to survive, by module and change."""
     running: dict[int, Mutant] = {}
     for mutant in itertools.chain(tested, [None]):
         while running and (mutant is None or len(running) == at_once):
@@ -234,7 +243,8 @@ def survivors(tested: Iterator[Mutant], by_line: Mapping[int, Sequence[str]], at
             tests = tests_of(mutant, by_line)
             pid = os.fork()
             if pid == 0:
-                os._exit(1 if is_killed(mutant, tests) else 0)
+                is_listed = (mutant.module, mutant.change) in listed
+                os._exit(1 if is_killed(mutant, tests, is_listed=is_listed) else 0)
             running[pid] = mutant
 
 
@@ -259,7 +269,7 @@ def main() -> int:
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork")) as child:
             by_line = child.submit(tests_by_line, module).result()
         living, new = 0, 0
-        for mutant in survivors(iter(tested), by_line, chosen.at_once):
+        for mutant in survivors(iter(tested), by_line, known, chosen.at_once):
             living += 1
             if (module, mutant.change) not in known:
                 new += 1
