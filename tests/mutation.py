@@ -213,8 +213,8 @@ def run_tests(names: Sequence[str], *plugins: object) -> bool:
 def is_killed(mutant: Mutant, tests: frozenset[str] | None, *, is_listed: bool) -> bool:
     """Whether one of the tests fails for it, or they do not end. To be called in a forked process.
 
-    One that its own tests let live has all tests of the module to pass, unless it is on the list: which test runs a line
-    is not always seen where threads work.
+    One that its own tests let live has all tests of the module to pass, unless it is on the list: which test runs a
+    line is not always seen where threads work.
     """
     signal.signal(signal.SIGALRM, signal.SIG_DFL)  # ends the process
     signal.alarm(_LONGEST_SECONDS)
