@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+from av.filter import Graph
 
 from benchmarks.rows import Row, ratio, spread
 from luma_mcp.media.edit import Cut, Edit, edit
@@ -39,7 +40,7 @@ def rows() -> list[Row]:
 
 def _clip(path: Path, number: int) -> Path:
     """A moving test picture, so that the encoder has something to do."""
-    graph = av.filter.Graph()
+    graph: Any = Graph()
     source = graph.add("testsrc2", f"size=1280x720:rate={_RATE}:duration={_SECONDS}")
     turned, form, sink = graph.add("hue", f"h={number * 90}"), graph.add("format", "yuv420p"), graph.add("buffersink")
     source.link_to(turned)
