@@ -20,7 +20,7 @@ _INTERRUPTED = 130
 def run(arguments: Sequence[str]) -> int:
     """Run a command; the exit code. Ctrl-C and a reader that has gone end it without a trace."""
     options = _parser().parse_args(arguments)
-    if isinstance(sys.stdout, io.TextIOWrapper):
+    if isinstance(sys.stdout, io.TextIOWrapper):  # pragma: no branch - a program that calls this may have another
         # Whoever reads by a pipe sees each line when it is said, too.
         sys.stdout.reconfigure(line_buffering=True)
     try:

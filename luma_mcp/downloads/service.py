@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequ
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import anyio.to_thread
@@ -55,7 +55,7 @@ class Part:
         source: the generation, or the name of a local file.
         begin: its first second.
         end: its last second; None for the clip's end.
-        bring: brings the local file.
+        bring: brings the local file; a generation needs none.
     """
 
     source: Generation | str
@@ -173,8 +173,7 @@ class DownloadService:
         if isinstance(part.source, Generation):
             return await self._local_copy(part.source, None, folder, on_bytes)
         path = folder / f"clip-{number}"
-        if part.bring is not None:
-            await part.bring(path)
+        await cast("Bring", part.bring)(path)
         return path
 
     @asynccontextmanager

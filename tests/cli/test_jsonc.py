@@ -123,3 +123,10 @@ def test_it_is_written_as_the_rest_is(before: str, after: str) -> None:
 def test_nothing_is_appended_to_what_is_no_list() -> None:
     with pytest.raises(NotJsonError, match="a is no list"):
         append('{"a": {}}', ("a",), 1)
+
+
+def test_nothing_is_put_into_what_is_no_object() -> None:
+    with pytest.raises(NotJsonError, match="a is no object"):
+        put('{"a": 1}', ("a", "b"), 2)
+    with pytest.raises(NotJsonError, match="the whole is no object"):
+        put("[]", ("a",), 2)

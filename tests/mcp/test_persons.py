@@ -9,7 +9,7 @@ import httpx2
 import pytest
 from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
-from mcp.types import ResourceTemplateReference
+from mcp.types import ElicitResult, ResourceTemplateReference
 
 from luma_mcp.composition import build_server
 from luma_mcp.emulator.app import Emulator
@@ -338,3 +338,16 @@ async def test_over_stdio_everything_is_the_owners(office: Office, clock: HeldCl
 
     assert (await agent.call("get_generation", generation_id=made))["state"] == "completed"
     assert text(await agent.result("get_credits")).count("Spent today: $0.40") == 1
+
+
+@pytest.mark.parametrize("era", ["auto"])
+async def test_a_question_is_answered_by_the_person_who_was_asked(opened: OpenOffice, emulator: Emulator) -> None:
+    office = await opened(LUMA_CONFIRM_ABOVE_USD="0.01")
+
+    async def yes(*_: Any) -> ElicitResult:
+        return ElicitResult(action="accept", content={"buy": True})
+
+    async with office.client("anna", elicitation_callback=yes) as client:
+        bought = await Agent(client).call("create_video", prompt="a boat")
+
+    assert emulator.dream_machine.billing.purchases() == [bought["generation_id"]]

@@ -349,3 +349,77 @@ def test_memory_does_not_grow_with_the_length(tmp_path: Path, clip: MakeClip) ->
             gc.collect()
             alive.append(sum(isinstance(thing, av.VideoFrame) for thing in gc.get_objects()))
     assert max(alive) <= 12
+
+
+def test_a_part_may_be_the_last_frame_alone(tmp_path: Path, clip: MakeClip) -> None:
+    source = clip(lambda time: BLUE if time > 1.85 else RED, rate=10)
+    seen = made(tmp_path, Edit((Cut(source, 1.9),)))
+
+    assert len(seen.frames) == 1
+    assert near(seen.at(0), BLUE)
+
+
+def test_the_sound_of_a_late_part_is_that_part_s(tmp_path: Path, clip: MakeClip) -> None:
+    seen = made(tmp_path, Edit((Cut(clip(RED, tone=440, seconds=3.0), 1.5),)))
+
+    assert len(seen.levels) == pytest.approx(15, abs=1)
+    assert min(seen.levels[1:14]) > 0.15
+
+
+def test_a_part_that_gives_too_few_frames_shows_its_last_one_on(
+    clip: MakeClip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = clip(RED)
+    part = editing._part(1, Cut(source), editing.measure_file(source), 24)
+    monkeypatch.setattr(editing, "_even", lambda *_: iter(["one", "two"]))
+    assert list(editing._frames_of(part, (320, 180), 24, "contain")) == ["one"] + ["two"] * 47
+
+    monkeypatch.setattr(editing, "_even", lambda *_: iter([]))
+    with pytest.raises(FileError, match="has no frames in the part"):
+        list(editing._frames_of(part, (320, 180), 24, "contain"))
+
+
+class Broken:
+    """A sound file whose decoder fails."""
+
+    class streams:  # noqa: N801 - as libav names it
+        audio = (None,)
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def decode(self, _stream: object) -> Any:
+        raise self._error
+        yield
+
+
+def test_a_sound_that_breaks_off_is_said_and_memory_is_no_fault_of_it(
+    tmp_path: Path, music: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken: Any = Broken(av.error.InvalidDataError(1, "x"))
+    with pytest.raises(FileError, match="A sound cannot be read"):
+        next(editing._heard(broken, 1.0))
+    short: Any = Broken(MemoryError())
+    with pytest.raises(MemoryError):
+        next(editing._heard(short, 1.0))
+
+    def no_memory(*_: Any, **__: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(av, "open", no_memory)
+    with pytest.raises(MemoryError), music.open("rb") as file, editing.open_sound(file):
+        pass
+
+
+def test_a_sound_that_ends_before_the_picture(tmp_path: Path) -> None:
+    def frames() -> Any:
+        for _ in range(24):
+            yield av.VideoFrame.from_image(Image.new("RGB", (64, 64), RED)).reformat(format="yuv420p")
+
+    editing._write_video("mp4", frames(), iter([]), (64, 64), 24, tmp_path / "made.mp4")
+    assert len(Seen(tmp_path / "made.mp4").frames) == 24
+
+
+def test_a_lack_of_memory_says_nothing_about_the_clip(clip: MakeClip) -> None:
+    with pytest.raises(MemoryError), clip(RED).open("rb") as file, editing.open_clip(file):
+        raise MemoryError

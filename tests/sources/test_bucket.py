@@ -97,6 +97,20 @@ async def test_a_file_is_put_once_and_opened_by_its_link(uploads: Bucket, s3: st
     assert parse_qs(urlsplit(link).query)["X-Amz-Expires"] == [str(6 * 3600)]
 
 
+async def test_a_saved_file_is_shared_by_a_link(uploads: Bucket, s3: str, tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(b"a clip")
+    links = [await uploads.share(path, "abc", "video/mp4") for _ in range(2)]
+    async with httpx.AsyncClient(trust_env=False) as anybody:
+        answer = await anybody.get(links[1])
+
+    assert uploads.is_set
+    assert (answer.content, answer.headers["content-type"]) == (b"a clip", "video/mp4")
+    assert links[0].partition("?")[0] == links[1].partition("?")[0]
+    with pytest.raises(FileError, match="cannot be used"):
+        await uploads.share(tmp_path / "missing.mp4", "def", "video/mp4")
+
+
 async def test_a_rehearsal_puts_nothing_and_tells_where(uploads: Bucket, s3: str, address: str) -> None:
     where = await uploads.location(HERO)
 

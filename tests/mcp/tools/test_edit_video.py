@@ -127,6 +127,20 @@ async def test_a_file_that_is_too_large_is_not_copied(
 
 
 @once
+async def test_a_clip_that_cannot_be_copied_is_said(
+    agent: Agent, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = await agent.make("create_video", prompt="a boat", **FORM)
+    saved = (await agent.call("download_generation", generation_ids=[clip]))["files"][0]["path"]
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(local_files.shutil, "copyfileobj", full)
+    assert "cannot be read: No space left on device" in await agent.refusal("edit_video", clips=[saved])
+
+
+@once
 async def test_a_pipe_and_a_link_are_no_clips(agent: Agent, output: Path, tmp_path: Path) -> None:
     import os
 

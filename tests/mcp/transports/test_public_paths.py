@@ -52,10 +52,12 @@ class Site:
 
 
 @pytest.fixture
-async def site(transport: InMemory, clock: HeldClock, output: Path, ledger_path: Path) -> AsyncIterator[Site]:
+async def site(
+    transport: InMemory, clock: HeldClock, output: Path, ledger_path: Path, request: pytest.FixtureRequest
+) -> AsyncIterator[Site]:
     variables = plain_http.variables(
         output, ledger_path, LUMA_HTTP_PUBLIC_URL=f"{PUBLIC}/mcp", LUMA_HTTP_TOKENS=f"anna:{KEY},ben:Yp3Nd7Gs1mJc9FeA"
-    )
+    ) | getattr(request, "param", {})
     settings = Settings.from_environment(variables)
     server = build_server(settings, transport=transport, clock=clock, wall=clock.wall)
     asgi = httpx.ASGITransport(http.app(server, settings))
@@ -96,6 +98,21 @@ async def test_a_saved_file_has_a_link_that_works_without_signing_in(site: Site,
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert "sandbox" in answer.headers["content-security-policy"]
     assert file["link"] in next(part["text"] for part in result["content"] if part["type"] == "text")
+
+
+@pytest.mark.parametrize(
+    "site", [{"LUMA_UPLOAD_URL": "s3://nowhere/x?endpoint=http://127.0.0.1:1&region=us-east-1"}], indirect=True
+)
+async def test_a_bucket_that_cannot_be_used_costs_the_link_and_not_the_file(
+    site: Site, clock: HeldClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    result = (await _saved(site, clock))["structuredContent"]
+
+    assert "link" not in result["files"][0]
+    assert Path(result["files"][0]["path"]).exists()
+    assert "is saved and has no link. The bucket s3://nowhere/x" in result["problems"][0]
 
 
 async def test_a_part_of_a_file_can_be_asked_for(site: Site, clock: HeldClock) -> None:
