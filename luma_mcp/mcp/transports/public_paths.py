@@ -131,7 +131,7 @@ class PublicPaths:
             return _page(410, f"<p>{error.full_text}</p>")
         except FileError as error:
             return _page(422, f"<p>{error.full_text}</p>{_FORM}")
-        except (ClientDisconnect, TimeoutError, MultiPartException):
+        except (ClientDisconnect, TimeoutError, MultiPartException, ValueError):
             return _page(400, f"<p>The file did not come whole. Send it again.</p>{_FORM}")
         except OSError as error:
             return _page(507, f"<p>The file cannot be saved here: {error.strerror or type(error).__name__}.</p>")
@@ -161,11 +161,18 @@ async def _received(request: Request, folder: Path, name: str) -> None:
         await receive(request.stream(), folder, name)
         return
     limited = Request(request.scope, partial(_counted, request.receive, _Count()))
-    async with limited.form(max_files=1, max_fields=5) as form:
-        file = form.get("file")
-        if not isinstance(file, UploadFile):
-            raise FileError("No file was sent.", "Choose one.")
-        await receive(_blocks(file), folder, name)
+    try:
+        async with limited.form(max_files=1, max_fields=5) as form:
+            file = form.get("file")
+            if not isinstance(file, UploadFile):
+                raise FileError("No file was sent.", "Choose one.")
+            await receive(_blocks(file), folder, name)
+    except _TooLargeError:
+        raise FileError(f"The file is larger than {MOST_BYTES // 10**6} MB.", "Send a smaller one.") from None
+
+
+class _TooLargeError(MultiPartException):
+    """More comes than a file may have. For an error of this kind the parser closes what it has begun to write."""
 
 
 class _Count:
@@ -175,11 +182,11 @@ class _Count:
 
 
 async def _counted(receive_: Receive, count: _Count) -> Message:
-    """The next message of a request. Raises: FileError, if it is too large by now."""
+    """The next message of a request. Raises: _TooLargeError, if it is too large by now."""
     message = await receive_()
     count.received += len(message.get("body", b""))
     if count.received > MOST_BYTES + _FORM_BYTES:
-        raise FileError(f"The file is larger than {MOST_BYTES // 10**6} MB.", "Send a smaller one.")
+        raise _TooLargeError("too large")
     return message
 
 
