@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import av
 import httpx
@@ -144,7 +145,9 @@ def test_ctrl_c_leaves_no_trace(words: list[str], tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}/dream-machine/v1"
         environment = {**INHERITED, "HOME": str(tmp_path), "LUMA_TOKEN": "x", "LUMA_BASE_URL": address}
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        # A shell that starts the tests in the background has them ignore Ctrl-C, and so would the program.
+        pipes["preexec_fn"] = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
         with subprocess.Popen([*COMMAND, *words], env=environment, **pipes) as process:  # type: ignore[call-overload]
             if words == ["doctor"]:
                 connection, _ = silent.accept()  # it asks Luma now
