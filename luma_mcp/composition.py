@@ -24,6 +24,7 @@ from luma_mcp.downloads.naming import Naming
 from luma_mcp.downloads.preview import PreviewService
 from luma_mcp.downloads.service import DownloadService, SavedFile
 from luma_mcp.downloads.upload import Uploader
+from luma_mcp.film.service import FilmService
 from luma_mcp.mcp.links import Links
 from luma_mcp.mcp.quotes import Quotes
 from luma_mcp.mcp.server import TOOLSETS, ServerOptions, ToolServer, make_server
@@ -33,6 +34,7 @@ from luma_mcp.mcp.tool_spec import ToolSpec
 from luma_mcp.polling.poller import Poller
 from luma_mcp.purchasing.access import Access
 from luma_mcp.purchasing.budget import Budget
+from luma_mcp.purchasing.films import FilmLedger
 from luma_mcp.purchasing.history import PurchaseHistory
 from luma_mcp.purchasing.ledger import Ledger
 from luma_mcp.purchasing.postgres import PostgresStore
@@ -131,10 +133,12 @@ def build_services(
     if apis.agents is not None:
         uploader = Uploader(api_url=api_url, transport=transport)
         stores["agents"] = LumaFiles(partial(apis.agents.files.put, put_bytes=uploader.put))
+    poller = Poller(apis, clock, purchases.is_young, listing=apis.dream_machine)
     return Services(
         backend=apis,
         purchases=purchases,
-        poller=Poller(apis, clock, purchases.is_young, listing=apis.dream_machine),
+        poller=poller,
+        films=FilmService(FilmLedger(ledger), purchases, poller, clock, meter),
         sources=SourceResolver(
             apis, partial(_local_files, settings), stores, downloads.open_video, purchases.made_from
         ),

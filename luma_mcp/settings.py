@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import (
@@ -40,8 +40,8 @@ from luma_mcp.domain.variables import (
 )
 
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
-Toolset = Literal["video", "image", "generations", "assets", "account"]
-TOOLSETS: tuple[Toolset, ...] = ("video", "image", "generations", "assets", "account")
+Toolset = Literal["video", "image", "film", "generations", "assets", "account"]
+TOOLSETS: tuple[Toolset, ...] = get_args(Toolset)
 
 TOKEN_NAMES = ("LUMA_TOKEN", "LUMAAI_API_KEY", "LUMA_API_KEY")
 AGENTS_KEY_NAME = "LUMA_AGENTS_API_KEY"

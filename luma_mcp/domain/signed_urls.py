@@ -58,10 +58,10 @@ def canonical_url(url: str) -> str:
 
 
 def without_signatures(value: Any) -> Any:
-    """The same JSON with every URL in it unsigned."""
+    """The same JSON with every URL in it unsigned. A tuple counts as a list."""
     if isinstance(value, dict):
         return {name: without_signatures(item) for name, item in cast("dict[str, Any]", value).items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [without_signatures(item) for item in cast("list[Any]", value)]
     return unsigned(value) if isinstance(value, str) else value
 

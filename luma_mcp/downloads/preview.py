@@ -32,7 +32,8 @@ class PreviewService:
     """
 
     def __init__(self, *, inline: bool) -> None:
-        self._inline = inline
+        self.inline = inline
+        """Whether pictures may be shown."""
 
     async def of(self, generation: Generation, frames: int, on_bytes: OnBytes, downloads: DownloadService) -> Preview:
         """Look at a generation: what it made, or while it is dreaming, the preview that Luma gives.
@@ -53,9 +54,9 @@ class PreviewService:
             asset, frames = "preview", _PREVIEW_FRAMES
         async with downloads.open_asset(generation, asset, on_bytes) as (path, is_saved):
             if generation.makes_image and asset is None:
-                rendered = await worker.run(previews.of_picture, path, self._inline)
+                rendered = await worker.run(previews.of_picture, path, self.inline)
             else:
-                rendered = await worker.run(previews.of_clip, path, frames, self._inline)
+                rendered = await worker.run(previews.of_clip, path, frames, self.inline)
         return Preview(*rendered, path if is_saved else None)
 
     async def _of_layers(self, generation: Generation, on_bytes: OnBytes, downloads: DownloadService) -> Preview:
@@ -66,5 +67,5 @@ class PreviewService:
                 opened = downloads.open_asset(generation, output.name, on_bytes)
                 path, _ = await files.enter_async_context(opened)
                 layers.append((output.name.removeprefix("layer-"), path))
-            rendered = await worker.run(previews.of_layers, layers, self._inline)
+            rendered = await worker.run(previews.of_layers, layers, self.inline)
         return Preview(*rendered, downloads.saved_path(generation, generation.main_outputs[0].name))

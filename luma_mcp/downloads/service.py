@@ -1,7 +1,7 @@
 """Saving assets, and what is made of them, as files inside one folder, each with a sidecar."""
 
 import tempfile
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -118,7 +118,7 @@ class DownloadService:
         saved = await anyio.to_thread.run_sync(self._find_saved, generation, asset, place)
         if saved is not None:
             return saved
-        with _translated_disk_errors(place.parent):
+        with translated_disk_errors(place.parent):
             async with await PartFile.begin(place.parent) as part:
                 url = await self._fetch(generation, asset, url, part, on_bytes)
                 return await self._finish(part, generation, asset, place.name, url, made_from)
@@ -130,6 +130,8 @@ class DownloadService:
         *,
         sound: Bring | None = None,
         directory: str | None = None,
+        name: str | None = None,
+        about: Mapping[str, Any] | None = None,
         on_bytes: OnBytes,
     ) -> SavedFile:
         """Save one file made of parts of clips. Clips of equal form that are only joined are not encoded again.
@@ -139,13 +141,15 @@ class DownloadService:
             plan: what is done with them; its cuts, and the path of its sound, are filled in here.
             sound: brings the sound file of the plan.
             directory: a folder inside the output folder.
+            name: the file's name without its ending; after the first part if there is none.
+            about: what the sidecar says beside the parts and the plan.
             on_bytes: called with the bytes that were fetched.
 
         Raises:
             FileError: a clip or the sound cannot be read, or the plan does not fit them. Nothing is left behind.
         """
-        place = self._folder_for(directory) / self._name_of(parts)
-        with _translated_disk_errors(place.parent), tempfile.TemporaryDirectory() as temporary:
+        place = self._folder_for(directory) / (name or self._name_of(parts))
+        with translated_disk_errors(place.parent), tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
             cuts = [Cut(await self._bring(part, folder, number, on_bytes), part.begin, part.end)
                     for number, part in enumerate(parts)]  # fmt: skip
@@ -158,7 +162,7 @@ class DownloadService:
             await worker.run(edit, plan, made, seconds=_EDIT_SECONDS, memory_bytes=MEMORY_BYTES, is_long=True)
             async with await PartFile.begin(place.parent) as part:
                 await _copy(made, part)
-                return await self._finish_edited(part, parts, plan, place.name)
+                return await self._finish_edited(part, parts, plan, place.name, about or {})
 
     def _name_of(self, parts: Sequence[Part]) -> PurePosixPath:
         """Folders and name of what is made of these, after the first."""
@@ -185,7 +189,7 @@ class DownloadService:
         Raises:
             FileError: there is no such asset, or it cannot be fetched.
         """
-        with _translated_disk_errors(Path(tempfile.gettempdir())), tempfile.TemporaryDirectory() as temporary:
+        with translated_disk_errors(Path(tempfile.gettempdir())), tempfile.TemporaryDirectory() as temporary:
             path = await self._local_copy(generation, asset, Path(temporary), on_bytes)
             yield path, path.parent != Path(temporary)
 
@@ -202,7 +206,7 @@ class DownloadService:
     async def fetch_received(self, url: str, name: str) -> Path:
         """Save a file that somebody sends by a link. Raises: FileError."""
         folder = self.folder / RECEIVED
-        with _translated_disk_errors(folder):
+        with translated_disk_errors(folder):
             return await received.fetch(self._fetcher, url, folder, name)
 
     def saved_path(self, generation: Generation, asset: str | None = None) -> Path | None:
@@ -247,14 +251,16 @@ class DownloadService:
         await anyio.to_thread.run_sync(write_beside, path, sidecar.ENDING, note)
         return saved
 
-    async def _finish_edited(self, part: PartFile, parts: Sequence[Part], plan: Edit, name: str) -> SavedFile:
+    async def _finish_edited(
+        self, part: PartFile, parts: Sequence[Part], plan: Edit, name: str, about: Mapping[str, Any]
+    ) -> SavedFile:
         """Give a file that was made here its name and its sidecar. It is no generation, and has no link at Luma."""
         path = await part.finish(name)
         made = [one.source for one in parts if isinstance(one.source, Generation)]
         named = made[0].id if made else ""
         saved = SavedFile(named, path, part.size, part.sha256, part.media_type)
         note = sidecar.render_edited(
-            [(one.source, one.begin, one.end) for one in parts], _plan_facts(plan), file=_facts(saved)
+            [(one.source, one.begin, one.end) for one in parts], _plan_facts(plan), about, file=_facts(saved)
         )
         await anyio.to_thread.run_sync(write_beside, path, sidecar.ENDING, note)
         return saved
@@ -323,7 +329,7 @@ async def _copy(source: Path, part: PartFile) -> None:
 
 
 @contextmanager
-def _translated_disk_errors(folder: Path) -> Generator[None]:
+def translated_disk_errors(folder: Path) -> Generator[None]:
     """Turn disk errors into FileErrors."""
     try:
         yield

@@ -40,9 +40,20 @@ def render(generation: Generation, asset: str, *, made_from: Sequence[str], file
 
 
 def render_edited(
-    parts: Sequence[tuple[Generation | str, float, float | None]], plan: Mapping[str, Any], *, file: Mapping[str, Any]
+    parts: Sequence[tuple[Generation | str, float, float | None]],
+    plan: Mapping[str, Any],
+    about: Mapping[str, Any],
+    *,
+    file: Mapping[str, Any],
 ) -> str:
-    """The text of the sidecar of a file that was made of parts of clips. The price is that of all generations in it."""
+    """The text of the sidecar of a file that was made of parts of clips. The price is that of all generations in it.
+
+    Args:
+        parts: the parts, each with its begin and its end.
+        plan: what was done with them.
+        about: more facts, which come first and win.
+        file: the facts of the file.
+    """
     made = {one.id: one for one, _, _ in parts if isinstance(one, Generation)}
     prices = [price_of_generation(generation) for generation in made.values()]
     fields: dict[str, Any] = {
@@ -51,6 +62,7 @@ def render_edited(
         "prompts": [cleaned(one.prompt, _MAX_PROMPT_LENGTH) for one in made.values() if one.prompt],
         "price_usd": round(sum(price.usd for price in prices if price), 4) if all(prices) else None,
     }
+    fields = {**about, **fields, **about}  # first, and last where both have it
     return _written(fields, file)
 
 

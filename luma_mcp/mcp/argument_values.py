@@ -15,13 +15,18 @@ from pydantic_core import from_json
 from luma_mcp.domain.catalogue import CONCEPTS
 from luma_mcp.domain.errors import InvalidRequestError
 from luma_mcp.domain.sources import parse_generation_id
-from luma_mcp.domain.text import plain_form
+from luma_mcp.domain.text import plain_form, shown
 
 # Other spellings of words that several arguments have, in their plain form.
 _ALIASES = {
     "5": "5s", "9": "9s", "10": "10s", "5sec": "5s", "5seconds": "5s", "10sec": "10s", "10seconds": "10s",
     "360": "360p", "540": "540p", "720": "720p", "1080": "1080p", "2160": "4k", "2160p": "4k", "jpeg": "jpg",
     "imagepng": "png", "imagejpeg": "jpg", "processing": "dreaming", "running": "dreaming",
+}  # fmt: skip
+_FILM_ID = re.compile(r"film-[0-9a-f]{16}")
+_SHOT_WORDS = {
+    "start_frame": "start", "end_frame": "end", "image": "start", "image_url": "start", "text": "prompt",
+    "description": "prompt", "seconds": "duration", "length": "duration", "camera": "concepts", "concept": "concepts",
 }  # fmt: skip
 _SOURCE_WORDS = ("url", "image_url", "image", "path", "uri", "id", "generation_id", "file")
 
@@ -149,6 +154,31 @@ def _ids(value: Any) -> Any:
     return value if items is None else [_id(item) for item in items]
 
 
+def _film_id(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    bare = value.strip().strip("`'\"").lower()
+    if not _FILM_ID.fullmatch(bare):
+        raise ValueError(f"{shown(value, 60)} is no film id; create_film answers it, such as film-0123456789abcdef")
+    return bare
+
+
+def _as_shot(value: Any) -> Any:
+    """A shot that comes as its prompt alone. The words of create_video are answered by those of a shot."""
+    if isinstance(value, str):
+        return {"prompt": value}
+    entries = _object(value)
+    if entries is None:
+        return value
+    for name, meant in _SHOT_WORDS.items():
+        if name in entries:
+            raise ValueError(f"{name} of a shot is called {meant}")
+    shot = {name: entry for name, entry in entries.items() if entry is not None and entry != ""}
+    return shot | {
+        name: word for name, word in (("start", "continue"), ("end", "next")) if plain_form(str(shot.get(name))) == word
+    }
+
+
 def _fractions(value: Any) -> Any:
     value = _parse_json(value)
     entries, names = _object(value), ("left", "top", "width", "height")
@@ -172,5 +202,7 @@ NoFrames = BeforeValidator(_checked_frames)
 AsSources = _as_list(_as_source)
 AsId = BeforeValidator(_id)
 AsIds = BeforeValidator(_ids)
+AsFilmId = BeforeValidator(_film_id)
+AsShots = _as_list(_as_shot)
 AsFractions = BeforeValidator(_fractions)
 AsConcepts = BeforeValidator(_concepts)

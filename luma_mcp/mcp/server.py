@@ -24,7 +24,7 @@ from luma_mcp.mcp.subscriptions import Subscriptions
 from luma_mcp.mcp.tasks import Tasks, derive_key
 from luma_mcp.mcp.tool_adapter import definition_of, run_tool
 from luma_mcp.mcp.tool_spec import ToolSpec
-from luma_mcp.mcp.tools import account, files, generations, images, videos
+from luma_mcp.mcp.tools import account, files, films, generations, images, videos
 
 NAME = "luma"
 TITLE = "Luma Dream Machine"
@@ -38,6 +38,7 @@ WEBSITE = "https://github.com/dream-machine-mcp/dream-machine-mcp"
 TOOLSETS: dict[str, tuple[ToolSpec, ...]] = {
     "video": videos.TOOLS,
     "image": images.TOOLS,
+    "film": films.TOOLS,
     "generations": generations.TOOLS,
     "assets": files.TOOLS,
     "account": account.TOOLS,

@@ -11,6 +11,7 @@ from luma_mcp.backends.registry import LumaApis
 from luma_mcp.domain.meter import NO_METER, Meter
 from luma_mcp.downloads.preview import PreviewService
 from luma_mcp.downloads.service import DownloadService, SavedFile
+from luma_mcp.film.service import FilmService
 from luma_mcp.mcp.links import Links
 from luma_mcp.mcp.quotes import Quotes
 from luma_mcp.polling.poller import Poller
@@ -35,6 +36,7 @@ class Services:
     vocabulary: CameraVocabulary
     access: Access
     quotes: Quotes
+    films: FilmService
     links: Links | None = None
     """Links to this server; None where it has no public address."""
     meter: Meter = NO_METER

@@ -23,6 +23,8 @@ WRITES_A_FILE = ToolAnnotations(
     read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=True
 )
 SPENDS = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=False, open_world_hint=True)
+# Carries on with what a person has allowed: it sends what was paid for by an earlier yes, once.
+CONTINUES = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=True)
 DELETES = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=True)
 
 
@@ -78,7 +80,7 @@ class Action(BaseModel):
     model_config = ConfigDict(defer_build=True)
 
     generation_id: str
-    action: Literal["extend", "upscale", "add audio", "animate", "variation"]
+    action: Literal["extend", "upscale", "add audio", "animate", "variation", "re-take"]
     tool: str
     arguments: dict[str, Any]
     price_usd: float
@@ -200,6 +202,6 @@ class ToolSpec:
     @property
     def right(self) -> Right:
         """What a person must be allowed to do to call it."""
-        if self.annotations is SPENDS:
+        if self.annotations is SPENDS or self.annotations is CONTINUES:
             return "spend"
         return "delete" if self.annotations is DELETES else "read"

@@ -4,6 +4,7 @@ Each is a JPEG of at most 150 KB, so that it takes little room in a conversation
 """
 
 from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -54,6 +55,23 @@ def of_clip(path: Path, frames: int, with_image: bool) -> Rendered:
     info, found = frames_at(path, moments, max_side=CELL_SIDE)
     sheet = contact_sheet([(f"{moment:.2f} s", frame) for moment, frame in found])
     return Rendered(small_jpeg(sheet, SHEET_SIDE), info, tuple(round(moment, 2) for moment, _ in found))
+
+
+def of_shots(path: Path, seconds: Sequence[float]) -> bytes:
+    """A sheet of a film with the middle of each shot, labelled with its number and time. Raises: FileError, OSError.
+
+    Args:
+        path: the film.
+        seconds: how long each shot is; the film may be a frame longer or shorter for each.
+    """
+    with path.open("rb") as file:
+        info = probe(file)
+    stretch = info.seconds / sum(seconds)
+    begins = accumulate(seconds, initial=0.0)
+    moments = [(begin + length / 2) * stretch for begin, length in zip(begins, seconds, strict=False)]
+    _, found = frames_at(path, moments, max_side=CELL_SIDE)
+    labelled = [(f"{number}: {moment:.1f} s", frame) for number, (moment, frame) in enumerate(found, start=1)]
+    return small_jpeg(contact_sheet(labelled), SHEET_SIDE)
 
 
 def _size_of(image: "Image") -> ClipInfo:

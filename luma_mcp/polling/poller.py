@@ -128,6 +128,11 @@ class Poller:
         self._published.set()
 
     @property
+    def is_ending(self) -> bool:
+        """Whether the server is about to stop, so that no wait may go on."""
+        return self._is_ending
+
+    @property
     def tracked(self) -> int:
         """How many generations somebody waits for."""
         return len(self._tracked)

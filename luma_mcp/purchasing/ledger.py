@@ -7,20 +7,19 @@ whose lease has run out belongs to nobody, on any machine.
 The states of a row are in `states`. Money is in whole micro-dollars.
 """
 
-import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import date, datetime, timedelta
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 import anyio
 import anyio.to_thread
 
 from luma_mcp.domain.errors import LedgerError
-from luma_mcp.purchasing import budget as caps
-from luma_mcp.purchasing.budget import Balance, Budget, ConsentNeededError, ConsentUsedError, Spending
+from luma_mcp.purchasing import allowance, film_rows
+from luma_mcp.purchasing.budget import Balance, Budget, Spending
+from luma_mcp.purchasing.film_rows import ShotName
 from luma_mcp.purchasing.rows import COLUMNS, Decision, NewPurchase, Row
-from luma_mcp.purchasing.states import HOLDS_TAKE, RESERVED, SETTLED, SPENT, UNDER_WAY, State, sources_of
+from luma_mcp.purchasing.states import HOLDS_TAKE, SETTLED, UNDER_WAY, State, sources_of
 from luma_mcp.purchasing.store import NotUniqueError, Store, Transaction
 
 _T = TypeVar("_T")
@@ -59,9 +58,9 @@ class Ledger:
         is_shared: bool = False,
     ) -> None:
         self._store = store
-        self._account = account
-        self._accounts = (account, *others)
-        self._mine = f"account IN ({_marks(self._accounts)})"
+        self.accounts = (account, *others)
+        """The person's accounts, Dream Machine's first."""
+        self._mine = f"account IN ({allowance.marks(self.accounts)})"
         self._owner = owner
         self._former_accounts = tuple(former_accounts)
         self.is_shared = is_shared
@@ -73,7 +72,13 @@ class Ledger:
         self._store.close()
 
     async def decide(
-        self, new: NewPurchase, budget: Budget, balance: Balance | None = None, *, request_id: str | None = None
+        self,
+        new: NewPurchase,
+        budget: Budget,
+        balance: Balance | None = None,
+        *,
+        request_id: str | None = None,
+        shot: ShotName | None = None,
     ) -> Decision:
         """Reserve a purchase, or find the one that it is already; both, and every cap, in one transaction.
 
@@ -83,17 +88,19 @@ class Ledger:
             balance: the credit at Luma, if the budget asks for it.
             request_id: the id of the POST that follows at once, and the row is `sending`; None if something has to be
                 done before it, and the row is `reserved`.
+            shot: the shot of a film that it is. Its money was allowed and reserved with the film, so no cap is checked.
 
         Raises:
+            ShotTakenError: the film has no such shot to buy any more. Nothing is written.
             BudgetError: a cap forbids it. Nothing is written.
             ConsentNeededError: the person wants to be asked first. Nothing is written.
             ConsentUsedError: the person's yes has served already. Nothing is written.
         """
-        account = new.account or self._account
+        account = new.account or self.accounts[0]
 
         def work(transaction: Transaction) -> Decision:
             now = transaction.now()
-            self._expire(transaction, now)
+            self.expire(transaction, now)
             # Within one transaction nobody else writes, so this holds where the index lets each person have one.
             found = self._select(
                 transaction,
@@ -101,23 +108,19 @@ class Ledger:
                 account, new.fingerprint, new.take, int(self.is_shared), new.person,
             )  # fmt: skip
             # What is in doubt holds its take until it is settled, however long ago it was.
-            if found and (found[0].state not in SETTLED or now - found[0].reserved_at < TAKE_SECONDS):
+            is_young = found and now - found[0].reserved_at < TAKE_SECONDS
+            if found and (found[0].state not in SETTLED or is_young or shot is not None):
                 return Decision(found[0], is_new=False, now=now, decided_at=time.monotonic())
             for row in found:
                 transaction.execute("UPDATE purchases SET holds_take = 0 WHERE id = ?", (row.id,))
-            usd = new.micros / 1e6
-            if budget.max_usd_per_day is not None:
-                caps.check_day(budget, usd, self._spending(transaction, now))
-            if budget.max_usd_per_person_per_day is not None:
-                caps.check_person_day(budget, usd, self._spending(transaction, now, new.person))
-            if budget.min_credit_usd is not None:
-                newest = self._newest_balance(transaction, balance)
-                caps.check_credit(budget, usd, newest, self._sent_since(transaction, newest))
-            if budget.confirm_above_usd is not None and usd > budget.confirm_above_usd:
-                if new.consent is None:
-                    raise ConsentNeededError
-                if self._select(transaction, "consent = ?", new.consent):
-                    raise ConsentUsedError
+            if shot is not None:
+                film_rows.claim(transaction, shot, new.micros)
+            else:
+                allowance.check(
+                    transaction, budget, new.micros, accounts=self.accounts, person=new.person, balance=balance,
+                    consent=new.consent,
+                    is_used=lambda consent: bool(self._select(transaction, "consent = ?", consent)),
+                )  # fmt: skip
             made = transaction.execute(
                 "INSERT INTO purchases (account, person, fingerprint, take, holds_take, signature, request, kind,"
                 " micros, basis, state, request_id, consent, owner, lease_until, reserved_at, updated_at)"
@@ -127,9 +130,11 @@ class Ledger:
                  now + LEASE_SECONDS, now, now),
             )  # fmt: skip
             row = self._select(transaction, "id = ?", made.fetchone()[0])[0]
+            if shot is not None:
+                film_rows.bought(transaction, shot, row.id, now)
             return Decision(row, is_new=True, now=now, decided_at=time.monotonic())
 
-        return await self._transaction(work)
+        return await self.transact(work)
 
     async def advance(
         self,
@@ -158,7 +163,7 @@ class Ledger:
 
         def work(transaction: Transaction) -> Row | None:
             now = transaction.now()
-            condition, values = f"id = ? AND state IN ({_marks(before)})", [row.id, *before]
+            condition, values = f"id = ? AND state IN ({allowance.marks(before)})", [row.id, *before]
             if mine:
                 condition += f" AND owner = ? AND {_IS_LEASED}"
                 values += [self._owner, *_lease_ends(now)]
@@ -170,12 +175,12 @@ class Ledger:
                 " lease_until = CASE WHEN ? = 1 THEN lease_until ELSE 0 END"
                 f" WHERE {self._mine} AND {condition}",
                 (state, generation_id, request_id, note, now, int(state in HOLDS_TAKE), state, now,
-                 int(state in UNDER_WAY), *self._accounts, *values),
+                 int(state in UNDER_WAY), *self.accounts, *values),
             )  # fmt: skip
             return self._select(transaction, "id = ?", row.id)[0] if done.rowcount == 1 else None
 
         try:
-            return await self._transaction(work)
+            return await self.transact(work)
         except NotUniqueError:
             return None
 
@@ -190,7 +195,7 @@ class Ledger:
             )
             return done.rowcount == 1
 
-        return await self._transaction(work)
+        return await self.transact(work)
 
     async def claim(self, row: Row) -> Row | None:
         """Take the lease of a row that nobody works at, to look for its purchase; None if somebody does."""
@@ -203,11 +208,11 @@ class Ledger:
             )
             return self._select(transaction, "id = ?", row.id)[0] if done.rowcount == 1 else None
 
-        return await self._transaction(work)
+        return await self.transact(work)
 
     async def release(self, row: Row, note: str | None = None) -> None:
         """Give back the lease of a row, with what was learned about it. One that was settled keeps its note."""
-        await self._transaction(
+        await self.transact(
             lambda transaction: transaction.execute(
                 "UPDATE purchases SET lease_until = 0, note = coalesce(?, note)"
                 " WHERE id = ? AND owner = ? AND lease_until > 0",
@@ -217,7 +222,7 @@ class Ledger:
 
     async def free_take(self, row: Row) -> None:
         """Let the same request with the same take be bought anew: its generation was deleted."""
-        await self._transaction(
+        await self.transact(
             lambda transaction: transaction.execute("UPDATE purchases SET holds_take = 0 WHERE id = ?", (row.id,))
         )
 
@@ -229,17 +234,19 @@ class Ledger:
     async def by_generation(self, generation_ids: Iterable[str]) -> dict[str, Row]:
         """The purchases that these generations came of, by generation id."""
         ids = list(generation_ids)
-        rows = await self._rows(f"generation_id IN ({_marks(ids)})", *ids)
+        rows = await self._rows(f"generation_id IN ({allowance.marks(ids)})", *ids)
         return {row.generation_id: row for row in rows if row.generation_id}
 
     async def in_state(self, *states: State, since: float | None = None) -> list[Row]:
         """Every purchase in one of the states, oldest first; what was left behind is settled first."""
 
         def work(transaction: Transaction) -> list[Row]:
-            self._expire(transaction, transaction.now())
-            return self._select(transaction, f"state IN ({_marks(states)}) AND reserved_at >= ?", *states, since or 0.0)
+            self.expire(transaction, transaction.now())
+            return self._select(
+                transaction, f"state IN ({allowance.marks(states)}) AND reserved_at >= ?", *states, since or 0.0
+            )
 
-        return await self._transaction(work)
+        return await self.transact(work)
 
     async def known_before(self, row: Row, most: int) -> list[Row]:
         """The newest purchases of its account that had a generation before this one was reserved, newest first."""
@@ -262,18 +269,20 @@ class Ledger:
 
     async def now(self) -> float:
         """The ledger's time."""
-        return await self._transaction(lambda transaction: transaction.now())
+        return await self.transact(lambda transaction: transaction.now())
 
     async def today(self, person: str | None = None) -> Spending:
         """The day's money, or one person's part of it."""
-        return await self._transaction(lambda transaction: self._spending(transaction, transaction.now(), person))
+        return await self.transact(
+            lambda transaction: allowance.spending(transaction, self.accounts, transaction.now(), person)
+        )
 
     async def newest_today(self, most: int, person: str | None = None) -> list[Row]:
         """The day's last purchases, oldest first, and before them whatever is still in doubt; all, or one person's."""
-        whose, values = _of_person(person)
+        whose, values = allowance.of_person(person)
 
         def work(transaction: Transaction) -> list[Row]:
-            begin = _begin_of_day(transaction.now())
+            begin = allowance.begin_of_day(transaction.now())
             doubtful = self._select(
                 transaction,
                 f"reserved_at < ? AND (state = 'lost' OR state = 'disputed'){whose}",
@@ -283,32 +292,37 @@ class Ledger:
             )
             return [*doubtful, *self._select(transaction, f"reserved_at >= ?{whose}", begin, *values, newest=most)]
 
-        return await self._transaction(work)
+        return await self.transact(work)
 
     async def since_days(self, days: int, person: str | None = None) -> list[Row]:
         """The purchases of today and of so many days before, oldest first; all, or one person's."""
-        whose, values = _of_person(person)
+        whose, values = allowance.of_person(person)
 
         def work(transaction: Transaction) -> list[Row]:
-            begin = _begin_of_day(transaction.now(), days)
+            begin = allowance.begin_of_day(transaction.now(), days)
             return self._select(transaction, f"reserved_at >= ?{whose}", begin, *values)
 
-        return await self._transaction(work)
+        return await self.transact(work)
 
     async def bought(self, account: str | None = None, person: str | None = None) -> list[Row]:
         """The purchases that have a generation, newest first; all, or those of one account or one person."""
-        whose, values = _of_person(person)
+        whose, values = allowance.of_person(person)
         if account is not None:
             whose, values = f"{whose} AND account = ?", [*values, account]
         rows = await self._rows(f"generation_id IS NOT NULL{whose}", *values)
         return rows[::-1]
+
+    def select(self, transaction: Transaction, row_ids: Sequence[int]) -> dict[int, Row]:
+        """Purchases by their numbers, within a transaction of the caller's."""
+        found = self._select(transaction, f"id IN ({allowance.marks(row_ids)})", *row_ids)
+        return {row.id: row for row in found}
 
     async def all_rows(self) -> list[Row]:
         """Every purchase, oldest first."""
         return await self._rows("1 = 1")
 
     async def _rows(self, condition: str, *values: object, newest: int | None = None) -> list[Row]:
-        return await self._transaction(lambda transaction: self._select(transaction, condition, *values, newest=newest))
+        return await self.transact(lambda transaction: self._select(transaction, condition, *values, newest=newest))
 
     def _select(
         self, transaction: Transaction, condition: str, *values: object, newest: int | None = None
@@ -316,14 +330,17 @@ class Ledger:
         """The rows that meet a condition, or the newest of them; oldest first."""
         limit = "" if newest is None else f" ORDER BY id DESC LIMIT {newest:d}"
         found = transaction.execute(
-            f"SELECT {COLUMNS} FROM purchases WHERE {self._mine} AND {condition}{limit}", (*self._accounts, *values)
+            f"SELECT {COLUMNS} FROM purchases WHERE {self._mine} AND {condition}{limit}", (*self.accounts, *values)
         )
         return sorted((Row(*columns) for columns in found), key=lambda row: row.id)
 
-    def _expire(self, transaction: Transaction, now: float) -> None:
-        """Settle what a server left behind: what was reserved was never sent, what was being sent is lost."""
+    def expire(self, transaction: Transaction, now: float) -> None:
+        """Settle what a server left behind: what was reserved was never sent, what was being sent is lost.
+
+        The reservations of films that were left alone end too.
+        """
         over = f"NOT ({_IS_LEASED})"
-        values = (*self._accounts, *_lease_ends(now))
+        values = (*self.accounts, *_lease_ends(now))
         transaction.execute(
             "UPDATE purchases SET state = 'refused', holds_take = 0, note = 'the server stopped before it was sent'"
             f" WHERE {self._mine} AND state = 'reserved' AND {over}",
@@ -334,58 +351,14 @@ class Ledger:
             f" WHERE {self._mine} AND state = 'sending' AND {over}",
             (now, *values),
         )
+        film_rows.expire(transaction, self.accounts, now)
 
-    def _spending(self, transaction: Transaction, now: float, person: str | None = None) -> Spending:
-        """A row from the future counts as today's, so that setting the clock back does not open the cap again."""
-        begin = _begin_of_day(now)
-        whose, values = _of_person(person)
-        found = transaction.execute(
-            "SELECT state, sum(micros), count(*) FROM purchases"
-            f" WHERE {self._mine} AND reserved_at >= ?{whose} GROUP BY state",
-            (*self._accounts, begin, *values),
-        ).fetchall()
-        sums: Mapping[str, int] = {state: int(micros) for state, micros, _ in found}
-        # What is not settled stays reserved beyond midnight.
-        older = transaction.execute(
-            f"SELECT coalesce(sum(micros), 0) FROM purchases WHERE {self._mine} AND reserved_at < ?"
-            f" AND state IN ({_marks(RESERVED)}){whose}",
-            (*self._accounts, begin, *sorted(RESERVED), *values),
-        ).fetchone()[0]
-        return Spending(
-            sum(sums.get(state, 0) for state in SPENT) / 1e6,
-            (sum(sums.get(state, 0) for state in RESERVED) + int(older)) / 1e6,
-            sum(int(count) for _, _, count in found),
-        )
-
-    def _newest_balance(self, transaction: Transaction, balance: Balance | None) -> Balance | None:
-        """The newest balance that any server of this ledger has read."""
-        found = transaction.execute("SELECT usd, read_at FROM balances WHERE account = ?", (self._account,)).fetchone()
-        known = Balance(float(found[0]), float(found[1])) if found else None
-        if balance is None or (known is not None and known.read_at > balance.read_at):
-            return known
-        transaction.execute("DELETE FROM balances WHERE account = ?", (self._account,))
-        transaction.execute(
-            "INSERT INTO balances (account, usd, read_at) VALUES (?, ?, ?)",
-            (self._account, balance.usd, balance.read_at),
-        )
-        return balance
-
-    def _sent_since(self, transaction: Transaction, balance: Balance | None) -> float:
-        """The dollars that may not show in a balance yet: what was sent since, shortly before, or is under way."""
-        since = balance.read_at - caps.BALANCE_LAG_SECONDS if balance else math.inf
-        found = transaction.execute(
-            "SELECT coalesce(sum(micros), 0) FROM purchases WHERE account = ?"
-            f" AND (state IN ({_marks(RESERVED)}) OR (reserved_at >= ? AND state IN ({_marks(SPENT)})))",
-            (self._account, *sorted(RESERVED), since, *sorted(SPENT)),
-        ).fetchone()[0]
-        return int(found) / 1e6
-
-    async def _transaction(self, work: Callable[[Transaction], _T]) -> _T:
-        """Do some work in one transaction, in a worker thread."""
+    async def transact(self, work: Callable[[Transaction], _T]) -> _T:
+        """Do some work in one transaction, in a worker thread. Raises: LedgerError, NotUniqueError."""
 
         def with_names(transaction: Transaction) -> _T:
             for former in self._former_accounts:
-                transaction.execute("UPDATE purchases SET account = ? WHERE account = ?", (self._account, former))
+                transaction.execute("UPDATE purchases SET account = ? WHERE account = ?", (self.accounts[0], former))
             return work(transaction)
 
         result = await anyio.to_thread.run_sync(
@@ -396,22 +369,6 @@ class Ledger:
         return result
 
 
-def _begin_of_day(now: float, days_before: int = 0) -> float:
-    """Midnight in the person's own time zone, of today or of so many days before."""
-    day = date.fromtimestamp(now) - timedelta(days=days_before)  # noqa: DTZ012 - local on purpose
-    return datetime.combine(day, datetime.min.time()).timestamp()
-
-
-def _of_person(person: str | None) -> tuple[str, list[object]]:
-    """A condition, and its values, for the rows of one person; of everybody for None."""
-    return ("", []) if person is None else (" AND person = ?", [person])
-
-
 def _lease_ends(now: float) -> tuple[float, float]:
     """Between which times the lease of somebody ends. One that ends later is from before the clock was set back."""
     return now, now + 2 * LEASE_SECONDS
-
-
-def _marks(values: Iterable[object]) -> str:
-    """As many question marks; where there is nothing to look for, what nothing equals."""
-    return ", ".join("?" for _ in values) or "NULL"

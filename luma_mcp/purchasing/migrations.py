@@ -60,6 +60,32 @@ _INDEXES = (
     "CREATE INDEX purchases_by_time ON purchases (account, reserved_at)",
 )
 _BALANCES = "CREATE TABLE balances (account TEXT PRIMARY KEY, usd {real} NOT NULL, read_at {real} NOT NULL){strict}"
+# A film is a plan that is allowed once; its shots are bought one by one. The money of a wanted shot is reserved for as
+# long as no purchase of it holds that money.
+_FILMS = (
+    """CREATE TABLE films (
+    id TEXT PRIMARY KEY,
+    account TEXT NOT NULL,
+    person TEXT NOT NULL DEFAULT '',
+    fingerprint TEXT NOT NULL,
+    take {integer} NOT NULL DEFAULT 1 CHECK (take >= 1),
+    holds_take {integer} NOT NULL CHECK (holds_take IN (0, 1)),
+    plan TEXT NOT NULL,
+    created_at {real} NOT NULL,
+    updated_at {real} NOT NULL
+){strict}""",
+    "CREATE UNIQUE INDEX films_take ON films (account, person, fingerprint, take) WHERE holds_take = 1",
+    """CREATE TABLE film_shots (
+    film_id TEXT NOT NULL REFERENCES films (id),
+    key TEXT NOT NULL,
+    micros {integer} NOT NULL CHECK (micros >= 0),
+    wanted {integer} NOT NULL CHECK (wanted IN (0, 1)),
+    purchase_id {integer},
+    note TEXT NOT NULL DEFAULT '',
+    PRIMARY KEY (film_id, key)
+){strict}""",
+    "CREATE TABLE film_consents (consent TEXT PRIMARY KEY, film_id TEXT NOT NULL){strict}",
+)
 
 # Version 1 is the ledger of dream-machine-mcp 0.1. Its `unknown` is now `lost`; a row that it left in `sending` has no
 # lease, so it is lost at once. Its rows are older than takes, so they hold none, but what is in doubt is kept in doubt.
@@ -86,9 +112,9 @@ _FROM_VERSION_1 = (
 )
 
 # What brings a ledger from the version before to this one.
-_STEPS: Mapping[int, tuple[str, ...]] = {2: (*_FROM_VERSION_1, *_INDEXES, _BALANCES)}
+_STEPS: Mapping[int, tuple[str, ...]] = {2: (*_FROM_VERSION_1, *_INDEXES, _BALANCES), 3: _FILMS}
 VERSION = max(_STEPS)
-_NEW = (_TABLE, *_INDEXES, _BALANCES)
+_NEW = (_TABLE, *_INDEXES, _BALANCES, *_FILMS)
 
 
 def migrate(transaction: Transaction, version: int, dialect: Dialect, *, shown: str, place: str) -> int:

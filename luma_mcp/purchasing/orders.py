@@ -10,6 +10,7 @@ from luma_mcp.backends.base import EncodedRequest
 from luma_mcp.domain.generation import Generation
 from luma_mcp.domain.pricing import Price
 from luma_mcp.purchasing import matching
+from luma_mcp.purchasing.film_rows import ShotName
 from luma_mcp.purchasing.rows import MADE_FROM, NewPurchase
 
 OnWait = Callable[[float, str], Awaitable[None]]
@@ -59,6 +60,7 @@ class Order:
         consent: names the person's yes, which serves once.
         publish: puts local files where Luma can read them; the signed link by each URL of the quote.
         on_wait: told of seconds waited, and why.
+        shot: the shot of a film that it is.
     """
 
     quote: Quote
@@ -67,6 +69,12 @@ class Order:
     person: str = ""
     consent: str | None = None
     publish: Callable[[], Awaitable[Mapping[str, str]]] | None = None
+    shot: ShotName | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """What names the purchase: the request, or the film and the shot."""
+        return self.quote.fingerprint if self.shot is None else f"{self.shot.film_id} {self.shot.key}"
 
 
 def new_purchase(order: Order) -> NewPurchase:
@@ -74,7 +82,7 @@ def new_purchase(order: Order) -> NewPurchase:
     quote = order.quote
     body = matching.unsigned_body(quote.encoded)
     return NewPurchase(
-        fingerprint=quote.fingerprint,
+        fingerprint=order.fingerprint,
         signature=matching.signature(quote.encoded),
         request=to_json(body | {MADE_FROM: quote.made_from} if quote.made_from else body).decode(),
         kind=quote.encoded.request.kind,

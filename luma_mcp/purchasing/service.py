@@ -118,10 +118,11 @@ class PurchaseService:
             BudgetError: a cap forbids it.
             ConsentNeededError: the person wants to be asked first.
             AmbiguousPurchaseError: it may have been bought. The same call looks for it again, and does not send it.
+            ShotTakenError: the film has no such shot to buy any more.
             LumaError: it was not bought.
         """
         self.check(order.quote)
-        key = ("" if self._ledger.is_shared else order.person, order.quote.fingerprint, order.take)
+        key = ("" if self._ledger.is_shared else order.person, order.fingerprint, order.take)
         waited = 0.0
         while True:
             flight = self._in_flight.get(key)
@@ -150,6 +151,10 @@ class PurchaseService:
             await order.on_wait(waited, "The same purchase is under way at another server")
             await self._clock.sleep(_JOINER_LOOKS_EVERY_SECONDS)
             waited += _JOINER_LOOKS_EVERY_SECONDS
+
+    def account_of(self, backend: BackendName) -> str:
+        """The ledger's account of an API."""
+        return self._accounts.get(backend, "")
 
     async def spending(self, person: str | None = None) -> Spending:
         """Today's money, or one person's. What is in doubt is looked for beside, and this does not wait for it."""
@@ -237,13 +242,18 @@ class PurchaseService:
             if generation is not None and generation.is_final:
                 await self._note_end(row, generation)
 
+    async def look_for(self, row: Row) -> None:
+        """Look once for a purchase whose answer was lost, and write down what is found. Raises: LumaError."""
+        await self._reconciler.look(row)
+
     async def close(self) -> None:
         """Close the ledger."""
         await self._ledger.close()
 
     async def _decide(self, order: Order) -> Purchase | None:
         """Buy, or answer the purchase that this is already; None while another server works at it."""
-        balance = await self._balance(order)
+        # The money of a film's shot was allowed with the film.
+        balance = await self.read_balance(backend_of(order.quote.encoded.request)) if order.shot is None else None
         try:
             decision = await self._reserve(order, balance)
         except ConsentUsedError:
@@ -262,18 +272,17 @@ class PurchaseService:
         return await self._join(row, decision.now, order)
 
     async def _reserve(self, order: Order, balance: Balance | None) -> Decision:
-        account = self._accounts.get(backend_of(order.quote.encoded.request), "")
-        new = replace(new_purchase(order), account=account)
+        new = replace(new_purchase(order), account=self.account_of(backend_of(order.quote.encoded.request)))
         # With nothing to do before the POST, the transaction that decides is the last one before it.
         request_id = new_request_id() if order.publish is None else None
         try:
-            return await self._ledger.decide(new, self.budget, balance, request_id=request_id)
+            return await self._ledger.decide(new, self.budget, balance, request_id=request_id, shot=order.shot)
         except BudgetError:
             # Something may have failed and been refunded since it was written down.
             await self.settle_states()
-            return await self._ledger.decide(new, self.budget, balance, request_id=request_id)
+            return await self._ledger.decide(new, self.budget, balance, request_id=request_id, shot=order.shot)
 
-    async def _balance(self, order: Order) -> Balance | None:
+    async def read_balance(self, backend: BackendName) -> Balance | None:
         """The credit at Luma, if the budget asks for it. It is read before the transaction that decides.
 
         Raises:
@@ -281,7 +290,7 @@ class PurchaseService:
         """
         if self.budget.min_credit_usd is None:
             return None
-        if backend_of(order.quote.encoded.request) == "agents":
+        if backend == "agents":
             raise BudgetError(
                 "LUMA_MIN_CREDIT_USD is set, and the Luma Agents API tells no balance, so it cannot be checked.",
                 caps.ONLY_THE_PERSON,

@@ -201,6 +201,10 @@ class Resolution:
         is_its_video = video is not None and canonical_url(video) == canonical_url(url)
         return await self._resolver.footage(generation) if is_its_video else None
 
+    async def check_frames(self) -> None:
+        """Return if frames of clips can be put where the API can read them. Raises: FileError."""
+        await self._resolver.stores[self._backend].location(LocalFile("frame.jpg", "jpg", b""))
+
     async def copy_file(self, path: str, target: Path, *, is_sound: bool = False) -> None:
         """Copy a local clip, or a sound, for editing. Raises: FileError."""
         await self._local_files.copy(path, target, is_sound=is_sound)

@@ -41,7 +41,7 @@ async def purchase(
     quote = purchases.quote(request, footage, sources.generation_ids)
     subject = f"{quote.fingerprint} {arguments.take}"
     if arguments.dry_run:
-        return quote_result(quote, _quote_id(call, subject, quote))
+        return quote_result(quote, quote_id_for(call, quote.price.usd, subject))
     bought = await _counted(call, backend_of(request), _buy(call, arguments, quote, sources, subject))
     return purchase_result(bought)
 
@@ -69,7 +69,7 @@ async def _buy(call: Call, arguments: SpendingArguments, quote: Quote, sources: 
     try:
         return await purchases.buy(order)
     except ConsentNeededError:
-        consent = await _consent(call, arguments, quote, subject)
+        consent = await consent_for(call, arguments, quote.price.usd, subject, _question(quote, arguments.take))
         if consent is None:
             raise BudgetError(
                 "The person was asked and did not want to buy this.", "Nothing was bought. Ask what to change."
@@ -77,28 +77,35 @@ async def _buy(call: Call, arguments: SpendingArguments, quote: Quote, sources: 
         return await purchases.buy(replace(order, consent=consent))
 
 
-def _quote_id(call: Call, subject: str, quote: Quote) -> str | None:
+def quote_id_for(call: Call, usd: float, subject: str) -> str | None:
     """The quote that a dry run answers, where the settings allow it and the price needs a yes."""
     limit = call.services.purchases.budget.confirm_above_usd
-    if not call.services.quotes.in_dry_runs or limit is None or quote.price.usd <= limit:
+    if not call.services.quotes.in_dry_runs or limit is None or usd <= limit:
         return None
-    return call.services.quotes.of(subject, quote.price.usd, call.person)
+    return call.services.quotes.of(subject, usd, call.person)
 
 
-async def _consent(call: Call, arguments: SpendingArguments, quote: Quote, subject: str) -> str | None:
+async def consent_for(call: Call, arguments: SpendingArguments, usd: float, subject: str, question: str) -> str | None:
     """The name of the person's yes: by a button that was pressed, by a question, or by a quote; None for a no.
+
+    Args:
+        call: the call.
+        arguments: what every tool that spends takes.
+        usd: the price in US dollars.
+        subject: what the yes is for.
+        question: what the person is asked, where the client can ask.
 
     Raises:
         BudgetError: there is no way to ask, or the quote is none for this.
     """
-    quotes, usd, quote_id = call.services.quotes, quote.price.usd, arguments.quote_id
+    quotes, quote_id = call.services.quotes, arguments.quote_id
     if quote_id:
         sent = arguments.model_dump(mode="json", exclude_unset=True)
         consent = quotes.consent_by_button(quote_id, call.tool, sent, usd, call.person)
         if consent is not None:
             return consent
     if call.caller.can_ask or not quotes.in_dry_runs:
-        return await call.caller.confirm(_question(quote, arguments.take), subject)
+        return await call.caller.confirm(question, subject)
     consent = quotes.consent(quote_id, subject, usd, call.person) if quote_id else None
     if consent is None:
         problem = "This quote_id is not for this request, this take and this price, or it is older than 15 minutes."

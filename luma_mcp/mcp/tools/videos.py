@@ -5,7 +5,6 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from luma_mcp.domain.catalogue import (
-    CONCEPTS,
     DEFAULT_DURATION,
     DEFAULT_RATIO,
     DEFAULT_RESOLUTION,
@@ -15,7 +14,6 @@ from luma_mcp.domain.catalogue import (
     Resolution,
     VideoModelName,
 )
-from luma_mcp.domain.errors import InvalidRequestError
 from luma_mcp.domain.pricing import extension_form
 from luma_mcp.domain.requests import (
     AddAudioRequest,
@@ -26,7 +24,6 @@ from luma_mcp.domain.requests import (
     UpscaleRequest,
     VideoRequest,
 )
-from luma_mcp.domain.text import cleaned
 from luma_mcp.mcp.argument_values import AsTimedPictures, NoFrames
 from luma_mcp.mcp.modes import differs
 from luma_mcp.mcp.results import PurchaseResult
@@ -48,6 +45,7 @@ from luma_mcp.mcp.tools.arguments import (
     video_model,
 )
 from luma_mcp.mcp.tools.purchase import purchase
+from luma_mcp.mcp.tools.words import checked_concepts
 
 
 class TimedPicture(BaseModel):
@@ -137,7 +135,7 @@ async def create_video(call: Call, arguments: CreateVideoArguments) -> PurchaseR
         loop=arguments.loop,
         start=await sources.keyframe(arguments.start_frame) if arguments.start_frame else None,
         end=await sources.keyframe(arguments.end_frame) if arguments.end_frame else None,
-        concepts=await _concepts(call, arguments.concepts),
+        concepts=await checked_concepts(call, arguments.concepts),
         keyframes=tuple(frames),
         hdr=arguments.hdr,
         exr=arguments.exr,
@@ -170,7 +168,7 @@ async def extend_video(call: Call, arguments: ExtendVideoArguments) -> PurchaseR
         loop=arguments.loop,
         start=start,
         end=end,
-        concepts=await _concepts(call, arguments.concepts),
+        concepts=await checked_concepts(call, arguments.concepts),
     )
     return await purchase(call, arguments, request, sources)
 
@@ -297,23 +295,6 @@ async def add_audio(call: Call, arguments: AddAudioArguments) -> PurchaseResult:
     clip = await sources.own_video(arguments.generation_id)
     request = AddAudioRequest(generation_id=clip.id, prompt=arguments.prompt, negative_prompt=arguments.negative_prompt)
     return await purchase(call, arguments, request, sources, await sources.footage(clip))
-
-
-async def _concepts(call: Call, names: list[str] | None) -> tuple[str, ...]:
-    """The camera concepts that are asked for.
-
-    Raises:
-        InvalidRequestError: neither the catalogue nor Luma's own list has one of them.
-    """
-    unknown = [name for name in names or () if name not in CONCEPTS]
-    if unknown:
-        words = (await call.services.vocabulary.concepts()).words
-        for name in unknown:
-            if name not in words:
-                raise InvalidRequestError(
-                    f"Luma has no concept {cleaned(name, 60)!r}.", "list_concepts shows them all."
-                )
-    return tuple(names or ())
 
 
 def _made_resolution(model: VideoModelName, resolution: Resolution | None) -> str | None:

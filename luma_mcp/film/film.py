@@ -1,0 +1,184 @@
+"""A film as it is now: the state of each shot, what it waits for, and what can be done next. Pure.
+
+==========  =========================================================================================
+state       meaning
+==========  =========================================================================================
+`planned`   It is allowed and not bought: it waits for another shot, or for a place at Luma.
+`buying`    It is being bought.
+`in doubt`  The answer to its purchase was lost. It is looked for, or the person settles it.
+`queued`    Luma has accepted it.
+`dreaming`  Luma is making it. Other words of Luma's are kept.
+`completed` Its clip is there.
+`failed`    Luma failed to make it and refunded it, or its clip was deleted.
+`refused`   It was refused before it was bought; the reason says why.
+`stopped`   It is not made: a shot that it waits for was not made, or the film was left alone for a day.
+==========  =========================================================================================
+
+The last four are final. A final shot changes only by a new plan of the film.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from luma_mcp.domain.generation import NOT_FOUND, Generation
+from luma_mcp.film.plan import Plan, PlannedShot
+from luma_mcp.purchasing.film_rows import FilmRow, FilmShotRow
+from luma_mcp.purchasing.rows import Row
+
+FINAL = frozenset({"completed", "failed", "refused", "stopped"})
+_UNMADE = FINAL - {"completed"}
+_DELETED = "Its clip was deleted at Luma. Another take of the shot makes it anew."
+
+FilmState = Literal["running", "in doubt", "completed", "stopped"]
+
+
+@dataclass(frozen=True, slots=True)
+class FilmShot:
+    """A shot of a film as it is now.
+
+    Args:
+        planned: the shot in the plan.
+        number: its place in the film, from 1.
+        state: see the table above.
+        waits_for: the numbers of the shots that it still waits for.
+        purchase: its purchase, if there is one.
+        generation: its generation as it was last seen.
+        reason: why it failed, was refused or stopped; for the person.
+    """
+
+    planned: PlannedShot
+    number: int
+    state: str
+    waits_for: tuple[int, ...] = ()
+    purchase: Row | None = None
+    generation: Generation | None = None
+    reason: str = ""
+
+    @property
+    def generation_id(self) -> str | None:
+        """The id of its generation, once it is bought."""
+        return self.purchase.generation_id if self.purchase and self.purchase.holds_take else None
+
+    @property
+    def is_final(self) -> bool:
+        """Whether it changes no more under this plan."""
+        return self.state in FINAL
+
+    @property
+    def is_running(self) -> bool:
+        """Whether Luma is making it."""
+        return self.generation_id is not None and not self.is_final
+
+    @property
+    def spent_usd(self) -> float:
+        """What it cost, in US dollars; nothing if it was refunded or not bought."""
+        return self.purchase.usd if self.purchase and self.purchase.holds_take else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Film:
+    """A film as it is now."""
+
+    row: FilmRow
+    plan: Plan
+    shots: tuple[FilmShot, ...]
+
+    @property
+    def id(self) -> str:
+        """What names it."""
+        return self.row.id
+
+    @property
+    def state(self) -> FilmState:
+        """`in doubt` if nothing goes on before a person, or a later look, settles a purchase."""
+        if all(shot.state == "completed" for shot in self.shots):
+            return "completed"
+        if all(shot.is_final for shot in self.shots):
+            return "stopped"
+        is_going_on = any(shot.is_running or shot.state == "buying" for shot in self.shots)
+        is_doubtful = any(shot.state == "in doubt" for shot in self.shots)
+        return "in doubt" if is_doubtful and not is_going_on and not self.ready else "running"
+
+    @property
+    def ready(self) -> tuple[FilmShot, ...]:
+        """The shots that can be bought now."""
+        return tuple(shot for shot in self.shots if shot.state == "planned" and not shot.waits_for)
+
+    @property
+    def blocked(self) -> dict[str, str]:
+        """The shots that cannot be made, for one that they wait for was not; the reasons by key."""
+        notes: dict[str, str] = {}
+        for shot in self.shots:
+            unmade = [need + 1 for need in shot.planned.needs if self.shots[need].state in _UNMADE]
+            if shot.state == "planned" and unmade:
+                notes[shot.planned.key] = f"It waits for shot {unmade[0]}, which was not made."
+        return notes
+
+    @property
+    def running(self) -> tuple[FilmShot, ...]:
+        """The shots that Luma is making."""
+        return tuple(shot for shot in self.shots if shot.is_running)
+
+    @property
+    def spent_usd(self) -> float:
+        """What its shots have cost so far, in US dollars."""
+        return round(sum(shot.spent_usd for shot in self.shots), 6)
+
+    @property
+    def reserved_usd(self) -> float:
+        """What is reserved for shots that are not bought, in US dollars."""
+        return round(sum(shot.planned.usd for shot in self.shots if shot.state == "planned"), 6)
+
+
+def film_of(row: FilmRow, seen: Mapping[str, Generation]) -> Film:
+    """A film by its row, and by its generations as they were last seen."""
+    plan = Plan.from_json(row.plan)
+    states = [_state_of(row.shots.get(planned.key), seen) for planned in plan.shots]
+    shots: list[FilmShot] = []
+    for place, planned in enumerate(plan.shots):
+        state, reason = states[place]
+        purchase = row.shots[planned.key].purchase if planned.key in row.shots else None
+        generation = seen.get(purchase.generation_id or "") if purchase else None
+        waits_for = tuple(need + 1 for need in planned.needs if states[need][0] != "completed")
+        shots.append(
+            FilmShot(
+                planned,
+                place + 1,
+                state,
+                waits_for=() if state in FINAL else waits_for,
+                purchase=purchase,
+                generation=generation,
+                reason=reason,
+            )
+        )
+    return Film(row, plan, tuple(shots))
+
+
+def _state_of(shot: FilmShotRow | None, seen: Mapping[str, Generation]) -> tuple[str, str]:
+    """The state of a shot, and the reason for it."""
+    if shot is None:
+        return "stopped", ""
+    purchase = shot.purchase
+    if purchase is None or purchase.state in ("refused", "absent"):
+        if shot.is_wanted:
+            return "planned", ""
+        return ("stopped" if purchase is None else "refused"), shot.note
+    return _state_of_purchase(purchase, seen.get(purchase.generation_id or ""))
+
+
+def _state_of_purchase(purchase: Row, generation: Generation | None) -> tuple[str, str]:
+    match purchase.state:
+        case "reserved" | "sending":
+            return "buying", ""
+        case "lost" | "disputed":
+            return "in doubt", purchase.note
+        case "failed":
+            reason = generation.failure_reason if generation else None
+            return "failed", reason or "Luma failed to make it, and refunded it."
+        case _ if not purchase.holds_take or (generation and generation.state == NOT_FOUND):
+            return "failed", _DELETED
+        case "completed":
+            return "completed", ""
+        case _:
+            return (generation.state if generation else "queued"), ""

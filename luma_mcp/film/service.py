@@ -1,0 +1,396 @@
+"""Films: plan, price, allow once; then buy each shot when what it waits for is there, until all are final.
+
+What a film is lies in the ledger alone, so any server of that ledger goes on with it, whatever became of the one
+before. Two servers that wait for one film share its shots: each shot is bought by whoever is first.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TypeVar, cast
+
+import anyio
+
+from luma_mcp.domain.catalogue import BackendName
+from luma_mcp.domain.clock import Clock
+from luma_mcp.domain.errors import (
+    AmbiguousPurchaseError,
+    BudgetError,
+    InvalidRequestError,
+    LedgerError,
+    LumaError,
+    NotFoundError,
+    RateLimitError,
+    UnreachableError,
+)
+from luma_mcp.domain.generation import NOT_FOUND, Generation
+from luma_mcp.domain.meter import NO_METER, Meter
+from luma_mcp.domain.pricing import Price
+from luma_mcp.domain.requests import ImageKeyframe, VideoRequest
+from luma_mcp.film import plan as plans
+from luma_mcp.film.film import Film, FilmShot, film_of
+from luma_mcp.film.plan import CONTINUE, NEXT, Form, Frames, Plan, Shot
+from luma_mcp.polling.poller import Poller, Snapshot
+from luma_mcp.purchasing import budget as caps
+from luma_mcp.purchasing.budget import ConsentUsedError
+from luma_mcp.purchasing.film_rows import FilmRow, NewFilm, NewShot, ShotName, ShotTakenError, unpaid_shots
+from luma_mcp.purchasing.films import FilmChangedError, FilmLedger
+from luma_mcp.purchasing.orders import Order
+from luma_mcp.purchasing.rows import Row
+from luma_mcp.purchasing.service import PurchaseService
+from luma_mcp.sources.resolver import Resolution
+
+_T = TypeVar("_T")
+
+_log = logging.getLogger(__name__)
+
+# Both of Luma's APIs make ten clips at once.
+_AT_ONCE = 10
+# After what may pass by itself, and between looks for a lost purchase.
+_PAUSE_SECONDS = 10.0
+_LONGEST_NOTE = 300
+_ANEW = "create_film with this film_id and the shots plans it with what is there now."
+_PASSING = (RateLimitError, UnreachableError, LedgerError)
+
+SourcesOf = Callable[[BackendName], Resolution]
+"""Begins the sources of a shot, for an API and for whoever asks."""
+OnFilm = Callable[[Film, float, str | None], Awaitable[None]]
+"""Told of the film, the seconds that were waited, and what is wrong for the moment."""
+
+
+class FilmService:
+    """Plans and buys films.
+
+    Args:
+        films: the films of the ledger.
+        purchases: buys the shots.
+        poller: waits for them.
+        clock: how time passes.
+        meter: counts what is bought.
+    """
+
+    def __init__(
+        self, films: FilmLedger, purchases: PurchaseService, poller: Poller, clock: Clock, meter: Meter = NO_METER
+    ) -> None:
+        self._films = films
+        self._purchases = purchases
+        self._poller = poller
+        self._clock = clock
+        self._meter = meter
+
+    async def plan(self, form: Form, shots: Sequence[Shot], sources_of: SourcesOf) -> Plan:
+        """Resolve the sources, check every shot and price it; nothing is sent or written.
+
+        Raises:
+            InvalidRequestError: a shot cannot be made so. This and the following errors name the shot.
+            NotFoundError: no generation has an id that is named.
+            FileError: a local file cannot be read, or cannot be put where Luma can read it.
+        """
+        plans.check_order(shots)
+        frames: list[Frames] = []
+        for number, shot in enumerate(shots, start=1):
+            try:
+                frames.append(await _frames_of(shot, sources_of(form.backend)))
+            except LumaError as error:
+                raise _of_shot(number, error) from error
+        plan = plans.make_plan(form, shots, frames)
+        for number, planned in enumerate(plan.shots, start=1):
+            if planned.end_on is not None:
+                try:
+                    await sources_of(form.backend).check_frames()
+                except LumaError as error:
+                    raise _of_shot(number, error) from error
+                break
+        return plan
+
+    def check(self, usd: float, shown: str) -> None:
+        """Raises: BudgetError, if the cap for one call forbids the price of a film."""
+        caps.check_call(self._purchases.budget, usd, shown)
+
+    async def create(self, plan: Plan, *, take: int, person: str, consent: str | None) -> tuple[Film, bool]:
+        """Write the film down and reserve its money; the film, and whether it is new.
+
+        Raises:
+            BudgetError: a cap forbids it.
+            ConsentNeededError: the person wants to be asked first.
+        """
+        balance = await self._purchases.read_balance(plan.form.backend)
+        new = NewFilm(
+            fingerprint=plan.fingerprint,
+            plan=plan.to_json(),
+            shots=_new_shots(plan),
+            account=self._account(plan),
+            take=take,
+            person=person,
+        )
+        row, is_new = await self._allowed(lambda: self._films.create(new, self._purchases.budget, balance, consent))
+        return await self._seen(row), is_new
+
+    async def unpaid_usd(self, film: Film, plan: Plan) -> float:
+        """What another plan of a film costs beyond what is bought and reserved already."""
+        unpaid = unpaid_shots(film.row, _new_shots(plan))
+        return sum(shot.micros for shot in unpaid) / 1e6
+
+    async def change(self, film: Film, plan: Plan, *, told_usd: float, consent: str | None) -> Film:
+        """Give a film another plan: what it has already stays, and the money of the rest is reserved.
+
+        Args:
+            film: the film.
+            plan: the plan.
+            told_usd: what the person was told that it costs.
+            consent: names the person's yes.
+
+        Raises:
+            InvalidRequestError: the plan is for another API.
+            BudgetError: a cap forbids it, or the film has changed and would cost more.
+            ConsentNeededError: the person wants to be asked first.
+        """
+        if film.plan.form.backend != plan.form.backend:
+            raise InvalidRequestError("A film stays with the API that it began with.", "Make another film.")
+        balance = await self._purchases.read_balance(plan.form.backend)
+
+        async def change() -> FilmRow:
+            return await self._films.change(
+                film.row,
+                plan.to_json(),
+                _new_shots(plan),
+                most_micros=round(told_usd * 1e6),
+                budget=self._purchases.budget,
+                balance=balance,
+                consent=consent,
+            )
+
+        try:
+            row = await self._allowed(change)
+        except FilmChangedError:
+            raise BudgetError(
+                "The film has changed meanwhile, and this costs more than was told.", "Nothing was bought. Call again."
+            ) from None
+        return await self._seen(row)
+
+    async def get(self, film_id: str, person: str | None) -> Film:
+        """A film as it is now.
+
+        Args:
+            film_id: its id.
+            person: the person whose films alone may be seen; None for everybody's.
+
+        Raises:
+            NotFoundError: there is no such film.
+        """
+        return await self._seen(await self._row(film_id, person))
+
+    async def newest(self, most: int, person: str | None) -> list[Film]:
+        """The last films, newest first, as the ledger has them; all, or one person's."""
+        return [film_of(row, {}) for row in await self._films.newest(most, person)]
+
+    async def wait(
+        self, film_id: str, person: str | None, *, timeout_seconds: float, sources_of: SourcesOf, on_film: OnFilm
+    ) -> Film:
+        """Buy what has become ready, and wait, until every shot is final or until the timeout.
+
+        Args:
+            film_id: the film's id.
+            person: the person whose films alone may be seen; None for everybody's.
+            timeout_seconds: how long at most. What was begun to be bought is bought to its end.
+            sources_of: begins the sources of a shot.
+            on_film: told of each change.
+
+        Raises:
+            NotFoundError: there is no such film.
+            LumaError: Luma cannot be asked, or the ledger cannot be used. Nothing is lost.
+        """
+        began = self._clock.now()
+        problems: dict[str, str] = {}
+        try_again_at = began
+        while True:
+            film = await self._seen(await self._row(film_id, person))
+            now = self._clock.now()
+            await on_film(film, now - began, _first(problems))
+            if film.blocked:
+                await self._films.stop(film.id, film.blocked)
+                continue
+            if film.state in ("completed", "stopped") or self._poller.is_ending:
+                return film
+            if now >= try_again_at:
+                try_again_at = now + _PAUSE_SECONDS
+                problems.clear()
+                if await self._look_for_lost(film, problems):
+                    continue
+            wanted = [shot for shot in _to_buy(film) if shot.planned.key not in problems]
+            if wanted:
+                await self._buy_all(film, wanted, sources_of, problems)
+                continue
+            left = timeout_seconds - (now - began)
+            if left <= 0 or film.state == "in doubt":
+                return film
+            pause = min(left, try_again_at - now) if problems else left
+            await self._wait_for(film, pause, began, _first(problems), on_film)
+
+    async def _look_for_lost(self, film: Film, problems: dict[str, str]) -> bool:
+        """Look for the purchases whose answers were lost; whether there were any."""
+        lost = [shot for shot in film.shots if shot.purchase and shot.purchase.state == "lost"]
+        for shot in lost:
+            try:
+                await self._purchases.look_for(cast("Row", shot.purchase))
+            except LumaError as error:
+                problems[shot.planned.key] = f"Shot {shot.number}: {error.full_text}"
+        return bool(lost)
+
+    async def _wait_for(self, film: Film, longest: float, began: float, problem: str | None, on_film: OnFilm) -> None:
+        """Wait until a running shot is final, or until something that failed may be tried again."""
+        running = [shot.generation_id for shot in film.running if shot.generation_id]
+        if not running:
+            # Somebody else is buying, or nothing can be bought for the moment.
+            await self._clock.sleep(min(longest, _PAUSE_SECONDS))
+            return
+
+        async def report(snapshot: Snapshot) -> None:
+            seen = {generation.id: generation for generation in snapshot.generations}
+            await on_film(film_of(film.row, seen), self._clock.now() - began, snapshot.problem or problem)
+
+        snapshot = await self._poller.wait(running, until="any", timeout_seconds=longest, on_snapshot=report)
+        await self._purchases.observe(*snapshot.generations)
+
+    async def _buy_all(
+        self, film: Film, shots: Sequence[FilmShot], sources_of: SourcesOf, problems: dict[str, str]
+    ) -> None:
+        """Buy some shots at once."""
+        async with anyio.create_task_group() as tasks:
+            for shot in shots:
+                tasks.start_soon(self._buy, film, shot, sources_of(film.plan.form.backend), problems)
+
+    async def _buy(self, film: Film, shot: FilmShot, sources: Resolution, problems: dict[str, str]) -> None:
+        """Buy a shot. What may pass is a problem for the moment; what cannot be made is written down."""
+        key, backend = shot.planned.key, film.plan.form.backend
+        try:
+            request = await self._request(film, shot, sources)
+            quote = self._purchases.quote(request, None, sources.generation_ids)
+            if quote.price.usd > shot.planned.usd:
+                raise InvalidRequestError(
+                    f"It costs {quote.price} now, and {Price(shot.planned.usd, shot.planned.basis)} were allowed.",
+                    _ANEW,
+                )
+            publish = sources.publish if sources.has_files else None
+            name = ShotName(film.id, key)
+            bought = await self._purchases.buy(
+                Order(quote, _on_wait, person=film.row.person, publish=publish, shot=name)
+            )
+        except ShotTakenError:
+            problems[key] = f"Shot {shot.number} was bought or left out elsewhere."
+        except AmbiguousPurchaseError as error:
+            problems[key] = f"Shot {shot.number}: {error.full_text}"
+            self._meter.purchased(backend, film.row.person, "in doubt", 0.0)
+        except _PASSING as error:
+            problems[key] = f"Shot {shot.number}: {error.full_text}"
+        except LumaError as error:
+            self._meter.purchased(backend, film.row.person, "refused", 0.0)
+            await self._films.stop(film.id, {key: error.full_text[:_LONGEST_NOTE]})
+        else:
+            outcome, usd = ("joined", 0.0) if bought.recovered else ("bought", bought.price.usd)
+            self._meter.purchased(backend, film.row.person, outcome, usd)
+
+    async def _request(self, film: Film, shot: FilmShot, sources: Resolution) -> VideoRequest:
+        """The request of a shot, with the clips and pictures that it waited for.
+
+        Raises:
+            InvalidRequestError: a source is not what was planned.
+            LumaError: a source cannot be read.
+        """
+        planned, form = shot.planned, film.plan.form
+        frames = await _frames_of(planned.shot, sources)
+        first_picture = None
+        if planned.shot.end == NEXT and planned.end_on is None:
+            first_picture = (await _frames_of(film.plan.shots[shot.number].shot, sources)).start
+        request = plans.stand_in_request(form, planned.shot, frames, first_picture)
+        if not plans.is_unchanged(request, planned):
+            raise InvalidRequestError(
+                "A picture or clip that it names is not what it was when the film was planned.", _ANEW
+            )
+        if planned.start_of is not None:
+            request = replace(request, start=await sources.keyframe(_made(film, planned.start_of)))
+        if planned.end_on is not None:
+            picture = await sources.image(f"{_made(film, planned.end_on)}#first")
+            request = replace(request, end=ImageKeyframe(picture))
+        return request
+
+    async def _row(self, film_id: str, person: str | None) -> FilmRow:
+        row = await self._films.get(film_id)
+        if row is None or person not in (None, row.person):
+            raise NotFoundError(
+                f"No film has the id {film_id}.", "create_film answers the id; luma://films lists them."
+            )
+        return row
+
+    async def _seen(self, row: FilmRow) -> Film:
+        """The film with its running generations as they are now, as far as Luma can be asked."""
+        film = film_of(row, {})
+        running = [shot.generation_id for shot in film.running if shot.generation_id]
+        if not running:
+            return film
+        seen: dict[str, Generation] = {}
+        try:
+            snapshot = await self._poller.wait(running, until="all", timeout_seconds=0, on_snapshot=_ignore)
+            seen = {generation.id: generation for generation in snapshot.generations}
+            await self._purchases.observe(*snapshot.generations)
+        except NotFoundError:
+            # Luma knows none of them.
+            seen = {generation_id: Generation(id=generation_id, state=NOT_FOUND) for generation_id in running}
+        except LumaError:
+            _log.info("the shots of %s cannot be asked for now", row.id, exc_info=True)
+        return film_of(await self._films.get(row.id) or row, seen)
+
+    async def _allowed(self, decide: Callable[[], Awaitable[_T]]) -> _T:
+        """Decide; once more after a cap refused it, for something may have failed and been refunded since."""
+        try:
+            try:
+                return await decide()
+            except BudgetError:
+                await self._purchases.settle_states()
+                return await decide()
+        except ConsentUsedError:
+            raise BudgetError(
+                "The person's yes has served for an earlier purchase.", "Nothing was bought. Call again to ask anew."
+            ) from None
+
+    def _account(self, plan: Plan) -> str:
+        return self._purchases.account_of(plan.form.backend)
+
+
+def _to_buy(film: Film) -> Sequence[FilmShot]:
+    """The shots that are ready, as many as Luma has room for."""
+    free = _AT_ONCE - len(film.running) - sum(shot.state == "buying" for shot in film.shots)
+    return film.ready[: max(free, 0)]
+
+
+def _first(problems: Mapping[str, str]) -> str | None:
+    return next(iter(problems.values()), None)
+
+
+def _new_shots(plan: Plan) -> tuple[NewShot, ...]:
+    return tuple(NewShot(shot.key, round(shot.usd * 1e6)) for shot in plan.shots)
+
+
+def _made(film: Film, place: int) -> str:
+    """The generation of a shot that is completed."""
+    return film.shots[place].generation_id or ""
+
+
+async def _frames_of(shot: Shot, sources: Resolution) -> Frames:
+    """What the sources that a shot names are resolved to."""
+    start = await sources.keyframe(shot.start) if shot.start and shot.start != CONTINUE else None
+    end = await sources.keyframe(shot.end) if shot.end and shot.end != NEXT else None
+    return Frames(start, end)
+
+
+def _of_shot(number: int, error: LumaError) -> LumaError:
+    """The same error, naming the shot."""
+    return type(error)(f"Shot {number}: {error}", error.hint)
+
+
+async def _on_wait(_waited: float, _message: str) -> None:
+    """The film's progress is told after each purchase."""
+
+
+async def _ignore(_snapshot: Snapshot) -> None:
+    """The film's progress is told after each wait."""

@@ -1,0 +1,236 @@
+"""What is told of a film, and waiting for it: for the tools, for tasks and for resources."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from mcp.types import ResourceLink
+from pydantic import BaseModel, ConfigDict, Field
+
+from luma_mcp.domain.errors import LumaError
+from luma_mcp.domain.pricing import Price
+from luma_mcp.domain.text import as_word, cleaned
+from luma_mcp.downloads.films import FilmShotFile, SavedFilm, save_film
+from luma_mcp.film.film import Film, FilmShot
+from luma_mcp.mcp.tool_spec import Action, Call, Result
+
+_MAX_PROMPT_LENGTH = 120
+
+
+class FilmShotResult(BaseModel):
+    """A shot as it is now."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    number: int
+    state: str
+    price_usd: float
+    waits_for: list[int] | None = None
+    generation_id: str | None = None
+    prompt: str | None = None
+    reason: str | None = None
+
+    def text(self) -> str:
+        waits = f", waits for shot {', '.join(map(str, self.waits_for))}" if self.waits_for else ""
+        made = f" {self.generation_id}" if self.generation_id else ""
+        reason = f" {self.reason}" if self.reason else ""
+        return f"Shot {self.number}: {self.state}{made}, {Price(self.price_usd, 'published')}{waits}.{reason}"
+
+
+class FilmResult(Result):
+    """A film."""
+
+    film_id: str | None = None
+    done: bool
+    state: str
+    dry_run: bool | None = None
+    price_usd: Annotated[float, Field(description="Of all shots.")]
+    price_is_assumed: bool | None = None
+    spent_usd: float | None = None
+    quote_id: str | None = None
+    recovered: bool | None = None
+    shots: list[FilmShotResult]
+    path: str | None = None
+    sheet_path: str | None = None
+    link: str | None = None
+    problem: str | None = None
+    next: str
+
+    def text(self) -> str:
+        price = Price(self.price_usd, "assumed" if self.price_is_assumed else "published")
+        if self.dry_run:
+            heading = f"Dry run, nothing was bought. Price of all shots: {price} ({price.basis})."
+        else:
+            heading = f"{self.film_id} is {self.state}. Price of all shots: {price}, spent: ${self.spent_usd or 0:.2f}."
+        lines = [heading, *(shot.text() for shot in self.shots)]
+        lines += [f"Film: {self.path}"] if self.path else []
+        lines += [self.problem] if self.problem else []
+        lines += [f"quote_id: {self.quote_id}"] if self.quote_id else []
+        return "\n".join([*lines, f"Next: {self.next}"])
+
+
+async def waited_film(call: Call, film_id: str, timeout_seconds: float) -> FilmResult:
+    """Carry on with a film for so long, and save it once every shot is there.
+
+    Raises:
+        NotFoundError: there is no such film.
+        LumaError: Luma cannot be asked, or the ledger cannot be used.
+    """
+
+    async def report(film: Film, seconds: float, problem: str | None) -> None:
+        await call.caller.report(seconds, progress_of(film, seconds, problem))
+
+    film = await call.services.films.wait(
+        film_id, call.seen_person, timeout_seconds=timeout_seconds, sources_of=call.sources, on_film=report
+    )
+    if film.state != "completed":
+        return film_result(film)
+    try:
+        saved = await _save(call, film)
+    except LumaError as error:
+        return film_result(film).model_copy(update={"problem": f"The film is not saved. {error.full_text}"})
+    return await _saved_result(call, film, saved)
+
+
+async def _save(call: Call, film: Film) -> SavedFilm:
+    shots: list[FilmShotFile] = []
+    for shot in film.shots:
+        generation = await call.services.backend.get_generation(shot.generation_id or "")
+        made_from = shot.purchase.made_from if shot.purchase else ()
+        shots.append(FilmShotFile(generation, shot.planned.seconds, shot.spent_usd, made_from))
+
+    async def on_bytes(size: int, _length: int | None) -> None:
+        await call.caller.report(0, f"Saving the film: {size:,} bytes")
+
+    title = film.plan.shots[0].shot.prompt or "film"
+    return await save_film(call.downloads, film.id, title, shots, on_bytes)
+
+
+async def _saved_result(call: Call, film: Film, saved: SavedFilm) -> FilmResult:
+    result = film_result(film)
+    result.path, result.sheet_path = str(saved.file.path.absolute()), str(saved.sheet.absolute())
+    result.next = "tell the person the path; edit_video cuts, cross-fades and adds music."
+    links: Sequence[ResourceLink] = ()
+    if call.services.share is not None:
+        try:
+            result.link = await call.services.share(saved.file)
+            links = [
+                ResourceLink(
+                    uri=result.link, name=saved.file.path.name, mime_type="video/mp4", size=saved.file.size_bytes
+                )
+            ]
+        except LumaError as error:
+            result.problem = f"The film is saved and has no link. {error.full_text}"
+    jpeg = saved.sheet.read_bytes() if call.services.previews.inline else None
+    return result.with_links(links).with_image(jpeg)
+
+
+def film_result(film: Film, *, recovered: bool = False) -> FilmResult:
+    """The facts of a film, and what to do next. Text that comes from outside is cleaned and cut."""
+    result = FilmResult(
+        film_id=film.id,
+        done=film.state in ("completed", "stopped"),
+        state=film.state,
+        price_usd=film.plan.usd,
+        price_is_assumed=film.plan.price.basis == "assumed" or None,
+        spent_usd=film.spent_usd,
+        recovered=recovered or None,
+        shots=[_shot_result(shot) for shot in film.shots],
+        next=_next(film),
+    )
+    return result.with_actions(lambda: _actions(film))
+
+
+def _shot_result(shot: FilmShot) -> FilmShotResult:
+    prompt = shot.planned.shot.prompt
+    return FilmShotResult(
+        number=shot.number,
+        state=as_word(shot.state, 24),
+        price_usd=shot.planned.usd,
+        waits_for=list(shot.waits_for) or None,
+        generation_id=shot.generation_id,
+        prompt=cleaned(prompt, _MAX_PROMPT_LENGTH) if prompt else None,
+        reason=cleaned(shot.reason, 300) if shot.reason else None,
+    )
+
+
+def _next(film: Film) -> str:
+    again = f'wait_for_film(film_id="{film.id}")'
+    if film.state == "running":
+        return f"{again}; it buys what has become ready."
+    if film.state == "completed":
+        return f"{again} saves it."
+    unmade = ", ".join(str(shot.number) for shot in film.shots if shot.state != "completed")
+    if film.state == "in doubt":
+        rows = [shot.purchase.id for shot in film.shots if shot.state == "in doubt" and shot.purchase]
+        settle = ", ".join(f"dream-machine-mcp purchases settle {row}" for row in rows)
+        return f"{again} looks again. What nobody can say the person settles: {settle} --bought ID, or --not-bought."
+    return (
+        f'shots {unmade} were not made. create_film(film_id="{film.id}", shots=[...]) with all shots, some changed, '
+        "goes on: only what changed, was not made, or depends on it is bought."
+    )
+
+
+def progress_of(film: Film, seconds: float, problem: str | None) -> str:
+    """A film in a line: the states of its shots, and what is wrong for the moment."""
+    states = ", ".join(f"shot {shot.number} {as_word(shot.state, 24)}" for shot in film.shots)
+    return f"{seconds:.0f} s: {states}" + (f"; {cleaned(problem, 200)}" if problem else "")
+
+
+def arguments_of(film: Film) -> dict[str, Any]:
+    """The arguments of `create_film` that plan a film as it is planned."""
+    form = film.plan.form
+    fields = {"aspect_ratio": form.aspect_ratio, "resolution": form.resolution, "model": form.model}
+    shots = [_present(_shot_arguments(shot)) for shot in film.shots]
+    return {"film_id": film.id, "shots": shots, **_present(fields)}
+
+
+def _shot_arguments(shot: FilmShot) -> dict[str, Any]:
+    asked = shot.planned.shot
+    return {
+        "prompt": asked.prompt,
+        "duration": asked.duration,
+        "start": asked.start,
+        "end": asked.end,
+        "concepts": list(asked.concepts) or None,
+        "take": asked.take if asked.take > 1 else None,
+    }
+
+
+def _actions(film: Film) -> list[Action]:
+    """Another take of each shot, with the price of everything that depends on it."""
+    return [_retake(film, shot) for shot in film.shots if shot.is_final] if film.state in _RETAKEN else []
+
+
+_RETAKEN = ("completed", "stopped")
+
+
+def _retake(film: Film, shot: FilmShot) -> Action:
+    arguments = arguments_of(film)
+    # What failed is made anew by the same plan; what is there, by another take.
+    taken = shot.planned.shot.take
+    if shot.state == "completed":
+        arguments["shots"][shot.number - 1]["take"] = taken + 1
+    anew = _dependents(film, shot) | {other.number for other in film.shots if other.state != "completed"}
+    usd = round(sum(other.planned.usd for other in film.shots if other.number in anew), 6)
+    return Action(
+        generation_id=f"{film.id}#{shot.number}",
+        action="re-take",
+        tool="create_film",
+        arguments=arguments,
+        price_usd=usd,
+        price_basis=film.plan.price.basis,
+    )
+
+
+def _dependents(film: Film, shot: FilmShot) -> set[int]:
+    """The numbers of a shot and of all that depend on it."""
+    found = {shot.number}
+    while True:
+        more = {other.number for other in film.shots if found & {need + 1 for need in other.planned.needs}} - found
+        if not more:
+            return found
+        found |= more
+
+
+def _present(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
