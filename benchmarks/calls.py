@@ -132,10 +132,10 @@ def rows() -> list[Row]:
             stack.enter_context(piped([sys.executable, str(folder / f"{name}.py")], values)) for name in scripts
         )
         generation_id = bought(base_url)
-        echo = in_turns(ours, sdk, "list_camera_motions")
+        echo = in_turns(ours, sdk, "list_concepts")
         get = in_turns(ours, bare, "get_generation", generation_id=generation_id)
     return [
-        Row("list_camera_motions over stdio; floor: the same by the SDK's runner", *compared(echo), "<= 0.6x at p50"),
+        Row("list_concepts over stdio; floor: the same by the SDK's runner", *compared(echo), "<= 0.6x at p50"),
         Row("get_generation over stdio; floor: a bare tool with the same GET", *compared(get), "<= 1.3x at p50"),
         *(row for api in APIS for row in purchase_rows(api)),
     ]

@@ -41,8 +41,7 @@ MOST_TOKENS = {
     "delete_generation": 110,
     "get_credits": 90,
     "ping": 90,
-    "list_concepts": 270,
-    "list_camera_motions": 130,
+    "list_concepts": 400,
     "a refusal": 75,
 }
 
@@ -115,7 +114,7 @@ def _answers(pipe: Pipe) -> Iterator[tuple[str, str]]:
         message("create_image", prompt=PROMPT)
     yield "list_generations, ten", message("list_generations", limit=10)[0]
     yield "delete_generation", message("delete_generation", generation_id=picture)[0]
-    for tool in ("get_credits", "ping", "list_concepts", "list_camera_motions"):
+    for tool in ("get_credits", "ping", "list_concepts"):
         yield tool, message(tool)[0]
     yield "a refusal", compact(pipe.refused("get_generation", generation_id=picture)["content"])
 

@@ -136,7 +136,7 @@ class Use:
             (1, "view_generation", {"generation_id": self.chance.choice([self._quick_clip(), image_id])}),
             (3, "get_credits", {}),
             (3, "ping", {}),
-            (3, "list_camera_motions", {}),
+            (3, "list_concepts", {}),
             (3, "list_concepts", {}),
             (2, "create_video", {"prompt": "x", "colour": "red"}),
             (2, "get_generation", {"generation_id": "../credits"}),

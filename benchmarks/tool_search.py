@@ -85,8 +85,8 @@ REQUESTS: Sequence[tuple[str, str]] = (
     ("what have I spent today", "get_credits"),
     ("check my Luma credits", "get_credits"),
     ("does the connection to Luma work", "ping"),
-    ("which camera motions can I use", "list_camera_motions list_concepts"),
-    ("what camera concepts are there, like dolly zoom", "list_concepts list_camera_motions"),
+    ("which camera motions can I use", "list_concepts"),
+    ("what camera concepts are there, like dolly zoom", "list_concepts"),
 )
 
 

@@ -138,6 +138,7 @@ def build_services(
         backend=apis,
         purchases=purchases,
         poller=poller,
+        clock=clock,
         films=FilmService(FilmLedger(ledger), purchases, poller, clock, meter),
         sources=SourceResolver(
             apis, partial(_local_files, settings), stores, downloads.open_video, purchases.made_from
@@ -229,8 +230,8 @@ def offered_tools(settings: Settings) -> list[ToolSpec]:
     """The tools that the settings allow; read-only wins over everything."""
     chosen = [spec for toolset, specs in TOOLSETS.items() if toolset in settings.toolsets for spec in specs]
     chosen = [spec for spec in chosen if set(spec.backends) & set(settings.backends)]
-    if settings.http_public_url is None:
-        chosen = [spec for spec in chosen if not spec.by_links]
+    has_links = settings.http_public_url is not None
+    chosen = [spec for spec in chosen if spec.by_links in (None, has_links)]
     return [spec for spec in chosen if spec.annotations.read_only_hint] if settings.read_only else chosen
 
 

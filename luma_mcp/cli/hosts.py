@@ -22,7 +22,7 @@ LITERAL = "luma-..."
 # The tools that a person need not be asked about: they read.
 READING = (
     "get_generation", "wait_for_generation", "list_generations", "view_generation", "get_credits", "ping",
-    "list_concepts", "list_camera_motions",
+    "list_concepts",
 )  # fmt: skip
 
 Form = Literal["json", "toml", "yaml"]

@@ -15,6 +15,7 @@ from luma_mcp.domain.errors import InvalidRequestError, LumaError, NotFoundError
 from luma_mcp.domain.generation import Generation
 from luma_mcp.domain.pricing import price_of
 from luma_mcp.domain.requests import ImageRequest, VideoRequest
+from luma_mcp.mcp.films import film_result
 from luma_mcp.mcp.persons import current_person
 from luma_mcp.mcp.results import details_result
 from luma_mcp.mcp.services import Services
@@ -23,9 +24,11 @@ from luma_mcp.purchasing.rows import Row
 from luma_mcp.purchasing.states import IN_DOUBT
 
 GENERATION = "luma://generations/{generation_id}"
+FILM = "luma://films/{film_id}"
 _JSON = "application/json"
 _MAX_COMPLETIONS = 25
 _MAX_PURCHASES = 100
+_MAX_FILMS = 20
 # Of how many days the spending is told, today among them.
 _DAYS = 7
 _T = TypeVar("_T")
@@ -79,6 +82,18 @@ def attach(server: MCPServer[Any], services: Services) -> None:
         found = await _translated(lambda: _seen(services, generation_id))
         return _json(details_result(found).model_dump(mode="json", exclude_none=True))
 
+    @server.resource("luma://films", title="Films", description="The last films that were planned.", mime_type=_JSON)
+    async def films() -> str:
+        person = services.access.seen_person(current_person())
+        found = await _translated(lambda: services.films.newest(_MAX_FILMS, person))
+        return _json({"films": [film_result(film).model_dump(mode="json", exclude_none=True) for film in found]})
+
+    @server.resource(FILM, title="Film", description="State of a film, shot by shot.", mime_type=_JSON)
+    async def film(film_id: str) -> str:
+        person = services.access.seen_person(current_person())
+        found = await _translated(lambda: services.films.get(film_id, person))
+        return _json(film_result(found).model_dump(mode="json", exclude_none=True))
+
     @server.completion()
     async def complete(
         ref: PromptReference | ResourceTemplateReference,
@@ -88,10 +103,13 @@ def attach(server: MCPServer[Any], services: Services) -> None:
         if isinstance(ref, PromptReference):
             ratios = [ratio for ratio in catalogue.SIZES_AT_720P if ratio.startswith(argument.value)]
             return Completion(values=ratios) if argument.name == "aspect_ratio" else None
-        if ref.uri != GENERATION:
-            return None
         person = services.access.seen_person(current_person())
         try:
+            if ref.uri == FILM:
+                films = await services.films.newest(_MAX_COMPLETIONS, person)
+                return Completion(values=[film.id for film in films if film.id.startswith(argument.value)])
+            if ref.uri != GENERATION:
+                return None
             if person is None:
                 page = await services.backend.list_generations(limit=_MAX_COMPLETIONS)
             else:

@@ -9,6 +9,7 @@ from mcp import MCPError
 from mcp.server.caching import CacheHint
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.mcpserver import Context, MCPServer
+from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.request_state import RequestStateSecurity
 from mcp.types import INVALID_PARAMS, CallToolResult, GetPromptResult, Icon, InputRequiredResult, Prompt, Tool
 
@@ -43,6 +44,8 @@ TOOLSETS: dict[str, tuple[ToolSpec, ...]] = {
     "assets": files.TOOLS,
     "account": account.TOOLS,
 }
+# Tools of earlier versions, and where they are now.
+_RENAMED = {"list_camera_motions": "list_concepts answers the camera motions too."}
 _ONE_HOUR = CacheHint(ttl_ms=3_600_000, scope="public")
 
 
@@ -67,7 +70,7 @@ class ServerOptions:
 
 def make_server(services: Services, options: ServerOptions) -> "ToolServer":
     """The server, ready to be run over any transport."""
-    subscriptions = Subscriptions(services.poller, services.access)
+    subscriptions = Subscriptions(services.poller, services.access, services.films, services.clock)
 
     @asynccontextmanager
     async def lifespan(_server: MCPServer[Services]) -> AsyncGenerator[Services]:
@@ -167,6 +170,8 @@ class ToolServer(MCPServer[Services]):
         self, name: str, arguments: dict[str, Any], context: Context[Services, Any] | None = None
     ) -> CallToolResult | InputRequiredResult:
         """Raises: ToolError, with a sentence for the model to read."""
+        if name in _RENAMED and name not in self._specs:
+            raise ToolError(_RENAMED[name])
         if name not in self._specs:
             return await super().call_tool(name, arguments, context)
         ctx = context or Context(mcp_server=self)

@@ -8,6 +8,7 @@ import anyio
 
 from luma_mcp.backends.camera_words import CameraVocabulary
 from luma_mcp.backends.registry import LumaApis
+from luma_mcp.domain.clock import Clock
 from luma_mcp.domain.meter import NO_METER, Meter
 from luma_mcp.downloads.preview import PreviewService
 from luma_mcp.downloads.service import DownloadService, SavedFile
@@ -37,6 +38,7 @@ class Services:
     access: Access
     quotes: Quotes
     films: FilmService
+    clock: Clock
     links: Links | None = None
     """Links to this server; None where it has no public address."""
     meter: Meter = NO_METER

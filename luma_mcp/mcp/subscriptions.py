@@ -1,4 +1,6 @@
-"""Subscriptions to `luma://generations/{id}`: subscribers hear of each change of state.
+"""Subscriptions to `luma://generations/{id}` and `luma://films/{id}`: subscribers hear of each change of state.
+
+Watching a film buys nothing: whoever waits for it does.
 
 A subscription waits like any other caller, so its polls are shared and end with it. From protocol 2026-07-28 on it is
 one long request that holds the watching. Before, it is a request that is answered at once; watching then goes on until
@@ -6,6 +8,7 @@ the client unsubscribes, the generation is final, nobody can be notified any mor
 """
 
 import logging
+import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -18,8 +21,10 @@ from mcp.server.mcpserver import MCPServer
 from mcp.server.subscriptions import InMemorySubscriptionBus, ResourceUpdated
 from mcp.types import INVALID_PARAMS, EmptyResult, SubscribeRequestParams, UnsubscribeRequestParams
 
+from luma_mcp.domain.clock import Clock
 from luma_mcp.domain.errors import LumaError
 from luma_mcp.domain.generation import GENERATION_ID
+from luma_mcp.film.service import FilmService
 from luma_mcp.mcp import sdk_compat
 from luma_mcp.mcp.persons import current_person
 from luma_mcp.polling.poller import Poller, Snapshot
@@ -27,7 +32,10 @@ from luma_mcp.purchasing.access import Access
 
 _log = logging.getLogger(__name__)
 
-_GENERATIONS = "luma://generations/"
+_GENERATIONS, _FILMS = "luma://generations/", "luma://films/"
+_FILM_ID = re.compile(r"film-[0-9a-f]{16}")
+# How often a film is looked at.
+_FILM_SECONDS = 5.0
 # The length of one wait; another begins as long as somebody is subscribed.
 _WAIT_SECONDS = 1800.0
 # Each is asked for until it is final, so a client may not have any number of them.
@@ -39,9 +47,11 @@ Notify = Callable[[str], Awaitable[None]]
 class Subscriptions:
     """Watches generations for subscribers."""
 
-    def __init__(self, poller: Poller, access: Access) -> None:
+    def __init__(self, poller: Poller, access: Access, films: FilmService, clock: Clock) -> None:
         self._poller = poller
         self._access = access
+        self._films = films
+        self._clock = clock
         self.bus = InMemorySubscriptionBus()
         self._watchers: TaskGroup | None = None
         self._scopes: dict[tuple[int, str], anyio.CancelScope] = {}
@@ -65,17 +75,17 @@ class Subscriptions:
     async def middleware(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
         """Watch what a `subscriptions/listen` request names, as long as it listens."""
         uris = sdk_compat.listened_uris(ctx)
-        ids = list(dict.fromkeys(found for uri in uris if (found := _generation_id(uri))))
-        if not ids:
+        watched = list(dict.fromkeys(uri for uri in uris if _watched_id(uri)))
+        if not watched:
             return await call_next(ctx)
-        if len(ids) > MOST_WATCHED:
+        if len(watched) > MOST_WATCHED:
             raise _too_many()
-        await self._check(*ids)
+        await self._check(*watched)
         failure: Exception | None = None
         result: HandlerResult = None
         async with anyio.create_task_group() as watchers:
-            for generation_id in ids:
-                watchers.start_soon(self._watch, generation_id, self._publish)
+            for uri in watched:
+                watchers.start_soon(self._watch, uri, self._publish)
             try:
                 result = await call_next(ctx)
             except Exception as error:  # noqa: BLE001 - raised again below, or it would come out as a group
@@ -85,10 +95,14 @@ class Subscriptions:
             raise failure
         return result
 
-    async def _check(self, *generation_ids: str) -> None:
+    async def _check(self, *uris: str) -> None:
         """Raises: MCPError, if the person may not see one of them."""
+        person = current_person()
         try:
-            await self._access.check(current_person(), generation_ids)
+            await self._access.check(person, [_watched_id(uri) for uri in uris if uri.startswith(_GENERATIONS)])
+            for uri in uris:
+                if uri.startswith(_FILMS):
+                    await self._films.get(_watched_id(uri), self._access.seen_person(person))
         except LumaError as error:
             raise MCPError(code=INVALID_PARAMS, message=error.full_text) from error
 
@@ -96,16 +110,13 @@ class Subscriptions:
         await self.bus.publish(ResourceUpdated(uri=uri))
 
     async def _subscribe(self, ctx: ServerRequestContext[Any, Any], params: SubscribeRequestParams) -> EmptyResult:
-        generation_id = _generation_id(params.uri)
         key = (sdk_compat.connection_key(ctx), params.uri)
-        if generation_id and self._watchers is not None and key not in self._scopes:
+        if _watched_id(params.uri) and self._watchers is not None and key not in self._scopes:
             if sum(connection == key[0] for connection, _ in self._scopes) >= MOST_WATCHED:
                 raise _too_many()
-            await self._check(generation_id)
+            await self._check(params.uri)
             scope = self._scopes[key] = anyio.CancelScope()
-            self._watchers.start_soon(
-                self._watch_in_scope, scope, key, generation_id, ctx.session.send_resource_updated
-            )
+            self._watchers.start_soon(self._watch_in_scope, scope, key, ctx.session.send_resource_updated)
         return EmptyResult()
 
     async def _unsubscribe(self, ctx: ServerRequestContext[Any, Any], params: UnsubscribeRequestParams) -> EmptyResult:
@@ -114,18 +125,35 @@ class Subscriptions:
             scope.cancel()
         return EmptyResult()
 
-    async def _watch_in_scope(
-        self, scope: anyio.CancelScope, key: tuple[int, str], generation_id: str, notify: Notify
-    ) -> None:
+    async def _watch_in_scope(self, scope: anyio.CancelScope, key: tuple[int, str], notify: Notify) -> None:
         with scope:
             try:
-                await self._watch(generation_id, notify)
+                await self._watch(key[1], notify)
             except Exception:  # noqa: BLE001 - one client that went away must not take the others along
-                _log.info("the subscriber of %s cannot be notified any more", generation_id, exc_info=True)
+                _log.info("the subscriber of %s cannot be notified any more", key[1], exc_info=True)
         self._scopes.pop(key, None)
 
-    async def _watch(self, generation_id: str, notify: Notify) -> None:
-        """Notify of each change of state until the generation is final, or cannot be asked for."""
+    async def _watch(self, uri: str, notify: Notify) -> None:
+        """Notify of each change of state until what is watched is final, or cannot be asked for."""
+        watch = self._watch_film if uri.startswith(_FILMS) else self._watch_generation
+        await watch(_watched_id(uri), uri, notify)
+
+    async def _watch_film(self, film_id: str, uri: str, notify: Notify) -> None:
+        known: tuple[str, ...] | None = None
+        while True:
+            try:
+                film = await self._films.get(film_id, None)
+            except LumaError:
+                return
+            states = tuple(shot.state for shot in film.shots)
+            if known not in (None, states):
+                await notify(uri)
+            known = states
+            if film.state in ("completed", "stopped"):
+                return
+            await self._clock.sleep(_FILM_SECONDS)
+
+    async def _watch_generation(self, generation_id: str, uri: str, notify: Notify) -> None:
         known: str | None = None
         is_final = False
 
@@ -133,7 +161,7 @@ class Subscriptions:
             nonlocal known, is_final
             for generation in snapshot.generations:
                 if known is not None and generation.state != known:
-                    await notify(_GENERATIONS + generation_id)
+                    await notify(uri)
                 known, is_final = generation.state, generation.is_final
 
         while not is_final:
@@ -145,11 +173,15 @@ class Subscriptions:
                 return
 
 
-def _generation_id(uri: str) -> str:
-    """The id of the generation that a URI names; empty if it names none."""
-    generation_id = uri.removeprefix(_GENERATIONS) if uri.startswith(_GENERATIONS) else ""
-    return generation_id if GENERATION_ID.fullmatch(generation_id) else ""
+def _watched_id(uri: str) -> str:
+    """The id of the generation or film that a URI names; empty if it names none."""
+    for prefix, form in ((_GENERATIONS, GENERATION_ID), (_FILMS, _FILM_ID)):
+        if uri.startswith(prefix) and form.fullmatch(uri.removeprefix(prefix)):
+            return uri.removeprefix(prefix)
+    return ""
 
 
 def _too_many() -> MCPError:
-    return MCPError(code=INVALID_PARAMS, message=f"At most {MOST_WATCHED} generations can be watched at a time.")
+    return MCPError(
+        code=INVALID_PARAMS, message=f"At most {MOST_WATCHED} generations and films can be watched at a time."
+    )

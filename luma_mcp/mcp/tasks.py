@@ -28,14 +28,16 @@ from pydantic.alias_generators import to_camel
 from luma_mcp.domain.errors import LumaError
 from luma_mcp.domain.generation import FINAL_STATES, Generation
 from luma_mcp.domain.sealed import Seal
+from luma_mcp.mcp.films import waited_film
 from luma_mcp.mcp.persons import current_person
 from luma_mcp.mcp.results import updated_purchase, wait_result
 from luma_mcp.mcp.services import Services
 from luma_mcp.mcp.tool_adapter import to_call_tool_result
+from luma_mcp.mcp.tool_spec import Call
 
 IDENTIFIER = "io.modelcontextprotocol/tasks"
 VERSION = "2026-07-28"
-_WAIT_TOOL = "wait_for_generation"
+_WAIT_TOOL, _FILM_TOOL = "wait_for_generation", "wait_for_film"
 _POLL_MS = 5000
 
 
@@ -58,6 +60,8 @@ class Task:
     """What a tool that spends answered; its state is brought up to date."""
     person: str = ""
     """Who may ask for it, where persons do not share."""
+    film_id: str = ""
+    """The film that is waited for; then there are no generations."""
 
 
 class Tasks(Extension):
@@ -89,7 +93,7 @@ class Tasks(Extension):
         """Turn a wait that would have to wait, or a purchase that is under way, into a task."""
         if not _declares_tasks(ctx):
             return await call_next(ctx)
-        if params.name == _WAIT_TOOL:
+        if params.name in (_WAIT_TOOL, _FILM_TOOL):
             # One poll: what is final, or wrong, is answered at once. The SDK gives the handler these very params.
             params.arguments = {**(params.arguments or {}), "timeout_seconds": 0}
         result = await call_next(ctx)
@@ -98,6 +102,8 @@ class Tasks(Extension):
 
     async def _get(self, ctx: ServerRequestContext[Any, Any], params: TaskParams) -> dict[str, Any]:
         task = self._read(ctx, params)
+        if task.film_id:
+            return await self._get_film(task)
         try:
             generations = [
                 await self._services.backend.get_generation(generation_id) for generation_id in task.generation_ids
@@ -110,6 +116,19 @@ class Tasks(Extension):
         description = self._describe(task, "complete", "completed" if is_over else "working", generations)
         if is_over:
             description["result"] = _result(task, generations).model_dump(by_alias=True, mode="json", exclude_none=True)
+        return description
+
+    async def _get_film(self, task: Task) -> dict[str, Any]:
+        """Carry on with a film: asking for its task buys what has become ready, as its wait does."""
+        call = Call(self._services, _Nobody(), current_person(), _FILM_TOOL)
+        try:
+            film = await waited_film(call, task.film_id, 0)
+        except LumaError as error:
+            raise MCPError(code=INTERNAL_ERROR, message=error.full_text) from error
+        description = self._describe(task, "complete", "completed" if film.done else "working")
+        description["statusMessage"] = ", ".join(f"shot {shot.number} {shot.state}" for shot in film.shots)
+        if film.done:
+            description["result"] = to_call_tool_result(film).model_dump(by_alias=True, mode="json", exclude_none=True)
         return description
 
     async def _acknowledge(self, ctx: ServerRequestContext[Any, Any], params: TaskParams) -> dict[str, Any]:
@@ -126,7 +145,7 @@ class Tasks(Extension):
             "resultType": result_type,
             "taskId": self._write(task),
             "status": status,
-            "statusMessage": states or f"Waiting for {', '.join(task.generation_ids)}",
+            "statusMessage": states or f"Waiting for {', '.join(task.generation_ids) or task.film_id}",
             "createdAt": min(created, default=now),
             "lastUpdatedAt": now,
             "ttlMs": None,
@@ -145,10 +164,27 @@ class Tasks(Extension):
         read = self._seal.open(params.task_id)
         if read is None:
             raise MCPError(code=INVALID_PARAMS, message="Task not found")
-        task = Task(read["tool"], tuple(read["generation_ids"]), read["until"], read["answer"], read.get("person", ""))
+        ids = tuple(read["generation_ids"])
+        whose, film_id = read.get("person", ""), read.get("film_id", "")
+        task = Task(read["tool"], ids, read["until"], read["answer"], whose, film_id)
         if self._services.access.seen_person(current_person()) not in (None, task.person):
             raise MCPError(code=INVALID_PARAMS, message="Task not found")
         return task
+
+
+class _Nobody:
+    """A caller that hears of no progress: a task is asked for, and cannot be told."""
+
+    timeout_seconds = 0.0
+    can_ask = False
+
+    async def report(self, progress: float, message: str) -> None:
+        """Tell nobody."""
+        del progress, message
+
+    async def confirm(self, question: str, subject: str) -> str | None:
+        """Ask nobody: what a task buys was allowed before."""
+        del question, subject
 
 
 def derive_key(account: str, secret: str) -> bytes:
@@ -170,6 +206,9 @@ def _task_of(params: CallToolRequestParams, result: HandlerResult) -> Task | Non
     if params.name == _WAIT_TOOL and not answer["done"]:
         ids = tuple(generation["generation_id"] for generation in answer["generations"])
         return Task(_WAIT_TOOL, ids, (params.arguments or {}).get("until", "all"), person=current_person().name)
+    if params.name == _FILM_TOOL:
+        is_over = answer["done"] or answer["state"] == "in doubt"
+        return None if is_over else Task(_FILM_TOOL, (), "all", None, current_person().name, answer["film_id"])
     if answer.get("dry_run") is False and answer["state"] not in FINAL_STATES:
         return Task(params.name, (answer["generation_id"],), "all", answer, current_person().name)
     return None

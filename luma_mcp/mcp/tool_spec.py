@@ -181,7 +181,8 @@ class ToolSpec:
         annotations: what it does.
         in_player: whether hosts with MCP Apps show its results in the player.
         backends: the APIs that can do it.
-        by_links: whether it works by links to this server, so that it needs a public address.
+        by_links: True if it works by links to this server, so that it needs a public address; False if it is not
+            needed where there is one.
         meta: what hosts are told beside, by their own names.
     """
 
@@ -192,7 +193,7 @@ class ToolSpec:
     annotations: ToolAnnotations
     in_player: bool = False
     backends: tuple[BackendName, ...] = ("agents", "dream_machine")
-    by_links: bool = False
+    by_links: bool | None = None
     meta: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     @property

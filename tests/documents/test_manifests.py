@@ -113,7 +113,7 @@ def test_the_bundle_asks_for_what_a_person_decides() -> None:
 
     assert message["user_config"]["token"]["sensitive"] is True
     assert {"max_usd_per_day", "max_usd_per_call", "output_dir", "input_dirs"} <= set(message["user_config"])
-    offered = [item.name for ts in TOOLSETS.values() for item in ts if not item.by_links]
+    offered = [item.name for ts in TOOLSETS.values() for item in ts if item.by_links is not True]
     assert [tool["name"] for tool in message["tools"]] == offered
     assert f'"dream-machine-mcp=={__version__}"' in (MANIFESTS / "mcpb" / "pyproject.toml").read_text()
 

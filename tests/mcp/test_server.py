@@ -25,7 +25,7 @@ async def test_read_only_offers_only_what_reads(serve, era: str, emulator: Emula
         tools = (await client.list_tools()).tools
         assert {tool.name for tool in tools} == {
             "get_generation", "wait_for_generation", "list_generations", "get_credits", "ping", "list_concepts",
-            "list_camera_motions", "view_generation",
+            "view_generation",
         }  # fmt: skip
 
         assert "Unknown tool" in await Agent(client).refusal("create_video", prompt="a boat")
@@ -36,7 +36,7 @@ async def test_read_only_wins_over_toolsets(serve, era: str) -> None:
     async with Client(serve(LUMA_READ_ONLY="1", LUMA_TOOLSETS="video,account"), mode=era) as client:
         names = {tool.name for tool in (await client.list_tools()).tools}
 
-    assert names == {"get_credits", "ping", "list_concepts", "list_camera_motions"}
+    assert names == {"get_credits", "ping", "list_concepts"}
 
 
 async def test_toolsets_offer_a_part(serve, era: str) -> None:
@@ -61,9 +61,12 @@ async def test_resources_are_listed_and_can_be_read(agent: Agent) -> None:
     templates = (await agent.client.list_resource_templates()).resource_templates
 
     uris = [str(generation.uri) for generation in listed]
-    ours = [f"luma://{name}" for name in ("camera-motions", "concepts", "models", "spending")]
+    ours = [f"luma://{name}" for name in ("camera-motions", "concepts", "models", "spending", "films")]
     assert uris == ["ui://luma/view", "skill://dream-machine/SKILL.md", *ours]
-    assert [template.uri_template for template in templates] == ["luma://generations/{generation_id}"]
+    assert [template.uri_template for template in templates] == [
+        "luma://generations/{generation_id}",
+        "luma://films/{film_id}",
+    ]
     assert '"orbit_left"' in await read(agent, "luma://concepts")
     assert '"Orbit Left"' in await read(agent, "luma://camera-motions")
     page = await read(agent, "ui://luma/view")

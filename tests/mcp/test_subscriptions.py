@@ -139,13 +139,17 @@ class Requested:
     method: str = "subscriptions/listen"
 
 
+def subscriptions_of(services: Services) -> Subscriptions:
+    return Subscriptions(services.poller, services.access, services.films, services.clock)
+
+
 @pytest.mark.parametrize("text", [None, "all", {}, {"resourceSubscriptions": "luma://generations/a"}])
 async def test_a_listener_who_names_nothing_is_passed_on(services: Services, text: object) -> None:
     async def answer(_ctx: object) -> str:
         return "answer"
 
     requested: Any = Requested({"notifications": text})
-    assert await Subscriptions(services.poller, services.access).middleware(requested, answer) == "answer"
+    assert await subscriptions_of(services).middleware(requested, answer) == "answer"
 
 
 @pytest.mark.parametrize("fails", [False, True])
@@ -158,7 +162,7 @@ async def test_however_listening_ends_so_it_ends_for_the_listener(
         return "answer"
 
     requested: Any = Requested({"notifications": {"resourceSubscriptions": [PREFIX + video(emulator), 7]}})
-    subscriptions = Subscriptions(services.poller, services.access)
+    subscriptions = subscriptions_of(services)
     if fails:
         with pytest.raises(ValueError, match="as it was raised"):
             await subscriptions.middleware(requested, answer)
@@ -176,10 +180,10 @@ async def test_a_subscriber_who_has_gone_away_takes_no_other_along(services: Ser
         received.append(uri)
 
     item = video(emulator)
-    subscriptions = Subscriptions(services.poller, services.access)
+    subscriptions = subscriptions_of(services)
     async with anyio.create_task_group() as tasks:
         for number, tell in enumerate((gone, receive)):
-            tasks.start_soon(subscriptions._watch_in_scope, anyio.CancelScope(), (number, PREFIX + item), item, tell)
+            tasks.start_soon(subscriptions._watch_in_scope, anyio.CancelScope(), (number, PREFIX + item), tell)
 
     assert received == [PREFIX + item] * 2
 
@@ -190,7 +194,7 @@ async def test_watching_ends_where_there_is_nothing_to_watch(services: Services)
 
     missing = "15b7abb1-3741-4b7e-9615-1f9a16c7442d"
     with anyio.fail_after(5):
-        await Subscriptions(services.poller, services.access)._watch(missing, nobody)
+        await subscriptions_of(services)._watch(PREFIX + missing, nobody)
 
 
 async def heard(client: Client, uris: list[str]) -> list[object]:

@@ -25,14 +25,16 @@ class Mode(NamedTuple):
 
 
 MODES = {
-    "dream_machine": Mode({}, 22_000),
-    "agents": Mode({"LUMA_TOKEN": "luma-api-1"}, 20_000),
-    "both": Mode({"LUMA_AGENTS_API_KEY": "1"}, 23_600),
+    "dream_machine": Mode({}, 25_500),
+    "agents": Mode({"LUMA_TOKEN": "luma-api-1"}, 21_000),
+    "both": Mode({"LUMA_AGENTS_API_KEY": "1"}, 27_100),
 }
+# A film's shots are bought one by one.
+BUYING = {*SPENDING, "create_film"}
 ALL_TOOLS = {
-    *SPENDING, "get_generation", "wait_for_generation", "list_generations", "delete_generation", "download_generation",
+    *BUYING, "get_generation", "wait_for_generation", "list_generations", "delete_generation", "download_generation",
     "edit_video",
-    "view_generation", "get_credits", "ping", "list_concepts", "list_camera_motions",
+    "view_generation", "get_credits", "ping", "list_concepts", "wait_for_film",
 }  # fmt: skip
 
 
@@ -80,8 +82,8 @@ async def test_every_hint_is_stated(agent: Agent) -> None:
         hints = tool["annotations"]
         assert set(hints) == {"readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint"}, tool["name"]
         spends = (hints["readOnlyHint"], hints["destructiveHint"], hints["idempotentHint"]) == (False, True, False)
-        assert spends == (tool["name"] in SPENDING), tool["name"]
-        assert ("dry_run" in tool["inputSchema"]["properties"]) == (tool["name"] in SPENDING), tool["name"]
+        assert spends == (tool["name"] in BUYING), tool["name"]
+        assert ("dry_run" in tool["inputSchema"]["properties"]) == (tool["name"] in BUYING), tool["name"]
 
 
 async def test_every_tool_has_a_title_and_every_argument_a_description(agent: Agent) -> None:

@@ -4,7 +4,6 @@ from typing import Annotated
 
 from pydantic import Field
 
-from luma_mcp.backends.camera_words import Words
 from luma_mcp.mcp.results import spent_today
 from luma_mcp.mcp.tool_spec import DREAM_MACHINE, READS, Arguments, Call, Result, ToolSpec
 
@@ -40,14 +39,15 @@ class PingResult(Result):
 
 
 class WordsResult(Result):
-    """A list of words."""
+    """Words for cameras."""
 
-    words: list[str]
+    words: Annotated[list[str], Field(description="Concepts.")]
     from_luma: Annotated[bool, Field(description="Else built in.")]
+    camera_motions: list[str]
 
     def text(self) -> str:
-        origin = "" if self.from_luma else " (Luma did not answer; this is the list known in 2026)"
-        return f"{', '.join(self.words)}{origin}"
+        origin = "" if self.from_luma else " (Luma did not answer; these are the lists known in 2026)"
+        return f"Concepts: {', '.join(self.words)}. Camera motions: {', '.join(self.camera_motions)}{origin}"
 
 
 async def get_credits(call: Call, _arguments: NoArguments) -> CreditsResult:
@@ -64,22 +64,19 @@ async def ping(call: Call, _arguments: NoArguments) -> PingResult:
 
 
 async def list_concepts(call: Call, _arguments: NoArguments) -> WordsResult:
-    """The camera concepts for `concepts` of create_video and extend_video. Several may be combined."""
-    return _result(await call.services.vocabulary.concepts())
-
-
-async def list_camera_motions(call: Call, _arguments: NoArguments) -> WordsResult:
-    """Camera motions that a video's prompt may name, as in "camera orbit left"."""
-    return _result(await call.services.vocabulary.camera_motions())
-
-
-def _result(words: Words) -> WordsResult:
-    return WordsResult(words=list(words.words), from_luma=words.from_luma)
+    """The camera concepts for `concepts`, which may be combined, and camera motions that a prompt may name."""
+    concepts = await call.services.vocabulary.concepts()
+    motions = await call.services.vocabulary.camera_motions()
+    return WordsResult(
+        words=list(concepts.words),
+        from_luma=concepts.from_luma and motions.from_luma,
+        camera_motions=list(motions.words),
+    )
 
 
 TOOLS = (
     ToolSpec(get_credits, NoArguments, CreditsResult, "Get credits", READS),
-    ToolSpec(ping, NoArguments, PingResult, "Ping Luma", READS),
+    # Where there is a public address, /readyz tells it.
+    ToolSpec(ping, NoArguments, PingResult, "Ping Luma", READS, by_links=False),
     ToolSpec(list_concepts, NoArguments, WordsResult, "List camera concepts", READS, backends=DREAM_MACHINE),
-    ToolSpec(list_camera_motions, NoArguments, WordsResult, "List camera motions", READS, backends=DREAM_MACHINE),
 )

@@ -22,20 +22,27 @@ async def test_ping_says_where_luma_answers(agent: Agent) -> None:
 
 
 async def test_the_camera_words_come_from_luma(agent: Agent) -> None:
-    assert await agent.call("list_concepts") == {"words": list(CONCEPTS), "from_luma": True}
-    assert await agent.call("list_camera_motions") == {"words": list(CAMERA_MOTIONS), "from_luma": True}
+    assert await agent.call("list_concepts") == {
+        "words": list(CONCEPTS),
+        "from_luma": True,
+        "camera_motions": list(CAMERA_MOTIONS),
+    }
 
 
 async def test_luma_is_asked_once_for_its_words(agent: Agent, emulator: Emulator) -> None:
     for _ in range(3):
         await agent.call("list_concepts")
 
-    assert emulator.requests == [("GET", "/generations/concepts/list")]
+    assert emulator.requests == [("GET", "/generations/concepts/list"), ("GET", "/generations/camera_motion/list")]
 
 
 async def test_without_luma_there_are_words_all_the_same(agent: Agent, emulator: Emulator) -> None:
     emulator.faults.append(Fault("error", path="*/list", times=100, status=404))
-    answer = await agent.call("list_camera_motions")
+    answer = await agent.call("list_concepts")
 
-    assert answer == {"words": list(CAMERA_MOTIONS), "from_luma": False}
+    assert answer == {"words": list(CONCEPTS), "from_luma": False, "camera_motions": list(CAMERA_MOTIONS)}
     assert "Luma did not answer" in text(await agent.result("list_concepts"))
+
+
+async def test_the_name_of_an_earlier_version_says_where_it_is_now(agent: Agent) -> None:
+    assert await agent.refusal("list_camera_motions") == "list_concepts answers the camera motions too."

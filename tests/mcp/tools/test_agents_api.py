@@ -89,7 +89,7 @@ async def test_what_is_offered_is_what_the_api_can_do(agent: Agent, both: Agent)
     all_of_them = {tool.name for tool in (await both.client.list_tools()).tools}
 
     assert all_of_them - only == {
-        "upscale_video", "add_audio", "reframe_image", "delete_generation", "list_concepts", "list_camera_motions",
+        "upscale_video", "add_audio", "reframe_image", "delete_generation", "list_concepts",
     }  # fmt: skip
     assert "ray-2" not in (agent.client.instructions or "")
 

@@ -208,7 +208,7 @@ async def test_the_real_process_speaks_both_eras_and_stops_in_order(process: Pro
         tools = (await client.list_tools()).tools
         answer: Any = await client.call_tool("create_video", {"prompt": "a boat", "dry_run": True})
 
-    assert len(tools) == 19
+    assert len(tools) == 20
     assert answer.structured_content["price_usd"] == 0.71
     began = time.monotonic()
     assert process.end() == 0
