@@ -6,7 +6,6 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -21,68 +20,16 @@ from luma_mcp.emulator.app import Emulator
 from luma_mcp.purchasing.budget import Balance, Budget, ConsentNeededError, ConsentUsedError
 from luma_mcp.purchasing.ledger import LEASE_SECONDS, TAKE_SECONDS, Ledger
 from luma_mcp.purchasing.migrations import VERSION
-from luma_mcp.purchasing.postgres import PostgresStore
 from luma_mcp.purchasing.rows import NewPurchase, Row
 from luma_mcp.purchasing.sqlite import SqliteStore
 from luma_mcp.purchasing.states import State
-from luma_mcp.purchasing.store import Store
-from tests.support.agent import Agent, HeldClock, InMemory
+from tests.support.agent import Agent, HeldClock, InMemory, Wall
 
 pytestmark = pytest.mark.anyio
 
 NEW = NewPurchase("fingerprint", "signature", '{"prompt":"a boat"}', "video", 700_000, "published")
 FREE = Budget()
 ON_FILE = pytest.mark.parametrize("engine", ["file"], indirect=True)
-
-
-class Wall:
-    """A time of day that a test sets."""
-
-    def __init__(self) -> None:
-        self.seconds = time.time()
-
-    def __call__(self) -> float:
-        return self.seconds
-
-
-@pytest.fixture
-def wall() -> Wall:
-    return Wall()
-
-
-@pytest.fixture(params=["file", pytest.param("database", marks=pytest.mark.services)])
-def engine(request: pytest.FixtureRequest, ledger_path: Path, wall: Wall) -> Callable[[], Store]:
-    """Makes another connection to the same ledger, as another process has."""
-    if request.param == "file":
-        return lambda: SqliteStore(lambda: ledger_path, now=wall)
-    address = request.getfixturevalue("database")
-
-    class Shifted(PostgresStore):
-        """A database whose clock the test sets."""
-
-        def transaction(self, work):
-            def with_clock(transaction):
-                transaction.now = wall
-                return work(transaction)
-
-            return super().transaction(with_clock)
-
-    return lambda: Shifted(address)
-
-
-@pytest.fixture
-async def ledger(engine):
-    made = Ledger(engine(), account="me", owner="this server")
-    yield made
-    await made.close()
-
-
-@pytest.fixture
-async def other(engine):
-    """The ledger as another server has it."""
-    made = Ledger(engine(), account="me", owner="another server")
-    yield made
-    await made.close()
 
 
 async def reserve(ledger: Ledger, budget: Budget = FREE, **changes: object) -> Row:

@@ -64,6 +64,16 @@ class HeldClock:
         self.seconds += seconds
 
 
+class Wall:
+    """A time of day that a test sets."""
+
+    def __init__(self) -> None:
+        self.seconds = time.time()
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
 class InMemory(httpx.AsyncBaseTransport):
     """Leads to the emulator's app without a socket; a dropped connection looks as httpx makes it look."""
 
