@@ -121,6 +121,11 @@ class Film:
         return tuple(shot for shot in self.shots if shot.is_running)
 
     @property
+    def lost(self) -> tuple[FilmShot, ...]:
+        """The shots whose purchases can still be looked for. Those that a person has to settle are not among them."""
+        return tuple(shot for shot in self.shots if shot.purchase is not None and shot.purchase.state == "lost")
+
+    @property
     def spent_usd(self) -> float:
         """What its shots have cost so far, in US dollars."""
         return round(sum(shot.spent_usd for shot in self.shots), 6)

@@ -222,20 +222,19 @@ class FilmService:
                 await self._buy_all(film, wanted, sources_of, problems)
                 continue
             left = timeout_seconds - (now - began)
-            if left <= 0 or film.state == "in doubt":
+            if left <= 0 or (film.state == "in doubt" and not film.lost):
                 return film
-            pause = min(left, try_again_at - now) if problems else left
+            pause = min(left, try_again_at - now) if problems or film.lost else left
             await self._wait_for(film, pause, began, _first(problems), on_film)
 
     async def _look_for_lost(self, film: Film, problems: dict[str, str]) -> bool:
         """Look for the purchases whose answers were lost; whether there were any."""
-        lost = [shot for shot in film.shots if shot.purchase and shot.purchase.state == "lost"]
-        for shot in lost:
+        for shot in film.lost:
             try:
                 await self._purchases.look_for(cast("Row", shot.purchase))
             except LumaError as error:
                 problems[shot.planned.key] = f"Shot {shot.number}: {error.full_text}"
-        return bool(lost)
+        return bool(film.lost)
 
     async def _wait_for(self, film: Film, longest: float, began: float, problem: str | None, on_film: OnFilm) -> None:
         """Wait until a running shot is final, or until something that failed may be tried again."""

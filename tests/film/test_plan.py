@@ -153,9 +153,7 @@ def test_stand_ins_are_no_address_of_anybody() -> None:
     assert request.end.url.startswith("https://film.invalid/")
 
 
-_WORDS = st.text(st.characters(categories=["L", "N", "Zs"]), min_size=3, max_size=20).filter(
-    lambda text: len(text.strip()) >= 3
-)
+_WORDS = st.text(st.characters(categories=["L", "N", "Zs"]), min_size=3, max_size=20).map("shot {}".format)
 
 
 @st.composite

@@ -170,6 +170,45 @@ async def test_every_tool_that_takes_a_generation_is_tried_above(office: Office)
     assert takes <= {tool for tool, _ in OTHERS_CALLS}
 
 
+FILM_TOOLS = {"create_film", "wait_for_film"}
+
+
+async def test_nobody_reaches_a_film_of_another(office: Office, emulator: Emulator) -> None:
+    shots = {"shots": ["a boat", "a storm"], "resolution": "540p"}
+    film = await office.call("anna", "create_film", **shots)
+    named = {"film_id": film["film_id"]}
+
+    assert "No film has the id" in await office.refusal("ben", "wait_for_film", **named, timeout_seconds=0)
+    assert "No film has the id" in await office.refusal("ben", "create_film", **shots, **named)
+    assert (await office.call("ben", "create_film", **shots))["film_id"] != film["film_id"]
+    assert [entry["film_id"] for entry in (await office.read("anna", "luma://films"))["films"]] == [film["film_id"]]
+    async with office.client("ben") as client:
+        with pytest.raises(MCPError, match="No film has the id"):
+            await client.read_resource(f"luma://films/{film['film_id']}")
+        reference = ResourceTemplateReference(uri="luma://films/{film_id}")
+        completed = await client.complete(reference, {"name": "film_id", "value": film["film_id"]})
+    assert completed.completion.values == []
+    assert (await office.call("", "wait_for_film", **named, timeout_seconds=0))["film_id"] == film["film_id"]
+    assert len(emulator.dream_machine.billing.purchases()) == 2, "only what its own person, or the owner, waits for"
+
+
+async def test_a_shot_of_a_film_is_not_made_of_what_another_made(
+    office: Office, emulator: Emulator, clock: HeldClock
+) -> None:
+    clip = await _clip(office, "anna", clock)
+    refused = await office.refusal("ben", "create_film", shots=[{"prompt": "a boat", "start": clip}])
+
+    assert refused.startswith(f"Shot 1: {NOT_FOUND}")
+    assert emulator.dream_machine.billing.purchases() == [clip]
+
+
+async def test_every_tool_that_takes_a_film_is_tried_above(office: Office) -> None:
+    async with office.client("anna") as client:
+        tools = (await client.list_tools()).tools
+
+    assert {tool.name for tool in tools if "film_id" in tool.input_schema["properties"]} == FILM_TOOLS
+
+
 async def test_the_owner_sees_what_everybody_made(office: Office, clock: HeldClock) -> None:
     made = await _clip(office, "anna", clock)
 
