@@ -39,10 +39,11 @@ class FilmShotFile:
 
 @dataclass(frozen=True, slots=True)
 class SavedFilm:
-    """A film's file, and its contact sheet."""
+    """A film's file, its contact sheet, and that sheet as a JPEG."""
 
     file: SavedFile
     sheet: Path
+    jpeg: bytes
 
 
 async def save_film(
@@ -73,13 +74,14 @@ async def save_film(
         parts = [Part(shot.generation) for shot in shots]
         file = await downloads.edit(parts, Edit(cuts=()), name=name, about=about, on_bytes=on_bytes)
     sheet = file.path.with_name(f"{file.path.stem}-sheet.jpg")
-    if not sheet.exists():
-        with translated_disk_errors(sheet.parent):
-            jpeg = await worker.run(previews.of_shots, file.path, [shot.seconds for shot in shots])
-            async with await PartFile.begin(sheet.parent) as part:
-                await part.write(jpeg)
-                sheet = await part.finish(sheet.stem)
-    return SavedFilm(file, sheet)
+    with translated_disk_errors(sheet.parent):
+        if sheet.is_file() and not sheet.is_symlink():
+            return SavedFilm(file, sheet, await anyio.Path(sheet).read_bytes())
+        jpeg = await worker.run(previews.of_shots, file.path, [shot.seconds for shot in shots])
+        async with await PartFile.begin(sheet.parent) as part:
+            await part.write(jpeg)
+            sheet = await part.finish(sheet.stem)
+    return SavedFilm(file, sheet, jpeg)
 
 
 def _find_saved(folder: Path, name: str, film_id: str, ids: Sequence[str]) -> SavedFile | None:

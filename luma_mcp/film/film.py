@@ -94,11 +94,16 @@ class Film:
         """`in doubt` if nothing goes on before a person, or a later look, settles a purchase."""
         if all(shot.state == "completed" for shot in self.shots):
             return "completed"
-        if all(shot.is_final for shot in self.shots):
+        if self.is_over:
             return "stopped"
         is_going_on = any(shot.is_running or shot.state == "buying" for shot in self.shots)
         is_doubtful = any(shot.state == "in doubt" for shot in self.shots)
         return "in doubt" if is_doubtful and not is_going_on and not self.ready else "running"
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing changes any more under this plan."""
+        return all(shot.is_final for shot in self.shots)
 
     @property
     def ready(self) -> tuple[FilmShot, ...]:

@@ -210,7 +210,7 @@ class FilmService:
             if film.blocked:
                 await self._films.stop(film.id, film.blocked)
                 continue
-            if film.state in ("completed", "stopped") or self._poller.is_ending:
+            if film.is_over or self._poller.is_ending:
                 return film
             if now >= try_again_at:
                 try_again_at = now + _PAUSE_SECONDS

@@ -63,6 +63,7 @@ class FilmResult(Result):
             heading = f"{self.film_id} is {self.state}. Price of all shots: {price}, spent: ${self.spent_usd or 0:.2f}."
         lines = [heading, *(shot.text() for shot in self.shots)]
         lines += [f"Film: {self.path}"] if self.path else []
+        lines += [f"Link: {self.link}"] if self.link else []
         lines += [self.problem] if self.problem else []
         lines += [f"quote_id: {self.quote_id}"] if self.quote_id else []
         return "\n".join([*lines, f"Next: {self.next}"])
@@ -120,7 +121,7 @@ async def _saved_result(call: Call, film: Film, saved: SavedFilm) -> FilmResult:
             ]
         except LumaError as error:
             result.problem = f"The film is saved and has no link. {error.full_text}"
-    jpeg = saved.sheet.read_bytes() if call.services.previews.inline else None
+    jpeg = saved.jpeg if call.services.previews.inline else None
     return result.with_links(links).with_image(jpeg)
 
 
@@ -128,7 +129,7 @@ def film_result(film: Film, *, recovered: bool = False) -> FilmResult:
     """The facts of a film, and what to do next. Text that comes from outside is cleaned and cut."""
     result = FilmResult(
         film_id=film.id,
-        done=film.state in ("completed", "stopped"),
+        done=film.is_over,
         state=film.state,
         price_usd=film.plan.usd,
         price_is_assumed=film.plan.price.basis == "assumed" or None,
@@ -198,10 +199,7 @@ def _shot_arguments(shot: FilmShot) -> dict[str, Any]:
 
 def _actions(film: Film) -> list[Action]:
     """Another take of each shot, with the price of everything that depends on it."""
-    return [_retake(film, shot) for shot in film.shots if shot.is_final] if film.state in _RETAKEN else []
-
-
-_RETAKEN = ("completed", "stopped")
+    return [_retake(film, shot) for shot in film.shots] if film.is_over else []
 
 
 def _retake(film: Film, shot: FilmShot) -> Action:

@@ -149,7 +149,7 @@ class Subscriptions:
             if known not in (None, states):
                 await notify(uri)
             known = states
-            if film.state in ("completed", "stopped"):
+            if film.is_over:
                 return
             await self._clock.sleep(_FILM_SECONDS)
 

@@ -398,6 +398,27 @@ async def test_luma_that_cannot_be_reached_stops_nothing(studio: Studio, emulato
     assert (done.state, bought(emulator)) == ("completed", 3)
 
 
+async def test_a_purchase_that_cannot_be_looked_for_is_looked_for_later(studio: Studio, emulator: Emulator) -> None:
+    emulator.faults.append(Fault("drop", method="POST", after=True))
+    emulator.faults.append(Fault("error", method="GET", path="*/generations", status=500, times=40))
+    done = await studio.wait(await studio.create(OLDER, *THREE))
+
+    assert (done.state, bought(emulator)) == ("completed", 3)
+
+
+async def test_a_shot_that_was_left_out_meanwhile_is_not_bought(open_studio: Any, emulator: Emulator) -> None:
+    """One server begins to buy while another changes the plan."""
+    studio, other = await open_studio(), await open_studio()
+    film = await studio.create(OLDER, Shot("a boat"), Shot("a storm"))
+    await other.change(film, Shot("a boat"))
+    row = film.shots[1]
+    problems: dict[str, str] = {}
+    await studio.services.films._buy(film, row, studio.services.sources.begin("dream_machine"), problems)
+
+    assert problems == {row.planned.key: "Shot 2 was bought or left out elsewhere."}
+    assert bought(emulator) == 0
+
+
 async def test_what_is_wrong_for_the_moment_is_told(studio: Studio, emulator: Emulator, transport: InMemory) -> None:
     film = await studio.create(OLDER, Shot("a boat"))
     transport.fails_before.extend([httpx.ConnectError("no way")] * 8)

@@ -316,6 +316,30 @@ def _difference(still: Path, frame: Image.Image) -> float:
 
 @pytest.mark.slow
 @once
+async def test_a_shot_of_a_film_ends_on_the_first_picture_of_the_next(agent: Agent) -> None:
+    film = await agent.call(
+        "create_film",
+        shots=[{"prompt": "a boat", "end": "next"}, {"prompt": "a storm", "start": "hero.png"},
+               {"prompt": "a harbour", "end": "next"}, {"prompt": "a lamp"}],
+        resolution="540p", model="ray-flash-2",
+    )  # fmt: skip
+    done = await agent.call("wait_for_film", film_id=film["film_id"], timeout_seconds=1800)
+    shots = [shot.get("waits_for") for shot in film["shots"]]
+    with Path(done["path"]).open("rb") as file:
+        frames = list(clips.frames_of(file))
+
+    assert shots == [None, None, [4], None]
+    assert done["state"] == "completed"
+    assert [_unlikeness(frames[cut - 1], frames[cut]) < 3 for cut in (120, 240, 360)] == [True, False, True]
+
+
+def _unlikeness(first: Image.Image, second: Image.Image) -> float:
+    pixels = [frame.convert("L").resize((96, 54)).crop((0, 0, 96, 45)).tobytes() for frame in (first, second)]
+    return sum(abs(a - b) for a, b in zip(*pixels, strict=True)) / len(pixels[0])
+
+
+@pytest.mark.slow
+@once
 @pytest.mark.parametrize(
     ("frame", "sentence"),
     [("9.5s", "is beyond the end of the clip, which is 5.0 s long"), ("middle", "There is no file")],

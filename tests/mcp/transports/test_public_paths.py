@@ -115,6 +115,40 @@ async def test_a_bucket_that_cannot_be_used_costs_the_link_and_not_the_file(
     assert "is saved and has no link. The bucket s3://nowhere/x" in result["problems"][0]
 
 
+async def _film(site: Site, clock: HeldClock) -> dict[str, Any]:
+    """The result of waiting for a film of one shot."""
+    film = await site.call("create_film", shots=["a boat"], resolution="540p", model="ray-flash-2")
+    named = {"film_id": film["structuredContent"]["film_id"]}
+    await site.call("wait_for_film", **named, timeout_seconds=0)
+    clock.seconds += 200
+    return await site.call("wait_for_film", **named, timeout_seconds=0)
+
+
+async def test_a_film_has_a_link_too(site: Site, clock: HeldClock) -> None:
+    result = await _film(site, clock)
+    film = result["structuredContent"]
+    block = next(part for part in result["content"] if part["type"] == "resource_link")
+
+    assert block["uri"] == film["link"]
+    assert (await site.get(film["link"])).content == Path(film["path"]).read_bytes()
+    assert film["link"] in next(part["text"] for part in result["content"] if part["type"] == "text")
+
+
+@pytest.mark.parametrize(
+    "site", [{"LUMA_UPLOAD_URL": "s3://nowhere/x?endpoint=http://127.0.0.1:1&region=us-east-1"}], indirect=True
+)
+async def test_a_bucket_that_cannot_be_used_costs_the_link_and_not_the_film(
+    site: Site, clock: HeldClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    film = (await _film(site, clock))["structuredContent"]
+
+    assert "link" not in film
+    assert Path(film["path"]).exists()
+    assert film["problem"].startswith("The film is saved and has no link. The bucket s3://nowhere/x")
+
+
 async def test_a_part_of_a_file_can_be_asked_for(site: Site, clock: HeldClock) -> None:
     """Players jump in a clip."""
     (file,) = (await _saved(site, clock))["structuredContent"]["files"]
