@@ -330,7 +330,7 @@ async def test_a_shot_of_a_film_ends_on_the_first_picture_of_the_next(agent: Age
 
     assert shots == [None, None, [4], None]
     assert done["state"] == "completed"
-    assert [_unlikeness(frames[cut - 1], frames[cut]) < 3 for cut in (120, 240, 360)] == [True, False, True]
+    assert [_unlikeness(frames[cut - 1], frames[cut]) < 10 for cut in (120, 240, 360)] == [True, False, True]
 
 
 def _unlikeness(first: Image.Image, second: Image.Image) -> float:
