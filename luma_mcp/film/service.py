@@ -15,7 +15,9 @@ from luma_mcp.domain.catalogue import BackendName
 from luma_mcp.domain.clock import Clock
 from luma_mcp.domain.errors import (
     AmbiguousPurchaseError,
+    AuthenticationError,
     BudgetError,
+    InsufficientCreditsError,
     InvalidRequestError,
     LedgerError,
     LumaError,
@@ -51,6 +53,8 @@ _PAUSE_SECONDS = 10.0
 _LONGEST_NOTE = 300
 _ANEW = "create_film with this film_id and the shots plans it with what is there now."
 _PASSING = (RateLimitError, UnreachableError, LedgerError)
+# No shot is to blame for these, so none is given up; a person mends the account and calls again.
+_OF_THE_ACCOUNT = (AuthenticationError, InsufficientCreditsError)
 
 SourcesOf = Callable[[BackendName], Resolution]
 """Begins the sources of a shot, for an API and for whoever asks."""
@@ -198,6 +202,7 @@ class FilmService:
 
         Raises:
             NotFoundError: there is no such film.
+            AuthenticationError, InsufficientCreditsError: the account cannot buy. Its shots stay planned.
             LumaError: Luma cannot be asked, or the ledger cannot be used. Nothing is lost.
         """
         began = self._clock.now()
@@ -254,13 +259,27 @@ class FilmService:
     async def _buy_all(
         self, film: Film, shots: Sequence[FilmShot], sources_of: SourcesOf, problems: dict[str, str]
     ) -> None:
-        """Buy some shots at once."""
+        """Buy some shots at once. Raises: AuthenticationError, InsufficientCreditsError, after all have been tried."""
+        of_the_account: list[LumaError] = []
+
+        async def buy(shot: FilmShot) -> None:
+            try:
+                await self._buy(film, shot, sources_of(film.plan.form.backend), problems)
+            except _OF_THE_ACCOUNT as error:
+                of_the_account.append(error)
+
         async with anyio.create_task_group() as tasks:
             for shot in shots:
-                tasks.start_soon(self._buy, film, shot, sources_of(film.plan.form.backend), problems)
+                tasks.start_soon(buy, shot)
+        if of_the_account:
+            raise of_the_account[0]
 
     async def _buy(self, film: Film, shot: FilmShot, sources: Resolution, problems: dict[str, str]) -> None:
-        """Buy a shot. What may pass is a problem for the moment; what cannot be made is written down."""
+        """Buy a shot. What may pass is a problem for the moment; what cannot be made is written down.
+
+        Raises:
+            AuthenticationError, InsufficientCreditsError: the account cannot buy.
+        """
         key, backend = shot.planned.key, film.plan.form.backend
         try:
             request = await self._request(film, shot, sources)
@@ -284,6 +303,8 @@ class FilmService:
             problems[key] = f"Shot {shot.number}: {error.full_text}"
         except LumaError as error:
             self._meter.purchased(backend, film.row.person, "refused", 0.0)
+            if isinstance(error, _OF_THE_ACCOUNT):
+                raise
             await self._films.stop(film.id, {key: error.full_text[:_LONGEST_NOTE]})
         else:
             outcome, usd = ("joined", 0.0) if bought.recovered else ("bought", bought.price.usd)

@@ -126,15 +126,17 @@ class ByListing:
             return Finding("cannot say", reason="Another server is looking for it right now.")
         note: str | None = None
         try:
-            finding = await self._write_down(claimed, await self._gather(claimed))
+            # Before the list is asked for: a list that is old by the time it is judged says nothing of later.
+            age = await self._ledger.now() - (claimed.lost_at or claimed.reserved_at)
+            finding = await self._write_down(claimed, await self._gather(claimed), age)
             note = finding.reason or None
             return finding
         finally:
             with anyio.CancelScope(shield=True):
                 await self._ledger.release(claimed, note)
 
-    async def _write_down(self, row: Row, finding: Finding) -> Finding:
-        age = await self._ledger.now() - (row.lost_at or row.reserved_at)
+    async def _write_down(self, row: Row, finding: Finding, age: float) -> Finding:
+        """Write down what a look found. `age` is how long ago the answer had been lost when the look began."""
         if finding.outcome == "found":
             for generation in finding.generations:
                 if await self._ledger.advance(

@@ -10,8 +10,17 @@ import httpx
 import pytest
 
 from luma_mcp.composition import build_services
-from luma_mcp.domain.errors import BudgetError, FileError, InvalidRequestError, LumaError, NotFoundError
+from luma_mcp.domain.errors import (
+    AuthenticationError,
+    BudgetError,
+    FileError,
+    InsufficientCreditsError,
+    InvalidRequestError,
+    LumaError,
+    NotFoundError,
+)
 from luma_mcp.emulator.app import Emulator
+from luma_mcp.emulator.dream_machine.account import RuleBrokenError
 from luma_mcp.emulator.faults import Fault
 from luma_mcp.emulator.habits import Habits
 from luma_mcp.film.film import Film
@@ -221,15 +230,45 @@ async def test_a_failed_shot_stops_what_depends_on_it_and_nothing_else(
     assert await studio.money() == (done.plan.shots[3].usd, 0)
 
 
-async def test_a_refused_shot_stops_what_depends_on_it_and_nothing_else(studio: Studio, emulator: Emulator) -> None:
-    """Whatever Luma says no to, here to its credit being spent elsewhere, is not asked for again by itself."""
-    film = await studio.create(OLDER, Shot("a boat"), Shot("on it goes", start=CONTINUE))
-    emulator.dream_machine.billing.charge("elsewhere", 99_999)
+async def test_a_refused_shot_stops_what_depends_on_it_and_nothing_else(
+    studio: Studio, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accept = emulator.dream_machine.accept
+
+    def refuse(body: Any, *more: Any) -> Any:
+        if body.prompt == "a boat":
+            raise RuleBrokenError("400: A boat is no subject.")
+        return accept(body, *more)
+
+    monkeypatch.setattr(emulator.dream_machine, "accept", refuse)
+    film = await studio.create(OLDER, Shot("a boat"), Shot("it goes", start=CONTINUE), Shot("a storm"))
     done = await studio.wait(film)
 
-    assert states(done) == ["refused", "stopped"]
-    assert done.shots[0].reason
-    assert await studio.money() == (0, 0)
+    assert states(done) == ["refused", "stopped", "completed"]
+    assert "A boat is no subject" in done.shots[0].reason
+    assert await studio.money() == (pytest.approx(0.14), 0)
+
+
+@pytest.mark.parametrize("what", ["credit", "token"])
+async def test_an_account_that_cannot_buy_costs_no_shot(studio: Studio, emulator: Emulator, what: str) -> None:
+    film = await studio.create(OLDER, *THREE)
+    client = studio.services.backend.dream_machine
+    assert client is not None
+    if what == "credit":
+        emulator.dream_machine.billing.charge("elsewhere", 99_999)
+        with pytest.raises(InsufficientCreditsError):
+            await studio.wait(film)
+        emulator.dream_machine.billing.refund("elsewhere")
+        emulator.dream_machine.billing.entries.clear()
+    else:
+        emulator._dream_machine_api._token = "another"
+        with pytest.raises(AuthenticationError):
+            await studio.wait(film)
+        emulator._dream_machine_api._token = TOKEN
+    assert states(await studio.services.films.get(film.id, None)) == ["planned"] * 3
+    done = await studio.wait(film)
+
+    assert (done.state, bought(emulator)) == ("completed", 3)
 
 
 async def test_a_film_that_was_stopped_goes_on_with_what_was_made(studio: Studio, emulator: Emulator) -> None:

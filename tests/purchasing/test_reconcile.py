@@ -16,6 +16,7 @@ from luma_mcp.composition import build_server
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.dream_machine.bodies import ImageBody, VideoBody
 from luma_mcp.emulator.faults import Fault
+from luma_mcp.emulator.habits import Habits
 from luma_mcp.purchasing import reconcile
 from luma_mcp.purchasing.budget import Budget
 from luma_mcp.purchasing.ledger import LEASE_SECONDS, TAKE_SECONDS, Ledger
@@ -602,3 +603,28 @@ async def test_a_look_that_is_cancelled_gives_the_lease_back(
         found = rows.execute("SELECT state, lease_until FROM purchases").fetchall()
 
     assert found == [("lost", 0)]
+
+
+async def test_a_list_that_is_old_when_it_is_judged_proves_no_absence(
+    agent: Agent, transport: InMemory, emulator: Emulator, clock: HeldClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The machine sleeps between reading the list, which does not show the purchase yet, and judging it."""
+    emulator.habits = Habits(list_lag=60)
+    await agent.call("create_image", prompt="known")
+    clock.seconds += 100
+    emulator.faults.append(Fault("drop", method="POST", after=True))
+    answer = InMemory.handle_async_request
+
+    async def sleeps(self: InMemory, request: httpx.Request) -> httpx.Response:
+        answered = await answer(self, request)
+        if request.method == "GET" and request.url.path.endswith("/generations"):
+            await answered.aread()
+            clock.seconds += 2 * ABSENT_AFTER_SECONDS
+        return answered
+
+    monkeypatch.setattr(InMemory, "handle_async_request", sleeps)
+    await agent.result("create_image", prompt="a boat")
+    monkeypatch.setattr(InMemory, "handle_async_request", answer)
+    await agent.call("create_image", prompt="a boat")
+
+    assert len(emulator.dream_machine.billing.purchases()) == 2
