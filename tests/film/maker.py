@@ -1,4 +1,4 @@
-"""A process that makes films, in children that can be killed at any moment. Started by test_killed.py.
+"""A process that makes films, in children that can be killed at any moment. Started by test_killed.py, never imported.
 
 It imports everything once and forks two children for each attempt, as two replicas that work at the same film. Each
 line it reads is an attempt: a film's number, its shots, and for each child the seconds after which it is killed
@@ -26,15 +26,15 @@ from luma_mcp.purchasing import ledger as ledger_module
 from luma_mcp.purchasing import reconcile
 from luma_mcp.settings import Settings
 
-# A hundredth of the real times, and more.
-FASTER = 100
+# How many times as fast time goes.
+FASTER = int(sys.argv[2])
 ledger_module.LEASE_SECONDS = 0.6
 reconcile.ABSENT_AFTER_SECONDS = 0.4
 FORM = Form("ray-flash-2", "16:9", "540p")
 
 
 class Hasty(MonotonicClock):
-    """Time goes a hundred times as fast."""
+    """Time goes so many times as fast."""
 
     def now(self) -> float:
         return super().now() * FASTER

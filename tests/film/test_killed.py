@@ -17,7 +17,6 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.faults import Fault
 from luma_mcp.emulator.serving import serving
-from tests.film.maker import FASTER
 
 pytestmark = [
     pytest.mark.slow,
@@ -26,6 +25,7 @@ pytestmark = [
 ]
 
 FILMS = 50
+FASTER = 100
 LONGEST_LIFE_SECONDS = 2.0
 _POST = {"method": "POST", "path": "*/generations/video"}
 
@@ -69,7 +69,7 @@ async def test_fifty_films_end_as_planned_and_each_shot_is_bought_once(
 
     async def work(environment: dict[str, str]) -> None:
         nonlocal kills, attempts
-        command = [sys.executable, "-m", "tests.film.maker", json.dumps(environment)]
+        command = [sys.executable, "-m", "tests.film.maker", json.dumps(environment), str(FASTER)]
         async with await anyio.open_process(command, stderr=None, cwd=Path(__file__).parents[2]) as maker:
             assert maker.stdin is not None
             assert maker.stdout is not None
