@@ -184,8 +184,8 @@ def _state_of_purchase(purchase: Row, generation: Generation | None) -> tuple[st
         case "lost" | "disputed":
             return "in doubt", purchase.note
         case "failed":
-            reason = generation.failure_reason if generation else None
-            return "failed", reason or "Luma failed to make it, and refunded it."
+            reason = (generation.failure_reason if generation else None) or purchase.note
+            return "failed", reason or "no reason was given"
         case _ if not purchase.holds_take or (generation and generation.state == NOT_FOUND):
             return "failed", _DELETED
         case "completed":

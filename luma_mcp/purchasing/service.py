@@ -358,7 +358,7 @@ class PurchaseService:
         """Write down how a generation ended. A failed one frees its take; one that is completed after all is paid."""
         state: State = "failed" if generation.state == "failed" else "completed"
         if row.state != state:
-            await self._ledger.advance(row, state)
+            await self._ledger.advance(row, state, note=generation.failure_reason if state == "failed" else None)
 
 
 def _price(row: Row) -> Price:

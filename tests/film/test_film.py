@@ -60,7 +60,8 @@ def test_what_is_ready_waits_for_nothing() -> None:
         (purchase("completed"), NOT_FOUND, "failed", "Its clip was deleted at Luma."),
         (purchase("completed", holds_take=0), None, "failed", "Its clip was deleted at Luma."),
         (purchase("accepted", holds_take=0), None, "failed", "Its clip was deleted at Luma."),
-        (purchase("failed"), None, "failed", "Luma failed to make it, and refunded it."),
+        (purchase("failed"), None, "failed", "no reason was given"),
+        (purchase("failed", note="Moderated."), None, "failed", "Moderated."),
     ],
 )
 def test_the_state_of_a_shot_is_that_of_its_purchase_and_generation(

@@ -271,6 +271,14 @@ async def test_an_account_that_cannot_buy_costs_no_shot(studio: Studio, emulator
     assert (done.state, bought(emulator)) == ("completed", 3)
 
 
+async def test_luma_s_reason_is_remembered(open_studio: Any) -> None:
+    studio = await open_studio()
+    film = await studio.wait(await studio.create(OLDER, Shot("a boat [fail: Frame moderation failed]")))
+    again = await (await open_studio()).services.films.get(film.id, None)
+
+    assert [shot.reason for shot in (*film.shots, *again.shots)] == ["Frame moderation failed"] * 2
+
+
 async def test_a_film_that_was_stopped_goes_on_with_what_was_made(studio: Studio, emulator: Emulator) -> None:
     film = await studio.create(OLDER, Shot("a boat"), Shot("a storm [fail]"), Shot("on it goes", start=CONTINUE))
     stopped = await studio.wait(film)

@@ -41,16 +41,18 @@ async function callTool(name, args) {
 
 const OFFERS = "dream-machine-mcp/offers";
 const FIELDS = "dream-machine-mcp/fields";
-const FINAL = ["completed", "failed"];
+const FINAL = ["completed", "failed", "refused", "stopped"];
 const generations = new Map();   // by id, in the order in which they came
 const offers = new Map();        // by id
 const asked = new Set();         // files whose link was asked for anew already
 let chosen = null;
 let sheet = null;                // the contact sheet of what was viewed last: { id, src, alt }
+let film = null;                 // the film that is shown; its shots are among the generations
 
 /** Takes in what a tool answered. */
 function take(result) {
   const told = result?.structuredContent ?? result?._meta?.[FIELDS] ?? {};
+  if (told.shots) takeFilm(told);
   const found = told.generations ?? (told.generation_id ? [told] : []);
   for (const one of found) generations.set(one.generation_id, { ...generations.get(one.generation_id), ...one });
   for (const offer of result?._meta?.[OFFERS] ?? []) {
@@ -71,22 +73,62 @@ function take(result) {
   follow();
 }
 
+/** A shot of a film by its number, for as long as it has no generation; offers of the film name shots so too. */
+const shotId = (filmId, number) => `${filmId}#${number}`;
+
+/** Takes in a film: its shots stand among the generations, in their order. */
+function takeFilm(told) {
+  film = told;
+  const before = new Map(generations);
+  const number = before.get(chosen)?.number ?? 1;
+  for (const [id, one] of before) if (one.film) generations.delete(id);
+  for (const shot of told.shots) {
+    const id = shot.generation_id ?? shotId(told.film_id, shot.number);
+    generations.set(id, {
+      ...before.get(id), film: told.film_id ?? "plan", number: shot.number, generation_id: id, state: shot.state,
+      prompt: shot.prompt ?? before.get(id)?.prompt, price_usd: shot.price_usd, failure_reason: shot.reason,
+      waits_for: shot.waits_for,
+    });
+    offers.delete(shotId(told.film_id, shot.number));
+    // A film names its clips; where they are, each is asked for once.
+    if (shot.state === "completed" && can.serverTools && !asked.has(id)) {
+      asked.add(id);
+      callTool("get_generation", { generation_id: id }).then(take, () => {});
+    }
+  }
+  if (!generations.has(chosen)) {
+    chosen = [...generations.values()].find((one) => one.film && one.number === number)?.generation_id ?? null;
+  }
+}
+
 // ---- Following what is not finished ----
 
 let following = false;
 let failures = 0;
+
+/**
+ * What to wait for next, and how. Waiting for a film buys the shots that have become ready; the person allowed them all
+ * together.
+ */
+function nextWait() {
+  if (film?.film_id && !film.done && !film.dry_run && film.state !== "in doubt") {
+    return ["wait_for_film", { film_id: film.film_id, timeout_seconds: 8 }];
+  }
+  const unfinished = [...generations.values()].filter((one) => !one.film && !FINAL.includes(one.state));
+  const ids = unfinished.map((one) => one.generation_id).slice(0, 20);
+  return ids.length ? ["wait_for_generation", { generation_ids: ids, until: "any", timeout_seconds: 8 }] : null;
+}
 
 /** Waits, a few seconds at a time, for as long as something is dreaming and somebody is looking. */
 async function follow() {
   if (following) return;
   following = true;
   for (;;) {
-    const ids = [...generations.values()].filter((one) => !FINAL.includes(one.state)).map((one) => one.generation_id);
-    if (!ids.length || !can.serverTools || failures >= 5) break;
+    const wait = nextWait();
+    if (!wait || !can.serverTools || failures >= 5) break;
     if (document.visibilityState === "hidden") { await pause(3000); continue; }
     try {
-      const result = await callTool("wait_for_generation",
-        { generation_ids: ids.slice(0, 20), until: "any", timeout_seconds: 8 });
+      const result = await callTool(...wait);
       failures = 0;
       take(result);
       if (!result.structuredContent?.done) await pause(200);
@@ -128,7 +170,11 @@ function safe(link) {
 const dollars = (usd) => (usd < 0.1 ? `$${usd.toFixed(3)}` : `$${usd.toFixed(2)}`);
 const priceOf = (offer) => (offer.price_basis === "assumed" ? "up to " : "") + dollars(offer.price_usd);
 /** What a generation cost. A failed one is refunded. */
-const costOf = ({ state, price_usd: usd }) => (state === "failed" ? "refunded" : usd == null ? null : dollars(usd));
+const costOf = ({ state, price_usd: usd }) => {
+  if (state === "failed") return "refunded";
+  if (usd == null || state === "refused" || state === "stopped") return null;
+  return dollars(usd);
+};
 const titled = (words) => words[0].toUpperCase() + words.slice(1);
 
 function draw() {
@@ -142,12 +188,24 @@ function draw() {
     at("sheet").hidden = sheet?.id !== chosen;
     if (sheet?.id === chosen) at("sheet").replaceChildren(make("img", { src: sheet.src, alt: sheet.alt }));
   }
+  drawFilm();
   drawGallery();
+}
+
+function drawFilm() {
+  at("film").hidden = !film;
+  if (!film) return;
+  const parts = [
+    `Film of ${film.shots.length} shots`, titled(film.state), `${film.price_is_assumed ? "up to " : ""}${dollars(film.price_usd)}`,
+    film.spent_usd ? `${dollars(film.spent_usd)} spent` : null, film.path ? `saved as ${film.path}` : null,
+    film.state === "in doubt" ? film.next : null, film.problem,
+  ].filter(Boolean);
+  at("film").replaceChildren(...parts.map((part) => make("span", {}, part)));
 }
 
 function drawFacts(one) {
   const facts = [
-    one.kind?.replaceAll("_", " "), one.model,
+    one.film ? `shot ${one.number}` : null, one.kind?.replaceAll("_", " "), one.model,
     one.width ? `${one.width}×${one.height}` : null, one.seconds ? `${one.seconds} s` : null,
     costOf(one), one.path ? "saved" : null,
   ].filter(Boolean);
@@ -159,6 +217,11 @@ function drawFacts(one) {
 /** The file behind a link: its signature is another one in each answer. */
 const fileOf = (link) => link?.split("?")[0] ?? "";
 
+const SHOT = {
+  completed: "It is made.", planned: "It is allowed and not bought yet.", "in doubt": "Nobody can say whether it was bought.",
+  refused: "It was refused.", stopped: "It is not made.",
+};
+
 /** Redrawn only when there is something else to show, so that a clip that plays goes on playing. */
 function drawStage(one) {
   const link = safe(one.video_url ?? one.image_url ?? one.preview_url);
@@ -168,7 +231,10 @@ function drawStage(one) {
   if (stage.dataset.shown === shown) return;
   stage.dataset.shown = shown;
   if (one.state === "failed") {
-    stage.replaceChildren(make("p", {}, `It failed: ${one.failure_reason ?? "no reason was given"}. Luma refunds it.`));
+    const reason = (one.failure_reason ?? "no reason was given").replace(/\.$/, "");
+    stage.replaceChildren(make("p", {}, `It failed: ${reason}. Luma refunds it.`));
+  } else if (one.film && !link) {
+    stage.replaceChildren(make("p", {}, one.failure_reason ?? SHOT[one.state] ?? "It is being made…"));
   } else if (!link) {
     stage.replaceChildren(make("p", {}, FINAL.includes(one.state) ? "There is no file." : "It is being made…"));
   } else if (one.video_url || one.preview_url) {
@@ -203,16 +269,20 @@ function lost(id, link) {
 }
 
 function drawActions(one) {
-  const shown = JSON.stringify([chosen, one.state, offers.get(chosen), Object.keys(can)]);
+  const own = one.state === "completed" ? offers.get(chosen) ?? [] : [];
+  const all = [...own, ...(one.film ? offers.get(shotId(one.film, one.number)) ?? [] : [])];
+  const shown = JSON.stringify([chosen, one.state, all, Object.keys(can)]);
   if (at("actions").dataset.shown === shown) return;
   at("actions").dataset.shown = shown;
   const link = safe(one.video_url ?? one.image_url);
   const buttons = [];
-  if (can.serverTools && one.state === "completed") {
-    for (const offer of offers.get(chosen) ?? []) {
+  if (can.serverTools) {
+    for (const offer of all) {
       buttons.push(make("button", { "data-action": offer.action, onclick: () => consider(offer) },
         `${titled(offer.action)} · ${priceOf(offer)}`));
     }
+  }
+  if (can.serverTools && one.state === "completed") {
     buttons.push(make("button", { "data-action": "download", onclick: ({ target }) => download(chosen, target) },
       "Download · free"));
   }
@@ -247,6 +317,7 @@ function drawGallery() {
 function captionOf(one) {
   const words = one.prompt ?? one.kind?.replaceAll("_", " ") ?? "";
   const told = one.state === "completed" ? [words] : [titled(one.state ?? "unknown"), words];
+  if (one.film) told.unshift(String(one.number), costOf(one));
   return told.filter(Boolean).join(" · ");
 }
 
@@ -286,12 +357,14 @@ function consider(offer) {
   at("form").replaceChildren(
     offer.prompt
       ? make("label", {}, (question[offer.action] ?? "In words") + optional, words)
-      : make("span", {}, `${titled(offer.action)}: a new generation.`),
+      : make("span", {}, `${titled(offer.action)}: ${MADE_BY[offer.action] ?? "a new generation."}`),
     make("button", { class: "main", onclick: confirm }, `Buy for ${priceOf(offer)}`),
     make("button", { onclick: () => { at("form").hidden = true; } }, "Not now"));
   at("form").hidden = false;
   (offer.prompt ? words : at("form").querySelector("button")).focus();
 }
+
+const MADE_BY = { "re-take": "this shot, and those that depend on it, are made anew." };
 
 const takes = new Map();   // by the arguments of a variation: the take that was bought last
 
@@ -316,6 +389,7 @@ async function buy(offer, prompt) {
   say("Buying…");
   try {
     const result = await order(offer, args);
+    if (offer.tool === "create_film") return filmed(offer, result);
     const { generation_id: id, state, price_usd: price, recovered } = result.structuredContent;
     generations.set(id, { generation_id: id, state, prompt: args.prompt, kind: offer.action });
     at("form").hidden = true;
@@ -329,6 +403,15 @@ async function buy(offer, prompt) {
   } finally {
     for (const button of buttons) button.disabled = false;
   }
+}
+
+/** A film was given another plan; its shots are bought as it is followed. */
+function filmed(offer, result) {
+  at("form").hidden = true;
+  take(result);
+  say(`Allowed for ${dollars(offer.price_usd)}.`);
+  report(`In the player the person chose "${offer.action}" of ${offer.generation_id} for ${dollars(offer.price_usd)}. ` +
+    `wait_for_film(film_id="${result.structuredContent.film_id}") goes on with it.`);
 }
 
 async function download(id, button) {

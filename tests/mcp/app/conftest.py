@@ -100,7 +100,9 @@ class Host:
 
     def bought(self) -> list[tuple[str, dict[str, Any]]]:
         """The calls of the page that cost money or saved something."""
-        return [call for call in self.calls if call[0] not in ("wait_for_generation", "get_generation")]
+        return [
+            call for call in self.calls if call[0] not in ("wait_for_generation", "wait_for_film", "get_generation")
+        ]
 
 
 def plain(value: Any) -> dict[str, Any]:

@@ -344,6 +344,83 @@ async def test_it_works_on_the_older_protocol_too(host) -> None:
     assert [tool for tool, _ in host.bought()] == ["create_image"]
 
 
+FILM = {
+    "shots": [
+        {"prompt": "a paper boat at dawn"},
+        {"prompt": "it drifts past reeds", "start": "continue"},
+        {"prompt": "rain begins to fall"},
+    ],
+    "resolution": "540p",
+    "model": "ray-flash-2",
+}
+
+
+async def until_it_is_over(host) -> None:
+    """Let Luma's time pass while the page follows a film."""
+    for _ in range(30):
+        await host.pass_time(100)
+        if re.search("Completed|Stopped", await host.app.locator("#film").inner_text()):
+            return
+        await host.page.wait_for_timeout(1000)
+
+
+async def strip(host) -> list[str]:
+    return await host.app.locator("#gallery button span").all_inner_texts()
+
+
+async def test_a_film_is_followed_shot_by_shot_and_a_shot_can_be_taken_anew(host, request, tmp_path: Path) -> None:
+    await host.show("create_film", **FILM)
+    assert await strip(host) == [
+        "1 · $0.14 · Planned · a paper boat at dawn", "2 · $0.14 · Planned · it drifts past reeds",
+        "3 · $0.14 · Planned · rain begins to fall",
+    ]  # fmt: skip
+    await host.app.locator("#gallery button", has_text="1 · $0.14 · Queued").wait_for()
+    assert "Planned" in (await strip(host))[1], "it waits for the first"
+    await until_it_is_over(host)
+    film = await host.app.locator("#film").inner_text()
+
+    assert re.sub(r"\s+", " ", film).startswith("Film of 3 shots Completed $0.42 $0.42 spent saved as /")
+    assert await is_playing(host)
+    assert host.bought() == []
+    saved = Path(request.config.getoption("--screenshots") or tmp_path)
+    await host.page.screenshot(path=saved / "film.png", full_page=True)
+    await host.app.locator("#gallery button").nth(2).click()
+    await press(host, "re-take")
+    assert await host.app.locator("#form span").inner_text() == (
+        "Re-take: this shot, and those that depend on it, are made anew."
+    )
+    await host.app.locator("#form button.main").click()
+    await host.app.locator("#note", has_text="Allowed for $0.14.").wait_for()
+    ((tool, arguments),) = host.bought()
+    assert (tool, [shot.get("take") for shot in arguments["shots"]]) == ("create_film", [None, None, 2])
+    await host.app.locator("#gallery button", has_text="3 · $0.14 · Queued").wait_for()
+    await until_it_is_over(host)
+    (told,) = await host.page.evaluate("seen.context")
+
+    assert "re-take" in told["content"][0]["text"]
+    assert len(host.emulator.dream_machine.billing.purchases()) == 4
+
+
+async def test_a_film_that_stopped_says_why_and_offers_to_go_on(host) -> None:
+    shots = [{"prompt": "a boat [fail: Frame moderation failed]"}, {"prompt": "it drifts off", "start": "continue"}]
+    await host.show("create_film", **{**FILM, "shots": shots})
+    await until_it_is_over(host)
+
+    assert "It failed: Frame moderation failed. Luma refunds it." in await host.app.locator("#stage").inner_text()
+    assert [label.split(" · ")[0] for label in await labels(host)] == ["Re-take"]
+    await host.app.locator("#gallery button").nth(1).click()
+    assert await host.app.locator("#stage").inner_text() == "It waits for shot 1, which was not made."
+    assert "Stopped" in (await strip(host))[1]
+
+
+async def test_a_plan_that_is_only_priced_is_not_followed(host) -> None:
+    await host.show("create_film", **FILM, dry_run=True)
+    await host.page.wait_for_timeout(500)
+
+    assert "Film of 3 shots" in await host.app.locator("#film").inner_text()
+    assert host.calls == []
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [720, 300])
 @pytest.mark.parametrize("state", ["dreaming", "completed", "failed"])
@@ -366,7 +443,7 @@ async def test_it_can_be_read_in_every_dress(host, request, tmp_path: Path, them
 
     frame = host.page.frames[-1]
     assert await frame.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    for selector in (".facts span", "#prompt", "button:not([hidden])", "#stage p"):
+    for selector in (".facts span", ".film span", "#prompt", "button:not([hidden])", "#stage p"):
         for contrast in await frame.evaluate(CONTRASTS, selector):
             assert contrast >= 4.5, selector
 
