@@ -30,10 +30,17 @@ def frames(path: Path) -> list[Image.Image]:
 
 
 def demo() -> None:
-    """docs/demo.jpg"""
+    """docs/demo.jpg, of the files of the demo's second act, and docs/film.jpg, the contact sheet of its film."""
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([sys.executable, "-m", "luma_mcp", "demo", "--keep", folder], check=True)
-        files = [path for path in Path(folder).iterdir() if path.suffix != ".json" and "-edited-" not in path.name]
+        (film_sheet,) = Path(folder).glob("*-sheet.jpg")
+        (HERE / "film.jpg").write_bytes(film_sheet.read_bytes())
+        others = ("-edited-", "-film-")
+        files = [
+            path
+            for path in Path(folder).iterdir()
+            if path.suffix != ".json" and not any(word in path.name for word in others)
+        ]
         rows = [frames(path) for path in sorted(files, key=lambda path: path.stat().st_mtime_ns)]
     clips = [row for row in rows if len(row) > 1]
     still = next(row[0] for row in rows if len(row) == 1)

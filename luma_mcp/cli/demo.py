@@ -22,6 +22,13 @@ _CREDIT_USD = 25.0
 _TIMEOUT_SECONDS = 600
 _BOAT = "a paper boat on a quiet lake, dawn, soft mist"
 _LIGHTHOUSE = "a lighthouse on a cliff at dusk, waves below, warm light"
+# The third shot ends on the first picture of the fourth, so it is bought last.
+_SHOTS: list[dict[str, Any]] = [
+    {"prompt": "a paper boat on a quiet lake at dawn, soft mist, wide shot"},
+    {"prompt": "the boat drifts past the reeds, the camera follows", "start": "continue"},
+    {"prompt": "rain begins, rings on the water, close to the boat", "end": "next"},
+    {"prompt": "the boat reaches the other shore in evening sun, the camera rises"},
+]
 
 
 class DemoError(Exception):
@@ -46,13 +53,17 @@ class _Demo:
         self._quoted_usd = 0.0
 
     async def play(self) -> bool:
-        """Both acts; whether they went well."""
+        """All acts; whether they went well."""
         began = time.monotonic()
         emulator = Emulator(credit_usd=_CREDIT_USD, speed=self._speed)
         with tempfile.TemporaryDirectory() as ledger_folder:
             async with serving(emulator) as base_url:
                 terminal.heading("Luma, emulated: nothing leaves this machine and nothing is charged")
-                for key, act in (("luma-api-demo", self._agents_act), ("demo", self._dream_machine_act)):
+                acts = (
+                    ("luma-api-demo", self._agents_act), ("demo", self._dream_machine_act),
+                    ("luma-api-demo", self._film_act),
+                )  # fmt: skip
+                for key, act in acts:
                     if not await self._act(key, base_url, Path(ledger_folder), act):
                         return False
         spent = (emulator.agents.billing.balance_cents + emulator.dream_machine.billing.balance_cents) / 100
@@ -118,9 +129,31 @@ class _Demo:
         await self._look_around(client)
         made = await self._make(client)
         files = await self._call(client, "download_generation", generation_ids=list(made.values()))
-        film = await self._film(client, made)
+        joined = await self._joined(client, made)
         await self._tidy_up(client, made)
-        self._show({**made, "both clips as one": film["generation_id"]}, [*files["files"], film])
+        self._show({**made, "both clips as one": joined["generation_id"]}, [*files["files"], joined])
+
+    async def _film_act(self, client: Client) -> None:
+        """A film of four shots: one price, each shot bought when what it waits for is there, one file at the end."""
+        terminal.heading("A film: four shots, one price, one yes, one file")
+        quote = await self._call(client, "create_film", shots=_SHOTS, resolution="360p", dry_run=True)
+        print(f"Dry run of the film: ${quote['price_usd']:.2f}")
+        film = await self._call(client, "create_film", shots=_SHOTS, resolution="360p")
+        self._quoted_usd += film["price_usd"]
+        names = [f"shot {shot['number']}" for shot in film["shots"]]
+        progress = terminal.Progress(names)
+
+        async def show(_progress: float, _total: float | None, message: str | None) -> None:
+            for name, state in shot_states(message or ""):
+                progress.update(name, state, is_over=state in ("completed", "failed", "refused", "stopped"))
+
+        done = await self._call(
+            client, "wait_for_film", show, film_id=film["film_id"], timeout_seconds=_TIMEOUT_SECONDS
+        )
+        if "path" not in done:
+            raise DemoError(f"{done['state']}: {done['next']}")
+        film_file, sheet = Path(done["path"]), Path(done["sheet_path"])
+        self._table([("the film of four shots", film_file), ("its contact sheet", sheet)])
 
     async def _look_around(self, client: Client) -> None:
         tools = (await client.list_tools()).tools
@@ -153,7 +186,7 @@ class _Demo:
             "upscaled, with sound": sounding,
         }
 
-    async def _film(self, client: Client, made: dict[str, str]) -> dict[str, Any]:
+    async def _joined(self, client: Client, made: dict[str, str]) -> dict[str, Any]:
         """The first clip and its extension as one file, and a look at what was made."""
         first, extension = made["text to video, orbit left"], made["extension of the first"]
         seen = await self._call(client, "view_generation", generation_id=extension)
@@ -198,16 +231,24 @@ class _Demo:
 
     def _show(self, made: dict[str, str], files: Sequence[dict[str, Any]]) -> None:
         by_id = {file["generation_id"]: file for file in files}
+        self._table([(name, Path(by_id[generation_id]["path"])) for name, generation_id in made.items()])
+
+    def _table(self, files: Sequence[tuple[str, Path]]) -> None:
         rows = [("What", "Size", f"File in {self._folder}")]
-        for name, generation_id in made.items():
-            file = by_id[generation_id]
-            rows.append((name, f"{file['size_bytes'] / 1000:,.0f} kB", Path(file["path"]).name))
-        terminal.table(rows, ["bold", *[None] * len(made)])
+        rows += [(name, f"{path.stat().st_size / 1000:,.0f} kB", path.name) for name, path in files]
+        terminal.table(rows, ["bold", *[None] * len(files)])
 
 
 def short(generation_id: str) -> str:
     """An id as progress messages show it."""
     return generation_id[:8]
+
+
+def shot_states(message: str) -> list[tuple[str, str]]:
+    """The shots and their states in a progress message such as "4 s: shot 1 dreaming, shot 2 in doubt"."""
+    listed = message.partition(": ")[2].partition(";")[0]
+    words = [part.split(maxsplit=2) for part in listed.split(", ")]
+    return [(f"{part[0]} {part[1]}", part[2]) for part in words if len(part) == 3]
 
 
 def states(message: str) -> list[tuple[str, str]]:

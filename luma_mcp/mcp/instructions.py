@@ -42,6 +42,9 @@ _LOCAL = {
 _SEEING = """\
 Seeing: view_generation shows you the picture, or a sheet of a clip's frames. Look before you call it good.
 edit_video makes one file of several clips.
+
+Films: for several shots call create_film: one price, one yes. Then wait_for_film until done; it buys each shot once and
+saves the film.
 """
 _CRAFT = {
     "dream_machine": "Prefer concepts (list_concepts) to camera words in the prompt.\n"

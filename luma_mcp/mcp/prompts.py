@@ -24,8 +24,11 @@ def attach(server: MCPServer[Any]) -> None:
             f"Break this story into {shots} shots for Luma:\n\n{story}\n\n"
             "For each shot write a prompt of one or two sentences with subject, action, setting, light and lens, and "
             "choose one camera move (a concept from list_concepts, where that tool is offered). Keep names, clothes "
-            "and places the same in all of them. Draft every shot at the lowest resolution, look at the drafts, and "
-            "make only those that work again at 720p. " + _CARE
+            "and places the same in all of them. Make them one film with create_film: a shot with "
+            'start="continue" goes on from the one before it, one with end="next" ends on the first picture of the '
+            "next, any other is a cut. Draft it at the lowest resolution, wait for it with wait_for_film, look at "
+            "each shot, change what does not work: create_film with its film_id. Plan it again at 720p at the end. "
+            + _CARE
         )
 
     @server.prompt(title="Product shot", description="A clip of a product from one picture of it.")
@@ -61,7 +64,6 @@ def attach(server: MCPServer[Any]) -> None:
         return (
             f"Make a storyboard and then a film of it.\n\nStory: {story}\nStyle: {style}\n\n"
             "First make the key moments with create_image, the first as a reference of the others so that they look "
-            "alike, and let me choose. Then make a clip between each pair of neighbours with create_video: "
-            "start_frame and end_frame are the ids of their images. At the end make one film of the clips "
-            "with edit_video. " + _CARE
+            "alike, and let me choose. Then make one film of the clips between neighbours with create_film: start and "
+            "end of each shot are the ids of its two images. Wait for it with wait_for_film. " + _CARE
         )

@@ -23,7 +23,16 @@ async def test_each_says_what_it_takes_and_what_to_do(agent: Agent) -> None:
         assert "a paper boat" in text
         assert "dry_run" in text
         named = {word.strip(".,:;()") for word in text.split() if "_" in word}
-        arguments = {"start_frame", "end_frame", "style_refs", "dry_run", "orbit_left", "push_in", "pedestal_up"}
+        arguments = {
+            "start_frame",
+            "end_frame",
+            "style_refs",
+            "dry_run",
+            "film_id",
+            "orbit_left",
+            "push_in",
+            "pedestal_up",
+        }
         assert {word.partition("=")[0] for word in named} - arguments <= tools
 
 
