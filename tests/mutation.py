@@ -42,13 +42,16 @@ SURVIVORS = Path(__file__).with_name("survivors.toml")
 # The tests that tell most about a module come first, for a mutant's run ends with the first failure.
 TESTS = {
     "domain/pricing": ["tests/domain", "tests/purchasing/test_estimates.py", "tests/mcp/tools/test_agents_api.py"],
+    "purchasing/allowance": [f"tests/purchasing/test_{name}.py" for name in ("ledger", "films", "budget")],
     "purchasing/budget": ["tests/purchasing/test_budget.py", "tests/purchasing/test_service.py"],
+    "purchasing/film_rows": ["tests/purchasing/test_films.py", "tests/film/test_service.py"],
+    "purchasing/films": ["tests/purchasing/test_films.py", "tests/film/test_service.py"],
     "purchasing/history": ["tests/purchasing", "tests/backends"],
     "purchasing/ledger": [
-        f"tests/purchasing/test_{name}.py" for name in ("ledger", "budget", "sending", "reconcile", "service")
+        f"tests/purchasing/test_{name}.py" for name in ("ledger", "films", "budget", "sending", "reconcile", "service")
     ],
     "purchasing/matching": ["tests/purchasing/test_matching.py", "tests/purchasing/test_habits.py"],
-    "purchasing/migrations": ["tests/purchasing/test_ledger.py"],
+    "purchasing/migrations": ["tests/purchasing/test_ledger.py", "tests/purchasing/test_films.py"],
     "purchasing/reconcile": [
         *(f"tests/purchasing/test_{name}.py" for name in ("reconcile", "habits", "service")),
         "tests/mcp/tools/test_agents_api.py",
