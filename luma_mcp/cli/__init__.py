@@ -13,13 +13,23 @@ from luma_mcp.emulator import __main__ as emulator
 _DESCRIPTION = """\
 Luma AI's Dream Machine as tools for agents. Without a command it serves MCP over stdin and stdout, which is how a host
 such as Claude, Cursor or VS Code starts it."""
+# Commands that do one job by the tools, with what they are for.
+_ONE_SHOT = {
+    "video": "make a video and save it",
+    "image": "make an image and save it",
+    "film": "make a film of several shots and save it",
+    "wait": "wait until generations and films are ready",
+    "get": "wait until generations and films are ready, and save them",
+}
+# Of a parser that has the arguments of every command.
+_ALL = "all"
 # What a shell answers for a program that Ctrl-C has ended.
 _INTERRUPTED = 130
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run a command; the exit code. Ctrl-C and a reader that has gone end it without a trace."""
-    options = _parser().parse_args(arguments)
+    options = _parser(arguments[0] if arguments else "").parse_args(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):  # pragma: no branch - a program that calls this may have another
         # Whoever reads by a pipe sees each line when it is said, too.
         sys.stdout.reconfigure(line_buffering=True)
@@ -53,7 +63,15 @@ def _run(options: argparse.Namespace) -> int:
         case "config":
             from luma_mcp.cli import config  # noqa: PLC0415
 
-            return config.run(options.host, write=options.write, project=Path.cwd())
+            return config.run(options.host, write=options.write, as_json=options.json, project=Path.cwd())
+        case "completion":
+            from luma_mcp.cli import completion  # noqa: PLC0415
+
+            return completion.run(options.shell, _parser(_ALL))
+        case command if command in _ONE_SHOT:
+            from luma_mcp.cli import one_shot  # noqa: PLC0415
+
+            return one_shot.run(options)
         case _:
             return _demo(options)
 
@@ -87,7 +105,8 @@ def _serve(options: argparse.Namespace) -> int:
         return 2
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(command: str) -> argparse.ArgumentParser:
+    """The parser. Of the commands that take a tool's arguments only the one that is run has them: they cost time."""
     parser = argparse.ArgumentParser(prog="dream-machine-mcp", description=_DESCRIPTION)
     parser.add_argument("--version", action="version", version=f"dream-machine-mcp {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, title="commands")
@@ -105,6 +124,14 @@ def _parser() -> argparse.ArgumentParser:
     config = commands.add_parser("config", help="print the configuration for a host, or write it")
     config.add_argument("host", nargs="?", metavar="HOST", help="without it, the hosts are listed")
     config.add_argument("--write", action="store_true", help="merge it into the host's file; a backup is kept")
+    config.add_argument("--json", action="store_true", help="for programs")
+
+    for name, told in _ONE_SHOT.items():
+        one = commands.add_parser(name, help=told)
+        if command in (name, _ALL):
+            from luma_mcp.cli import one_shot  # noqa: PLC0415
+
+            one_shot.add_arguments(name, one)
 
     demo = commands.add_parser("demo", help="make a few videos and images with the emulator; costs nothing")
     demo.add_argument("--keep", type=Path, metavar="DIR", help="where the files go (default: a new temporary folder)")
@@ -112,6 +139,9 @@ def _parser() -> argparse.ArgumentParser:
 
     emulate = commands.add_parser("emulator", help="run the emulator of the Dream Machine API on loopback")
     emulator.add_arguments(emulate)
+
+    completion = commands.add_parser("completion", help="print what completes these commands in a shell")
+    completion.add_argument("shell", choices=("bash", "zsh", "tcsh"))
     return parser
 
 
@@ -126,8 +156,10 @@ def _add_purchases(parser: argparse.ArgumentParser) -> None:
     form.add_argument("--csv", action="store_true", help="for spreadsheets")
     show = actions.add_parser("show", help="everything that is known of a purchase")
     show.add_argument("purchase", type=int, metavar="NUMBER")
+    show.add_argument("--json", action="store_true", help="for programs")
     settle = actions.add_parser("settle", help="say what became of a purchase that is in doubt")
     settle.add_argument("purchase", type=int, metavar="NUMBER")
+    settle.add_argument("--json", action="store_true", help="for programs")
     outcome = settle.add_mutually_exclusive_group(required=True)
     outcome.add_argument("--bought", metavar="ID", help="it was bought; the id of its generation")
     outcome.add_argument("--not-bought", action="store_true", help="it was not bought: its money is free again")

@@ -1,6 +1,7 @@
 """`dream-machine-mcp config HOST`: a host's configuration, printed, or merged into what is there."""
 
 import codecs
+import json
 import os
 import stat
 import sys
@@ -17,10 +18,13 @@ _MARKS = (
 )  # fmt: skip
 
 
-def run(key: str | None, *, write: bool, project: Path) -> int:
+def run(key: str | None, *, write: bool, project: Path, as_json: bool = False) -> int:
     """Print or write; the exit code."""
     host = host_named(key or "")
     if host is None:
+        if as_json and key is None and not write:
+            print(json.dumps([{"host": known.key, "title": known.title} for known in HOSTS], indent=2))
+            return 0
         print("Hosts:\n" + "\n".join(f"  {known.key:16}{known.title}" for known in HOSTS))
         if key is not None:
             print(f"There is no host {key!r} here.", file=sys.stderr)
@@ -29,8 +33,9 @@ def run(key: str | None, *, write: bool, project: Path) -> int:
         return 0 if key is None and not write else 2
     host = host.started_by(*running_command())
     path = host.path(project)
+    facts = {"host": host.key, "title": host.title, "path": str(path)}
     if not write:
-        print(host.text, end="")
+        print(json.dumps({**facts, "text": host.text}, indent=2) + "\n" if as_json else host.text, end="")
         _advise(host, path)
         return 0
     try:
@@ -39,7 +44,10 @@ def run(key: str | None, *, write: bool, project: Path) -> int:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         print(f"Nothing was written to {path}: {reason}.\nAdd this to it by hand:\n\n{host.text}", file=sys.stderr)
         return 1
-    if backup is _UNCHANGED:
+    if as_json:
+        is_new = backup is not _UNCHANGED
+        print(json.dumps({**facts, "written": is_new, "backup": str(backup) if is_new and backup else None}, indent=2))
+    elif backup is _UNCHANGED:
         print(f"{path} has this server already; nothing was changed.")
     else:
         print(f"Wrote {path}." + (f" What was there before is in {backup}." if backup else ""))

@@ -144,7 +144,7 @@ class _Demo:
         progress = terminal.Progress(names)
 
         async def show(_progress: float, _total: float | None, message: str | None) -> None:
-            for name, state in shot_states(message or ""):
+            for name, state in terminal.states_in(message or ""):
                 progress.update(name, state, is_over=state in ("completed", "failed", "refused", "stopped"))
 
         done = await self._call(
@@ -215,7 +215,7 @@ class _Demo:
         progress = terminal.Progress(list(generations))
 
         async def show(_progress: float, _total: float | None, message: str | None) -> None:
-            for prefix, state in states(message or ""):
+            for prefix, state in terminal.states_in(message or ""):
                 progress.update(names[prefix], state, is_over=state in ("completed", "failed"))
 
         await self._call(
@@ -242,17 +242,3 @@ class _Demo:
 def short(generation_id: str) -> str:
     """An id as progress messages show it."""
     return generation_id[:8]
-
-
-def shot_states(message: str) -> list[tuple[str, str]]:
-    """The shots and their states in a progress message such as "4 s: shot 1 dreaming, shot 2 in doubt"."""
-    listed = message.partition(": ")[2].partition(";")[0]
-    words = [part.split(maxsplit=2) for part in listed.split(", ")]
-    return [(f"{part[0]} {part[1]}", part[2]) for part in words if len(part) == 3]
-
-
-def states(message: str) -> list[tuple[str, str]]:
-    """The ids and states in a progress message such as "4 s: 15b7abb1 dreaming, 3ce343aa queued"."""
-    listed = message.partition(": ")[2].partition(";")[0]
-    words = [part.split() for part in listed.split(", ")]
-    return [(pair[0], pair[1]) for pair in words if len(pair) > 1]

@@ -84,6 +84,9 @@ async def _show(options: argparse.Namespace, ledger: Ledger) -> int:
     row = await _found(options, ledger)
     if row is None:
         return 1
+    if options.json:
+        print(json.dumps(asdict(row), indent=2))
+        return 0
     facts = {
         "purchase": row.id,
         "state": row.state,
@@ -117,6 +120,9 @@ async def _settle(options: argparse.Namespace, ledger: Ledger) -> int:
             file=sys.stderr,
         )
         return 1
+    if options.json:
+        print(json.dumps(asdict(settled), indent=2))
+        return 0
     outcome = f"${row.usd:.2f} is spent" if options.bought else "nothing is spent"
     print(f"Purchase {settled.id} is {settled.state}: {outcome}.")
     return 0

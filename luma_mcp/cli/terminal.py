@@ -4,17 +4,20 @@ Colours and changing lines are for a terminal only, and NO_COLOR (no-color.org) 
 """
 
 import os
+import re
 import shutil
 import sys
 import textwrap
 import time
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, TextIO
 
 Colour = Literal["red", "green", "yellow", "bold"]
 _CODES: dict[Colour, str] = {"red": "31", "green": "32", "yellow": "33", "bold": "1"}
 _GAP = 2
 _NARROWEST = 20
+# How a progress message of a wait begins.
+_WAITED = re.compile(r"\d+ s")
 _CLEAR_LINE = "\r\x1b[2K"
 
 
@@ -23,9 +26,9 @@ def width() -> int:
     return shutil.get_terminal_size((100, 24)).columns
 
 
-def is_terminal() -> bool:
-    """Whether somebody looks at the output, so that it may change."""
-    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+def is_terminal(stream: TextIO | None = None) -> bool:
+    """Whether somebody looks at a stream, stdout if none is named, so that it may change."""
+    return (stream or sys.stdout).isatty() and os.environ.get("TERM") != "dumb"
 
 
 def coloured(text: str, colour: Colour) -> str:
@@ -60,14 +63,33 @@ def table(rows: Sequence[Sequence[str]], colours: Sequence[Colour | None] = ()) 
             print(" " * indent + line)
 
 
+def states_in(message: str) -> list[tuple[str, str]]:
+    """What a progress message tells: the names of things, and their states.
+
+    Such as "4 s: 15b7abb1 dreaming, 3ce343aa queued" or "4 s: shot 1 dreaming, shot 2 in doubt".
+    """
+    time, _, told = message.partition(": ")
+    listed = told.partition(";")[0] if _WAITED.fullmatch(time) else ""
+    found: list[tuple[str, str]] = []
+    for part in listed.split(", "):
+        first, _, state = part.partition(" ")
+        if first == "shot":
+            number, _, state = state.partition(" ")
+            first = f"shot {number}"
+        found += [(first, state)] if state else []
+    return found
+
+
 class Progress:
     """The states of several things that go on. In a terminal one line changes; elsewhere each is told when it ends.
 
     Args:
         names: what they are.
+        stream: where it is told; None for stdout.
     """
 
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(self, names: Sequence[str], stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stdout
         self._states = dict.fromkeys(names, "queued")
         self._began = time.monotonic()
         self._ended: set[str] = set()
@@ -76,11 +98,11 @@ class Progress:
         """Show a new state of one of them."""
         self._states[name] = state
         is_new = is_over and name not in self._ended
-        if is_terminal():
-            print(_CLEAR_LINE, end="")
+        if is_terminal(self._stream):
+            print(_CLEAR_LINE, end="", file=self._stream)
         if is_new:
             self._ended.add(name)
-            print(f"{name}: {state} after {time.monotonic() - self._began:.0f} s")
+            print(f"{name}: {state} after {time.monotonic() - self._began:.0f} s", file=self._stream)
         going_on = [f"{other}: {seen}" for other, seen in self._states.items() if other not in self._ended]
-        if is_terminal() and going_on:
-            print(", ".join(going_on)[: width() - 1], end="", flush=True)
+        if is_terminal(self._stream) and going_on:
+            print(", ".join(going_on)[: width() - 1], end="", flush=True, file=self._stream)

@@ -5,6 +5,7 @@ import os
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,6 +58,25 @@ def test_the_hosts_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["config", "--write"]) == 2
     assert "Name the host to write for." in capsys.readouterr().err
     assert run(["config", "VS Code"]) == run(["config", "VSCode"]) == 0
+
+
+def test_programs_read_it_too(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def answer(*words: str) -> Any:
+        assert run(["config", *words, "--json"]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    assert {"host": "cursor", "title": "Cursor"} in answer()
+    printed = answer("cursor")
+    assert json.loads(printed["text"])["mcpServers"]["luma"]
+    path = Path(printed["path"])
+    assert answer("cursor", "--write") == {
+        "host": "cursor", "title": "Cursor", "path": str(path), "written": True, "backup": None,
+    }  # fmt: skip
+    assert answer("cursor", "--write")["written"] is False
+    path.write_text("{}")
+    assert Path(answer("cursor", "--write")["backup"]).read_text() == "{}"
+    assert path.is_relative_to(home)
+    assert run(["config", "emacs", "--json"]) == 2
 
 
 def test_what_is_there_is_kept_and_backed_up(tmp_path: Path) -> None:

@@ -103,6 +103,17 @@ def test_one_is_shown_with_what_luma_s_support_can_look_up(capsys: pytest.Captur
 
 
 @pytest.mark.usefixtures("ledger_file")
+def test_programs_read_one_and_settle_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["purchases", "show", "2", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert run(["purchases", "settle", "2", "--bought", "c", "--json"]) == 0
+    settled = json.loads(capsys.readouterr().out)
+
+    assert (shown["state"], shown["micros"], shown["request_id"]) == ("disputed", 700_000, "the-request-id")
+    assert (settled["id"], settled["state"], settled["generation_id"]) == (2, "accepted", "c")
+
+
+@pytest.mark.usefixtures("ledger_file")
 @pytest.mark.parametrize(
     ("outcome", "sentence", "spent"),
     [

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from luma_mcp.purchasing.migrations import VERSION
 from luma_mcp.purchasing.rows import NewPurchase, Row
 from luma_mcp.purchasing.sqlite import SqliteStore
 from luma_mcp.purchasing.states import State
+from luma_mcp.purchasing.store import Store
 from tests.support.agent import Agent, HeldClock, InMemory, Wall
 
 pytestmark = pytest.mark.anyio
@@ -711,3 +713,21 @@ async def test_dollars_are_exact_to_the_millionth(ledger: Ledger) -> None:
     with pytest.raises(BudgetError):
         await ledger.decide(replace(NEW, take=2, micros=999_999_999), Budget(max_usd_per_day=1999.999999))
     assert await ledger.decide(replace(NEW, take=2, micros=999_999_999), Budget(max_usd_per_day=2000))
+
+
+async def test_what_was_bought_is_listed_by_account_and_by_person(engine: Callable[[], Store]) -> None:
+    both = Ledger(engine(), account="me", others=["agents"], owner="x")
+    for take, (account, person) in enumerate([("me", ""), ("me", "anna"), ("agents", "anna")], start=1):
+        row = await reserve(both, take=take, account=account, person=person)
+        await both.advance(row, "sending", request_id="r")
+        await both.advance(row, "accepted", generation_id=f"{account}-{person}")
+    await reserve(both, take=9)
+
+    async def ids(**chosen: str) -> list[str | None]:
+        return [row.generation_id for row in await both.bought(**chosen)]
+
+    assert await ids() == ["agents-anna", "me-anna", "me-"]
+    assert await ids(account="me") == ["me-anna", "me-"]
+    assert await ids(person="anna") == ["agents-anna", "me-anna"]
+    assert await ids(account="agents", person="") == []
+    await both.close()

@@ -1,0 +1,298 @@
+"""`dream-machine-mcp video`, `image`, `film`, `wait` and `get`: one job from a shell, by the tools that an agent calls.
+
+A client in this process calls the server in this process. So arguments, prices, caps, joins and refusals are those of
+the tools. Paths and ids go to stdout, everything else to stderr; with `--json` stdout has an object in each line.
+
+====  ===========================================================================================
+code  meaning
+====  ===========================================================================================
+0     It is done: saved, waited for, bought without waiting, or priced.
+1     It was refused, or it failed. stderr says why.
+2     The command, or a setting, is wrong.
+4     It is still running after `--timeout`. stderr has the command that goes on with it.
+130   Ctrl-C. What was bought is not lost; stderr has the command that goes on with it.
+====  ===========================================================================================
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast, get_args, get_origin
+
+import anyio
+import anyio.to_thread
+from mcp import Client
+from mcp.types import ElicitRequestParams, ElicitResult
+
+from luma_mcp.cli import terminal
+from luma_mcp.composition import build_server
+from luma_mcp.mcp.tool_adapter import FIELDS_META
+from luma_mcp.mcp.tool_spec import Arguments
+from luma_mcp.mcp.tools.films import CreateFilmArguments
+from luma_mcp.mcp.tools.images import CreateImageArguments
+from luma_mcp.mcp.tools.videos import CreateVideoArguments
+from luma_mcp.settings import Settings, SettingsError
+
+STILL_RUNNING = 4
+_PROGRAM = "dream-machine-mcp"
+_CREATES = {"video": "create_video", "image": "create_image", "film": "create_film"}
+_MODELS: Mapping[str, type[Arguments]] = {
+    "video": CreateVideoArguments,
+    "image": CreateImageArguments,
+    "film": CreateFilmArguments,
+}
+# Given as words, or for clients that cannot ask.
+_NOT_OPTIONS = frozenset({"prompt", "shots", "quote_id"})
+_FILM = "film-"
+_OVER = ("completed", "failed", "refused", "stopped")
+
+
+class _RefusedError(Exception):
+    """A tool refused, in its own words."""
+
+
+class _RunningError(Exception):
+    """It is still running, and there is no time left."""
+
+
+def add_arguments(command: str, parser: argparse.ArgumentParser) -> None:
+    """The arguments of a command: words, what its tool takes, and how it goes on."""
+    match command:
+        case "film":
+            parser.add_argument(
+                "shots", nargs="+", metavar="SHOT",
+                help="a prompt for each shot, with + before it if it goes on from the shot before; or a JSON file",
+            )  # fmt: skip
+        case "video" | "image":
+            parser.add_argument("prompt", nargs="?", metavar="PROMPT", help="what it shows")
+        case _:
+            parser.add_argument("ids", nargs="+", metavar="ID", help="ids of generations and films")
+    if command in _MODELS:
+        _add_options(_MODELS[command], parser)
+        parser.add_argument("--no-wait", action="store_true", help="buy it, print its id, and do not wait")
+    parser.add_argument(
+        "--timeout", type=float, default=600, metavar="SECONDS", help="how long to wait (default: %(default)g)"
+    )
+    parser.add_argument("--json", action="store_true", help="an object in each line of the output")
+
+
+def _add_options(model: type[Arguments], parser: argparse.ArgumentParser) -> None:
+    for name, field in model.model_fields.items():
+        if name in _NOT_OPTIONS:
+            continue
+        option, told = f"--{name.replace('_', '-')}", (field.description or "").replace("%", "%%")
+        if field.annotation is bool:
+            parser.add_argument(option, action="store_true", default=None, help=told)
+        elif _is_list(field.annotation):
+            parser.add_argument(option, nargs="+", metavar="VALUE", help=told)
+        else:
+            parser.add_argument(option, metavar="VALUE", help=told)
+
+
+def _is_list(annotation: Any) -> bool:
+    return get_origin(annotation) is list or any(_is_list(part) for part in get_args(annotation))
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do the job; the exit code."""
+    try:
+        settings = Settings.from_environment()
+        shots = _shots(options.shots) if options.command == "film" else None
+    except (SettingsError, OSError, ValueError) as error:
+        print(f"{_PROGRAM}: {error}", file=sys.stderr)
+        return 2
+    job = _Job(options, shots)
+    try:
+        return anyio.run(job.run, settings)
+    except KeyboardInterrupt:
+        job.tell_how_to_go_on("It was left alone.")
+        raise
+
+
+def _shots(words: Sequence[str]) -> list[Any]:
+    """The shots that are named: prompts, or a JSON file. Raises: OSError, ValueError."""
+    if len(words) == 1 and (words[0] == "-" or words[0].endswith(".json")):
+        text = sys.stdin.read() if words[0] == "-" else Path(words[0]).read_text(encoding="utf-8")
+        content = json.loads(text)
+        shots = cast("dict[str, Any]", content).get("shots") if isinstance(content, dict) else content
+        if not isinstance(shots, list):
+            raise ValueError(f"{words[0]} holds no list of shots")
+        return cast("list[Any]", shots)
+    return [{"prompt": word[1:].strip(), "start": "continue"} if word.startswith("+") else word for word in words]
+
+
+class _Job:
+    """One job: what was bought so far, and how it is told."""
+
+    def __init__(self, options: argparse.Namespace, shots: list[Any] | None) -> None:
+        self._options = options
+        self._shots = shots
+        self._ids: list[str] = []
+        self._progress: terminal.Progress | None = None
+        self._ends_at = 0.0
+
+    async def run(self, settings: Settings) -> int:
+        """Do it; the exit code."""
+        self._ends_at = time.monotonic() + self._options.timeout
+        asks = self._ask if sys.stdin.isatty() else None
+        async with Client(build_server(settings), elicitation_callback=asks) as client:
+            try:
+                if self._options.command in _CREATES:
+                    return await self._create(client)
+                self._ids = self._options.ids
+                return await self._finish(client)
+            except _RefusedError as error:
+                self._tell("refused", {"problem": str(error)}, str(error))
+                return 1
+            except _RunningError:
+                self._tell("running", {"ids": self._ids, "go_on": self._go_on}, "It is still running.")
+                self.tell_how_to_go_on()
+                return STILL_RUNNING
+
+    async def _create(self, client: Client) -> int:
+        command = self._options.command
+        made = await self._call(client, _CREATES[command], self._arguments())
+        price = f"${made['price_usd']:.2f}" + (" at most" if made.get("price_is_assumed") else "")
+        if made.get("dry_run"):
+            self._tell("price", made, f"It costs {price}. Nothing was bought.")
+            return 0
+        self._ids = [made["film_id"] if command == "film" else made["generation_id"]]
+        bought = "It was bought before" if made.get("recovered") else "Allowed" if command == "film" else "Bought"
+        self._tell("bought", made, f"{bought}: {self._ids[0]}, {price}.")
+        if self._options.no_wait:
+            self._print(self._ids[0])
+            self.tell_how_to_go_on()
+            return 0
+        return await self._finish(client)
+
+    def _arguments(self) -> dict[str, Any]:
+        """The arguments of the tool, as they were typed; the tool reads and checks them."""
+        given: dict[str, Any] = {} if self._shots is None else {"shots": self._shots}
+        for name in _MODELS[self._options.command].model_fields:
+            value = getattr(self._options, name, None) if name != "shots" else None
+            if value is not None:
+                given[name] = value
+        return given
+
+    async def _finish(self, client: Client) -> int:
+        """Wait for everything, and unless only waiting was asked for, save it."""
+        films = [one for one in self._ids if one.startswith(_FILM)]
+        generations = [one for one in self._ids if not one.startswith(_FILM)]
+        codes = [await self._film(client, film_id) for film_id in films]
+        if generations:
+            codes.append(await self._generations(client, generations))
+        return max(codes)
+
+    async def _film(self, client: Client, film_id: str) -> int:
+        """Wait for a film, which saves it."""
+        while True:
+            film = await self._call(
+                client, "wait_for_film", {"film_id": film_id, "timeout_seconds": min(self._left(), 1800)}
+            )
+            if film["done"] or film["state"] == "in doubt":
+                break
+            if not self._left():
+                raise _RunningError
+        if "path" in film:
+            self._tell("saved", film, f"Saved, ${film['spent_usd']:.2f} spent.")
+            self._print(film["path"])
+            return 0
+        shots = [f"Shot {shot['number']} {shot['state']}: {shot.get('reason', '')}" for shot in film["shots"]]
+        self._tell(
+            "failed", film, "\n".join([f"The film is {film['state']}.", *shots, film.get("problem", "")]).strip()
+        )
+        return 1
+
+    async def _generations(self, client: Client, ids: list[str]) -> int:
+        """Wait for generations; all must be over."""
+        while True:
+            waited = await self._call(
+                client, "wait_for_generation", {"generation_ids": ids, "timeout_seconds": min(self._left(), 1800)}
+            )
+            if waited["done"]:
+                break
+            if not self._left():
+                raise _RunningError
+        done = [one["generation_id"] for one in waited["generations"] if one["state"] == "completed"]
+        failed = [one for one in waited["generations"] if one["state"] != "completed"]
+        for one in failed:
+            reason = one.get("failure_reason", "no reason was given")
+            self._tell("failed", one, f"{one['generation_id']} is {one['state']}: {reason}")
+        if self._options.command == "wait":
+            for one in done:
+                self._tell("completed", {"generation_id": one}, "")
+                self._print(one)
+        elif done:
+            saved = await self._call(client, "download_generation", {"generation_ids": done})
+            for file in saved["files"]:
+                self._tell("saved", file, "")
+                self._print(file["path"])
+            for problem in saved.get("problems", ()):
+                self._tell("problem", {"problem": problem}, problem)
+                failed.append(problem)
+        return 1 if failed else 0
+
+    async def _call(self, client: Client, tool: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """What a tool answers. Raises: _RefusedError."""
+
+        async def show(progress: float, total: float | None, message: str | None) -> None:
+            del progress, total
+            self._show(message or "")
+
+        result = await client.call_tool(tool, dict(arguments), progress_callback=show)
+        if result.is_error:
+            raise _RefusedError(" ".join(getattr(part, "text", "") for part in result.content))
+        return result.structured_content or (result.meta or {}).get(FIELDS_META, {})
+
+    def _left(self) -> float:
+        return max(0.0, self._ends_at - time.monotonic())
+
+    def _show(self, message: str) -> None:
+        """Show a message of progress."""
+        if self._options.json:
+            print(json.dumps({"event": "progress", "message": message}))
+            return
+        states = terminal.states_in(message)
+        if self._progress is None:
+            self._progress = terminal.Progress([name for name, _ in states], sys.stderr)
+        for name, state in states:
+            self._progress.update(name, state, is_over=state in _OVER)
+
+    def _tell(self, event: str, facts: Mapping[str, Any], text: str) -> None:
+        """Say what happened: to a program on stdout, to a person on stderr."""
+        if self._options.json:
+            print(json.dumps({"event": event, **facts}, ensure_ascii=False))
+        elif text:
+            print(text, file=sys.stderr)
+
+    def _print(self, result: str) -> None:
+        """What the command is for: a path, or an id. Programs have it already."""
+        if not self._options.json:
+            print(result)
+
+    @property
+    def _go_on(self) -> str:
+        """The command that goes on with what was bought; empty if nothing was."""
+        verb = "wait" if self._options.command == "wait" else "get"
+        return f"{_PROGRAM} {verb} {' '.join(self._ids)}" if self._ids else ""
+
+    def tell_how_to_go_on(self, text: str = "") -> None:
+        """Name the command that goes on with what was bought."""
+        if self._go_on:
+            print(f"{text} This goes on with it: {self._go_on}".strip(), file=sys.stderr)
+
+    async def _ask(self, context: Any, params: ElicitRequestParams) -> ElicitResult:
+        """Ask the person at the terminal whether to buy."""
+        del context
+        question = getattr(params, "message", "")
+        answer = await anyio.to_thread.run_sync(_typed, f"{question} [y/N] ", abandon_on_cancel=True)
+        return ElicitResult(action="accept", content={"buy": answer.strip().lower() in ("y", "yes")})
+
+
+def _typed(question: str) -> str:
+    """What the person types after a question; nothing at the end of input."""
+    print(question, end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline()

@@ -1,0 +1,329 @@
+"""One job from a shell: what is printed where, the exit codes, and the command that goes on."""
+
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+
+from luma_mcp.cli import one_shot, run
+from tests.support.stdio_process import INHERITED
+
+FILM = ["a boat at dawn", "+it drifts off", "a storm comes"]
+SMALL = ["--resolution", "540p", "--model", "ray-flash-2"]
+
+
+@pytest.fixture(scope="module")
+def luma() -> Iterator[str]:
+    with emulated(speed=2000) as address:
+        yield address
+
+
+@contextmanager
+def emulated(*, speed: int) -> Iterator[str]:
+    """The address of an emulated Luma."""
+    command = [sys.executable, "-m", "luma_mcp", "emulator", "--port", "0", "--speed", str(speed)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as emulator:
+        assert emulator.stdout is not None
+        found = re.search(r"http://\S+", emulator.stdout.readline())
+        assert found is not None
+        yield found[0]
+        emulator.terminate()
+
+
+@pytest.fixture(autouse=True)
+def environment(luma: str, monkeypatch: pytest.MonkeyPatch, output: Path, ledger_path: Path) -> None:
+    values = {
+        "LUMA_TOKEN": "luma-one-shot", "LUMA_BASE_URL": luma, "LUMA_OUTPUT_DIR": str(output),
+        "LUMA_LEDGER": str(ledger_path),
+    }  # fmt: skip
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+
+
+class Shell:
+    """What a command answers."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+
+    def __call__(self, *words: str) -> tuple[int, str, str]:
+        code = run(words)
+        out, err = self._capsys.readouterr()
+        return code, out, err
+
+    def events(self, *words: str) -> tuple[int, list[dict[str, Any]]]:
+        code, out, _ = self(*words, "--json")
+        return code, [json.loads(line) for line in out.splitlines()]
+
+
+@pytest.fixture
+def shell(capsys: pytest.CaptureFixture[str]) -> Shell:
+    return Shell(capsys)
+
+
+def test_an_image_is_made_and_saved(shell: Shell, output: Path) -> None:
+    code, out, err = shell("image", "a paper boat", "--format", "png")
+
+    assert code == 0
+    assert Path(out.removesuffix("\n")).read_bytes().startswith(b"\x89PNG")
+    assert [path.suffix for path in sorted(output.iterdir())] == [".png", ".json"]
+    assert re.search(r"^Bought: [0-9a-f-]{36}, \$0\.02\.$", err, re.MULTILINE)
+
+
+def test_options_are_those_of_the_tool(shell: Shell) -> None:
+    code, events = shell.events("video", "a boat", *SMALL, "--concepts", "orbit_left", "push_in", "--dry-run")
+
+    assert code == 0
+    assert [event["event"] for event in events] == ["price"]
+    assert '"concepts":[{"key":"orbit_left"},{"key":"push_in"}]' in re.sub(r"\s", "", events[0]["request"])
+
+
+def test_a_price_is_told_to_a_person(shell: Shell) -> None:
+    assert shell("video", "a boat", "--dry-run") == (0, "", "It costs $0.71. Nothing was bought.\n")
+    assert "$0.42" in shell("film", *FILM, *SMALL, "--dry-run")[2]
+
+
+@pytest.mark.slow
+def test_what_is_still_running_has_its_own_code_and_the_command_that_goes_on(shell: Shell) -> None:
+    code, out, err = shell("video", "a slow boat", *SMALL, "--timeout", "0")
+    assert (code, out) == (one_shot.STILL_RUNNING, "") or code == 0
+    code, out, err = shell("video", "a slower boat", *SMALL, "--no-wait")
+    generation_id = out.strip()
+    assert code == 0
+    assert err.endswith(f"This goes on with it: dream-machine-mcp get {generation_id}\n")
+    waited = shell("wait", generation_id)
+    saved = shell("get", generation_id)
+    again, events = shell.events("video", "a slower boat", *SMALL)
+
+    assert (waited[0], waited[1]) == (0, f"{generation_id}\n")
+    assert saved[0] == 0
+    assert saved[1].endswith(".mp4\n")
+    assert (again, events[0]["recovered"], events[-1]["path"]) == (0, True, saved[1].strip())
+
+
+@pytest.mark.parametrize("command", ["video", "film"])
+def test_without_time_it_is_still_running(shell: Shell, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    async def nothing(self: Any, _client: Any, tool: str, _arguments: Any) -> dict[str, Any]:
+        made = {"generation_id": "g", "film_id": "film-1", "price_usd": 1.0, "price_is_assumed": True}
+        waited = {"done": False, "state": "running", "shots": []}
+        return made if tool.startswith("create") else waited
+
+    monkeypatch.setattr(one_shot._Job, "_call", nothing)
+    code, out, err = shell(command, "a boat", "--timeout", "0")
+    name = "g" if command == "video" else "film-1"
+    with_json, events = shell.events(command, "a boat", "--timeout", "0")
+
+    assert (code, out) == (4, "")
+    assert "$1.00 at most." in err
+    assert err.endswith(f"It is still running.\nThis goes on with it: dream-machine-mcp get {name}\n")
+    assert with_json == 4
+    assert events[-1] == {"event": "running", "ids": [name], "go_on": f"dream-machine-mcp get {name}"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["words", "file", "object", "stdin"])
+def test_a_film_is_made_of_prompts_or_of_a_file(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    shots: list[Any] = [FILM[0], {"prompt": "it drifts off", "start": "continue"}, FILM[2]]
+    text = json.dumps({"shots": shots} if way == "object" else shots)
+    (tmp_path / "shots.json").write_text(text)
+    monkeypatch.setattr(sys, "stdin", io.StringIO(text))
+    words = {"words": FILM, "stdin": ["-"]}.get(way, [str(tmp_path / "shots.json")])
+    code, out, err = shell("film", *words, *SMALL)
+
+    assert code == 0, err
+    with av.open(out.strip()) as film:
+        assert sum(1 for _ in film.decode(video=0)) == 360
+    assert "Allowed: film-" in err
+    assert "shot 2: completed after" in err
+    assert "Saved, $0.42 spent." in err
+
+
+@pytest.mark.slow
+def test_a_film_goes_on_by_its_id(shell: Shell) -> None:
+    code, out, err = shell("film", *FILM, *SMALL, "--no-wait")
+    assert code == 0
+    assert err.endswith(f"dream-machine-mcp get {out}")
+    code, saved, _ = shell("get", out.strip())
+
+    assert code == 0
+    assert Path(saved.strip()).exists()
+
+
+@pytest.mark.slow
+def test_what_failed_says_why(shell: Shell) -> None:
+    code, out, err = shell("video", "a boat [fail: Frame moderation failed]", *SMALL)
+    film = shell("film", "a ship [fail: Frame moderation failed]", "+it drifts off", *SMALL)
+
+    assert (code, out) == (1, "")
+    assert "is failed: Frame moderation failed" in err
+    assert (film[0], film[1]) == (1, "")
+    assert "Shot 1 failed: Frame moderation failed\nShot 2 stopped: It waits for shot 1" in film[2]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["video", "x"], "Prompt is too short"),
+        (["image", "a boat", "--model", "dall-e"], "model"),
+        (["video"], "prompt"),
+        (["get", "film-0000000000000000"], "No film has the id"),
+        (["wait", "15b7abb1-3741-4b7e-9615-1f9a16c7442d"], "No generation has the id"),
+    ],
+)
+def test_what_is_refused_is_said_in_the_tool_s_words(shell: Shell, words: list[str], message: str) -> None:
+    code, out, err = shell(*words)
+    with_json, events = shell.events(*words)
+
+    assert (code, out) == (1, "")
+    assert message.lower() in err.lower()
+    assert with_json == 1
+    assert (events[-1]["event"], events[-1]["problem"]) == ("refused", err.strip())
+
+
+@pytest.mark.parametrize("content", ["{", "{}", "3"])
+def test_a_file_that_holds_no_shots_is_said(shell: Shell, tmp_path: Path, content: str) -> None:
+    (tmp_path / "shots.json").write_text(content)
+
+    assert shell("film", str(tmp_path / "shots.json"))[0] == 2
+    assert shell("film", str(tmp_path / "missing.json"))[0] == 2
+
+
+def test_a_setting_that_cannot_be_is_said(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LUMA_MAX_USD_PER_DAY", "much")
+    code, _, err = shell("image", "a boat")
+
+    assert code == 2
+    assert err.startswith("dream-machine-mcp: ")
+
+
+class Terminal(io.StringIO):
+    """Somebody who types."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("typed", "code"), [("y\n", 0), ("Yes\n", 0), ("n\n", 1), ("\n", 1), ("", 1)])
+def test_a_person_at_a_terminal_is_asked(shell: Shell, monkeypatch: pytest.MonkeyPatch, typed: str, code: int) -> None:
+    monkeypatch.setenv("LUMA_CONFIRM_ABOVE_USD", "0.01")
+    monkeypatch.setattr(sys, "stdin", Terminal(typed))
+    answered = shell("image", "a boat")
+
+    assert answered[0] == code
+    assert "Buy this at Luma (image with photon-1) for $0.017?" in answered[2]
+    assert answered[2].count("[y/N]") == 1
+
+
+def test_where_nobody_can_be_asked_nothing_is_bought(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LUMA_CONFIRM_ABOVE_USD", "0.01")
+    code, _, err = shell("image", "a boat")
+
+    assert code == 1
+    assert "this client cannot ask" in err
+
+
+def test_ctrl_c_names_the_command_that_goes_on(output: Path, ledger_path: Path) -> None:
+    with emulated(speed=1) as luma:
+        variables = {**os.environ, "LUMA_BASE_URL": luma}
+        with subprocess.Popen(
+            [sys.executable, "-m", "luma_mcp", "image", "an interrupted boat"],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=variables,
+            preexec_fn=_take_ctrl_c,  # noqa: PLW1509 - the only way to undo that a shell let it ignore the signal
+        ) as command:  # fmt: skip
+            assert command.stderr is not None
+            bought = command.stderr.readline()
+            command.send_signal(signal.SIGINT)
+            out, err = command.communicate(timeout=30)
+
+    assert (command.returncode, out) == (130, "")
+    generation_id = bought.removeprefix("Bought: ").partition(",")[0]
+    assert err == (f"It was left alone. This goes on with it: dream-machine-mcp get {generation_id}\nStopped.\n")
+
+
+def test_ctrl_c_before_anything_is_bought_names_nothing(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: Any) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(one_shot.anyio, "run", interrupted)
+
+    assert shell("image", "a boat") == (130, "", "Stopped.\n")
+
+
+@pytest.mark.parametrize("name", ["g", "film-1"])
+def test_it_waits_in_slices(shell: Shell, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    answers = [False, False, True]
+    slices: list[float] = []
+
+    async def wait(_self: Any, _client: Any, _tool: str, arguments: Any) -> dict[str, Any]:
+        slices.append(arguments["timeout_seconds"])
+        waited = {"done": answers.pop(0), "state": "completed", "spent_usd": 1.0, "path": "/film.mp4"}
+        return {**waited, "generations": [{"generation_id": name, "state": "completed"}]}
+
+    monkeypatch.setattr(one_shot._Job, "_call", wait)
+    code, out, _ = shell("wait", name, "--timeout", "10000")
+
+    assert (code, out.strip()) == (0, "/film.mp4" if name == "film-1" else "g")
+    assert slices == [1800] * 3
+
+
+def _take_ctrl_c() -> None:
+    """A shell that starts a command in the background lets it ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def test_a_file_that_cannot_be_saved_is_said(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    call = one_shot._Job._call
+
+    async def unsaved(self: Any, client: Any, tool: str, arguments: Any) -> dict[str, Any]:
+        if tool == "download_generation":
+            return {"files": [], "problems": ["The disk is full."]}
+        return await call(self, client, tool, arguments)
+
+    monkeypatch.setattr(one_shot._Job, "_call", unsaved)
+    code, out, err = shell("image", "a boat on a full disk")
+
+    assert (code, out) == (1, "")
+    assert "The disk is full." in err
+
+
+def test_help_and_completion_know_every_option(
+    shell: Shell, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(SystemExit):
+        run(["video", "--help"])
+    assert "--start-frame" in capsys.readouterr().out
+    for name in ("bash", "zsh", "tcsh"):
+        code, script, _ = shell("completion", name)
+        assert code == 0
+        assert "aspect" in script
+    monkeypatch.setitem(sys.modules, "shtab", None)
+    code, _, err = shell("completion", "bash")
+
+    assert code == 2
+    assert "dream-machine-mcp[completion]" in err
+
+
+def test_what_bash_completes(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "completion").write_text(shell("completion", "bash")[1])
+    asked = f"""
+        source {tmp_path / "completion"}
+        COMP_WORDS=(dream-machine-mcp film --res); COMP_CWORD=2
+        _shtab_dream_machine_mcp
+        echo "${{COMPREPLY[@]}}"
+    """
+    done = subprocess.run(["bash", "-c", asked], capture_output=True, text=True, env=INHERITED, check=True)
+
+    assert done.stdout.strip() == "--resolution"
