@@ -6,12 +6,12 @@ row are run in turns, and the row is the ratio of their medians. `--write` puts 
 
 import sys
 
-from benchmarks import at_once, calls, editing, files, sizes, starting, tool_search, waiting
+from benchmarks import at_once, calls, editing, files, films, sizes, starting, tool_search, waiting
 from benchmarks.rows import into_page, table
 
 
 def main() -> None:
-    parts = (starting, sizes, tool_search, calls, at_once, waiting, files, editing)
+    parts = (starting, sizes, tool_search, calls, at_once, waiting, files, editing, films)
     measured = table([row for part in parts for row in part.rows()])
     print(measured)
     if "--write" in sys.argv:

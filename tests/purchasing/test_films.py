@@ -90,8 +90,12 @@ async def test_a_film_reserves_the_money_of_all_its_shots(ledger: Ledger, films:
     }  # fmt: skip
 
 
-async def test_without_an_account_it_is_dream_machine_s(films: FilmLedger) -> None:
-    assert (await create(films, account="")).account == "me"
+async def test_without_an_account_it_is_dream_machine_s(engine: Callable[[], Store]) -> None:
+    both = Ledger(engine(), account="me", others=["agents"], owner="x")
+
+    assert (await create(FilmLedger(both), account="")).account == "me"
+    assert (await create(FilmLedger(both), account="agents")).account == "agents"
+    await both.close()
 
 
 async def test_the_same_plan_is_the_same_film_for_every_server(films: FilmLedger, others: FilmLedger) -> None:

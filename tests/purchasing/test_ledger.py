@@ -717,10 +717,10 @@ async def test_dollars_are_exact_to_the_millionth(ledger: Ledger) -> None:
 
 async def test_what_was_bought_is_listed_by_account_and_by_person(engine: Callable[[], Store]) -> None:
     both = Ledger(engine(), account="me", others=["agents"], owner="x")
-    for take, (account, person) in enumerate([("me", ""), ("me", "anna"), ("agents", "anna")], start=1):
+    for take, (account, person) in enumerate([("", ""), ("me", "anna"), ("agents", "anna")], start=1):
         row = await reserve(both, take=take, account=account, person=person)
         await both.advance(row, "sending", request_id="r")
-        await both.advance(row, "accepted", generation_id=f"{account}-{person}")
+        await both.advance(row, "accepted", generation_id=f"{row.account}-{person}")
     await reserve(both, take=9)
 
     async def ids(**chosen: str) -> list[str | None]:
