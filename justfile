@@ -63,6 +63,14 @@ snapshots:
 readme:
     {{bin}}/python docs/tables.py
 
+# Write the tool reference anew from the code and the emulator
+reference:
+    {{bin}}/python docs/reference.py
+
+# The pages of docs as a site, strict about links, in site/
+site:
+    {{bin}}/pip install -q --group site && {{bin}}/mkdocs build --strict
+
 # Write every manifest anew from the code
 manifests:
     {{bin}}/python manifests/generate.py

@@ -106,7 +106,7 @@ def commands() -> list[list[str]]:
 
 @pytest.mark.parametrize("words", commands(), ids=" ".join)
 def test_every_command_of_the_pages_is_one(words: list[str]) -> None:
-    options = _parser().parse_args(words)
+    options = _parser(words[0]).parse_args(words)
 
     assert options.command == words[0]
     for fault in getattr(options, "fault", None) or []:
@@ -118,7 +118,7 @@ def test_every_host_has_its_button_or_command() -> None:
         (line,) = [line for line in README.splitlines() if line.startswith(f"| {host.title} |")]
         command = re.search(r"`dream-machine-mcp (config [a-z-]+ --write)`", line)
         if command:
-            assert _parser().parse_args(command[1].split()).host == host.key
+            assert _parser("config").parse_args(command[1].split()).host == host.key
         else:
             assert "](" in line or "claude mcp add" in line or "goose://" in line
 
