@@ -26,7 +26,7 @@ PAGE = ROOT / "docs" / "tools.md"
 _BEGIN = """\
 # Tools
 
-Every tool with its arguments, an example call, and the answer of the emulator to it. `docs/reference.py` writes this page;
+Every tool with its arguments, an example call, and the emulator's answer to it. `docs/reference.py` writes this page;
 a test fails if it is not what the code says.
 
 - This page has the tools and arguments that both keys allow. A client is shown those that your keys allow.
