@@ -1,6 +1,7 @@
 """Makes the pictures of the README and of docs: frames of the demo's files, and what a model sees of a clip."""
 
 import base64
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -71,6 +72,45 @@ async def sheet() -> None:
     (HERE / "sheet.jpg").write_bytes(base64.b64decode(picture.data))
 
 
+def conversation(player: Path) -> None:
+    """docs/conversation.jpg: a conversation, and beside it the player.
+
+    Args:
+        player: a picture of the player with a film, as `just browser --screenshots DIR` keeps it in film.png.
+    """
+    from playwright.sync_api import sync_playwright  # noqa: PLC0415 - of the tests
+
+    lines = "".join(f'<p class="{who}">{words}</p>' for who, words in _CONVERSATION)
+    shown = base64.b64encode(player.read_bytes()).decode()
+    page = f"<style>{_STYLE}</style><main>{lines}</main><img src='data:image/png;base64,{shown}'>"
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        window = chromium.new_page(viewport={"width": 1280, "height": 700})
+        window.set_content(page)
+        window.screenshot(path=HERE / "conversation.jpg", type="jpeg", quality=82)
+        chromium.close()
+
+
+_CONVERSATION = (
+    ("you", "Make fifteen seconds of a paper boat: dawn on a lake, it drifts past reeds, rain begins. A cheap draft."),
+    ("model", "<code>create_film(shots=[3 shots], dry_run=true)</code>Three shots cost $0.42. Shall I make the film?"),
+    ("you", "Yes."),
+    ("model", "<code>create_film(shots=[3 shots])</code><code>wait_for_film(film_id=...)</code>Done: fifteen seconds."),
+    ("you", "Another take of the rain, please."),
+)  # fmt: skip
+_STYLE = """
+body { margin: 0; display: flex; font: 17px/1.45 system-ui, sans-serif; background: #f3f4f6; color: #16181d; }
+main { flex: 1; padding: 28px; display: flex; flex-direction: column; gap: 14px; }
+p { margin: 0; padding: 12px 16px; border-radius: 14px; background: white; align-self: flex-start; max-width: 88%; }
+p.you { background: #5b3fd6; color: white; align-self: flex-end; }
+code { display: block; font-size: 13px; color: #5a606c; margin-bottom: 6px; }
+img { width: 620px; height: 700px; object-fit: cover; object-position: top; border-left: 1px solid #d5d9e0; }
+"""
+
+
 if __name__ == "__main__":
-    demo()
-    anyio.run(sheet)
+    if len(sys.argv) > 1:
+        conversation(Path(sys.argv[1]))
+    else:
+        demo()
+        anyio.run(sheet)

@@ -7,6 +7,7 @@ from urllib.parse import quote, urlencode
 
 from luma_mcp.cli.hosts import ARGUMENTS, COMMAND, HOSTS, KEY
 from luma_mcp.mcp.server import TITLE, TOOLSETS
+from luma_mcp.mcp.tool_spec import CONTINUES
 from luma_mcp.settings import Settings
 
 README = Path(__file__).parent.parent / "README.md"
@@ -18,7 +19,8 @@ def tools() -> str:
     for toolset, declared in TOOLSETS.items():
         for item in declared:
             words = " ".join((item.run.__doc__ or "").split())
-            lines.append(f"| `{item.name}` | {words} | {effect(item.annotations)}, {toolset} |")
+            done = "buys what was allowed" if item.annotations is CONTINUES else effect(item.annotations)
+            lines.append(f"| `{item.name}` | {words} | {done}, {toolset} |")
     return "\n".join(lines)
 
 

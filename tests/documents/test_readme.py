@@ -68,7 +68,17 @@ def test_ci_runs_its_test_command() -> None:
 
 def test_its_links_lead_somewhere() -> None:
     for target in re.findall(r"\]\((?!https?:)([^)]+)\)", README):
-        assert (ROOT / target).exists(), target
+        path, _, anchor = target.partition("#")
+        page = (ROOT / path).read_text() if anchor and path else README
+        assert (ROOT / path).exists(), target
+        assert not anchor or anchor in {_anchor(title) for title in re.findall(r"^#+ (.+)$", page, re.MULTILINE)}, (
+            target
+        )
+
+
+def _anchor(title: str) -> str:
+    """What a heading is linked to by."""
+    return re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
 
 
 def test_it_can_be_read_in_one_sitting() -> None:

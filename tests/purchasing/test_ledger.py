@@ -338,11 +338,23 @@ async def test_accounts_in_one_ledger_do_not_see_each_other(ledger: Ledger, engi
 async def test_an_account_is_found_under_its_former_name(ledger: Ledger, engine) -> None:
     """Earlier versions named it after the key: a renewed key must not open the day's cap."""
     await accept(ledger, "a")
-    renamed = Ledger(engine(), account="new name", owner="a third server", former_accounts=["me"])
+    renamed = Ledger(engine(), account="new name", others=["agents"], owner="a third server", former_accounts=["me"])
     today = await renamed.today()
+    (row,) = await renamed.all_rows()
     await renamed.close()
 
     assert today.spent_usd == 0.7
+    assert row.account == "new name"
+
+
+@pytest.mark.parametrize(("days", "count"), [(0, 1), (1, 2), (2, 3), (9, 3)])
+async def test_the_days_before_today_are_told(ledger: Ledger, wall: Wall, days: int, count: int) -> None:
+    for take in (1, 2, 3):
+        await accept(ledger, f"g{take}", take=take)
+        wall.seconds += 24 * 3600
+    wall.seconds -= 24 * 3600
+
+    assert [row.take for row in await ledger.since_days(days)] == [1, 2, 3][-count:]
 
 
 async def test_the_newest_of_a_day_are_told_in_their_order(ledger: Ledger) -> None:

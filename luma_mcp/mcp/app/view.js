@@ -197,7 +197,7 @@ function drawFilm() {
   if (!film) return;
   const parts = [
     `Film of ${film.shots.length} shots`, titled(film.state), `${film.price_is_assumed ? "up to " : ""}${dollars(film.price_usd)}`,
-    film.spent_usd ? `${dollars(film.spent_usd)} spent` : null, film.path ? `saved as ${film.path}` : null,
+    film.spent_usd ? `${dollars(film.spent_usd)} spent` : null, film.path ? `saved as ${film.path.split(/[\\/]/).pop()}` : null,
     film.state === "in doubt" ? film.next : null, film.problem,
   ].filter(Boolean);
   at("film").replaceChildren(...parts.map((part) => make("span", {}, part)));

@@ -379,7 +379,9 @@ async def test_a_film_is_followed_shot_by_shot_and_a_shot_can_be_taken_anew(host
     await until_it_is_over(host)
     film = await host.app.locator("#film").inner_text()
 
-    assert re.sub(r"\s+", " ", film).startswith("Film of 3 shots Completed $0.42 $0.42 spent saved as /")
+    assert re.sub(r"\s+", " ", film).startswith(
+        "Film of 3 shots Completed $0.42 $0.42 spent saved as a-paper-boat-at-dawn-film-"
+    )
     assert await is_playing(host)
     assert host.bought() == []
     saved = Path(request.config.getoption("--screenshots") or tmp_path)
