@@ -85,6 +85,9 @@ REQUESTS: Sequence[tuple[str, str]] = (
     ("what have I spent today", "get_credits"),
     ("check my Luma credits", "get_credits"),
     ("does the connection to Luma work", "ping"),
+    ("make a short film with four scenes", "create_film"),
+    ("turn this story into a movie of several shots", "create_film"),
+    ("go on with my film until it is done", "wait_for_film"),
     ("which camera motions can I use", "list_concepts"),
     ("what camera concepts are there, like dolly zoom", "list_concepts"),
 )
