@@ -13,6 +13,9 @@ import anyio
 from benchmarks.rows import Row, peak_mb, spread
 from luma_mcp.composition import build_services
 from luma_mcp.film.plan import CONTINUE, MOST_SHOTS, Form, Shot
+from luma_mcp.film.service import FilmService
+from luma_mcp.purchasing.films import FilmLedger
+from luma_mcp.purchasing.ledger import Ledger
 from luma_mcp.purchasing.sqlite import SqliteStore
 from luma_mcp.purchasing.store import Transaction
 from luma_mcp.settings import Settings
@@ -49,8 +52,9 @@ async def _measure(shots: list[Shot]) -> tuple[list[float], list[float], float, 
         path = Path(folder) / "ledger.sqlite3"
         services = build_services(Settings.from_environment({"LUMA_TOKEN": "luma-benchmark", "LUMA_LEDGER": str(path)}))
         store = _Counted(path)
-        services.purchases._ledger._store = store  # noqa: SLF001 - what a benchmark looks at
-        films, before = services.films, peak_mb()
+        ledger = Ledger(store, account=services.purchases.account_of("dream_machine"), owner="benchmark")
+        films = FilmService(FilmLedger(ledger), services.purchases, services.poller, services.clock)
+        before = peak_mb()
         planning: list[float] = []
         allowing: list[float] = []
         for take in range(1, _TURNS + 1):
@@ -62,6 +66,7 @@ async def _measure(shots: list[Shot]) -> tuple[list[float], list[float], float, 
             allowing.append(time.perf_counter() - planned)
         transactions = store.count / _TURNS
         await services.close()
+        await ledger.close()
         return planning, allowing, transactions, peak_mb() - before
 
 
