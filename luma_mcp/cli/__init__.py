@@ -63,7 +63,9 @@ def _run(options: argparse.Namespace) -> int:
         case "config":
             from luma_mcp.cli import config  # noqa: PLC0415
 
-            return config.run(options.host, write=options.write, as_json=options.json, project=Path.cwd())
+            return config.run(
+                options.host, write=options.write, as_json=options.json, project=Path.cwd(), installs=options.install
+            )
         case "completion":
             from luma_mcp.cli import completion  # noqa: PLC0415
 
@@ -124,6 +126,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
     config = commands.add_parser("config", help="print the configuration for a host, or write it")
     config.add_argument("host", nargs="?", metavar="HOST", help="without it, the hosts are listed")
     config.add_argument("--write", action="store_true", help="merge it into the host's file; a backup is kept")
+    config.add_argument("--install", action="store_true", help="install this program with uv first")
     config.add_argument("--json", action="store_true", help="for programs")
 
     for name, told in _ONE_SHOT.items():

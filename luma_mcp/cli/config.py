@@ -11,6 +11,7 @@ from pathlib import Path
 
 from luma_mcp.cli.config_merge import CannotMergeError, merged
 from luma_mcp.cli.hosts import HOSTS, Host, host_named, running_command
+from luma_mcp.cli.install import InstallError, install
 
 # Byte order marks, the longest first, with the encoding that they mean.
 _MARKS = (
@@ -18,8 +19,16 @@ _MARKS = (
 )  # fmt: skip
 
 
-def run(key: str | None, *, write: bool, project: Path, as_json: bool = False) -> int:
-    """Print or write; the exit code."""
+def run(key: str | None, *, write: bool, project: Path, as_json: bool = False, installs: bool = False) -> int:
+    """Print or write; the exit code.
+
+    Args:
+        key: the host; None lists them.
+        write: whether it is merged into the host's file.
+        project: the folder of hosts whose file is in a project.
+        as_json: whether it is told to a program.
+        installs: whether this program is installed first, so that the host has nothing to download.
+    """
     host = host_named(key or "")
     if host is None:
         if as_json and key is None and not write:
@@ -31,7 +40,12 @@ def run(key: str | None, *, write: bool, project: Path, as_json: bool = False) -
         elif write:
             print("Name the host to write for.", file=sys.stderr)
         return 0 if key is None and not write else 2
-    host = host.started_by(*running_command())
+    try:
+        command = (str(install()), ()) if installs else running_command()
+    except InstallError as error:
+        print(f"{error} Nothing was written.", file=sys.stderr)
+        return 1
+    host = host.started_by(*command)
     path = host.path(project)
     facts = {"host": host.key, "title": host.title, "path": str(path)}
     if not write:
