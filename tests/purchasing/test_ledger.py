@@ -743,3 +743,19 @@ async def test_what_was_bought_is_listed_by_account_and_by_person(engine: Callab
     assert await ids(person="anna") == ["agents-anna", "me-anna"]
     assert await ids(account="agents", person="") == []
     await both.close()
+
+
+async def test_the_credit_floor_is_dream_machine_s(engine: Callable[[], Store], wall: Wall) -> None:
+    """The Agents API tells no balance, and what is spent there does not lower the other's."""
+    both = Ledger(engine(), account="me", others=["agents"], owner="x")
+    alone = Ledger(engine(), account="me", owner="y")
+    floor = Budget(min_credit_usd=9.0)
+    row = await reserve(both, account="agents", micros=5_000_000)
+    await both.advance(row, "sending", request_id="r")
+    await both.advance(row, "accepted", generation_id="g")
+
+    assert (await both.decide(replace(NEW, take=2), floor, Balance(10.0, wall.seconds))).is_new
+    with pytest.raises(BudgetError, match=r"has \$10\.00"):
+        await alone.decide(replace(NEW, take=3), floor, None)
+    await both.close()
+    await alone.close()
