@@ -6,41 +6,28 @@ before. Two servers that wait for one film share its shots: each shot is bought 
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
-from typing import TypeVar, cast
+from typing import TypeVar
 
-import anyio
-
-from luma_mcp.domain.catalogue import BackendName
 from luma_mcp.domain.clock import Clock
 from luma_mcp.domain.errors import (
-    AmbiguousPurchaseError,
-    AuthenticationError,
     BudgetError,
-    InsufficientCreditsError,
     InvalidRequestError,
-    LedgerError,
     LumaError,
     NotFoundError,
-    RateLimitError,
-    UnreachableError,
 )
 from luma_mcp.domain.generation import NOT_FOUND, Generation
 from luma_mcp.domain.meter import NO_METER, Meter
-from luma_mcp.domain.pricing import Price
-from luma_mcp.domain.requests import ImageKeyframe, VideoRequest
 from luma_mcp.film import plan as plans
+from luma_mcp.film.buying import ShotBuyer
 from luma_mcp.film.film import Film, FilmShot, film_of
-from luma_mcp.film.plan import CONTINUE, NEXT, Form, Frames, Plan, Shot
+from luma_mcp.film.frames import SourcesOf, frames_of
+from luma_mcp.film.plan import Form, Frames, Plan, Shot
 from luma_mcp.polling.poller import Poller, Snapshot
 from luma_mcp.purchasing import budget as caps
 from luma_mcp.purchasing.budget import ConsentUsedError
-from luma_mcp.purchasing.film_rows import FilmRow, NewFilm, NewShot, ShotName, ShotTakenError, unpaid_shots
+from luma_mcp.purchasing.film_rows import FilmRow, NewFilm, NewShot, unpaid_shots
 from luma_mcp.purchasing.films import FilmChangedError, FilmLedger
-from luma_mcp.purchasing.orders import Order
-from luma_mcp.purchasing.rows import Row
 from luma_mcp.purchasing.service import PurchaseService
-from luma_mcp.sources.resolver import Resolution
 
 _T = TypeVar("_T")
 
@@ -50,14 +37,7 @@ _log = logging.getLogger(__name__)
 _AT_ONCE = 10
 # After what may pass by itself, and between looks for a lost purchase.
 _PAUSE_SECONDS = 10.0
-_LONGEST_NOTE = 300
-_ANEW = "create_film with this film_id and the shots plans it with what is there now."
-_PASSING = (RateLimitError, UnreachableError, LedgerError)
-# No shot is to blame for these, so none is given up; a person mends the account and calls again.
-_OF_THE_ACCOUNT = (AuthenticationError, InsufficientCreditsError)
 
-SourcesOf = Callable[[BackendName], Resolution]
-"""Begins the sources of a shot, for an API and for whoever asks."""
 OnFilm = Callable[[Film, float, str | None], Awaitable[None]]
 """Told of the film, the seconds that were waited, and what is wrong for the moment."""
 
@@ -80,7 +60,7 @@ class FilmService:
         self._purchases = purchases
         self._poller = poller
         self._clock = clock
-        self._meter = meter
+        self._buyer = ShotBuyer(films, purchases, meter)
 
     async def plan(self, form: Form, shots: Sequence[Shot], sources_of: SourcesOf) -> Plan:
         """Resolve the sources, check every shot and price it; nothing is sent or written.
@@ -94,7 +74,7 @@ class FilmService:
         frames: list[Frames] = []
         for number, shot in enumerate(shots, start=1):
             try:
-                frames.append(await _frames_of(shot, sources_of(form.backend)))
+                frames.append(await frames_of(shot, sources_of(form.backend)))
             except LumaError as error:
                 raise _of_shot(number, error) from error
         plan = plans.make_plan(form, shots, frames)
@@ -220,26 +200,17 @@ class FilmService:
             if now >= try_again_at:
                 try_again_at = now + _PAUSE_SECONDS
                 problems.clear()
-                if await self._look_for_lost(film, problems):
+                if await self._buyer.look_for_lost(film, problems):
                     continue
             wanted = [shot for shot in _to_buy(film) if shot.planned.key not in problems]
             if wanted:
-                await self._buy_all(film, wanted, sources_of, problems)
+                await self._buyer.buy_all(film, wanted, sources_of, problems)
                 continue
             left = timeout_seconds - (now - began)
             if left <= 0 or (film.state == "in doubt" and not film.lost):
                 return film
             pause = min(left, try_again_at - now) if problems or film.lost else left
             await self._wait_for(film, pause, began, _first(problems), on_film)
-
-    async def _look_for_lost(self, film: Film, problems: dict[str, str]) -> bool:
-        """Look for the purchases whose answers were lost; whether there were any."""
-        for shot in film.lost:
-            try:
-                await self._purchases.look_for(cast("Row", shot.purchase))
-            except LumaError as error:
-                problems[shot.planned.key] = f"Shot {shot.number}: {error.full_text}"
-        return bool(film.lost)
 
     async def _wait_for(self, film: Film, longest: float, began: float, problem: str | None, on_film: OnFilm) -> None:
         """Wait until a running shot is final, or until something that failed may be tried again."""
@@ -255,84 +226,6 @@ class FilmService:
 
         snapshot = await self._poller.wait(running, until="any", timeout_seconds=longest, on_snapshot=report)
         await self._purchases.observe(*snapshot.generations)
-
-    async def _buy_all(
-        self, film: Film, shots: Sequence[FilmShot], sources_of: SourcesOf, problems: dict[str, str]
-    ) -> None:
-        """Buy some shots at once. Raises: AuthenticationError, InsufficientCreditsError, after all have been tried."""
-        of_the_account: list[LumaError] = []
-
-        async def buy(shot: FilmShot) -> None:
-            try:
-                await self._buy(film, shot, sources_of(film.plan.form.backend), problems)
-            except _OF_THE_ACCOUNT as error:
-                of_the_account.append(error)
-
-        async with anyio.create_task_group() as tasks:
-            for shot in shots:
-                tasks.start_soon(buy, shot)
-        if of_the_account:
-            raise of_the_account[0]
-
-    async def _buy(self, film: Film, shot: FilmShot, sources: Resolution, problems: dict[str, str]) -> None:
-        """Buy a shot. What may pass is a problem for the moment; what cannot be made is written down.
-
-        Raises:
-            AuthenticationError, InsufficientCreditsError: the account cannot buy.
-        """
-        key, backend = shot.planned.key, film.plan.form.backend
-        try:
-            request = await self._request(film, shot, sources)
-            quote = self._purchases.quote(request, None, sources.generation_ids)
-            if quote.price.usd > shot.planned.usd:
-                raise InvalidRequestError(
-                    f"It costs {quote.price} now, and {Price(shot.planned.usd, shot.planned.basis)} were allowed.",
-                    _ANEW,
-                )
-            publish = sources.publish if sources.has_files else None
-            name = ShotName(film.id, key)
-            bought = await self._purchases.buy(
-                Order(quote, _on_wait, person=film.row.person, publish=publish, shot=name)
-            )
-        except ShotTakenError:
-            problems[key] = f"Shot {shot.number} was bought or left out elsewhere."
-        except AmbiguousPurchaseError as error:
-            problems[key] = f"Shot {shot.number}: {error.full_text}"
-            self._meter.purchased(backend, film.row.person, "in doubt", 0.0)
-        except _PASSING as error:
-            problems[key] = f"Shot {shot.number}: {error.full_text}"
-        except LumaError as error:
-            self._meter.purchased(backend, film.row.person, "refused", 0.0)
-            if isinstance(error, _OF_THE_ACCOUNT):
-                raise
-            await self._films.stop(film.id, {key: error.full_text[:_LONGEST_NOTE]})
-        else:
-            outcome, usd = ("joined", 0.0) if bought.recovered else ("bought", bought.price.usd)
-            self._meter.purchased(backend, film.row.person, outcome, usd)
-
-    async def _request(self, film: Film, shot: FilmShot, sources: Resolution) -> VideoRequest:
-        """The request of a shot, with the clips and pictures that it waited for.
-
-        Raises:
-            InvalidRequestError: a source is not what was planned.
-            LumaError: a source cannot be read.
-        """
-        planned, form = shot.planned, film.plan.form
-        frames = await _frames_of(planned.shot, sources)
-        first_picture = None
-        if planned.shot.end == NEXT and planned.end_on is None:
-            first_picture = (await _frames_of(film.plan.shots[shot.number].shot, sources)).start
-        request = plans.stand_in_request(form, planned.shot, frames, first_picture)
-        if not plans.is_unchanged(request, planned):
-            raise InvalidRequestError(
-                "A picture or clip that it names is not what it was when the film was planned.", _ANEW
-            )
-        if planned.start_of is not None:
-            request = replace(request, start=await sources.keyframe(_made(film, planned.start_of)))
-        if planned.end_on is not None:
-            picture = await sources.image(f"{_made(film, planned.end_on)}#first")
-            request = replace(request, end=ImageKeyframe(picture))
-        return request
 
     async def _row(self, film_id: str, person: str | None) -> FilmRow:
         row = await self._films.get(film_id)
@@ -391,25 +284,9 @@ def _new_shots(plan: Plan) -> tuple[NewShot, ...]:
     return tuple(NewShot(shot.key, round(shot.usd * 1e6)) for shot in plan.shots)
 
 
-def _made(film: Film, place: int) -> str:
-    """The generation of a shot that is completed."""
-    return film.shots[place].generation_id or ""
-
-
-async def _frames_of(shot: Shot, sources: Resolution) -> Frames:
-    """What the sources that a shot names are resolved to."""
-    start = await sources.keyframe(shot.start) if shot.start and shot.start != CONTINUE else None
-    end = await sources.keyframe(shot.end) if shot.end and shot.end != NEXT else None
-    return Frames(start, end)
-
-
 def _of_shot(number: int, error: LumaError) -> LumaError:
     """The same error, naming the shot."""
     return type(error)(f"Shot {number}: {error}", error.hint)
-
-
-async def _on_wait(_waited: float, _message: str) -> None:
-    """The film's progress is told after each purchase."""
 
 
 async def _ignore(_snapshot: Snapshot) -> None:

@@ -460,7 +460,7 @@ async def test_a_shot_that_was_left_out_meanwhile_is_not_bought(open_studio: Any
     await other.change(film, Shot("a boat"))
     row = film.shots[1]
     problems: dict[str, str] = {}
-    await studio.services.films._buy(film, row, studio.services.sources.begin("dream_machine"), problems)
+    await studio.services.films._buyer._buy(film, row, studio.services.sources.begin("dream_machine"), problems)
 
     assert problems == {row.planned.key: "Shot 2 was bought or left out elsewhere."}
     assert bought(emulator) == 0

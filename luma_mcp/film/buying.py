@@ -1,0 +1,151 @@
+"""Buying the shots of a film: each when what it waits for is there, at no more than was allowed, once."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import cast
+
+import anyio
+
+from luma_mcp.domain.errors import (
+    AmbiguousPurchaseError,
+    AuthenticationError,
+    InsufficientCreditsError,
+    InvalidRequestError,
+    LedgerError,
+    LumaError,
+    RateLimitError,
+    UnreachableError,
+)
+from luma_mcp.domain.meter import Meter
+from luma_mcp.domain.pricing import Price
+from luma_mcp.domain.requests import ImageKeyframe, VideoRequest
+from luma_mcp.film import plan as plans
+from luma_mcp.film.film import Film, FilmShot
+from luma_mcp.film.frames import SourcesOf, frames_of
+from luma_mcp.film.plan import NEXT
+from luma_mcp.purchasing.film_rows import ShotName, ShotTakenError
+from luma_mcp.purchasing.films import FilmLedger
+from luma_mcp.purchasing.orders import Order
+from luma_mcp.purchasing.rows import Row
+from luma_mcp.purchasing.service import PurchaseService
+from luma_mcp.sources.resolver import Resolution
+
+_LONGEST_NOTE = 300
+_ANEW = "create_film with this film_id and the shots plans it with what is there now."
+_PASSING = (RateLimitError, UnreachableError, LedgerError)
+# No shot is to blame for these, so none is given up; a person mends the account and calls again.
+_OF_THE_ACCOUNT = (AuthenticationError, InsufficientCreditsError)
+
+
+class ShotBuyer:
+    """Buys shots, and looks for those whose purchase was lost.
+
+    Args:
+        films: the films of the ledger.
+        purchases: buys.
+        meter: counts what is bought.
+    """
+
+    def __init__(self, films: FilmLedger, purchases: PurchaseService, meter: Meter) -> None:
+        self._films = films
+        self._purchases = purchases
+        self._meter = meter
+
+    async def look_for_lost(self, film: Film, problems: dict[str, str]) -> bool:
+        """Look for the purchases whose answers were lost; whether there were any.
+
+        What goes wrong is put into `problems`, by the key of the shot.
+        """
+        for shot in film.lost:
+            try:
+                await self._purchases.look_for(cast("Row", shot.purchase))
+            except LumaError as error:
+                problems[shot.planned.key] = f"Shot {shot.number}: {error.full_text}"
+        return bool(film.lost)
+
+    async def buy_all(
+        self, film: Film, shots: Sequence[FilmShot], sources_of: SourcesOf, problems: dict[str, str]
+    ) -> None:
+        """Buy some shots at once. Raises: AuthenticationError, InsufficientCreditsError, after all have been tried."""
+        of_the_account: list[LumaError] = []
+
+        async def buy(shot: FilmShot) -> None:
+            try:
+                await self._buy(film, shot, sources_of(film.plan.form.backend), problems)
+            except _OF_THE_ACCOUNT as error:
+                of_the_account.append(error)
+
+        async with anyio.create_task_group() as tasks:
+            for shot in shots:
+                tasks.start_soon(buy, shot)
+        if of_the_account:
+            raise of_the_account[0]
+
+    async def _buy(self, film: Film, shot: FilmShot, sources: Resolution, problems: dict[str, str]) -> None:
+        """Buy a shot. What may pass is a problem for the moment; what cannot be made is written down.
+
+        Raises:
+            AuthenticationError, InsufficientCreditsError: the account cannot buy.
+        """
+        key, backend = shot.planned.key, film.plan.form.backend
+        try:
+            request = await self._request(film, shot, sources)
+            quote = self._purchases.quote(request, None, sources.generation_ids)
+            if quote.price.usd > shot.planned.usd:
+                raise InvalidRequestError(
+                    f"It costs {quote.price} now, and {Price(shot.planned.usd, shot.planned.basis)} were allowed.",
+                    _ANEW,
+                )
+            publish = sources.publish if sources.has_files else None
+            name = ShotName(film.id, key)
+            bought = await self._purchases.buy(
+                Order(quote, _on_wait, person=film.row.person, publish=publish, shot=name)
+            )
+        except ShotTakenError:
+            problems[key] = f"Shot {shot.number} was bought or left out elsewhere."
+        except AmbiguousPurchaseError as error:
+            problems[key] = f"Shot {shot.number}: {error.full_text}"
+            self._meter.purchased(backend, film.row.person, "in doubt", 0.0)
+        except _PASSING as error:
+            problems[key] = f"Shot {shot.number}: {error.full_text}"
+        except LumaError as error:
+            self._meter.purchased(backend, film.row.person, "refused", 0.0)
+            if isinstance(error, _OF_THE_ACCOUNT):
+                raise
+            await self._films.stop(film.id, {key: error.full_text[:_LONGEST_NOTE]})
+        else:
+            outcome, usd = ("joined", 0.0) if bought.recovered else ("bought", bought.price.usd)
+            self._meter.purchased(backend, film.row.person, outcome, usd)
+
+    async def _request(self, film: Film, shot: FilmShot, sources: Resolution) -> VideoRequest:
+        """The request of a shot, with the clips and pictures that it waited for.
+
+        Raises:
+            InvalidRequestError: a source is not what was planned.
+            LumaError: a source cannot be read.
+        """
+        planned, form = shot.planned, film.plan.form
+        frames = await frames_of(planned.shot, sources)
+        first_picture = None
+        if planned.shot.end == NEXT and planned.end_on is None:
+            first_picture = (await frames_of(film.plan.shots[shot.number].shot, sources)).start
+        request = plans.stand_in_request(form, planned.shot, frames, first_picture)
+        if not plans.is_unchanged(request, planned):
+            raise InvalidRequestError(
+                "A picture or clip that it names is not what it was when the film was planned.", _ANEW
+            )
+        if planned.start_of is not None:
+            request = replace(request, start=await sources.keyframe(_made(film, planned.start_of)))
+        if planned.end_on is not None:
+            picture = await sources.image(f"{_made(film, planned.end_on)}#first")
+            request = replace(request, end=ImageKeyframe(picture))
+        return request
+
+
+def _made(film: Film, place: int) -> str:
+    """The generation of a shot that is completed."""
+    return film.shots[place].generation_id or ""
+
+
+async def _on_wait(_waited: float, _message: str) -> None:
+    """The film's progress is told after each purchase."""
