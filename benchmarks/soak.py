@@ -60,6 +60,8 @@ class Use:
     surprises: list[str] = field(default_factory=list[str])
     known: dict[str, Generation] = field(default_factory=dict[str, Generation])
     """Every generation at Luma, also those deleted since."""
+    films: list[str] = field(default_factory=list[str])
+    """The ids of the films that were planned."""
     numbers: "count[int]" = field(default_factory=count)
     faults_laid: int = 0
     over: bool = False
@@ -91,6 +93,8 @@ class Use:
             else:
                 result = await client.call_tool(name, arguments)
                 outcome, message = "refused" if result.is_error else "answered", str(result.content)
+                if name == "create_film" and result.structured_content:
+                    self.films.append(result.structured_content["film_id"])
                 if result.is_error:
                     self.refusals[name] = message[:300]
                 if "Traceback" in message or TOKEN in message or "Error executing" in message:
@@ -130,6 +134,8 @@ class Use:
             (6, "wait_for_generation", {"generation_ids": [item], "timeout_seconds": self.chance.randint(0, 20)}),
             (3, "wait_for_generation", {"generation_ids": list({self._some_id() for _ in range(8)})}),
             (8, "get_generation", {"generation_id": item}),
+            (1, "create_film", {"shots": self._shots(prompt), **clip}),
+            (4, "wait_for_film", {"film_id": self._film(), "timeout_seconds": self.chance.randint(0, 10)}),
             (4, "list_generations", {"limit": 20}),
             (1, "delete_generation", {"generation_id": self._old_id()}),
             (1, "download_generation", {"generation_ids": [self._quick_clip(), image_id]}),
@@ -142,10 +148,23 @@ class Use:
             (2, "get_generation", {"generation_id": "../credits"}),
             (3, "luma://concepts", {}),
             (3, "luma://spending", {}),
+            (1, "luma://films", {}),
         ]
         weights = [weight for weight, _, _ in calls]
         _, name, arguments = self.chance.choices(calls, weights)[0]
         return name, arguments
+
+    def _shots(self, prompt: str) -> list[dict[str, Any]]:
+        """Two to four shots, some of which go on from the one before."""
+        shots: list[dict[str, Any]] = [{"prompt": f"{prompt}, shot 1"}]
+        for number in range(2, self.chance.randint(3, 5)):
+            goes_on = {"start": "continue"} if self.chance.random() < 0.5 else {}
+            shots.append({"prompt": f"{prompt}, shot {number}", **goes_on})
+        return shots
+
+    def _film(self) -> str:
+        """A film that was planned not long ago."""
+        return self.chance.choice(self.films[-5:] or ["film-0123456789abcdef"])
 
     def _some_id(self, *, picture: bool | None = None) -> str:
         """A recent one, for most purposes one that is completed."""

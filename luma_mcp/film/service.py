@@ -6,6 +6,7 @@ before. Two servers that wait for one film share its shots: each shot is bought 
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from luma_mcp.domain.clock import Clock
@@ -24,7 +25,7 @@ from luma_mcp.film.frames import SourcesOf, frames_of
 from luma_mcp.film.plan import Form, Frames, Plan, Shot
 from luma_mcp.polling.poller import Poller, Snapshot
 from luma_mcp.purchasing import budget as caps
-from luma_mcp.purchasing.budget import ConsentUsedError
+from luma_mcp.purchasing.budget import Balance, Budget, ConsentUsedError
 from luma_mcp.purchasing.film_rows import FilmRow, NewFilm, NewShot, unpaid_shots
 from luma_mcp.purchasing.films import FilmChangedError, FilmLedger
 from luma_mcp.purchasing.service import PurchaseService
@@ -95,10 +96,10 @@ class FilmService:
         """Write the film down and reserve its money; the film, and whether it is new.
 
         Raises:
-            BudgetError: a cap forbids it.
+            BudgetError: a cap forbids it, or the account's credit is less than all shots cost.
             ConsentNeededError: the person wants to be asked first.
         """
-        balance = await self._purchases.read_balance(plan.form.backend)
+        budget, balance = await self._affordable(plan)
         new = NewFilm(
             fingerprint=plan.fingerprint,
             plan=plan.to_json(),
@@ -107,7 +108,7 @@ class FilmService:
             take=take,
             person=person,
         )
-        row, is_new = await self._allowed(lambda: self._films.create(new, self._purchases.budget, balance, consent))
+        row, is_new = await self._allowed(lambda: self._films.create(new, budget, balance, consent))
         return await self._seen(row), is_new
 
     async def unpaid_usd(self, film: Film, plan: Plan) -> float:
@@ -131,7 +132,7 @@ class FilmService:
         """
         if film.plan.form.backend != plan.form.backend:
             raise InvalidRequestError("A film stays with the API that it began with.", "Make another film.")
-        balance = await self._purchases.read_balance(plan.form.backend)
+        budget, balance = await self._affordable(plan)
 
         async def change() -> FilmRow:
             return await self._films.change(
@@ -139,7 +140,7 @@ class FilmService:
                 plan.to_json(),
                 _new_shots(plan),
                 most_micros=round(told_usd * 1e6),
-                budget=self._purchases.budget,
+                budget=budget,
                 balance=balance,
                 consent=consent,
             )
@@ -265,6 +266,14 @@ class FilmService:
             raise BudgetError(
                 "The person's yes has served for an earlier purchase.", "Nothing was bought. Call again to ask anew."
             ) from None
+
+    async def _affordable(self, plan: Plan) -> tuple[Budget, Balance | None]:
+        """What the person allows, and the credit at Luma: where it is told, a film may not cost more than that."""
+        budget, backend = self._purchases.budget, plan.form.backend
+        if budget.min_credit_usd is not None:
+            return budget, await self._purchases.read_balance(backend)
+        balance = await self._purchases.balance_if_told(backend)
+        return (budget if balance is None else replace(budget, min_credit_usd=0.0)), balance
 
     def _account(self, plan: Plan) -> str:
         return self._purchases.account_of(plan.form.backend)

@@ -94,8 +94,8 @@ def check_credit(budget: Budget, usd: float, balance: Balance | None, sent_since
         return
     if round((balance.usd - sent_since_usd - usd) * 1e6) < round(least * 1e6):
         under_way = f" less ${sent_since_usd:.2f} that was sent since" if sent_since_usd else ""
-        raise BudgetError(
-            f"This costs ${usd:.2f}, the account has ${balance.usd:.2f}{under_way}, and ${least:.2f} must stay in it "
-            "(LUMA_MIN_CREDIT_USD).",
-            ONLY_THE_PERSON,
+        floor = f", and ${least:.2f} must stay in it (LUMA_MIN_CREDIT_USD)" if least else ""
+        way_out = (
+            ONLY_THE_PERSON if least else "Nothing was bought. API credit is bought at https://platform.lumalabs.ai."
         )
+        raise BudgetError(f"This costs ${usd:.2f}, the account has ${balance.usd:.2f}{under_way}{floor}.", way_out)

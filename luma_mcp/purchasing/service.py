@@ -295,6 +295,17 @@ class PurchaseService:
                 "LUMA_MIN_CREDIT_USD is set, and the Luma Agents API tells no balance, so it cannot be checked.",
                 caps.ONLY_THE_PERSON,
             )
+        return await self._balance()
+
+    async def balance_if_told(self, backend: BackendName) -> Balance | None:
+        """The credit at Luma, where the API tells one and can be asked now."""
+        if backend == "agents":
+            return None
+        with suppress(LumaError):
+            return await self._balance()
+        return None
+
+    async def _balance(self) -> Balance:
         read_at = await self._ledger.now()
         return Balance(await self._backend.get_credit_usd(), read_at)
 

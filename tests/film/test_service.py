@@ -353,6 +353,27 @@ async def test_nothing_is_bought_if_the_whole_cannot_be_afforded(
         (await open_studio(LUMA_MAX_USD_PER_CALL="0.41")).services.films.check(0.42, "$0.42")
 
 
+async def test_a_film_that_the_account_cannot_pay_is_not_begun(studio: Studio, emulator: Emulator) -> None:
+    """Half a film would be bought, and then the credit would be used up."""
+    emulator.dream_machine.billing.charge("elsewhere", 99_970)
+    with pytest.raises(BudgetError, match=r"^This costs \$0\.42, the account has \$0\.30\.$"):
+        await studio.create(OLDER, *THREE)
+    assert await studio.money() == (0, 0)
+    film = await studio.create(OLDER, *THREE[:2])
+    with pytest.raises(BudgetError, match=r"less \$0\.28 that was sent since"):
+        await studio.change(film, *THREE)
+    again = await studio.create(OLDER, *THREE[:2])
+
+    assert again.id == film.id, "what is reserved already is not counted against itself"
+    assert (await studio.wait(film)).state == "completed"
+
+
+async def test_a_balance_that_cannot_be_read_forbids_no_film(studio: Studio, emulator: Emulator) -> None:
+    emulator.faults.append(Fault("error", path="*/credits", times=9, status=500))
+
+    assert (await studio.wait(await studio.create(OLDER, *THREE))).state == "completed"
+
+
 async def test_money_that_luma_gave_back_is_there_for_a_film(open_studio: Any, emulator: Emulator) -> None:
     """What failed since it was last looked at is asked for before a cap refuses."""
     studio = await open_studio(LUMA_MAX_USD_PER_DAY="0.5")
