@@ -152,8 +152,8 @@ class Settings(BaseModel):
     http_tokens: tuple[SecretStr, ...] = Field(
         (),
         description="With `serve --http`: tokens that clients may have, each with the name of its person, as in "
-        "`anna:the-token,ci:another`. Whoever has one without a name is the owner, and sees everything. Off loopback "
-        "tokens or an issuer are demanded.",
+        "`anna:the-token,ci:another`. Whoever has one without a name is the owner, and sees everything. On a "
+        "non-loopback address tokens or an issuer are demanded.",
     )
     http_public_url: str | None = Field(
         None, description="With `serve --http`: the address that people paste, as in `https://luma.example.com/mcp`."

@@ -1,8 +1,8 @@
 """Serving over Streamable HTTP, for a team: several replicas behind one address, all with the same account.
 
-Nothing is kept between requests, so any replica answers any request; both eras of the protocol are spoken. Whoever can
-reach this server spends the account's money, so off loopback a bearer token is demanded. The Luma token is neither
-accepted from clients nor given to them.
+Nothing is kept between requests, so any replica answers any request; MCP 2026-07-28 and earlier are supported. Whoever
+can reach this server spends the account's money, so on a non-loopback address a bearer token is demanded. The Luma
+token is neither accepted from clients nor given to them.
 """
 
 import asyncio
