@@ -18,18 +18,23 @@ import anyio
 import httpx  # noqa: F401 - so that no child has to
 import truststore  # noqa: F401
 
+from luma_mcp.backends import transport
 from luma_mcp.composition import MonotonicClock, build_services
 from luma_mcp.domain.errors import LumaError
 from luma_mcp.film.film import Film
 from luma_mcp.film.plan import Form, Shot
 from luma_mcp.purchasing import ledger as ledger_module
-from luma_mcp.purchasing import reconcile
+from luma_mcp.purchasing import reconcile, sending
 from luma_mcp.settings import Settings
 
 # How many times as fast time goes.
 FASTER = int(sys.argv[2])
-ledger_module.LEASE_SECONDS = 0.6
-reconcile.ABSENT_AFTER_SECONDS = 0.4
+# A tenth of the real times, in proportion: a lease outlives the youth of a decision, in which its POST may leave,
+# and is renewed several times. What was lost is called absent when no POST can be on its way any more.
+ledger_module.LEASE_SECONDS = 2.0
+sending.RENEW_EVERY_SECONDS = 0.5
+transport._YOUNG_SECONDS = 1.5
+reconcile.ABSENT_AFTER_SECONDS = 4.0
 FORM = Form("ray-flash-2", "16:9", "540p")
 
 
