@@ -29,7 +29,7 @@ from luma_mcp.mcp.services import Services
 from luma_mcp.purchasing.budget import ConsentNeededError
 from luma_mcp.settings import Settings
 from tests.sources.test_local_files import picture
-from tests.support.agent import BASE_URL, TOKEN, HeldClock, InMemory
+from tests.support.agent import BASE_URL, TOKEN, HeldClock, InMemory, emulator_of_both
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
 
@@ -41,18 +41,7 @@ THREE = (Shot("a boat at dawn"), Shot("it drifts off", start=CONTINUE), Shot("a 
 
 @pytest.fixture
 def emulator(clock: HeldClock) -> Emulator:
-    emulator: Emulator
-
-    async def fetch_url(url: str) -> tuple[int, str, bytes]:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(emulator.app)) as client:
-            answer = await client.get(url)
-        return answer.status_code, answer.headers.get("content-type", ""), answer.content
-
-    emulator = Emulator(
-        token=TOKEN, agents_token=KEY, credit_usd=1000, limits={}, clock=clock.now, wall=clock.luma_wall,
-        fetch_url=fetch_url,
-    )  # fmt: skip
-    return emulator
+    return emulator_of_both(clock, KEY)
 
 
 class Studio:

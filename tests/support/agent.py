@@ -1,6 +1,7 @@
 """What the tests stand on: an agent, a clock that is held, and a network without sockets."""
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import anyio
@@ -109,6 +110,29 @@ async def fetch(url: str) -> bytes:
     if url in INTERNET:
         return INTERNET[url]
     raise UnreadableInputError(url)
+
+
+def emulator_of_both(clock: HeldClock, key: str, pictures: Mapping[str, bytes] | None = None) -> Emulator:
+    """An emulator whose Agents API fetches its own links, and finds pictures in the internet.
+
+    Args:
+        clock: how time passes.
+        key: the key of the Agents API.
+        pictures: PNGs by their addresses.
+    """
+
+    async def fetch_url(url: str) -> tuple[int, str, bytes]:
+        if url in (pictures or {}):
+            return 200, "image/png", (pictures or {})[url]
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(made.app)) as client:
+            answer = await client.get(url)
+        return answer.status_code, answer.headers.get("content-type", ""), answer.content
+
+    made = Emulator(
+        token=TOKEN, agents_token=key, credit_usd=1000, limits={}, clock=clock.now, wall=clock.luma_wall,
+        fetch_url=fetch_url,
+    )  # fmt: skip
+    return made
 
 
 class Agent:

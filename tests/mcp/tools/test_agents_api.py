@@ -19,7 +19,7 @@ from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.dream_machine.bodies import VideoBody
 from luma_mcp.emulator.faults import Fault
 from luma_mcp.media.probe import measure
-from tests.support.agent import BASE_URL, TOKEN, Agent, HeldClock, InMemory, fields_of
+from tests.support.agent import BASE_URL, TOKEN, Agent, HeldClock, InMemory, emulator_of_both, fields_of
 
 pytestmark = pytest.mark.anyio
 
@@ -37,20 +37,7 @@ def picture(colour: str = "red", size: tuple[int, int] = (640, 360)) -> bytes:
 
 @pytest.fixture
 def emulator(clock: HeldClock) -> Emulator:
-    emulator: Emulator
-
-    async def fetch_url(url: str) -> tuple[int, str, bytes]:
-        if url == PICTURE:
-            return 200, "image/png", picture()
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(emulator.app)) as client:
-            answer = await client.get(url)
-        return answer.status_code, answer.headers.get("content-type", ""), answer.content
-
-    emulator = Emulator(
-        token=TOKEN, agents_token=KEY, credit_usd=1000, limits={}, clock=clock.now, wall=clock.luma_wall,
-        fetch_url=fetch_url,
-    )  # fmt: skip
-    return emulator
+    return emulator_of_both(clock, KEY, {PICTURE: picture()})
 
 
 @pytest.fixture
