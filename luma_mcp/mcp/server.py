@@ -44,8 +44,11 @@ TOOLSETS: dict[str, tuple[ToolSpec, ...]] = {
     "assets": files.TOOLS,
     "account": account.TOOLS,
 }
-# Tools of earlier versions, and where they are now.
-_RENAMED = {"list_camera_motions": "list_concepts answers the camera motions too."}
+# Tools of earlier versions, and those that a server does not offer, with what to call in their place.
+_RENAMED = {
+    "list_camera_motions": "list_concepts answers the camera motions too.",
+    "ping": "This server has no ping. get_credits asks Luma, and says if it does not answer.",
+}
 _ONE_HOUR = CacheHint(ttl_ms=3_600_000, scope="public")
 
 

@@ -150,7 +150,7 @@ async def test_no_token_is_in_a_log(team: Team, caplog: pytest.LogCaptureFixture
     caplog.set_level(logging.DEBUG, logger="luma_mcp")
     anna = Signed(team, "anna")
     async with anna.client() as agent:
-        await agent.call("ping")
+        await agent.call("get_credits")
     assert anna.kept.tokens is not None
     token = anna.kept.tokens.access_token
     logs = "".join(log.read_text() for log in team.logs)
@@ -176,10 +176,10 @@ async def test_a_token_that_has_ended_is_renewed(tmp_path: Path, emulator: Emula
                 await anyio.to_thread.run_sync(team.wait_until_there)
                 anna = Signed(team, "anna")
                 async with anna.client() as agent:
-                    await agent.call("ping")
+                    await agent.call("get_credits")
                     first = anna.kept.tokens
                     await anyio.sleep(2)
-                    await agent.call("ping")
+                    await agent.call("get_credits")
                     assert first is not None
                     assert anna.kept.tokens is not None
                     assert anna.kept.tokens.access_token != first.access_token
