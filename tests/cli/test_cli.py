@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import anyio
 import av
 import httpx
 import pytest
@@ -57,6 +58,17 @@ def test_a_demo_that_fails_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     assert demo.run(tmp_path, 500) == 1
     assert "insufficient credits" in capsys.readouterr().out.replace("\n", " ")
+
+
+def test_a_film_that_does_not_end_well_fails_the_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def stopped(*_: Any, **__: Any) -> dict[str, Any]:
+        return {"price_usd": 0.33, "film_id": "film-1", "shots": [], "state": "stopped", "next": "shot 1 was not made."}
+
+    made = demo._Demo(tmp_path, 500)
+    monkeypatch.setattr(made, "_call", stopped)
+
+    with pytest.raises(demo.DemoError, match=r"^stopped: shot 1 was not made\.$"):
+        anyio.run(made._film_act, None)
 
 
 def test_the_version_and_the_help() -> None:

@@ -16,6 +16,7 @@ from luma_mcp.domain.errors import (
     FileError,
     InsufficientCreditsError,
     InvalidRequestError,
+    LedgerError,
     LumaError,
     NotFoundError,
 )
@@ -461,6 +462,25 @@ async def test_a_purchase_that_cannot_be_looked_for_is_looked_for_later(studio: 
     done = await studio.wait(await studio.create(OLDER, *THREE))
 
     assert (done.state, bought(emulator)) == ("completed", 3)
+
+
+async def test_a_ledger_that_fails_in_passing_while_it_looks_stops_nothing(
+    studio: Studio, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emulator.faults.append(Fault("drop", method="POST", after=True))
+    look, failures = studio.services.purchases.look_for, [LedgerError("The ledger is busy.")]
+
+    async def look_for(row: Any) -> None:
+        if failures:
+            raise failures.pop()
+        await look(row)
+
+    monkeypatch.setattr(studio.services.purchases, "look_for", look_for)
+    monkeypatch.setattr("luma_mcp.purchasing.reconcile._PAUSES_BETWEEN_LOOKS", ())
+    done = await studio.wait(await studio.create(OLDER, *THREE))
+
+    assert (done.state, bought(emulator)) == ("completed", 3)
+    assert any("The ledger is busy." in line for line in studio.told)
 
 
 async def test_a_shot_that_was_left_out_meanwhile_is_not_bought(open_studio: Any, emulator: Emulator) -> None:

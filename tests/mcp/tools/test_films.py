@@ -17,6 +17,9 @@ from PIL import Image
 from luma_mcp.downloads.atomic_file import PartFile
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.faults import Fault
+from luma_mcp.film.plan import Form, Shot
+from luma_mcp.mcp.services import Services
+from luma_mcp.mcp.subscriptions import Subscriptions
 from luma_mcp.mcp.tasks import IDENTIFIER
 from luma_mcp.mcp.tool_adapter import ACTIONS_META
 from tests.mcp.test_subscriptions import Ear
@@ -78,6 +81,15 @@ async def test_a_film_is_planned_bought_and_saved(
     assert (again["path"], path.stat().st_mtime_ns, bought(emulator)) == (done["path"], written, 3)
     assert sheet.exists(), "a sheet that was thrown away is drawn anew"
     assert len(list(output.glob("*.mp4"))) == 1
+    third = await agent.result("wait_for_film", film_id=film["film_id"])
+    assert next(part for part in third.content if part.type == "image").data
+
+    # A sidecar that is gone, or holds nothing of use, proves nothing: the film is made again, with another one.
+    for spoilt in ("", '{"file": {"sha256": "x"}, "film_id": 3, "parts": 5}'):
+        (output / f"{path.name}.json").write_text(spoilt)
+        anew = Path((await agent.call("wait_for_film", film_id=film["film_id"]))["path"])
+        assert anew.read_bytes() == path.read_bytes()
+        assert json.loads((output / f"{anew.name}.json").read_text())["film_id"] == film["film_id"]
 
     # A film that somebody changed is not taken for this one.
     path.write_bytes(b"something else")
@@ -378,6 +390,28 @@ async def test_a_film_can_be_subscribed_to_and_watching_buys_nothing(serve: Any,
                 await agent.call("wait_for_film", film_id=film["film_id"], timeout_seconds=5)
 
     assert received[0] == uri
+
+
+async def test_watching_a_film_goes_on_until_it_is_over_or_gone(
+    services: Services, clock: HeldClock, ledger_path: Path
+) -> None:
+    plan = await services.films.plan(Form("ray-flash-2", "16:9", "540p"), [Shot("a boat")], services.sources.begin)
+    film, _ = await services.films.create(plan, take=1, person="", consent=None)
+    subscriptions = Subscriptions(services.poller, services.access, services.films, services.clock)
+    told: list[str] = []
+
+    async def tell(uri: str) -> None:
+        told.append(uri)
+
+    began = clock.seconds
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(subscriptions._watch, f"luma://films/{film.id}", tell)
+        await clock.slept(3)
+        await services.films._films.stop(film.id, {plan.shots[0].key: "No."})
+    await subscriptions._watch("luma://films/film-0123456789abcdef", tell)
+
+    assert told == [f"luma://films/{film.id}"]
+    assert clock.seconds - began >= 15, "it is looked at every five seconds"
 
 
 @pytest.mark.filterwarnings("ignore::mcp.MCPDeprecationWarning")

@@ -233,3 +233,11 @@ async def test_a_list_that_is_no_json_is_refused_by_its_name(agent: Agent, emula
 
     assert "concepts" in text
     assert emulator.dream_machine.billing.purchases() == []
+
+
+async def test_a_concept_that_only_luma_knows_is_taken(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("luma_mcp.emulator.dream_machine.app.CONCEPTS", ("orbit_left", "dive_under"))
+    quoted = await agent.call("create_video", prompt="a boat", concepts=["dive_under", "orbit_left"], dry_run=True)
+
+    assert '"dive_under"' in quoted["request"]
+    assert "no concept 'fly_over'" in await agent.refusal("create_video", prompt="a boat", concepts=["fly_over"])
