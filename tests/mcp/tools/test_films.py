@@ -84,16 +84,17 @@ async def test_a_film_is_planned_bought_and_saved(
     third = await agent.result("wait_for_film", film_id=film["film_id"])
     assert next(part for part in third.content if part.type == "image").data
 
-    # A sidecar that holds nothing of use proves nothing: the film is made again, and is the same file.
-    for spoilt in ("", '{"file": {"sha256": "x"}, "film_id": 3, "parts": 5}'):
-        (output / f"{path.name}.json").write_text(spoilt)
-        anew = Path((await agent.call("wait_for_film", film_id=film["film_id"]))["path"])
-        assert anew.read_bytes() == path.read_bytes()
-
     # A film that somebody changed is not taken for this one.
     path.write_bytes(b"something else")
     other = await agent.call("wait_for_film", film_id=film["film_id"])
     assert other["path"] != done["path"]
+    saved = Path(other["path"])
+
+    # A sidecar that holds nothing of use proves nothing: the film is made again, and is the same file.
+    for spoilt in ("", '{"file": {"sha256": "x"}, "film_id": 3, "parts": 5}'):
+        (output / f"{saved.name}.json").write_text(spoilt)
+        anew = Path((await agent.call("wait_for_film", film_id=film["film_id"]))["path"])
+        assert anew.read_bytes() == saved.read_bytes()
     shutil.rmtree(output)
 
     async def full(*_: Any) -> None:
