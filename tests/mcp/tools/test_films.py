@@ -145,6 +145,7 @@ async def test_a_film_id_is_read_however_it_is_quoted(agent: Agent, written: str
     ("arguments", "message"),
     [
         ({"shots": []}, "shots"),
+        ({"shots": [5]}, "shots.0"),
         ({"shots": [{"prompt": "a boat", "start_frame": "a.png"}]}, "start_frame of a shot is called start"),
         ({"shots": [{"prompt": "a boat", "start": "continue"}]}, "Shot 1 has no shot before it"),
         ({"shots": [{"prompt": "a boat", "end": "next"}]}, "Shot 1 is the last"),
