@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TypeVar
 
 import anyio
+import httpx
 
 from benchmarks.rows import Row, peak_mb, spread
 from luma_mcp.composition import build_services
+from luma_mcp.emulator.app import Emulator
 from luma_mcp.film.plan import CONTINUE, MOST_SHOTS, Form, Shot
 from luma_mcp.film.service import FilmService
 from luma_mcp.purchasing.films import FilmLedger
@@ -22,6 +24,8 @@ from luma_mcp.settings import Settings
 
 _T = TypeVar("_T")
 _TURNS = 20
+# Behind it is an emulator in this process; nothing listens there.
+_EMULATED = "http://127.0.0.1:9/dream-machine/v1"
 _FORM = Form("ray-flash-2", "16:9", "540p")
 # What waits is the longest way through a plan: each shot goes on from the one before.
 _CHAIN = [Shot("a boat"), *[Shot("it drifts on", start=CONTINUE)] * (MOST_SHOTS - 1)]
@@ -50,7 +54,9 @@ async def _measure(shots: list[Shot]) -> tuple[list[float], list[float], float, 
     """The seconds of planning and of allowing, the transactions of a film, and the memory that it took in MB."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "ledger.sqlite3"
-        services = build_services(Settings.from_environment({"LUMA_TOKEN": "luma-benchmark", "LUMA_LEDGER": str(path)}))
+        values = {"LUMA_TOKEN": "luma-benchmark", "LUMA_LEDGER": str(path), "LUMA_BASE_URL": _EMULATED}
+        emulator = Emulator(credit_usd=1e6, limits={})
+        services = build_services(Settings.from_environment(values), httpx.ASGITransport(emulator.app))
         store = _Counted(path)
         ledger = Ledger(store, account=services.purchases.account_of("dream_machine"), owner="benchmark")
         films = FilmService(FilmLedger(ledger), services.purchases, services.poller, services.clock)
@@ -66,6 +72,7 @@ async def _measure(shots: list[Shot]) -> tuple[list[float], list[float], float, 
             allowing.append(time.perf_counter() - planned)
         transactions = store.count / _TURNS
         await services.close()
+        emulator.assets.close()
         await ledger.close()
         return planning, allowing, transactions, peak_mb() - before
 
