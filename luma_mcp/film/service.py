@@ -255,13 +255,9 @@ class FilmService:
         return film_of(await self._films.get(row.id) or row, seen)
 
     async def _allowed(self, decide: Callable[[], Awaitable[_T]]) -> _T:
-        """Decide; once more after a cap refused it, for something may have failed and been refunded since."""
+        """Decide. Raises: BudgetError, if a cap forbids it, or the person's yes has served."""
         try:
-            try:
-                return await decide()
-            except BudgetError:
-                await self._purchases.settle_states()
-                return await decide()
+            return await self._purchases.with_refunds(decide)
         except ConsentUsedError:
             raise BudgetError(
                 "The person's yes has served for an earlier purchase.", "Nothing was bought. Call again to ask anew."

@@ -8,9 +8,10 @@
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import anyio
 
@@ -37,6 +38,8 @@ from luma_mcp.purchasing.reconcile import Finding, Reconciler
 from luma_mcp.purchasing.rows import Decision, Row
 from luma_mcp.purchasing.sending import Sender, new_request_id
 from luma_mcp.purchasing.states import UNDER_WAY, State
+
+_T = TypeVar("_T")
 
 _log = logging.getLogger(__name__)
 
@@ -275,12 +278,17 @@ class PurchaseService:
         new = replace(new_purchase(order), account=self.account_of(backend_of(order.quote.encoded.request)))
         # With nothing to do before the POST, the transaction that decides is the last one before it.
         request_id = new_request_id() if order.publish is None else None
+        return await self.with_refunds(
+            lambda: self._ledger.decide(new, self.budget, balance, request_id=request_id, shot=order.shot)
+        )
+
+    async def with_refunds(self, decide: Callable[[], Awaitable[_T]]) -> _T:
+        """Decide; once more after a cap forbade it, for something may have failed and been refunded since."""
         try:
-            return await self._ledger.decide(new, self.budget, balance, request_id=request_id, shot=order.shot)
+            return await decide()
         except BudgetError:
-            # Something may have failed and been refunded since it was written down.
             await self.settle_states()
-            return await self._ledger.decide(new, self.budget, balance, request_id=request_id, shot=order.shot)
+            return await decide()
 
     async def read_balance(self, backend: BackendName) -> Balance | None:
         """The credit at Luma, if the budget asks for it. It is read before the transaction that decides.
@@ -299,10 +307,9 @@ class PurchaseService:
 
     async def balance_if_told(self, backend: BackendName) -> Balance | None:
         """The credit at Luma, where the API tells one and can be asked now."""
-        if backend == "agents":
-            return None
-        with suppress(LumaError):
-            return await self._balance()
+        if backend != "agents":
+            with suppress(LumaError):
+                return await self._balance()
         return None
 
     async def _balance(self) -> Balance:
