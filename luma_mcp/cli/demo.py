@@ -16,6 +16,7 @@ from mcp import Client, StdioServerParameters
 from luma_mcp.cli import terminal
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.serving import serving
+from luma_mcp.film.film import FINAL
 from luma_mcp.mcp.tool_adapter import FIELDS_META
 
 _CREDIT_USD = 25.0
@@ -145,7 +146,7 @@ class _Demo:
 
         async def show(_progress: float, _total: float | None, message: str | None) -> None:
             for name, state in terminal.states_in(message or ""):
-                progress.update(name, state, is_over=state in ("completed", "failed", "refused", "stopped"))
+                progress.update(name, state, is_over=state in FINAL)
 
         done = await self._call(
             client, "wait_for_film", show, film_id=film["film_id"], timeout_seconds=_TIMEOUT_SECONDS

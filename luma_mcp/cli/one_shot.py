@@ -29,6 +29,7 @@ from mcp.types import ElicitRequestParams, ElicitResult
 
 from luma_mcp.cli import terminal
 from luma_mcp.composition import build_server
+from luma_mcp.film.film import FINAL
 from luma_mcp.mcp.tool_adapter import FIELDS_META
 from luma_mcp.mcp.tool_spec import Arguments
 from luma_mcp.mcp.tools.films import CreateFilmArguments
@@ -47,7 +48,6 @@ _MODELS: Mapping[str, type[Arguments]] = {
 # Given as words, or for clients that cannot ask.
 _NOT_OPTIONS = frozenset({"prompt", "shots", "quote_id"})
 _FILM = "film-"
-_OVER = ("completed", "failed", "refused", "stopped")
 
 
 class _RefusedError(Exception):
@@ -259,7 +259,7 @@ class _Job:
         if self._progress is None:
             self._progress = terminal.Progress([name for name, _ in states], sys.stderr)
         for name, state in states:
-            self._progress.update(name, state, is_over=state in _OVER)
+            self._progress.update(name, state, is_over=state in FINAL)
 
     def _tell(self, event: str, facts: Mapping[str, Any], text: str) -> None:
         """Say what happened: to a program on stdout, to a person on stderr."""
