@@ -25,6 +25,7 @@ from luma_mcp.domain.generation import NOT_FOUND, Generation
 from luma_mcp.film.plan import Plan, PlannedShot
 from luma_mcp.purchasing.film_rows import FilmRow, FilmShotRow
 from luma_mcp.purchasing.rows import Row
+from luma_mcp.purchasing.states import UNBOUGHT
 
 FINAL = frozenset({"completed", "failed", "refused", "stopped"})
 _UNMADE = FINAL - {"completed"}
@@ -170,7 +171,7 @@ def _state_of(shot: FilmShotRow | None, seen: Mapping[str, Generation]) -> tuple
     if shot is None:
         return "stopped", ""
     purchase = shot.purchase
-    if purchase is None or purchase.state in ("refused", "absent"):
+    if purchase is None or purchase.state in UNBOUGHT:
         if shot.is_wanted:
             return "planned", ""
         return ("stopped" if purchase is None else "refused"), shot.note

@@ -16,6 +16,7 @@ from luma_mcp.domain.catalogue import CONCEPTS
 from luma_mcp.domain.errors import InvalidRequestError
 from luma_mcp.domain.sources import parse_generation_id
 from luma_mcp.domain.text import plain_form, shown
+from luma_mcp.purchasing.film_rows import FILM_ID
 
 # Other spellings of words that several arguments have, in their plain form.
 _ALIASES = {
@@ -23,7 +24,6 @@ _ALIASES = {
     "360": "360p", "540": "540p", "720": "720p", "1080": "1080p", "2160": "4k", "2160p": "4k", "jpeg": "jpg",
     "imagepng": "png", "imagejpeg": "jpg", "processing": "dreaming", "running": "dreaming",
 }  # fmt: skip
-_FILM_ID = re.compile(r"film-[0-9a-f]{16}")
 _SHOT_WORDS = {
     "start_frame": "start", "end_frame": "end", "image": "start", "image_url": "start", "text": "prompt",
     "description": "prompt", "seconds": "duration", "length": "duration", "camera": "concepts", "concept": "concepts",
@@ -158,7 +158,7 @@ def _film_id(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     bare = value.strip().strip("`'\"").lower()
-    if not _FILM_ID.fullmatch(bare):
+    if not FILM_ID.fullmatch(bare):
         raise ValueError(f"{shown(value, 60)} is no film id; create_film answers it, such as film-0123456789abcdef")
     return bare
 

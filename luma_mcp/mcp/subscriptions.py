@@ -8,7 +8,6 @@ the client unsubscribes, the generation is final, nobody can be notified any mor
 """
 
 import logging
-import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -29,11 +28,11 @@ from luma_mcp.mcp import sdk_compat
 from luma_mcp.mcp.persons import current_person
 from luma_mcp.polling.poller import Poller, Snapshot
 from luma_mcp.purchasing.access import Access
+from luma_mcp.purchasing.film_rows import FILM_ID
 
 _log = logging.getLogger(__name__)
 
 _GENERATIONS, _FILMS = "luma://generations/", "luma://films/"
-_FILM_ID = re.compile(r"film-[0-9a-f]{16}")
 # How often a film is looked at.
 _FILM_SECONDS = 5.0
 # The length of one wait; another begins as long as somebody is subscribed.
@@ -175,7 +174,7 @@ class Subscriptions:
 
 def _watched_id(uri: str) -> str:
     """The id of the generation or film that a URI names; empty if it names none."""
-    for prefix, form in ((_GENERATIONS, GENERATION_ID), (_FILMS, _FILM_ID)):
+    for prefix, form in ((_GENERATIONS, GENERATION_ID), (_FILMS, FILM_ID)):
         if uri.startswith(prefix) and form.fullmatch(uri.removeprefix(prefix)):
             return uri.removeprefix(prefix)
     return ""

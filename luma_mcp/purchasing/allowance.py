@@ -9,14 +9,13 @@ from datetime import date, datetime, timedelta
 
 from luma_mcp.purchasing import budget as caps
 from luma_mcp.purchasing.budget import Balance, Budget, ConsentNeededError, ConsentUsedError, Spending
-from luma_mcp.purchasing.states import RESERVED, SPENT
+from luma_mcp.purchasing.states import RESERVED, SPENT, UNBOUGHT
 from luma_mcp.purchasing.store import Transaction
 
 # Shots of films that are allowed and not bought: their money is reserved, and no purchase holds it.
 PLANNED = (
-    "film_shots JOIN films ON films.id = film_shots.film_id"
-    " LEFT JOIN purchases ON purchases.id = film_shots.purchase_id"
-    " WHERE film_shots.wanted = 1 AND (film_shots.purchase_id IS NULL OR purchases.state IN ('refused', 'absent'))"
+    "wanted = 1 AND (purchase_id IS NULL OR purchase_id IN (SELECT id FROM purchases WHERE state IN"
+    f" ({', '.join(repr(state) for state in sorted(UNBOUGHT))})))"
 )
 
 
@@ -92,7 +91,8 @@ def planned(transaction: Transaction, accounts: Sequence[str], person: str | Non
     """The micro-dollars of films that are allowed and not bought yet."""
     whose, values = ("", []) if person is None else (" AND films.person = ?", [person])
     found = transaction.execute(
-        f"SELECT coalesce(sum(film_shots.micros), 0) FROM {PLANNED} AND films.account IN ({marks(accounts)}){whose}",
+        f"SELECT coalesce(sum(micros), 0) FROM film_shots JOIN films ON films.id = film_id WHERE {PLANNED}"
+        f" AND films.account IN ({marks(accounts)}){whose}",
         (*accounts, *values),
     ).fetchone()[0]
     return int(found)

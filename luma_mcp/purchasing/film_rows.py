@@ -15,17 +15,26 @@ or the film was left alone for a day
 ===========================================================  =======================  ==================
 """
 
+import re
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from luma_mcp.purchasing import allowance
 from luma_mcp.purchasing.rows import Row
+from luma_mcp.purchasing.states import UNBOUGHT
 from luma_mcp.purchasing.store import Transaction
 
 # For so long the money of a film is reserved after its last purchase.
 RESERVATION_SECONDS = 24 * 3600.0
 LEFT_ALONE = "The film was left alone for 24 hours, so its reservation ended."
-_UNBOUGHT = "(purchase_id IS NULL OR purchase_id IN (SELECT id FROM purchases WHERE state IN ('refused', 'absent')))"
+FILM_ID = re.compile(r"film-[0-9a-f]{16}")
+"""The form of a film's id."""
+
+
+def new_film_id() -> str:
+    """An id that nobody can guess."""
+    return f"film-{secrets.token_hex(8)}"
 
 
 class ShotTakenError(Exception):
@@ -114,13 +123,13 @@ def unpaid_shots(film: FilmRow, shots: Sequence[NewShot]) -> list[NewShot]:
 
 
 def _is_reserved(shot: FilmShotRow) -> bool:
-    return shot.purchase is None or shot.purchase.state in ("refused", "absent")
+    return shot.purchase is None or shot.purchase.state in UNBOUGHT
 
 
 def claim(transaction: Transaction, shot: ShotName, micros: int) -> None:
     """Return if a shot is to be bought now, for at most what is reserved for it. Raises: ShotTakenError."""
     found = transaction.execute(
-        f"SELECT 1 FROM film_shots WHERE film_id = ? AND key = ? AND wanted = 1 AND micros >= ? AND {_UNBOUGHT}",
+        f"SELECT 1 FROM film_shots WHERE film_id = ? AND key = ? AND micros >= ? AND {allowance.PLANNED}",
         (shot.film_id, shot.key, micros),
     ).fetchone()
     if found is None:
@@ -138,7 +147,7 @@ def bought(transaction: Transaction, shot: ShotName, purchase_id: int, now: floa
 def expire(transaction: Transaction, accounts: Sequence[str], now: float) -> None:
     """Give back the money of films that were left alone. One from the future is from before the clock was set back."""
     transaction.execute(
-        f"UPDATE film_shots SET wanted = 0, note = ? WHERE wanted = 1 AND {_UNBOUGHT} AND film_id IN (SELECT id FROM"
+        f"UPDATE film_shots SET wanted = 0, note = ? WHERE {allowance.PLANNED} AND film_id IN (SELECT id FROM"
         f" films WHERE account IN ({allowance.marks(accounts)}) AND (updated_at <= ? OR updated_at > ?))",
         (LEFT_ALONE, *accounts, now - RESERVATION_SECONDS, now + RESERVATION_SECONDS),
     )
@@ -155,7 +164,7 @@ def want(transaction: Transaction, film_id: str, shot: NewShot) -> None:
 def stop(transaction: Transaction, shot: ShotName, note: str) -> None:
     """Give back the money of a shot that is not bought, and say why."""
     transaction.execute(
-        f"UPDATE film_shots SET wanted = 0, note = ? WHERE film_id = ? AND key = ? AND wanted = 1 AND {_UNBOUGHT}",
+        f"UPDATE film_shots SET wanted = 0, note = ? WHERE film_id = ? AND key = ? AND {allowance.PLANNED}",
         (note, shot.film_id, shot.key),
     )
 

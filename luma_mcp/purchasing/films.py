@@ -1,6 +1,5 @@
 """The films of a ledger: a plan is allowed once, and all its money is reserved in the transaction that allows it."""
 
-import secrets
 from collections.abc import Mapping, Sequence
 
 from luma_mcp.purchasing import allowance, film_rows
@@ -48,7 +47,7 @@ class FilmLedger:
                     return self._read(transaction, film_id), False
                 transaction.execute("UPDATE films SET holds_take = 0 WHERE id = ?", (film_id,))
             self._allow(transaction, new.shots, new.person, budget, balance, consent)
-            film_id = f"film-{secrets.token_hex(8)}"
+            film_id = film_rows.new_film_id()
             transaction.execute(
                 "INSERT INTO films (id, account, person, fingerprint, take, holds_take, plan, created_at, updated_at)"
                 " VALUES (?, ?, ?, ?, ?, 1, ?, ?, ?)",

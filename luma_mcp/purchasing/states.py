@@ -64,6 +64,9 @@ UNDER_WAY: frozenset[State] = frozenset({"reserved", "sending"})
 IN_DOUBT: frozenset[State] = frozenset({"lost", "disputed"})
 """The states in which it is not known whether it was bought."""
 
+UNBOUGHT: frozenset[State] = frozenset({"refused", "absent"})
+"""The states of what was not bought and may be sent again; a failed purchase was bought and refunded."""
+
 SETTLED: frozenset[State] = frozenset({"accepted", "completed"})
 """The states in which it was bought for certain."""
 
