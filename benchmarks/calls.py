@@ -42,6 +42,30 @@ async def create_image(prompt: str, take: int) -> dict:
     return (await http.post(os.environ["POST_URL"], json=body)).json()
 server.run()
 """
+A_CAREFUL_TOOL = """
+import os
+import sqlite3
+import anyio.to_thread
+import httpx
+from mcp.server.mcpserver import MCPServer
+server = MCPServer("careful")
+file = sqlite3.connect(os.environ["LUMA_LEDGER"], isolation_level=None, check_same_thread=False)
+file.execute("PRAGMA journal_mode = WAL")
+file.execute("PRAGMA synchronous = FULL")
+file.execute("CREATE TABLE purchases (take INTEGER PRIMARY KEY, prompt TEXT, generation_id TEXT)")
+http = httpx.AsyncClient(
+    headers={"Authorization": "Bearer " + os.environ["LUMA_TOKEN"]}, limits=httpx.Limits(max_keepalive_connections=0)
+)
+@server.tool()
+async def create_image(prompt: str, take: int) -> dict:
+    await anyio.to_thread.run_sync(file.execute, "INSERT INTO purchases VALUES (?, ?, NULL)", (take, prompt))
+    body = {"model": os.environ["MODEL"], "prompt": prompt}
+    answer = (await http.post(os.environ["POST_URL"], json=body)).json()
+    change = "UPDATE purchases SET generation_id = ? WHERE take = ?"
+    await anyio.to_thread.run_sync(file.execute, change, (answer["id"], take))
+    return answer
+server.run()
+"""
 
 
 class Pipe:
@@ -147,19 +171,33 @@ def purchase_rows(api: Api) -> list[Row]:
     with ExitStack() as stack:
         base_url = stack.enter_context(emulated())
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        (folder / "bare.py").write_text(A_BARE_TOOL)
         values = {
-            "LUMA_TOKEN": api.token, "LUMA_BASE_URL": base_url, "LUMA_LEDGER": str(folder / "ledger.sqlite3"),
+            "LUMA_TOKEN": api.token, "LUMA_BASE_URL": base_url,
             "MODEL": api.model, "POST_URL": base_url.removesuffix("/dream-machine/v1") + api.path,
         }  # fmt: skip
-        ours = stack.enter_context(piped([sys.executable, str(console_script())], values))
-        bare = stack.enter_context(piped([sys.executable, str(folder / "bare.py")], values))
-        buy = in_turns(
-            ours, bare, "create_image", rounds=200, changing=lambda: {"prompt": "a boat", "take": next(takes)}
-        )
+
+        def started(name: str, command: list[str]) -> Pipe:
+            return stack.enter_context(piped(command, {**values, "LUMA_LEDGER": str(folder / f"{name}.sqlite3")}))
+
+        def script(name: str, text: str) -> Pipe:
+            (folder / f"{name}.py").write_text(text)
+            return started(name, [sys.executable, str(folder / f"{name}.py")])
+
+        def new() -> dict[str, object]:
+            return {"prompt": "a boat", "take": next(takes)}
+
+        ours = started("ours", [sys.executable, str(console_script())])
+        bare, careful = script("bare", A_BARE_TOOL), script("careful", A_CAREFUL_TOOL)
+        buy = in_turns(ours, bare, "create_image", rounds=200, changing=new)
+        buy_carefully = in_turns(ours, careful, "create_image", rounds=200, changing=new)
         again = in_turns(ours, bare, "create_image", rounds=200, prompt="a boat", take=1)
     return [
         Row(f"create_image, {api.name}; floor: a bare tool with the same POST", *compared(buy), "<= 1.25x at p50"),
+        Row(
+            f"create_image, {api.name}; floor: a tool that connects anew and writes to disk before and after its POST",
+            *compared(buy_carefully),
+            "<= 1.25x at p50",
+        ),
         Row(f"the same again, joined, {api.name}; floor: the bare tool, which buys", *compared(again)),
     ]
 
