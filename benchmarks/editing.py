@@ -12,7 +12,8 @@ import av
 from av.filter import Graph
 
 from benchmarks.rows import Row, ratio, spread
-from luma_mcp.media.edit import Cut, Edit, edit
+from luma_mcp.media.edit import edit
+from luma_mcp.media.edit_plan import Cut, Edit
 
 _TURNS = 5
 _SECONDS, _RATE, _FADE = 5, 24, 0.5

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, Self, get_args
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
@@ -23,17 +23,14 @@ from pydantic import (
     model_validator,
 )
 
-from luma_mcp.domain.addresses import LOOPBACK, check_bucket_address, is_https_or_loopback
+from luma_mcp.domain.addresses import check_bucket_address, is_https_or_loopback, with_both_addresses
 from luma_mcp.domain.catalogue import BackendName
 from luma_mcp.domain.errors import FileError, LedgerError, LumaError
 from luma_mcp.domain.file_names import DEFAULT_TEMPLATE, check_template
-from luma_mcp.domain.person import PERSON_NAME, SCOPES
-from luma_mcp.domain.text import cleaned
+from luma_mcp.domain.keys import read_keys
+from luma_mcp.domain.person import SCOPES, check_tokens, named_token
 from luma_mcp.domain.variables import (
-    SHORTEST_TOKEN,
-    is_hard_to_guess,
     is_left_blank,
-    is_placeholder_key,
     unexpanded_part,
     unknown_names,
     unquoted,
@@ -43,11 +40,6 @@ LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 Toolset = Literal["video", "image", "film", "generations", "assets", "account"]
 TOOLSETS: tuple[Toolset, ...] = get_args(Toolset)
 
-TOKEN_NAMES = ("LUMA_TOKEN", "LUMAAI_API_KEY", "LUMA_API_KEY")
-AGENTS_KEY_NAME = "LUMA_AGENTS_API_KEY"
-AGENTS_KEY_PREFIX = "luma-api-"
-_KEYS_PAGE = "https://platform.lumalabs.ai"
-RETIRING = "Luma is retiring Dream Machine; new keys, which begin with luma-api-, are for the Luma Agents API."
 _DREAM_MACHINE = "https://api.lumalabs.ai/dream-machine/v1"
 _AGENTS = "https://agents.lumalabs.ai/v1"
 # Settings that keep money, files and the network safe: if the host did not replace such a value, nothing starts.
@@ -256,16 +248,7 @@ class Settings(BaseModel):
     @field_validator("http_tokens")
     @classmethod
     def _long_enough(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-        tokens = [named_token(token.get_secret_value()) for token in value]
-        if not all(is_hard_to_guess(token) for _, token in tokens):
-            raise ValueError(
-                f"each must have {SHORTEST_TOKEN} characters or more, and be random: "
-                'python -c "import secrets; print(secrets.token_urlsafe(32))"'
-            )
-        persons: dict[str, str] = {}
-        for name, token in tokens:
-            if persons.setdefault(token, name) != name:
-                raise ValueError(f"{persons[token] or 'nobody'} and {name or 'nobody'} have the same token")
+        check_tokens([token.get_secret_value() for token in value])
         return value
 
     @field_validator(
@@ -388,19 +371,13 @@ class Settings(BaseModel):
         if "base_url" not in values and address and unexpanded_part(address) is None:
             values["base_url"] = address
         try:
-            return cls.model_validate({**_with_both_addresses(values), **_keys(variables), "notes": tuple(notes)})
+            return cls.model_validate({**with_both_addresses(values), **read_keys(variables), "notes": tuple(notes)})
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             reason = first["msg"].removeprefix("Value error, ")
             if not first["loc"]:
                 raise SettingsError(f"{reason}.") from None
             raise SettingsError(f"LUMA_{str(first['loc'][0]).upper()} cannot be used: {reason}.") from None
-
-
-def named_token(text: str) -> tuple[str, str]:
-    """The name and the token of `name:token`; without a name it is empty."""
-    name, colon, token = text.partition(":")
-    return (name, token) if colon and PERSON_NAME.fullmatch(name) else ("", text)
 
 
 def _absolute(path: Path) -> Path:
@@ -422,69 +399,3 @@ def _in_home(path: Path, name: str, error: type[LumaError]) -> Path:
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _with_both_addresses(values: dict[str, object]) -> dict[str, object]:
-    """The addresses of both APIs. One that is plainly the other's is taken as such, and an emulator is both's.
-
-    The SDK of the Agents API reads LUMA_BASE_URL too, so it may hold that API's address.
-    """
-    given = str(values.get("base_url", ""))
-    if given and "agents_base_url" not in values and _is_agents(given):
-        values = {name: value for name, value in values.items() if name != "base_url"} | {"agents_base_url": given}
-    for name, other, path in (
-        ("base_url", "agents_base_url", "/v1"),
-        ("agents_base_url", "base_url", "/dream-machine/v1"),
-    ):
-        address = _parts(values.get(name))
-        if address.hostname in LOOPBACK and other not in values:
-            values = values | {other: f"{address.scheme}://{address.netloc}{path}"}
-    return values
-
-
-def _parts(address: object) -> SplitResult:
-    """The parts of an address; none of one that cannot be read, which is refused later."""
-    try:
-        return urlsplit(str(address or ""))
-    except ValueError:
-        return urlsplit("")
-
-
-def _is_agents(address: str) -> bool:
-    parts = _parts(address)
-    if not is_https_or_loopback(parts):
-        return False
-    return (parts.hostname or "").startswith("agents.") or parts.path.rstrip("/") == "/v1"
-
-
-def _keys(variables: Mapping[str, str]) -> dict[str, object]:
-    """The keys of both APIs, and what to tell a person if one is missing or refused."""
-    keys: dict[BackendName, tuple[str, str]] = {}
-    problems: list[str] = []
-    for name in (*TOKEN_NAMES, AGENTS_KEY_NAME):
-        text = unquoted(variables.get(name, ""))
-        if is_left_blank(text):
-            continue
-        if (part := unexpanded_part(text)) is not None:
-            problems.append(f"{name} holds the text {part}, which the host did not replace by its value.")
-        elif is_placeholder_key(text):
-            problems.append(f"{name} holds {cleaned(text, 40)!r}, which only stands for a key.")
-        elif not text.isascii() or not text.isprintable() or " " in text:
-            problems.append(f"{name} holds characters that cannot be in a key.")
-        else:
-            is_agents = name == AGENTS_KEY_NAME or text.startswith(AGENTS_KEY_PREFIX)
-            keys.setdefault("agents" if is_agents else "dream_machine", (text, name))
-    missing = " ".join(
-        [
-            *problems,
-            f"Get an API key at {_KEYS_PAGE}, set LUMA_TOKEN to it in this server's environment and restart it.",
-        ]
-    )
-    values: dict[str, object] = {"token_hint": missing, "agents_hint": missing}
-    if "dream_machine" in keys:
-        values["token"], name = keys["dream_machine"]
-        values["token_hint"] = f"The token came from {name}. Check that it is a valid Dream Machine API key. {RETIRING}"
-    if "agents" in keys:
-        values["agents_api_key"], name = keys["agents"]
-        values["agents_hint"] = f"The token came from {name}. Check that it is a valid key of the Luma Agents API."
-    return values

@@ -45,3 +45,36 @@ def check_bucket_address(url: str) -> None:
     endpoint = urlsplit(options.get("endpoint", "https://default"))
     if not is_https_or_loopback(endpoint):
         raise ValueError("its endpoint must begin with https:// (http:// only on loopback)")
+
+
+def with_both_addresses(values: dict[str, object]) -> dict[str, object]:
+    """The addresses of both APIs. One that is plainly the other's is taken as such, and an emulator is both's.
+
+    The SDK of the Agents API reads LUMA_BASE_URL too, so it may hold that API's address.
+    """
+    given = str(values.get("base_url", ""))
+    if given and "agents_base_url" not in values and _is_agents(given):
+        values = {name: value for name, value in values.items() if name != "base_url"} | {"agents_base_url": given}
+    for name, other, path in (
+        ("base_url", "agents_base_url", "/v1"),
+        ("agents_base_url", "base_url", "/dream-machine/v1"),
+    ):
+        address = _parts(values.get(name))
+        if address.hostname in LOOPBACK and other not in values:
+            values = values | {other: f"{address.scheme}://{address.netloc}{path}"}
+    return values
+
+
+def _parts(address: object) -> SplitResult:
+    """The parts of an address; none of one that cannot be read, which is refused later."""
+    try:
+        return urlsplit(str(address or ""))
+    except ValueError:
+        return urlsplit("")
+
+
+def _is_agents(address: str) -> bool:
+    parts = _parts(address)
+    if not is_https_or_loopback(parts):
+        return False
+    return (parts.hostname or "").startswith("agents.") or parts.path.rstrip("/") == "/v1"

@@ -15,7 +15,7 @@ from luma_mcp.downloads.atomic_file import PartFile, digest, safe_name
 from luma_mcp.downloads.fetcher import OnBytes
 from luma_mcp.downloads.service import DownloadService, Part, SavedFile, translated_disk_errors
 from luma_mcp.media import previews, worker
-from luma_mcp.media.edit import Edit
+from luma_mcp.media.edit_plan import Edit
 
 _MAX_WORDS_LENGTH = 51
 

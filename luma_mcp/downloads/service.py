@@ -18,7 +18,8 @@ from luma_mcp.downloads.atomic_file import PartFile, digest, safe_name, write_be
 from luma_mcp.downloads.fetcher import Fetcher, GoneError, OnBytes
 from luma_mcp.downloads.naming import Naming
 from luma_mcp.media import worker
-from luma_mcp.media.edit import MEMORY_BYTES, Cut, Edit, edit
+from luma_mcp.media.edit import edit
+from luma_mcp.media.edit_plan import MEMORY_BYTES, Cut, Edit
 from luma_mcp.media.formats import MEDIA_TYPES
 
 GetGeneration = Callable[[str], Awaitable[Generation]]

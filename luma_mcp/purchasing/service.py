@@ -32,6 +32,7 @@ from luma_mcp.domain.requests import Request, backend_of
 from luma_mcp.purchasing import budget as caps
 from luma_mcp.purchasing import matching
 from luma_mcp.purchasing.budget import Balance, Budget, ConsentUsedError, Spending
+from luma_mcp.purchasing.doubt import disputed, doubt
 from luma_mcp.purchasing.ledger import Ledger
 from luma_mcp.purchasing.orders import Order, Purchase, Quote, new_purchase
 from luma_mcp.purchasing.reconcile import Finding, Reconciler
@@ -271,7 +272,7 @@ class PurchaseService:
         if row.state == "lost":
             return await self._recover(await self._reconciler.look(row), row, order)
         if row.state == "disputed":
-            raise _disputed(row)
+            raise disputed(row)
         return await self._join(row, decision.now, order)
 
     async def _reserve(self, order: Order, balance: Balance | None) -> Decision:
@@ -346,7 +347,7 @@ class PurchaseService:
             return await self._recovered(finding, row)
         if finding.outcome == "absent":
             return await self._decide(order)
-        raise _doubt(finding, await self._ledger.get(row.id) or row)
+        raise doubt(finding, await self._ledger.get(row.id) or row)
 
     async def _recovered(self, finding: Finding, row: Row) -> Purchase:
         age = max(0.0, await self._ledger.now() - row.reserved_at)
@@ -370,7 +371,7 @@ class PurchaseService:
             current = await self._ledger.get(row.id) or row
         except LedgerError:
             raise lost from None  # that it may have been bought matters more than that the ledger fails
-        raise _doubt(finding, current)
+        raise doubt(finding, current)
 
     async def _note_end(self, row: Row, generation: Generation) -> None:
         """Write down how a generation ended. A failed one frees its take; one that is completed after all is paid."""
@@ -382,30 +383,3 @@ class PurchaseService:
 def _price(row: Row) -> Price:
     basis: Basis = "published" if row.basis == "published" else "assumed"
     return Price(row.usd, basis)
-
-
-def _doubt(finding: Finding, row: Row) -> AmbiguousPurchaseError:
-    return _disputed(row) if row.state == "disputed" else _in_doubt(finding, row)
-
-
-def _in_doubt(finding: Finding, row: Row) -> AmbiguousPurchaseError:
-    again = f"The same call looks for it again and does not send it; for another one say take={row.take + 1}."
-    if finding.generations:
-        ids = ", ".join(generation.id for generation in finding.generations[:10])
-        return AmbiguousPurchaseError(
-            f"The answer to this purchase was lost, and it may be one of these generations: {ids}.",
-            f"Look whether one of them is it. {again}",
-        )
-    return AmbiguousPurchaseError(
-        f"The answer to this purchase was lost. {finding.reason} It may have been charged.",
-        f"Call again in a minute. {again}",
-    )
-
-
-def _disputed(row: Row) -> AmbiguousPurchaseError:
-    return AmbiguousPurchaseError(
-        f"The answer to this purchase was lost, and nobody can say whether it was bought. {row.note} "
-        f"It counts as spent (${row.usd:.2f}, purchase {row.id}, X-Request-Id {row.request_id or 'unknown'}).",
-        "The person can look at Luma's dashboard and settle it with: dream-machine-mcp purchases settle "
-        f"{row.id} --bought ID, or --not-bought. For another one say take={row.take + 1}.",
-    )

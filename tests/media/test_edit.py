@@ -13,9 +13,12 @@ import pytest
 from PIL import Image
 
 from luma_mcp.domain.errors import FileError
+from luma_mcp.media import audio_track, edit_plan, encoder, video_track
 from luma_mcp.media import edit as editing
-from luma_mcp.media.edit import Cut, Edit, Sound, edit
+from luma_mcp.media.edit import edit
+from luma_mcp.media.edit_plan import Cut, Edit, Sound, Timeline
 from luma_mcp.media.formats import is_whole, sniff, sniff_sound
+from luma_mcp.media.probe import measure_file, open_clip
 
 RED, GREEN, BLUE = (200, 30, 30), (30, 160, 60), (30, 40, 200)
 MakeClip = Callable[..., Path]
@@ -244,7 +247,7 @@ def test_a_poster_is_the_first_frame(tmp_path: Path, clip: MakeClip) -> None:
 def test_equal_clips_that_are_only_joined_are_not_encoded_again(
     tmp_path: Path, clip: MakeClip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(editing, "_write_video", None)
+    monkeypatch.setattr(editing, "write_video", None)
     seen = made(tmp_path, Edit((Cut(clip(RED)), Cut(clip(BLUE)))))
 
     assert len(seen.frames) == 96
@@ -267,14 +270,14 @@ def test_what_cannot_be_made_is_said_with_the_clip(tmp_path: Path, clip: MakeCli
 
 
 def test_a_film_has_an_end(tmp_path: Path, clip: MakeClip, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(editing, "MAX_SECONDS", 3.0)
+    monkeypatch.setattr(edit_plan, "MAX_SECONDS", 3.0)
 
     with pytest.raises(FileError, match="This is 4 s long; mp4 may have 3 s"):
         edit(Edit((Cut(clip(RED)), Cut(clip(BLUE))), width=100), tmp_path / "made.mp4")
 
 
 def test_a_cross_fade_has_to_fit_into_memory(tmp_path: Path, clip: MakeClip, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(editing, "_MOST_KEPT_BYTES", 10 * 320 * 180 * 1.5)
+    monkeypatch.setattr(edit_plan, "_MOST_KEPT_BYTES", 10 * 320 * 180 * 1.5)
 
     with pytest.raises(FileError) as caught:
         edit(Edit((Cut(clip(RED)), Cut(clip(BLUE))), crossfade_seconds=0.5), tmp_path / "made.mp4")
@@ -338,12 +341,7 @@ def test_memory_does_not_grow_with_the_length(tmp_path: Path, clip: MakeClip) ->
 
     alive: list[int] = []
     source = clip(RED, seconds=4.0)
-    frames = editing._crossfaded(
-        [editing._frames_of(editing._part(1, Cut(source), editing.measure_file(source), 24), (320, 180), 24, "contain")]
-        * 1,
-        [96],
-        0,
-    )
+    frames = video_track.frames_of(Timeline.of(Edit((Cut(source),)), [measure_file(source)]), "contain")
     for number, _ in enumerate(frames):
         if number % 32 == 31:
             gc.collect()
@@ -370,13 +368,13 @@ def test_a_part_that_gives_too_few_frames_shows_its_last_one_on(
     clip: MakeClip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = clip(RED)
-    part = editing._part(1, Cut(source), editing.measure_file(source), 24)
-    monkeypatch.setattr(editing, "_even", lambda *_: iter(["one", "two"]))
-    assert list(editing._frames_of(part, (320, 180), 24, "contain")) == ["one"] + ["two"] * 47
+    timeline = Timeline.of(Edit((Cut(source),)), [measure_file(source)])
+    monkeypatch.setattr(video_track, "_even", lambda *_: iter(["one", "two"]))
+    assert list(video_track.frames_of(timeline, "contain")) == ["one"] + ["two"] * 47
 
-    monkeypatch.setattr(editing, "_even", lambda *_: iter([]))
+    monkeypatch.setattr(video_track, "_even", lambda *_: iter([]))
     with pytest.raises(FileError, match="has no frames in the part"):
-        list(editing._frames_of(part, (320, 180), 24, "contain"))
+        list(video_track.frames_of(timeline, "contain"))
 
 
 class Broken:
@@ -398,16 +396,16 @@ def test_a_sound_that_breaks_off_is_said_and_memory_is_no_fault_of_it(
 ) -> None:
     broken: Any = Broken(av.error.InvalidDataError(1, "x"))
     with pytest.raises(FileError, match="A sound cannot be read"):
-        next(editing._heard(broken, 1.0))
+        next(audio_track._heard(broken, 1.0))
     short: Any = Broken(MemoryError())
     with pytest.raises(MemoryError):
-        next(editing._heard(short, 1.0))
+        next(audio_track._heard(short, 1.0))
 
     def no_memory(*_: Any, **__: Any) -> None:
         raise MemoryError
 
     monkeypatch.setattr(av, "open", no_memory)
-    with pytest.raises(MemoryError), music.open("rb") as file, editing.open_sound(file):
+    with pytest.raises(MemoryError), music.open("rb") as file, audio_track.open_sound(file):
         pass
 
 
@@ -416,10 +414,11 @@ def test_a_sound_that_ends_before_the_picture(tmp_path: Path) -> None:
         for _ in range(24):
             yield av.VideoFrame.from_image(Image.new("RGB", (64, 64), RED)).reformat(format="yuv420p")
 
-    editing._write_video("mp4", frames(), iter([]), (64, 64), 24, tmp_path / "made.mp4")
+    timeline = Timeline((), 24, (64, 64), 0)
+    encoder.write_video("mp4", frames(), iter([]), timeline, tmp_path / "made.mp4")
     assert len(Seen(tmp_path / "made.mp4").frames) == 24
 
 
 def test_a_lack_of_memory_says_nothing_about_the_clip(clip: MakeClip) -> None:
-    with pytest.raises(MemoryError), clip(RED).open("rb") as file, editing.open_clip(file):
+    with pytest.raises(MemoryError), clip(RED).open("rb") as file, open_clip(file):
         raise MemoryError

@@ -22,7 +22,7 @@ from luma_mcp.mcp.modes import differs
 from luma_mcp.mcp.results import generation_result
 from luma_mcp.mcp.tool_spec import READS, WRITES_A_FILE, Arguments, Call, Caller, Result, ToolSpec
 from luma_mcp.mcp.tools.arguments import GenerationId, GenerationIds
-from luma_mcp.media.edit import MAX_CROSSFADE_SECONDS, MAX_WIDTH, MIN_WIDTH, Edit, Fit, Form, Sound
+from luma_mcp.media.edit_plan import MAX_CROSSFADE_SECONDS, MAX_WIDTH, MIN_WIDTH, Edit, Fit, Form, Sound
 from luma_mcp.sources.resolver import Resolution
 
 _DOWNLOADS_AT_ONCE = 4

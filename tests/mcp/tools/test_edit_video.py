@@ -11,7 +11,8 @@ from mcp import Client
 
 from luma_mcp.downloads import service
 from luma_mcp.emulator.app import Emulator
-from luma_mcp.media.edit import Cut, Edit, edit
+from luma_mcp.media.edit import edit
+from luma_mcp.media.edit_plan import Cut, Edit
 from luma_mcp.sources import local_files
 from tests.support.agent import Agent, once
 

@@ -1,0 +1,118 @@
+"""Edited frames and sound as a file."""
+
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from luma_mcp.media.audio_track import SAMPLE_RATE
+from luma_mcp.media.edit_plan import Timeline
+from luma_mcp.media.filters import through
+
+if TYPE_CHECKING:
+    from av.audio.frame import AudioFrame
+    from av.container import OutputContainer
+    from av.video.frame import VideoFrame
+
+_VIDEO = {
+    "mp4": ("libx264", {"preset": "veryfast", "crf": "20"}),
+    "webm": ("libvpx-vp9", {"deadline": "realtime", "cpu-used": "7", "crf": "33", "b": "0", "row-mt": "1"}),
+}
+_AUDIO = {"mp4": ("aac", 160_000), "webm": ("libopus", 128_000)}
+
+
+def write_video(
+    form: Literal["mp4", "webm"],
+    frames: Iterator["VideoFrame"],
+    sound: "Iterator[AudioFrame] | None",
+    timeline: Timeline,
+    target: Path,
+) -> None:
+    """Encode picture and sound side by side, so that neither waits in memory for the other."""
+    import av  # noqa: PLC0415
+
+    rate = timeline.frames_per_second
+    options = {"movflags": "+faststart"} if form == "mp4" else {}
+    with av.open(str(target), "w", format=form, options=options) as output:
+        name, settings = _VIDEO[form]
+        video = cast("Any", output.add_stream(name, rate=rate, options=settings))
+        video.width, video.height = timeline.size
+        video.pix_fmt = "yuv420p"
+        audio = _AudioStream(output, form, sound) if sound is not None else None
+        for number, frame in enumerate(frames):
+            frame.pts, frame.time_base = number, Fraction(1, rate)
+            output.mux(video.encode(frame))
+            if audio is not None:
+                audio.write_past(number / rate)
+        if audio is not None:
+            audio.write_past(float("inf"))
+        output.mux(video.encode(None))
+        if audio is not None:
+            audio.end()
+
+
+class _AudioStream:
+    """The encoded sound of a file."""
+
+    def __init__(self, output: "OutputContainer", form: Literal["mp4", "webm"], sound: "Iterator[AudioFrame]") -> None:
+        name, bits = _AUDIO[form]
+        self._output = output
+        self._stream = cast("Any", output.add_stream(name, rate=SAMPLE_RATE))
+        self._stream.layout, self._stream.bit_rate = "stereo", bits
+        self._sound = sound
+        self._samples = 0
+
+    def write_past(self, seconds: float) -> None:
+        """Write sound until it is longer than so many seconds, or ends."""
+        while self._samples / SAMPLE_RATE <= seconds:
+            frame = next(self._sound, None)
+            if frame is None:
+                return
+            frame.pts, frame.time_base = self._samples, Fraction(1, SAMPLE_RATE)
+            self._samples += frame.samples
+            self._output.mux(self._stream.encode(frame))
+
+    def end(self) -> None:
+        """Write what the encoder still holds."""
+        self._output.mux(self._stream.encode(None))
+
+
+def write_gif(frames: Callable[[], Iterator["VideoFrame"]], timeline: Timeline, target: Path) -> None:
+    """Find the best 256 colours in one pass, and draw with them in another, so that no frames wait in memory."""
+    import av  # noqa: PLC0415
+    from av.filter import Graph  # noqa: PLC0415
+
+    (width, height), rate = timeline.size, timeline.frames_per_second
+    form = {"width": width, "height": height, "format": "yuv420p", "time_base": Fraction(1, rate)}
+
+    def timed() -> Iterator["VideoFrame"]:
+        for number, frame in enumerate(frames()):
+            frame.pts, frame.time_base = number, Fraction(1, rate)
+            yield frame
+
+    finding: Graph = Graph()
+    source, finder = finding.add_buffer(**cast("Any", form)), finding.add("palettegen", "stats_mode=full")
+    sink = finding.add("buffersink")
+    source.link_to(finder)
+    finder.link_to(sink)
+    finding.configure()
+    (palette,) = list(through(timed(), source, sink))
+
+    drawing: Graph = Graph()
+    source = drawing.add_buffer(**cast("Any", form))
+    colours = drawing.add_buffer(width=16, height=16, format=cast("Any", "bgra"), time_base=Fraction(1, rate))
+    painter, sink = drawing.add("paletteuse", "dither=sierra2_4a"), drawing.add("buffersink")
+    source.link_to(painter, 0, 0)
+    colours.link_to(painter, 0, 1)
+    painter.link_to(sink)
+    drawing.configure()
+    palette.pts = 0
+    colours.push(palette)
+    colours.push(None)
+    with av.open(str(target), "w", format="gif", options={"loop": "0"}) as output:
+        stream = cast("Any", output.add_stream("gif", rate=rate))
+        stream.width, stream.height, stream.pix_fmt = width, height, "pal8"
+        for number, frame in enumerate(through(timed(), source, sink)):
+            frame.pts, frame.time_base = number, Fraction(1, rate)
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
