@@ -224,9 +224,7 @@ class Settings(BaseModel):
     @field_validator("input_dirs", mode="before")
     @classmethod
     def _separated_as_in_path(cls, value: object) -> object:
-        return (
-            tuple(folder for folder in value.split(os.pathsep) if folder.strip()) if isinstance(value, str) else value
-        )
+        return tuple(path for path in value.split(os.pathsep) if path.strip()) if isinstance(value, str) else value
 
     @field_validator("input_dirs")
     @classmethod
