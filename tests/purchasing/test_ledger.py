@@ -68,11 +68,12 @@ async def test_a_ledger_that_others_may_write_decides_nothing(ledger: Ledger, le
 
 
 @ON_FILE
+@pytest.mark.parametrize("distance", [1, -1])
 async def test_a_ledger_of_somebody_else_s_decides_nothing(
-    ledger: Ledger, ledger_path: Path, monkeypatch: pytest.MonkeyPatch
+    ledger: Ledger, ledger_path: Path, monkeypatch: pytest.MonkeyPatch, distance: int
 ) -> None:
     ledger_path.touch(0o600)
-    monkeypatch.setattr("luma_mcp.purchasing.sqlite.os.geteuid", lambda: ledger_path.stat().st_uid + 1)
+    monkeypatch.setattr("luma_mcp.purchasing.sqlite.os.geteuid", lambda: ledger_path.stat().st_uid + distance)
     with pytest.raises(LedgerError, match="belongs to somebody else"):
         await reserve(ledger)
 
