@@ -129,12 +129,12 @@ def _parser(command: str) -> argparse.ArgumentParser:
     config.add_argument("--install", action="store_true", help="install this program with uv first")
     config.add_argument("--json", action="store_true", help="for programs")
 
-    for name, told in _ONE_SHOT.items():
-        one = commands.add_parser(name, help=told)
+    for name, description in _ONE_SHOT.items():
+        subparser = commands.add_parser(name, help=description)
         if command in (name, _ALL):
             from luma_mcp.cli import one_shot  # noqa: PLC0415
 
-            one_shot.add_arguments(name, one)
+            one_shot.add_arguments(name, subparser)
 
     demo = commands.add_parser("demo", help="make a few videos and images with the emulator; costs nothing")
     demo.add_argument("--keep", type=Path, metavar="DIR", help="where the files go (default: a new temporary folder)")

@@ -35,5 +35,5 @@ def _run(*command: str) -> str:
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout  # noqa: S603 - uv, by its path
     except (OSError, subprocess.CalledProcessError) as error:
-        told = error.stderr.strip() if isinstance(error, subprocess.CalledProcessError) else str(error)
-        raise InstallError(f"uv cannot install {PACKAGE} {__version__}: {told}") from error
+        message = error.stderr.strip() if isinstance(error, subprocess.CalledProcessError) else str(error)
+        raise InstallError(f"uv cannot install {PACKAGE} {__version__}: {message}") from error

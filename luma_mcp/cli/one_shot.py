@@ -83,13 +83,13 @@ def _add_options(model: type[Arguments], parser: argparse.ArgumentParser) -> Non
     for name, field in model.model_fields.items():
         if name in _NOT_OPTIONS:
             continue
-        option, told = f"--{name.replace('_', '-')}", (field.description or "").replace("%", "%%")
+        option, description = f"--{name.replace('_', '-')}", (field.description or "").replace("%", "%%")
         if field.annotation is bool:
-            parser.add_argument(option, action="store_true", default=None, help=told)
+            parser.add_argument(option, action="store_true", default=None, help=description)
         elif _is_list(field.annotation):
-            parser.add_argument(option, nargs="+", metavar="VALUE", help=told)
+            parser.add_argument(option, nargs="+", metavar="VALUE", help=description)
         else:
-            parser.add_argument(option, metavar="VALUE", help=told)
+            parser.add_argument(option, metavar="VALUE", help=description)
 
 
 def _is_list(annotation: Any) -> bool:
@@ -179,8 +179,8 @@ class _Job:
 
     async def _finish(self, client: Client) -> int:
         """Wait for everything, and unless only waiting was asked for, save it."""
-        films = [one for one in self._ids if one.startswith(_FILM)]
-        generations = [one for one in self._ids if not one.startswith(_FILM)]
+        films = [name for name in self._ids if name.startswith(_FILM)]
+        generations = [name for name in self._ids if not name.startswith(_FILM)]
         codes = [await self._film(client, film_id) for film_id in films]
         if generations:
             codes.append(await self._generations(client, generations))
@@ -216,17 +216,17 @@ class _Job:
                 break
             if not self._left():
                 raise _RunningError
-        done = [one["generation_id"] for one in waited["generations"] if one["state"] == "completed"]
-        failed = [one for one in waited["generations"] if one["state"] != "completed"]
-        for one in failed:
-            reason = one.get("failure_reason", "no reason was given")
-            self._tell("failed", one, f"{one['generation_id']} is {one['state']}: {reason}")
+        completed = [item["generation_id"] for item in waited["generations"] if item["state"] == "completed"]
+        failed = [item for item in waited["generations"] if item["state"] != "completed"]
+        for item in failed:
+            reason = item.get("failure_reason", "no reason was given")
+            self._tell("failed", item, f"{item['generation_id']} is {item['state']}: {reason}")
         if self._options.command == "wait":
-            for one in done:
-                self._tell("completed", {"generation_id": one}, "")
-                self._print(one)
-        elif done:
-            saved = await self._call(client, "download_generation", {"generation_ids": done})
+            for generation_id in completed:
+                self._tell("completed", {"generation_id": generation_id}, "")
+                self._print(generation_id)
+        elif completed:
+            saved = await self._call(client, "download_generation", {"generation_ids": completed})
             for file in saved["files"]:
                 self._tell("saved", file, "")
                 self._print(file["path"])

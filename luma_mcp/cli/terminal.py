@@ -68,8 +68,8 @@ def states_in(message: str) -> list[tuple[str, str]]:
 
     Such as "4 s: 15b7abb1 dreaming, 3ce343aa queued" or "4 s: shot 1 dreaming, shot 2 in doubt".
     """
-    time, _, told = message.partition(": ")
-    listed = told.partition(";")[0] if _WAITED.fullmatch(time) else ""
+    time, _, rest = message.partition(": ")
+    listed = rest.partition(";")[0] if _WAITED.fullmatch(time) else ""
     found: list[tuple[str, str]] = []
     for part in listed.split(", "):
         first, _, state = part.partition(" ")
@@ -103,6 +103,6 @@ class Progress:
         if is_new:
             self._ended.add(name)
             print(f"{name}: {state} after {time.monotonic() - self._began:.0f} s", file=self._stream)
-        going_on = [f"{other}: {seen}" for other, seen in self._states.items() if other not in self._ended]
-        if is_terminal(self._stream) and going_on:
-            print(", ".join(going_on)[: width() - 1], end="", flush=True, file=self._stream)
+        running = [f"{other}: {seen}" for other, seen in self._states.items() if other not in self._ended]
+        if is_terminal(self._stream) and running:
+            print(", ".join(running)[: width() - 1], end="", flush=True, file=self._stream)

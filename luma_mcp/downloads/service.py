@@ -253,15 +253,15 @@ class DownloadService:
         return saved
 
     async def _finish_edited(
-        self, part: PartFile, parts: Sequence[Part], plan: Edit, name: str, about: Mapping[str, Any]
+        self, file: PartFile, parts: Sequence[Part], plan: Edit, name: str, about: Mapping[str, Any]
     ) -> SavedFile:
         """Give a file that was made here its name and its sidecar. It is no generation, and has no link at Luma."""
-        path = await part.finish(name)
-        made = [one.source for one in parts if isinstance(one.source, Generation)]
+        path = await file.finish(name)
+        made = [part.source for part in parts if isinstance(part.source, Generation)]
         named = made[0].id if made else ""
-        saved = SavedFile(named, path, part.size, part.sha256, part.media_type)
+        saved = SavedFile(named, path, file.size, file.sha256, file.media_type)
         note = sidecar.render_edited(
-            [(one.source, one.begin, one.end) for one in parts], _plan_facts(plan), about, file=_facts(saved)
+            [(part.source, part.begin, part.end) for part in parts], _plan_facts(plan), about, file=_facts(saved)
         )
         await anyio.to_thread.run_sync(write_beside, path, sidecar.ENDING, note)
         return saved

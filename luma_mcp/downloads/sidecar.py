@@ -54,12 +54,12 @@ def render_edited(
         about: more facts, which come first and win.
         file: the facts of the file.
     """
-    made = {one.id: one for one, _, _ in parts if isinstance(one, Generation)}
+    made = {source.id: source for source, _, _ in parts if isinstance(source, Generation)}
     prices = [price_of_generation(generation) for generation in made.values()]
     fields: dict[str, Any] = {
         "parts": [_part(*part) for part in parts],
         "edit": dict(plan),
-        "prompts": [cleaned(one.prompt, _MAX_PROMPT_LENGTH) for one in made.values() if one.prompt],
+        "prompts": [cleaned(source.prompt, _MAX_PROMPT_LENGTH) for source in made.values() if source.prompt],
         "price_usd": round(sum(price.usd for price in prices if price), 4) if all(prices) else None,
     }
     fields = {**about, **fields, **about}  # first, and last where both have it

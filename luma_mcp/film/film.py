@@ -97,9 +97,9 @@ class Film:
             return "completed"
         if self.is_over:
             return "stopped"
-        is_going_on = any(shot.is_running or shot.state == "buying" for shot in self.shots)
+        is_in_progress = any(shot.is_running or shot.state == "buying" for shot in self.shots)
         is_doubtful = any(shot.state == "in doubt" for shot in self.shots)
-        return "in doubt" if is_doubtful and not is_going_on and not self.ready else "running"
+        return "in doubt" if is_doubtful and not is_in_progress and not self.ready else "running"
 
     @property
     def is_over(self) -> bool:

@@ -116,13 +116,13 @@ class FilmService:
         unpaid = unpaid_shots(film.row, _new_shots(plan))
         return sum(shot.micros for shot in unpaid) / 1e6
 
-    async def change(self, film: Film, plan: Plan, *, told_usd: float, consent: str | None) -> Film:
+    async def change(self, film: Film, plan: Plan, *, approved_usd: float, consent: str | None) -> Film:
         """Give a film another plan: what it has already stays, and the money of the rest is reserved.
 
         Args:
             film: the film.
             plan: the plan.
-            told_usd: what the person was told that it costs.
+            approved_usd: the price that the person approved.
             consent: names the person's yes.
 
         Raises:
@@ -139,7 +139,7 @@ class FilmService:
                 film.row,
                 plan.to_json(),
                 _new_shots(plan),
-                most_micros=round(told_usd * 1e6),
+                most_micros=round(approved_usd * 1e6),
                 budget=budget,
                 balance=balance,
                 consent=consent,
@@ -268,7 +268,7 @@ class FilmService:
         budget, backend = self._purchases.budget, plan.form.backend
         if budget.min_credit_usd is not None:
             return budget, await self._purchases.read_balance(backend)
-        balance = await self._purchases.balance_if_told(backend)
+        balance = await self._purchases.known_balance(backend)
         return (budget if balance is None else replace(budget, min_credit_usd=0.0)), balance
 
     def _account(self, plan: Plan) -> str:

@@ -120,7 +120,7 @@ class Tasks(Extension):
 
     async def _get_film(self, task: Task) -> dict[str, Any]:
         """Carry on with a film: asking for its task buys what has become ready, as its wait does."""
-        call = Call(self._services, _Nobody(), current_person(), _FILM_TOOL)
+        call = Call(self._services, _SilentCaller(), current_person(), _FILM_TOOL)
         try:
             film = await waited_film(call, task.film_id, 0)
         except LumaError as error:
@@ -172,7 +172,7 @@ class Tasks(Extension):
         return task
 
 
-class _Nobody:
+class _SilentCaller:
     """A caller that hears of no progress: a task is asked for, and cannot be told."""
 
     timeout_seconds = 0.0

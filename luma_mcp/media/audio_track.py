@@ -37,8 +37,8 @@ class _Mix:
         from av.filter import Graph  # noqa: PLC0415
 
         self._graph: Graph = Graph()
-        self._own: list[tuple[FilterContext, Iterator[AudioFrame]]] = []
-        self._laid: tuple[FilterContext, Iterator[AudioFrame]] | None = None
+        self._part_sounds: list[tuple[FilterContext, Iterator[AudioFrame]]] = []
+        self._background: tuple[FilterContext, Iterator[AudioFrame]] | None = None
         whole = self._joined([self._part(stack, part) for part in timeline.parts], timeline.crossfade_seconds)
         if sound is not None:
             whole = self._with(stack, whole, sound, timeline.seconds)
@@ -48,27 +48,27 @@ class _Mix:
     def frames(self) -> "Iterator[AudioFrame]":
         """The mixed sound. Both sources are fed by turns, so that neither piles up."""
         fed = 0.0
-        for source, frames in self._own:
+        for source, frames in self._part_sounds:
             for frame in frames:
                 source.push(frame)
                 fed += frame.samples / (frame.sample_rate or SAMPLE_RATE)
-                self._feed_laid(fed)
+                self._feed_background(fed)
                 yield from ready(self._sink)
             source.push(None)
-        self._feed_laid(None)
+        self._feed_background(None)
         yield from ready(self._sink)
 
-    def _feed_laid(self, until: float | None) -> None:
+    def _feed_background(self, until: float | None) -> None:
         """Put in the sound below up to a second; all that is left for None."""
-        if self._laid is None:
+        if self._background is None:
             return
-        source, frames = self._laid
+        source, frames = self._background
         for frame in frames:
             source.push(frame)
             if until is not None and frame.time is not None and frame.time > until + 1:
                 return
         source.push(None)
-        self._laid = None
+        self._background = None
 
     def _part(self, stack: ExitStack, part: Part) -> "FilterContext":
         """The own sound of a part, or silence, of exactly the part's length."""
@@ -81,7 +81,7 @@ class _Mix:
         source = self._graph.add_abuffer(template=stream)
         if part.begin > 1:
             clip.seek(int(part.begin / cast("Fraction", stream.time_base)), stream=stream)
-        self._own.append((source, _heard(clip, part.begin + part.seconds)))
+        self._part_sounds.append((source, _decoded(clip, part.begin + part.seconds)))
         cut = ("atrim", f"start={part.begin:.6f}")
         return self._then(
             source, cut, ("asetpts", "PTS-STARTPTS"), *_in_stereo(stream), ("apad", ""), length
@@ -103,9 +103,9 @@ class _Mix:
     def _with(self, stack: ExitStack, whole: "FilterContext", sound: Sound, seconds: float) -> "FilterContext":
         file = stack.enter_context(open_sound(stack.enter_context(sound.path.open("rb"))))
         source = self._graph.add_abuffer(template=file.streams.audio[0])
-        self._laid = (source, _heard(file, seconds))
+        self._background = (source, _decoded(file, seconds))
         fade = min(sound.fade_seconds, seconds)
-        laid = self._then(
+        background = self._then(
             source,
             *_in_stereo(file.streams.audio[0]),
             ("asetpts", "PTS-STARTPTS"),
@@ -115,7 +115,7 @@ class _Mix:
         )
         mix = self._graph.add("amix", "inputs=2:duration=first:dropout_transition=0:normalize=0")
         whole.link_to(mix, 0, 0)
-        laid.link_to(mix, 0, 1)
+        background.link_to(mix, 0, 1)
         # Two loud sounds at once would be cut off.
         return self._then(mix, ("alimiter", "limit=0.95:level=0"))
 
@@ -133,7 +133,7 @@ def _in_stereo(stream: Any) -> tuple[tuple[str, str], ...]:
     return (*both, ("aformat", _FORM))
 
 
-def _heard(container: "InputContainer", until: float) -> "Iterator[AudioFrame]":
+def _decoded(container: "InputContainer", until: float) -> "Iterator[AudioFrame]":
     """The sound of a file up to a second. Raises: FileError."""
     from av.error import FFmpegError  # noqa: PLC0415
 

@@ -38,7 +38,7 @@ def can_concatenate(clips: Sequence[Path]) -> bool:
     """Whether clips are of equal form. Raises: FileError, if one is no clip; OSError."""
     with ExitStack() as stack:
         described = [_described(stack.enter_context(open_clip(stack.enter_context(clip.open("rb"))))) for clip in clips]
-    return all(one == described[0] for one in described)
+    return all(form == described[0] for form in described)
 
 
 def _append(

@@ -54,7 +54,7 @@ def _decoded(clip: "InputContainer", part: Part) -> Iterator["VideoFrame"]:
     base = cast("Fraction", stream.time_base)
     if part.begin > 1:
         clip.seek(int(part.begin / base), stream=stream)
-    kept: VideoFrame | None = None
+    first: VideoFrame | None = None
     for frame in clip.decode(stream):
         if frame.pts is None:  # pragma: no cover - MP4 has a time for each
             continue
@@ -63,14 +63,14 @@ def _decoded(clip: "InputContainer", part: Part) -> Iterator["VideoFrame"]:
             break
         frame.pts = max(0, round(time / base))
         if time <= 0:
-            kept = frame  # what is shown at the begin may have come before it
+            first = frame  # what is shown at the begin may have come before it
             continue
-        if kept is not None:
-            yield kept
-            kept = None
+        if first is not None:
+            yield first
+            first = None
         yield frame
-    if kept is not None:
-        yield kept
+    if first is not None:
+        yield first
 
 
 def _even(
@@ -97,18 +97,18 @@ def _even(
 
 def _crossfaded(streams: Sequence[Iterator["VideoFrame"]], counts: Sequence[int], fade: int) -> Iterator["VideoFrame"]:
     """The frames of all parts; the last ones of each go over into the first ones of the next."""
-    kept: list[VideoFrame] = []
+    held: list[VideoFrame] = []
     blend = _Blend()
     for number, frames in enumerate(streams):
-        going, kept = kept, []
+        ending, held = held, []
         keeps_from = counts[number] - (fade if number < len(streams) - 1 else 0)
         for place, frame in enumerate(frames):
-            if place < len(going):
-                yield blend(going[place], frame, (place + 1) / (fade + 1))
+            if place < len(ending):
+                yield blend(ending[place], frame, (place + 1) / (fade + 1))
             elif place < keeps_from:
                 yield frame
             else:
-                kept.append(frame)
+                held.append(frame)
 
 
 class _Blend:
@@ -117,12 +117,12 @@ class _Blend:
     def __init__(self) -> None:
         from av.video.reformatter import VideoReformatter  # noqa: PLC0415
 
-        self._there, self._back = VideoReformatter(), VideoReformatter()
+        self._to_rgb, self._to_yuv = VideoReformatter(), VideoReformatter()
 
     def __call__(self, before: "VideoFrame", after: "VideoFrame", share: float) -> "VideoFrame":
         from av import VideoFrame as Frame  # noqa: PLC0415
         from PIL import Image  # noqa: PLC0415
 
-        pictures = [cast("Any", self._there.reformat(frame, format="rgb24")).to_image() for frame in (before, after)]
+        pictures = [cast("Any", self._to_rgb.reformat(frame, format="rgb24")).to_image() for frame in (before, after)]
         blended = cast("VideoFrame", Frame.from_image(Image.blend(pictures[0], pictures[1], share)))
-        return self._back.reformat(blended, format="yuv420p")
+        return self._to_yuv.reformat(blended, format="yuv420p")

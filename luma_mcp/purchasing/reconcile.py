@@ -179,7 +179,7 @@ class ByListing:
         if surely:
             return await self._assign(row, surely)
         if maybe:
-            return _one_of(maybe)
+            return _ambiguous_finding(maybe)
         if listed.doubt:
             return Finding("cannot say", reason=listed.doubt)
         if not self._echo_is_faithful:
@@ -193,7 +193,7 @@ class ByListing:
         if any(other.state in UNDER_WAY for other in alike):
             return Finding("cannot say", reason="An equal purchase is under way, and what is listed may be that one's.")
         if len(surely) > len(alike) + 1 or any(other.fingerprint != row.fingerprint for other in alike):
-            return _one_of(surely)
+            return _ambiguous_finding(surely)
         return Finding("found", tuple(sorted(surely, key=_created)))
 
     async def _read_list(self, row: Row) -> "_List":
@@ -245,7 +245,7 @@ class _List:
     doubt: str
 
 
-def _one_of(generations: Sequence[Generation]) -> Finding:
+def _ambiguous_finding(generations: Sequence[Generation]) -> Finding:
     ids = ", ".join(generation.id for generation in generations[:10])
     return Finding("cannot say", tuple(generations), f"It may be one of these generations: {ids}.")
 

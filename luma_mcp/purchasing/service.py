@@ -306,7 +306,7 @@ class PurchaseService:
             )
         return await self._balance()
 
-    async def balance_if_told(self, backend: BackendName) -> Balance | None:
+    async def known_balance(self, backend: BackendName) -> Balance | None:
         """The credit at Luma, where the API tells one and can be asked now."""
         if backend != "agents":
             with suppress(LumaError):

@@ -38,7 +38,7 @@ def find(source: str, folders: Sequence[Path]) -> Path:
     for spelling in spellings:
         if (found := _find_alike(_path_of(spelling), roots)) is not None:
             return _check_visible(found, next(root for root in roots if found.is_relative_to(root)), found.name)
-    raise refusals[0] or _not_there(spellings[0], roots)
+    raise refusals[0] or _no_such_file(spellings[0], roots)
 
 
 def _find_exactly(source: str, roots: Sequence[Path]) -> Path | None:
@@ -125,7 +125,7 @@ def _check_visible(file: Path, root: Path, shown: str) -> Path:
     return file
 
 
-def _not_there(source: str, roots: Sequence[Path]) -> FileError:
+def _no_such_file(source: str, roots: Sequence[Path]) -> FileError:
     near = _near_names(_places(_path_of(source), roots), roots)
     hint = f"Near it: {', '.join(near)}." if near else "Give its absolute path, and set LUMA_INPUT_DIRS."
     return FileError(f"There is no file {cleaned(source, 120)!r} in {_listed(roots)}.", hint)

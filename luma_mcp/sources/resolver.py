@@ -97,9 +97,9 @@ class SourceResolver:
         return await self._footage(generation, _MOST_ANCESTORS)
 
     async def _footage(self, generation: Generation, ancestors: int) -> Footage | None:
-        own = footage_of(generation)
-        if own is not None or not ancestors:
-            return own
+        footage = footage_of(generation)
+        if footage is not None or not ancestors:
+            return footage
         for source_id in await self.made_from(generation):
             try:
                 source = await self.backend.get_generation(source_id)
@@ -216,7 +216,7 @@ class Resolution:
             raise InvalidRequestError(f"Generation {generation_id} is an image; a video is needed here.")
         return generation
 
-    async def own_video(self, generation_id: str) -> Generation:
+    async def video_of_this_api(self, generation_id: str) -> Generation:
         """A completed video generation of this API. Raises: as keyframe."""
         generation = await self.video(generation_id)
         self._check_maker(generation)

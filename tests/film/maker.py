@@ -64,7 +64,7 @@ async def make(shots: list[dict[str, Any]], take: int) -> dict[str, Any]:
             if film.state == "stopped":
                 # What failed is made anew by the same plan.
                 usd = await films.unpaid_usd(film, plan)
-                await films.change(film, plan, told_usd=usd, consent=None)
+                await films.change(film, plan, approved_usd=usd, consent=None)
         except LumaError as error:
             return {"error": f"{type(error).__name__}: {error.full_text}"}
     ids = [shot.generation_id for shot in film.shots]

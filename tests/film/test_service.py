@@ -58,10 +58,12 @@ class Studio:
         film, self.was_new = await self.services.films.create(plan, take=take, person="", consent=consent)
         return film
 
-    async def change(self, film: Film, *shots: Shot, told_usd: float | None = None, form: Form | None = None) -> Film:
+    async def change(
+        self, film: Film, *shots: Shot, approved_usd: float | None = None, form: Form | None = None
+    ) -> Film:
         plan = await self.services.films.plan(form or film.plan.form, shots, self.services.sources.begin)
-        usd = await self.services.films.unpaid_usd(film, plan) if told_usd is None else told_usd
-        return await self.services.films.change(film, plan, told_usd=usd, consent=None)
+        usd = await self.services.films.unpaid_usd(film, plan) if approved_usd is None else approved_usd
+        return await self.services.films.change(film, plan, approved_usd=usd, consent=None)
 
     async def wait(self, film: Film, timeout_seconds: float = 3600) -> Film:
         async def tell(current: Film, seconds: float, problem: str | None) -> None:
@@ -309,7 +311,7 @@ async def test_a_change_buys_only_what_changed_and_what_depends_on_it(studio: St
 
 async def test_a_changed_order_buys_nothing(studio: Studio, emulator: Emulator) -> None:
     film = await studio.wait(await studio.create(OLDER, Shot("a boat"), Shot("a storm")))
-    turned = await studio.wait(await studio.change(film, Shot("a storm"), Shot("a boat"), told_usd=0))
+    turned = await studio.wait(await studio.change(film, Shot("a storm"), Shot("a boat"), approved_usd=0))
 
     assert (turned.state, bought(emulator)) == ("completed", 2)
     assert [shot.generation_id for shot in turned.shots] == [shot.generation_id for shot in film.shots][::-1]
@@ -318,7 +320,7 @@ async def test_a_changed_order_buys_nothing(studio: Studio, emulator: Emulator) 
 async def test_a_change_that_costs_more_than_was_told_is_refused(studio: Studio, emulator: Emulator) -> None:
     film = await studio.create(OLDER, Shot("a boat"))
     with pytest.raises(BudgetError, match="costs more than was told"):
-        await studio.change(film, Shot("a boat"), Shot("a storm"), told_usd=0.1)
+        await studio.change(film, Shot("a boat"), Shot("a storm"), approved_usd=0.1)
 
     assert len((await studio.services.films.get(film.id, None)).shots) == 1
 

@@ -396,10 +396,10 @@ def test_a_sound_that_breaks_off_is_said_and_memory_is_no_fault_of_it(
 ) -> None:
     broken: Any = Broken(av.error.InvalidDataError(1, "x"))
     with pytest.raises(FileError, match="A sound cannot be read"):
-        next(audio_track._heard(broken, 1.0))
+        next(audio_track._decoded(broken, 1.0))
     short: Any = Broken(MemoryError())
     with pytest.raises(MemoryError):
-        next(audio_track._heard(short, 1.0))
+        next(audio_track._decoded(short, 1.0))
 
     def no_memory(*_: Any, **__: Any) -> None:
         raise MemoryError

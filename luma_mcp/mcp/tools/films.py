@@ -81,7 +81,7 @@ async def _create(
 ) -> FilmResult:
     films = call.services.films
     if film is not None:
-        return film_result(await films.change(film, plan, told_usd=usd, consent=consent))
+        return film_result(await films.change(film, plan, approved_usd=usd, consent=consent))
     created, is_new = await films.create(plan, take=arguments.take, person=call.person.name, consent=consent)
     return film_result(created, recovered=not is_new)
 

@@ -278,7 +278,7 @@ class UpscaleVideoArguments(SpendingArguments):
 async def upscale_video(call: Call, arguments: UpscaleVideoArguments) -> PurchaseResult:
     """Make a larger, sharper copy of a completed video, in higher resolution. Costs money."""
     sources = call.sources("dream_machine")
-    clip = await sources.own_video(arguments.generation_id)
+    clip = await sources.video_of_this_api(arguments.generation_id)
     request = UpscaleRequest(generation_id=clip.id, resolution=arguments.resolution)
     return await purchase(call, arguments, request, sources, await sources.footage(clip))
 
@@ -292,7 +292,7 @@ class AddAudioArguments(SpendingArguments):
 async def add_audio(call: Call, arguments: AddAudioArguments) -> PurchaseResult:
     """Make a copy of a completed video with sound effects. Costs money."""
     sources = call.sources("dream_machine")
-    clip = await sources.own_video(arguments.generation_id)
+    clip = await sources.video_of_this_api(arguments.generation_id)
     request = AddAudioRequest(generation_id=clip.id, prompt=arguments.prompt, negative_prompt=arguments.negative_prompt)
     return await purchase(call, arguments, request, sources, await sources.footage(clip))
 

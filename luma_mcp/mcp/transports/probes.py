@@ -38,8 +38,8 @@ class Healthy:
     def __init__(self, inner: ASGIApp, services: Services, now: Callable[[], float] = time.monotonic) -> None:
         self._inner = inner
         # Anybody may ask, so nobody can have the ledger or Luma asked at will.
-        self._ledger = _Kept(services.purchases.ledger_time, _LEDGER_SECONDS, _LEDGER_PATIENCE_SECONDS, now)
-        self._luma = _Kept(services.backend.ping, _LUMA_SECONDS, _LUMA_PATIENCE_SECONDS, now)
+        self._ledger = _CachedProbe(services.purchases.ledger_time, _LEDGER_SECONDS, _LEDGER_PATIENCE_SECONDS, now)
+        self._luma = _CachedProbe(services.backend.ping, _LUMA_SECONDS, _LUMA_PATIENCE_SECONDS, now)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"] if scope["type"] == "http" else ""
@@ -56,7 +56,7 @@ class Healthy:
         return JSONResponse({"status": "ok" if ledger else "not ready", **parts}, 200 if ledger else 503)
 
 
-class _Kept:
+class _CachedProbe:
     """Whether something works, asked for at most every so many seconds, by one at a time."""
 
     def __init__(

@@ -109,10 +109,10 @@ class PublicPaths:
         root = self._folder().resolve()
         path = root / place
         try:
-            is_there = path.resolve() == path and path.is_relative_to(root) and path.is_file()
+            is_inside = path.resolve() == path and path.is_relative_to(root) and path.is_file()
         except (OSError, ValueError):
             return None
-        return path if is_there and path.suffix[1:] in MEDIA_TYPES else None
+        return path if is_inside and path.suffix[1:] in MEDIA_TYPES else None
 
     async def _upload(self, request: Request, text: str) -> Response:
         """The page for sending a file, and the file that is sent, by its form or as a body (`curl -T`)."""

@@ -94,7 +94,7 @@ class IssuedTokens:
             _log.info("a token was refused: the person is not in LUMA_OAUTH_ALLOWED")
             return None
         given = _scopes_of(claims)
-        scopes = [ours for ours, theirs in self._scopes.items() if theirs in given]
+        scopes = [scope for scope, issued in self._scopes.items() if issued in given]
         host = urlsplit(self._issuer.name).hostname
         return access_token(f"{claims['sub']}@{host}", scopes, issuer=self._issuer.name)
 

@@ -128,28 +128,28 @@ class Asked:
 
 async def test_anybody_may_ask_and_nobody_has_more_asked() -> None:
     now, asked = [0.0], Asked()
-    kept = probes._Kept(asked, 30, 5, lambda: now[0])
+    cached = probes._CachedProbe(asked, 30, 5, lambda: now[0])
     async with anyio.create_task_group() as tasks:
         for _ in range(20):
-            tasks.start_soon(kept.works)
+            tasks.start_soon(cached.works)
     assert asked.times == 1
 
     asked.error = UnreachableError("no way there")
     now[0] = 29.0
-    assert await kept.works()
+    assert await cached.works()
     now[0] = 30.0
-    assert not await kept.works()
+    assert not await cached.works()
     asked.error = None
-    assert not await kept.works()
+    assert not await cached.works()
     now[0] = 60.0
-    assert await kept.works()
+    assert await cached.works()
 
 
 async def test_what_does_not_answer_does_not_work() -> None:
     asked = Asked()
     asked.seconds = 10
 
-    assert not await probes._Kept(asked, 30, 0.05, lambda: 0.0).works()
+    assert not await probes._CachedProbe(asked, 30, 0.05, lambda: 0.0).works()
 
 
 async def test_purchases_calls_and_answers_are_counted(server: Operated, clock: HeldClock, emulator: Emulator) -> None:
