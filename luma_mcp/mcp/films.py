@@ -1,9 +1,7 @@
 """What is told of a film, and waiting for it: for the tools, for tasks and for resources."""
 
-from collections.abc import Sequence
 from typing import Annotated, Any
 
-from mcp.types import ResourceLink
 from pydantic import BaseModel, ConfigDict, Field
 
 from luma_mcp.domain.errors import LumaError
@@ -110,19 +108,12 @@ async def _saved_result(call: Call, film: Film, saved: SavedFilm) -> FilmResult:
     result = film_result(film)
     result.path, result.sheet_path = str(saved.file.path.absolute()), str(saved.sheet.absolute())
     result.next = "tell the person the path; edit_video cuts, cross-fades and adds music."
-    links: Sequence[ResourceLink] = ()
-    if call.services.share is not None:
-        try:
-            result.link = await call.services.share(saved.file)
-            links = [
-                ResourceLink(
-                    uri=result.link, name=saved.file.path.name, mime_type="video/mp4", size=saved.file.size_bytes
-                )
-            ]
-        except LumaError as error:
-            result.problem = f"The film is saved and has no link. {error.full_text}"
+    shared = await call.services.share_file(saved.file)
+    result.link = shared.link
+    if shared.problem is not None:
+        result.problem = f"The film is saved and has no link. {shared.problem}"
     jpeg = saved.jpeg if call.services.previews.inline else None
-    return result.with_links(links).with_image(jpeg)
+    return result.with_links(shared.resource_links).with_image(jpeg)
 
 
 def film_result(film: Film, *, recovered: bool = False) -> FilmResult:

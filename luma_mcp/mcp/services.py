@@ -5,10 +5,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import anyio
+from mcp.types import ResourceLink
 
 from luma_mcp.backends.camera_words import CameraVocabulary
 from luma_mcp.backends.registry import LumaApis
 from luma_mcp.domain.clock import Clock
+from luma_mcp.domain.errors import LumaError
 from luma_mcp.domain.meter import NO_METER, Meter
 from luma_mcp.downloads.preview import PreviewService
 from luma_mcp.downloads.service import DownloadService, SavedFile
@@ -22,6 +24,29 @@ from luma_mcp.sources.resolver import SourceResolver
 
 Share = Callable[[SavedFile], Awaitable[str]]
 """Gives a saved file a link that works from anywhere, for some hours. Raises: FileError."""
+
+
+@dataclass(frozen=True, slots=True)
+class SharedFile:
+    """A saved file, and the link that leads to it from anywhere.
+
+    Args:
+        file: the file.
+        link: the link; None if it has none.
+        problem: why it has none, as a sentence; None where no link was to be made.
+    """
+
+    file: SavedFile
+    link: str | None = None
+    problem: str | None = None
+
+    @property
+    def resource_links(self) -> list[ResourceLink]:
+        """The file as a host that is elsewhere shows or fetches it."""
+        if self.link is None:
+            return []
+        file = self.file
+        return [ResourceLink(uri=self.link, name=file.path.name, mime_type=file.media_type, size=file.size_bytes)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +69,15 @@ class Services:
     meter: Meter = NO_METER
     share: Share | None = None
     """Gives a saved file a link; None likewise."""
+
+    async def share_file(self, file: SavedFile) -> SharedFile:
+        """Give a saved file a link, where this server can. Without one it is saved all the same."""
+        if self.share is None:
+            return SharedFile(file)
+        try:
+            return SharedFile(file, await self.share(file))
+        except LumaError as error:
+            return SharedFile(file, problem=error.full_text)
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:

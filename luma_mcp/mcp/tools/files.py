@@ -7,7 +7,6 @@ from pathlib import Path, PurePath
 from typing import Annotated, Literal, cast
 
 import anyio
-from mcp.types import ResourceLink
 from pydantic import BaseModel, ConfigDict, Field
 
 from luma_mcp.domain.errors import FileError, InvalidRequestError, LumaError
@@ -20,6 +19,7 @@ from luma_mcp.mcp.argument_values import AsReferences
 from luma_mcp.mcp.links import Links
 from luma_mcp.mcp.modes import differs
 from luma_mcp.mcp.results import generation_result
+from luma_mcp.mcp.services import SharedFile
 from luma_mcp.mcp.tool_spec import READS, WRITES_A_FILE, Arguments, Call, Caller, Result, ToolSpec
 from luma_mcp.mcp.tools.arguments import GenerationId, GenerationIds
 from luma_mcp.media.edit_plan import MAX_CROSSFADE_SECONDS, MAX_WIDTH, MIN_WIDTH, Edit, Fit, Form, Sound
@@ -128,12 +128,11 @@ async def download_generation(call: Call, arguments: DownloadGenerationArguments
     async with anyio.create_task_group() as tasks:
         for generation_id in ids:
             tasks.start_soon(save, generation_id)
-    unshared: list[str] = []
-    files = [await _result(call, file, unshared) for name in ids for file in saved[name]]
+    files = [file for name in ids for file in saved[name]]
     if not files:
         raise FileError(" ".join(dict.fromkeys(problem for name in ids for problem in problems[name])))
     failed = [f"{name} was not saved. {problem}" for name in ids for problem in problems[name]]
-    return DownloadResult(files=files, problems=[*failed, *unshared] or None).with_links(_resource_links(files))
+    return await _saved(call, files, failed)
 
 
 @contextmanager
@@ -189,9 +188,7 @@ async def edit_video(call: Call, arguments: EditVideoArguments) -> DownloadResul
     saved = await call.downloads.edit(
         parts, plan, sound=bring_sound, directory=arguments.directory, on_bytes=progress.of("clips")
     )
-    unshared: list[str] = []
-    files = [await _result(call, saved, unshared)]
-    return DownloadResult(files=files, problems=unshared or None).with_links(_resource_links(files))
+    return await _saved(call, [saved])
 
 
 async def _part(sources: Resolution, clip: ClipPart) -> Part:
@@ -260,14 +257,16 @@ class _Progress:
         return report
 
 
-async def _result(call: Call, file: SavedFile, unshared: list[str]) -> SavedFileResult:
-    """What is told of a saved file. Without a link it is saved all the same, and `unshared` says why it has none."""
-    link = None
-    if call.services.share is not None:
-        try:
-            link = await call.services.share(file)
-        except LumaError as error:
-            unshared.append(f"{file.path.name} is saved and has no link. {error.full_text}")
+async def _saved(call: Call, files: Sequence[SavedFile], problems: Sequence[str] = ()) -> DownloadResult:
+    """What is answered of saved files. One without a link is saved all the same, and a problem says why."""
+    shared = [await call.services.share_file(file) for file in files]
+    unshared = [f"{item.file.path.name} is saved and has no link. {item.problem}" for item in shared if item.problem]
+    result = DownloadResult(files=[_file_result(file) for file in shared], problems=[*problems, *unshared] or None)
+    return result.with_links([link for file in shared for link in file.resource_links])
+
+
+def _file_result(shared: SharedFile) -> SavedFileResult:
+    file = shared.file
     return SavedFileResult(
         generation_id=file.generation_id,
         path=str(file.path.absolute()),
@@ -275,17 +274,8 @@ async def _result(call: Call, file: SavedFile, unshared: list[str]) -> SavedFile
         sha256=file.sha256,
         media_type=file.media_type,
         url=file.url,
-        link=link,
+        link=shared.link,
     )
-
-
-def _resource_links(files: Sequence[SavedFileResult]) -> list[ResourceLink]:
-    """The files as a host that is elsewhere shows or fetches them."""
-    return [
-        ResourceLink(uri=file.link, name=Path(file.path).name, mime_type=file.media_type, size=file.size_bytes)
-        for file in files
-        if file.link
-    ]
 
 
 class HostFile(BaseModel):
