@@ -48,11 +48,15 @@ async def accept(ledger: Ledger, generation_id: str, **changes: object) -> Row:
     return accepted
 
 
-@ON_FILE
-async def test_it_is_for_its_owner_alone(ledger: Ledger, ledger_path: Path) -> None:
+@pytest.mark.skipif(sys.platform == "win32", reason="modes of POSIX")
+async def test_it_is_for_its_owner_alone_and_so_is_a_folder_that_is_made_for_it(tmp_path: Path, wall: Wall) -> None:
+    path = tmp_path / "application data" / "dream-machine-mcp" / "purchases.sqlite3"
+    ledger = Ledger(SqliteStore(lambda: path, now=wall), account="me", owner="this server")
     await reserve(ledger)
+    await ledger.close()
 
-    assert stat.S_IMODE(ledger_path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="modes of POSIX")
