@@ -76,7 +76,7 @@ class Settings(BaseModel):
     token_hint: str = Field("", exclude=True)
     """What to tell a person whose Dream Machine key is missing or refused."""
     agents_api_key: SecretStr | None = Field(
-        None, description="A key of the Luma Agents API, beside one of Dream Machine in LUMA_TOKEN."
+        None, description="A key of the Luma Agents API, in addition to one of Dream Machine in LUMA_TOKEN."
     )
     agents_hint: str = Field("", exclude=True)
     """What to tell a person whose Agents key is missing or refused."""

@@ -23,7 +23,7 @@ class ApiClient:
         read_generation: reads the answer to a purchase. Raises: UnexpectedResponseError.
         transport: carries the bytes; a test gives its own.
         sleep: waits between attempts; a test gives its own.
-        on_answer: told of each exchange.
+        on_answer: called after each exchange.
     """
 
     def __init__(

@@ -217,7 +217,7 @@ class LumaApis:
             yield bought
 
     async def _described(self, entries: Sequence[Generation | Bought]) -> tuple[Generation, ...]:
-        """The generations, with those that only the ledger told asked for, some at once."""
+        """The generations. Those that only the ledger knows are asked for, several at once."""
         described: dict[int, Generation] = {}
         limiter = anyio.CapacityLimiter(_AT_ONCE)
 

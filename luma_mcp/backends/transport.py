@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 Sleep = Callable[[float], Awaitable[None]]
 ErrorOf = Callable[[int, bytes, Mapping[str, str], float], LumaError]
 OnAnswer = Callable[[str, int, float], None]
-"""Told of an exchange: its method, its status (0 without an answer), its seconds."""
+"""Called after an exchange with its method, its status (0 without an answer), its seconds."""
 IsRefusal = Callable[[int, bytes, Mapping[str, str]], bool]
 
 _ATTEMPTS = 3
@@ -151,7 +151,7 @@ class Transport:
         is_refusal: whether such an answer to a purchase proves that nothing was bought.
         transport: carries the bytes; a test gives its own.
         sleep: waits between attempts; a test gives its own.
-        on_answer: told of each exchange.
+        on_answer: called after each exchange.
     """
 
     def __init__(

@@ -26,7 +26,7 @@ def run(key: str | None, *, write: bool, project: Path, as_json: bool = False, i
         key: the host; None lists them.
         write: whether it is merged into the host's file.
         project: the folder of hosts whose file is in a project.
-        as_json: whether it is told to a program.
+        as_json: whether the output is for a program.
         installs: whether this program is installed first, so that the host has nothing to download.
     """
     host = host_named(key or "")
@@ -149,7 +149,7 @@ def _read(path: Path) -> _Content:
 
 
 def _back_up(path: Path, mode: int) -> Path:
-    """A copy beside the file, under a name that nobody has."""
+    """A copy next to the file, under a name that is free."""
     number = 1
     while True:
         backup = path.with_name(f"{path.name}.backup-{number}")

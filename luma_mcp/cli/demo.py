@@ -98,7 +98,7 @@ class _Demo:
         return True
 
     async def _agents_act(self, client: Client) -> None:
-        """The Luma Agents API: a picture that lies in a folder comes to life, goes on, and becomes tall."""
+        """The Luma Agents API: a local picture becomes a clip, which is extended and reframed."""
         terminal.heading("Luma Agents API: ray-3.2 and uni-1")
         await self._look_around(client)
         still = await self._buy(client, "create_image", prompt=_BOAT, aspect_ratio="16:9")

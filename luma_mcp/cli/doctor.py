@@ -55,7 +55,7 @@ def run(*, as_json: bool) -> int:
 
 
 async def examine() -> list[Check]:
-    """Every check, in the order in which a person would want to hear of them."""
+    """Every check, the most important first."""
     shell = "These are the variables of this shell. A host hands the server those of its own file."
     checks = [_versions(), Check("environment", "note", shell)]
     try:

@@ -9,8 +9,8 @@ code  meaning
 0     It is done: saved, waited for, bought without waiting, or priced.
 1     It was refused, or it failed. stderr says why.
 2     The command, or a setting, is wrong.
-4     It is still running after `--timeout`. stderr has the command that goes on with it.
-130   Ctrl-C. What was bought is not lost; stderr has the command that goes on with it.
+4     It is still running after `--timeout`. stderr has the command that continues it.
+130   Ctrl-C. What was bought is not lost; stderr has the command that continues it.
 ====  ===========================================================================================
 """
 
@@ -59,12 +59,12 @@ class _RunningError(Exception):
 
 
 def add_arguments(command: str, parser: argparse.ArgumentParser) -> None:
-    """The arguments of a command: words, what its tool takes, and how it goes on."""
+    """The arguments of a command: words, the tool's arguments, and how to wait and save."""
     match command:
         case "film":
             parser.add_argument(
                 "shots", nargs="+", metavar="SHOT",
-                help="a prompt for each shot, with + before it if it goes on from the shot before; or a JSON file",
+                help="a prompt for each shot, with + before it if it continues the shot before; or a JSON file",
             )  # fmt: skip
         case "video" | "image":
             parser.add_argument("prompt", nargs="?", metavar="PROMPT", help="what it shows")
@@ -108,7 +108,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         return anyio.run(job.run, settings)
     except KeyboardInterrupt:
-        job.tell_how_to_go_on("It was left alone.")
+        job.tell_how_to_continuation("It was left alone.")
         raise
 
 
@@ -125,7 +125,7 @@ def _shots(words: Sequence[str]) -> list[Any]:
 
 
 class _Job:
-    """One job: what was bought so far, and how it is told."""
+    """One job: what was bought so far, and how it is printed."""
 
     def __init__(self, options: argparse.Namespace, shots: list[Any] | None) -> None:
         self._options = options
@@ -148,8 +148,8 @@ class _Job:
                 self._tell("refused", {"problem": str(error)}, str(error))
                 return 1
             except _RunningError:
-                self._tell("running", {"ids": self._ids, "go_on": self._go_on}, "It is still running.")
-                self.tell_how_to_go_on()
+                self._tell("running", {"ids": self._ids, "go_on": self._continuation}, "It is still running.")
+                self.tell_how_to_continuation()
                 return STILL_RUNNING
 
     async def _create(self, client: Client) -> int:
@@ -164,7 +164,7 @@ class _Job:
         self._tell("bought", made, f"{bought}: {self._ids[0]}, {price}.")
         if self._options.no_wait:
             self._print(self._ids[0])
-            self.tell_how_to_go_on()
+            self.tell_how_to_continuation()
             return 0
         return await self._finish(client)
 
@@ -274,15 +274,15 @@ class _Job:
             print(result)
 
     @property
-    def _go_on(self) -> str:
-        """The command that goes on with what was bought; empty if nothing was."""
+    def _continuation(self) -> str:
+        """The command that continues what was bought; empty if nothing was."""
         verb = "wait" if self._options.command == "wait" else "get"
         return f"{_PROGRAM} {verb} {' '.join(self._ids)}" if self._ids else ""
 
-    def tell_how_to_go_on(self, text: str = "") -> None:
-        """Name the command that goes on with what was bought."""
-        if self._go_on:
-            print(f"{text} This goes on with it: {self._go_on}".strip(), file=sys.stderr)
+    def tell_how_to_continuation(self, text: str = "") -> None:
+        """Name the command that continues what was bought."""
+        if self._continuation:
+            print(f"{text} Continue with: {self._continuation}".strip(), file=sys.stderr)
 
     async def _ask(self, context: Any, params: ElicitRequestParams) -> ElicitResult:
         """Ask the person at the terminal whether to buy."""

@@ -1,4 +1,4 @@
-"""What commands show a person: headings, tables, and lines that change while something goes on.
+"""What commands show a person: headings, tables, and progress lines that change in place.
 
 Colours and changing lines are for a terminal only, and NO_COLOR (no-color.org) turns the colours off.
 """
@@ -81,11 +81,11 @@ def states_in(message: str) -> list[tuple[str, str]]:
 
 
 class Progress:
-    """The states of several things that go on. In a terminal one line changes; elsewhere each is told when it ends.
+    """The states of several generations. In a terminal one line changes; elsewhere each is printed when it ends.
 
     Args:
         names: what they are.
-        stream: where it is told; None for stdout.
+        stream: where they are printed; None for stdout.
     """
 
     def __init__(self, names: Sequence[str], stream: TextIO | None = None) -> None:

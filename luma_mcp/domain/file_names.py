@@ -19,7 +19,7 @@ def check_template(template: str) -> None:
     if not fields <= set(FIELDS) or not plain:
         raise ValueError(f"its fields may be {known}")
     if not fields & {"id", "short_id"}:
-        raise ValueError("it needs {id} or {short_id}, or files of the same prompt could not be told apart")
+        raise ValueError("it needs {id} or {short_id}, or files of the same prompt would have one name")
     pieces = template.split("/")
     if len(pieces) > _MAX_FOLDERS or any(not piece.strip(" .") for piece in pieces) or "\\" in template:
         raise ValueError("it must be a relative path with / between folders")

@@ -1,4 +1,4 @@
-"""Links as sources: what Luma can read, and what it cannot, told apart by the link alone.
+"""Links as sources: what Luma can read and what it cannot, judged by the link alone.
 
 Luma fetches a source itself, from the internet, without a browser. A link into this network and a page that shows a
 picture are refused before anything is bought, each with the way out.

@@ -146,7 +146,7 @@ def form_of(clip: Generation) -> VideoForm:
 
 
 def extension_form(clip: Generation) -> VideoForm:
-    """The form of a clip that goes on from an earlier one. The Agents API makes five seconds, whatever the clip has."""
+    """The form of a clip that continues an earlier one. The Agents API makes five seconds, whatever the clip has."""
     form = form_of(clip)
     if clip.backend == "agents":
         form["duration"] = DEFAULT_DURATION
@@ -202,7 +202,7 @@ def _agents_price(request: Request, source: Footage | None) -> Price:
     match request:
         case VideoRequest():
             extends = any(isinstance(frame, GenerationKeyframe) for frame in (request.start, request.end))
-            # Luma quotes no price for going on from a clip at 360p; that of 540p is above it.
+            # Luma quotes no price for extending a clip at 360p; that of 540p is above it.
             is_quoted = not (extends and request.resolution == "360p")
             usd = _clip_usd(CLIP_USD, request.resolution if is_quoted else "540p")[request.duration == "10s"]
             factor = HDR_WITH_EXR_FACTOR if request.exr else HDR_FACTOR if request.hdr else 1

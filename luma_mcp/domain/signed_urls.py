@@ -1,6 +1,6 @@
 """Signed URLs without their signatures.
 
-A signed URL opens a file for a while, so it goes to Luma and nowhere else: not into the ledger, not beside a saved
+A signed URL opens a file for a while, so it goes to Luma and nowhere else: not into the ledger, not next to a saved
 file. The same file signed twice is the same file, so requests are compared without signatures.
 """
 

@@ -31,7 +31,7 @@ def as_word(text: str, longest: int) -> str:
 
 
 def shown(text: str, longest: int = _LONGEST_QUOTE) -> str:
-    """The text in quotes, with what cannot be seen as escapes, so that two names that look the same are told apart."""
+    """The text in quotes. What cannot be seen is escaped, so that names that only look the same differ."""
     cut = text if len(text) <= longest else text[: longest - 1] + "…"
     return "'" + "".join(_seen(letter) for letter in cut) + "'"
 

@@ -173,7 +173,7 @@ class PartFile:
 
 
 def write_beside(file: Path, ending: str, text: str) -> None:
-    """Write a text beside a file, under its name and one ending more, unless there is one already. Raises: OSError."""
+    """Write a text next to a file, as the name and one more ending, unless there is one already. Raises: OSError."""
     part = file.with_name(f".{secrets.token_hex(8)}.part")
     try:
         with part.open("x", encoding="utf-8") as writing:

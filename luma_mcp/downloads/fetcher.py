@@ -44,8 +44,8 @@ class Fetcher:
 
     Args:
         api_url: the API's base URL; assets may come from the same host even if it is on this machine.
-        transport: how bytes travel; a test hands in its own.
-        resolve_host: how names become addresses; a test hands in its own.
+        transport: carries the bytes; the network unless a test gives another.
+        resolve_host: finds the addresses of a name; the system unless a test gives another.
     """
 
     def __init__(

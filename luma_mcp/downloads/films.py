@@ -1,4 +1,4 @@
-"""A film as one file, with a contact sheet and a sidecar beside it."""
+"""A film as one file, with a contact sheet and a sidecar next to it."""
 
 import glob
 from collections.abc import Sequence

@@ -143,7 +143,7 @@ class DownloadService:
             sound: brings the sound file of the plan.
             directory: a folder inside the output folder.
             name: the file's name without its ending; after the first part if there is none.
-            about: what the sidecar says beside the parts and the plan.
+            about: what the sidecar says in addition to the parts and the plan.
             on_bytes: called with the bytes that were fetched.
 
         Raises:

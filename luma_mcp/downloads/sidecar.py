@@ -1,4 +1,4 @@
-"""The sidecar: a JSON file beside each saved file that says what it shows, how it was made and from what.
+"""The sidecar: a JSON file next to each saved file that says what it shows, how it was made and from what.
 
 A year later the file still exists, and Luma's list may not. A sidecar holds no signed link and nothing that opens the
 account.

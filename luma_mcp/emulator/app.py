@@ -1,4 +1,4 @@
-"""The emulator: both APIs of Luma behind one ASGI app, with faults laid over them."""
+"""The emulator: both APIs of Luma behind one ASGI app, with injected faults."""
 
 import time
 from collections.abc import AsyncGenerator, Callable, MutableMapping

@@ -77,7 +77,7 @@ def parse(text: str) -> Fault:
 
 @dataclass
 class FaultyApp:
-    """An ASGI app with faults laid over it, in the order given; each strikes until its times are used up."""
+    """An ASGI app with injected faults, in the order given; each applies until its count is used up."""
 
     app: App
     faults: list[Fault] = field(default_factory=list[Fault])

@@ -148,4 +148,4 @@ def _made(film: Film, place: int) -> str:
 
 
 async def _on_wait(_waited: float, _message: str) -> None:
-    """The film's progress is told after each purchase."""
+    """The film's progress is reported after each purchase."""

@@ -92,7 +92,7 @@ class Film:
 
     @property
     def state(self) -> FilmState:
-        """`in doubt` if nothing goes on before a person, or a later look, settles a purchase."""
+        """`in doubt` if nothing can continue before a person, or a later look, settles a purchase."""
         if all(shot.state == "completed" for shot in self.shots):
             return "completed"
         if self.is_over:

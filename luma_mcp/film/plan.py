@@ -1,6 +1,6 @@
 """The plan of a film: its shots, what each waits for, what each costs at most, and what names each. Pure.
 
-A shot that goes on from the one before it waits for that one. A shot that ends on the first picture of the next waits
+A shot that continues the one before it waits for that one. A shot that ends on the first picture of the next waits
 for the next, unless the next begins with a picture that exists already. Nothing else waits.
 
 A shot's key names what it shows: its request with stand-ins for what is not made yet, its take, and the keys of the
@@ -27,7 +27,7 @@ from luma_mcp.domain.requests import GenerationKeyframe, ImageKeyframe, Keyframe
 from luma_mcp.domain.signed_urls import without_signatures
 
 CONTINUE = "continue"
-"""The start of a shot that goes on from the one before it."""
+"""The start of a shot that continues the one before it."""
 NEXT = "next"
 """The end of a shot that ends on the first picture of the next one."""
 MOST_SHOTS = 100
@@ -82,8 +82,8 @@ class PlannedShot:
         request_digest: names its request with stand-ins; another one means that a source has changed since.
         usd: the most that it can cost in US dollars.
         basis: whether that price is published.
-        start_of: the place of the shot that it goes on from, from 0.
-        end_on: the place of the shot on whose first picture it ends, from 0.
+        start_of: the index of the shot that it continues.
+        end_on: the index of the shot on whose first picture it ends.
     """
 
     shot: Shot
@@ -155,12 +155,12 @@ def check_order(shots: Sequence[Shot]) -> None:
     """Return if every shot can wait for what it names.
 
     Raises:
-        InvalidRequestError: a shot goes on from nothing, or two wait for each other.
+        InvalidRequestError: a shot continues nothing, or two wait for each other.
     """
     if not 1 <= len(shots) <= MOST_SHOTS:
         raise InvalidRequestError(f"A film has 1 to {MOST_SHOTS} shots, not {len(shots)}.")
     if shots[0].start == CONTINUE:
-        raise InvalidRequestError("Shot 1 has no shot before it to go on from.", "Leave out its start.")
+        raise InvalidRequestError("Shot 1 has no shot before it to continue.", "Leave out its start.")
     if shots[-1].end == NEXT:
         raise InvalidRequestError(
             f"Shot {len(shots)} is the last, so there is no next one to end on.", "Leave out its end."
@@ -168,7 +168,7 @@ def check_order(shots: Sequence[Shot]) -> None:
     for number, (shot, following) in enumerate(pairwise(shots), start=1):
         if shot.end == NEXT and following.start == CONTINUE:
             raise InvalidRequestError(
-                f"Shot {number} ends on the first picture of shot {number + 1}, which goes on from shot {number}.",
+                f"Shot {number} ends on the first picture of shot {number + 1}, which continues shot {number}.",
                 "Each would wait for the other. Leave out one of them.",
             )
 
@@ -244,7 +244,7 @@ def _first_picture(shots: Sequence[Shot], frames: Sequence[Frames], number: int)
 
 
 def _with_keys(planned: Sequence[PlannedShot]) -> tuple[PlannedShot, ...]:
-    """The shots with their keys. Equal shots are told apart by their order."""
+    """The shots with their keys. Equal shots get different keys by their order."""
     keys: dict[int, str] = {}
     seen: Counter[str] = Counter()
 

@@ -1,6 +1,6 @@
 """Films: plan, price, allow once; then buy each shot when what it waits for is there, until all are final.
 
-What a film is lies in the ledger alone, so any server of that ledger goes on with it, whatever became of the one
+What a film is lies in the ledger alone, so any server of that ledger continues it, whatever became of the one
 before. Two servers that wait for one film share its shots: each shot is bought by whoever is first.
 """
 
@@ -40,7 +40,7 @@ _AT_ONCE = 10
 _PAUSE_SECONDS = 10.0
 
 OnFilm = Callable[[Film, float, str | None], Awaitable[None]]
-"""Told of the film, the seconds that were waited, and what is wrong for the moment."""
+"""Called with the film, the seconds that were waited, and what is wrong for the moment."""
 
 
 class FilmService:
@@ -149,7 +149,8 @@ class FilmService:
             row = await self._allowed(change)
         except FilmChangedError:
             raise BudgetError(
-                "The film has changed meanwhile, and this costs more than was told.", "Nothing was bought. Call again."
+                "The film has changed meanwhile, and this costs more than the price that was approved.",
+                "Nothing was bought. Call again.",
             ) from None
         return await self._seen(row)
 
@@ -179,7 +180,7 @@ class FilmService:
             person: the person whose films alone may be seen; None for everybody's.
             timeout_seconds: how long at most. What was begun to be bought is bought to its end.
             sources_of: begins the sources of a shot.
-            on_film: told of each change.
+            on_film: called at each change.
 
         Raises:
             NotFoundError: there is no such film.
@@ -264,7 +265,7 @@ class FilmService:
             ) from None
 
     async def _affordable(self, plan: Plan) -> tuple[Budget, Balance | None]:
-        """What the person allows, and the credit at Luma: where it is told, a film may not cost more than that."""
+        """What the person allows, and the credit at Luma. Where the API tells it, a film may not cost more."""
         budget, backend = self._purchases.budget, plan.form.backend
         if budget.min_credit_usd is not None:
             return budget, await self._purchases.read_balance(backend)
@@ -295,4 +296,4 @@ def _of_shot(number: int, error: LumaError) -> LumaError:
 
 
 async def _ignore(_snapshot: Snapshot) -> None:
-    """The film's progress is told after each wait."""
+    """The film's progress is reported after each wait."""

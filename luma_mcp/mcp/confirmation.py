@@ -1,4 +1,4 @@
-"""The client behind a call: how it is told of progress, and how the person behind it is asked."""
+"""The client of a call: how progress is reported to it, and how its person is asked."""
 
 import hashlib
 import secrets

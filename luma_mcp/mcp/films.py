@@ -1,4 +1,4 @@
-"""What is told of a film, and waiting for it: for the tools, for tasks and for resources."""
+"""A film as a result, and waiting for it: for the tools, for tasks and for resources."""
 
 from typing import Annotated, Any
 
@@ -158,7 +158,7 @@ def _next(film: Film) -> str:
         return f"{again} looks again. What nobody can say the person settles: {settle} --bought ID, or --not-bought."
     return (
         f'shots {unmade} were not made. create_film(film_id="{film.id}", shots=[...]) with all shots, some changed, '
-        "goes on: only what changed, was not made, or depends on it is bought."
+        "continues it: only what changed, was not made, or depends on it is bought."
     )
 
 

@@ -45,7 +45,7 @@ class Links:
     """Makes and reads the links.
 
     Args:
-        public_url: the address of this server that people paste; its other paths are beside `/mcp`.
+        public_url: the address of this server that people paste; its other paths are siblings of `/mcp`.
         key: what the servers of one account share, and nobody else knows.
         wall: the time of day, in Unix time.
     """

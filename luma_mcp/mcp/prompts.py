@@ -25,10 +25,10 @@ def attach(server: MCPServer[Any]) -> None:
             "For each shot write a prompt of one or two sentences with subject, action, setting, light and lens, and "
             "choose one camera move (a concept from list_concepts, where that tool is offered). Keep names, clothes "
             "and places the same in all of them. Make them one film with create_film: a shot with "
-            'start="continue" goes on from the one before it, one with end="next" ends on the first picture of the '
-            "next, any other is a cut. Draft it at the lowest resolution, wait for it with wait_for_film, look at "
-            "each shot, change what does not work: create_film with its film_id. Plan it again at 720p at the end. "
-            + _CARE
+            'start="continue" begins on the last frame of the one before it, one with end="next" ends on the first '
+            "picture of the next, any other is a cut. Draft it at the lowest resolution, wait for it with "
+            "wait_for_film, look at each shot, change what does not work: create_film with its film_id. Plan it again "
+            "at 720p at the end. " + _CARE
         )
 
     @server.prompt(title="Product shot", description="A clip of a product from one picture of it.")

@@ -29,7 +29,7 @@ _JSON = "application/json"
 _MAX_COMPLETIONS = 25
 _MAX_PURCHASES = 100
 _MAX_FILMS = 20
-# Of how many days the spending is told, today among them.
+# How many days of spending are shown, today among them.
 _DAYS = 7
 _T = TypeVar("_T")
 

@@ -60,7 +60,7 @@ class ServerOptions:
         tools: the tools that are offered.
         account: names the account; the same in every replica.
         secret: what only this account's servers know, for codes that clients must not be able to make.
-        asset_origins: where the player may load images and videos from, beside Luma's own hosts.
+        asset_origins: where the player may load images and videos from, in addition to Luma's own hosts.
         log_level: how much is logged.
     """
 

@@ -1,10 +1,10 @@
-"""Subscriptions to `luma://generations/{id}` and `luma://films/{id}`: subscribers hear of each change of state.
+"""Subscriptions to `luma://generations/{id}` and `luma://films/{id}`: subscribers are notified of each change of state.
 
 Watching a film buys nothing: whoever waits for it does.
 
 A subscription waits like any other caller, so its polls are shared and end with it. From protocol 2026-07-28 on it is
-one long request that holds the watching. Before, it is a request that is answered at once; watching then goes on until
-the client unsubscribes, the generation is final, nobody can be notified any more, or the server stops.
+one long request that holds the watching. Before, it is a request that is answered at once; watching then continues
+until the client unsubscribes, the generation is final, nobody can be notified any more, or the server stops.
 """
 
 import logging

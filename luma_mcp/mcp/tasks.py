@@ -173,13 +173,13 @@ class Tasks(Extension):
 
 
 class _SilentCaller:
-    """A caller that hears of no progress: a task is asked for, and cannot be told."""
+    """A caller without progress reports: the state of a task is polled."""
 
     timeout_seconds = 0.0
     can_ask = False
 
     async def report(self, progress: float, message: str) -> None:
-        """Tell nobody."""
+        """Report nothing."""
         del progress, message
 
     async def confirm(self, question: str, subject: str) -> str | None:

@@ -109,7 +109,7 @@ class Result(BaseModel):
         raise NotImplementedError
 
     def with_image(self, jpeg: bytes | None) -> Self:
-        """The same with an image beside the text. The image is not in the structured content, which would double it."""
+        """The same with an image. It is not in the structured content, which would double it."""
         self._jpeg = jpeg
         return self
 
@@ -183,7 +183,7 @@ class ToolSpec:
         backends: the APIs that can do it.
         by_links: True if it works by links to this server, so that it needs a public address; False if it is not
             needed where there is one.
-        meta: what hosts are told beside, by their own names.
+        meta: more facts for hosts, by the hosts' own names.
     """
 
     run: Callable[[Call, Any], Awaitable[Result]]

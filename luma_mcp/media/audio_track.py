@@ -31,7 +31,7 @@ def sound_of(stack: ExitStack, sound: Sound | None, timeline: Timeline) -> "Iter
 
 
 class _Mix:
-    """A graph of filters: the parts' own sound one after the other, and what is laid under it."""
+    """A graph of filters: the parts' own sound one after the other, and a sound file mixed with it."""
 
     def __init__(self, stack: ExitStack, sound: Sound | None, timeline: Timeline) -> None:
         from av.filter import Graph  # noqa: PLC0415
@@ -128,7 +128,7 @@ class _Mix:
 
 
 def _in_stereo(stream: Any) -> tuple[tuple[str, str], ...]:
-    """The filters that bring a sound to the common form. One channel is heard on both sides, as loud as it was."""
+    """The filters that bring a sound to the common form. A mono sound plays on both channels, as loud as before."""
     both = (("pan", "stereo|c0=c0|c1=c0"),) if stream.channels == 1 else ()
     return (*both, ("aformat", _FORM))
 

@@ -82,7 +82,7 @@ def _check_like(first: "InputContainer", other: "InputContainer", number: int) -
 
 
 def _described(clip: "InputContainer") -> dict[str, str]:
-    """What must be equal, in the order in which a person would want to hear of it."""
+    """What must be equal, the most telling difference first."""
     video, audio = clip.streams.video[0], clip.streams.audio
     sound = f"{audio[0].codec_context.name}, {audio[0].rate} Hz, {audio[0].layout.name}" if audio else "none"
     return {

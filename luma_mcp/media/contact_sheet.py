@@ -1,4 +1,4 @@
-"""Frames of a clip, or layers of a picture, laid out as one image. These functions block."""
+"""Frames of a clip, or layers of a picture, arranged as one image. These functions block."""
 
 import math
 from collections.abc import Sequence

@@ -17,7 +17,7 @@ SHORTEST_SECONDS = 0.1
 MIN_WIDTH, MAX_WIDTH = 64, 1920
 _GIF_WIDTH, _GIF_FRAMES_PER_SECOND, _GIF_SECONDS = 480, 10, 30.0
 _FRAMES_PER_SECOND = (10, 60)
-# What the child may have: at 1080p decoder, filters and encoder need 450 MB beside the frames of a cross-fade.
+# What the child may have: at 1080p decoder, filters and encoder need 450 MB in addition to the frames of a cross-fade.
 MEMORY_BYTES = 1024**3
 _MOST_KEPT_BYTES = 160 * 1024**2
 
@@ -56,7 +56,7 @@ class Edit:
         crossfade_seconds: how long one goes over into the next; 0 is a cut.
         fit: clips of another ratio than the first get bars (`contain`), or lose what stands out (`cover`).
         width: of the file; that of the first clip without one.
-        sound: what is heard beside the clips' own sound.
+        sound: a sound file that is mixed with the clips' own sound.
     """
 
     cuts: tuple[Cut, ...]
@@ -160,7 +160,7 @@ def _frames_per_second(plan: Edit, first: ClipInfo) -> int:
 
 def _part(number: int, cut: Cut, clip: ClipInfo, rate: int) -> Part:
     """Raises: FileError, if the clip is not so long."""
-    # Times are told and typed with two digits, and a clip may have a frame less than its name says.
+    # Times are shown and typed with two digits, and a clip may have one frame less than its name says.
     end = clip.seconds if cut.end is None else min(cut.end, clip.seconds)
     seconds = end - cut.begin
     if seconds < SHORTEST_SECONDS:

@@ -1,4 +1,4 @@
-"""The file formats that are taken and saved, told apart by their first bytes.
+"""The file formats that are taken and saved, recognised by their first bytes.
 
 EXR frames come as files of their own or as an archive: Luma does not say. An archive is saved, and never opened.
 """
@@ -62,7 +62,7 @@ def sniff_sound(head: bytes) -> str | None:
 
 
 def is_whole(path: Path, ending: str) -> bool:
-    """Whether a file is complete by its own structure. Of EXR it cannot be told, so that counts as whole.
+    """Whether a file is complete by its own structure. EXR does not say, so an EXR file counts as complete.
 
     Raises:
         OSError: it cannot be read.

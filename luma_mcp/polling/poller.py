@@ -83,7 +83,7 @@ async def _never_young(_generation_id: str) -> bool:
 
 
 class Poller:
-    """Polls on behalf of waiters. A wait that is cancelled ends at once; the generation goes on at Luma.
+    """Polls on behalf of waiters. A wait that is cancelled ends at once; the generation continues at Luma.
 
     Args:
         backend: what is asked.
@@ -150,7 +150,7 @@ class Poller:
         """Wait until all, or any, generations are final, or until the timeout.
 
         Every snapshot is given to `on_snapshot`, also the last one. An error that may pass does not end the wait. A
-        generation that Luma does not know is `not found`; the wait for the others goes on.
+        generation that Luma does not know is `not found`; the wait for the others continues.
 
         Raises:
             NotFoundError: no generation has any of the ids.

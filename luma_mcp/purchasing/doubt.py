@@ -1,4 +1,4 @@
-"""What a caller hears of a purchase whose answer was lost."""
+"""The errors of purchases whose answer was lost."""
 
 from luma_mcp.domain.errors import AmbiguousPurchaseError
 from luma_mcp.purchasing.reconcile import Finding

@@ -14,7 +14,7 @@ _LEFT_OUT = "The plan has no such shot any more."
 
 
 class FilmChangedError(Exception):
-    """A change of a film costs more than was told, for the film has changed meanwhile. Nothing was written."""
+    """A change of a film costs more than was approved, for the film has changed meanwhile. Nothing was written."""
 
 
 class FilmLedger:
@@ -77,13 +77,13 @@ class FilmLedger:
             film: the film.
             plan: the plan, as its maker reads it again.
             shots: the shots of the new plan.
-            most_micros: what the person was told that it costs.
+            most_micros: the price that the person approved.
             budget: what the person allows.
             balance: the credit at Luma, if the budget asks for it.
             consent: names the person's yes.
 
         Raises:
-            FilmChangedError: it would cost more than was told.
+            FilmChangedError: it would cost more than was approved.
             BudgetError, ConsentNeededError, ConsentUsedError: as `create`.
         """
 

@@ -51,7 +51,7 @@ class Purchase:
 
 @dataclass(frozen=True)
 class Order:
-    """What somebody wants to buy, and how the call goes on meanwhile.
+    """What somebody wants to buy, and what the call does meanwhile.
 
     Args:
         quote: the request and its price.
@@ -59,7 +59,7 @@ class Order:
         person: who buys.
         consent: names the person's yes, which serves once.
         publish: puts local files where Luma can read them; the signed link by each URL of the quote.
-        on_wait: told of seconds waited, and why.
+        on_wait: called with the seconds waited, and why.
         shot: the shot of a film that it is.
     """
 

@@ -41,7 +41,7 @@ class PostgresStore:
         return f"PostgresStore({self._shown()!r})"
 
     def close(self) -> None:
-        """Let go of the connection. A later transaction opens a new one."""
+        """Close the connection. A later transaction opens a new one."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
@@ -124,7 +124,7 @@ class _PostgresTransaction:
 
 
 def _lock(connection: "psycopg.Connection[Any]") -> None:
-    """Wait until nobody else is in a transaction. It is let go when this one ends."""
+    """Wait until nobody else is in a transaction. The lock is released when this transaction ends."""
     connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK_KEY,))
 
 

@@ -251,7 +251,7 @@ def _ambiguous_finding(generations: Sequence[Generation]) -> Finding:
 
 
 class Reconciler:
-    """Settles what is in doubt: a caller's own purchase first and at once, everything else beside.
+    """Settles what is in doubt: a caller's own purchase at once, everything else in the background.
 
     Args:
         how: how the API is asked.

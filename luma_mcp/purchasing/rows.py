@@ -7,7 +7,7 @@ from pydantic_core import from_json
 
 from luma_mcp.purchasing.states import State
 
-# The request that was bought also says what it was made from; Luma is told of that by links only.
+# The request in the ledger also names the generations that it works on; Luma gets links only.
 MADE_FROM = "made_from"
 
 

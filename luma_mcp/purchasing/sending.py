@@ -152,7 +152,7 @@ class Sender:
     async def _write(self, row: Row, state: State, *, generation_id: str | None = None, note: str = "") -> None:
         """Write down an outcome, if the ledger can still be written.
 
-        What the caller hears matters more: without it the row's lease runs out, and the purchase is looked for.
+        The answer to the caller matters more: without this write the lease runs out, and the purchase is looked for.
         """
         for attempt in range(_WRITE_TRIES):
             try:

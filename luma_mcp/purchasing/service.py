@@ -88,7 +88,7 @@ class PurchaseService:
         self._settle_wanted = anyio.Event()
 
     async def run(self) -> None:
-        """Settle what is in doubt beside everything else, whenever somebody asks for the day's money or buys."""
+        """Settle what is in doubt in the background, whenever somebody asks for the day's money or buys."""
         while True:
             await self._settle_wanted.wait()
             self._settle_wanted = anyio.Event()
@@ -161,7 +161,7 @@ class PurchaseService:
         return self._accounts.get(backend, "")
 
     async def spending(self, person: str | None = None) -> Spending:
-        """Today's money, or one person's. What is in doubt is looked for beside, and this does not wait for it."""
+        """Today's money, or one person's. What is in doubt is looked for in the background; this does not wait."""
         self.settle_soon()
         return await self._ledger.today(person)
 

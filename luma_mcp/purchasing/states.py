@@ -60,7 +60,7 @@ SPENT: frozenset[State] = frozenset({"accepted", "completed", "disputed"})
 HOLDS_TAKE: frozenset[State] = RESERVED | SPENT
 """The states in which the same request with the same take is this purchase."""
 UNDER_WAY: frozenset[State] = frozenset({"reserved", "sending"})
-"""The states in which a server works at the purchase, for as long as its lease lives."""
+"""The states in which a server works at the purchase, for as long as its lease lasts."""
 IN_DOUBT: frozenset[State] = frozenset({"lost", "disputed"})
 """The states in which it is not known whether it was bought."""
 

@@ -24,7 +24,8 @@ def find(source: str, folders: Sequence[Path]) -> Path:
     A name that is written otherwise than the folder has it, such as with another kind of space, is found too.
 
     Raises:
-        FileError: it is not there, or not inside an open folder. Outside them, whether a file exists is not told.
+        FileError: it is not there, or not inside an open folder. The error is the same whether a file
+            outside them exists or not.
     """
     roots, spellings = [root.resolve() for root in folders], _spellings(source)
     refusals: list[FileError | None] = []
@@ -53,7 +54,7 @@ def _find_exactly(source: str, roots: Sequence[Path]) -> Path | None:
             if path.is_absolute():
                 raise _outside(shown, roots)
     if path.is_absolute() and not any(_lexically_inside(path, root) for root in roots):
-        # Outside the open folders, whether a file exists is not told.
+        # The error does not say whether a file exists outside the open folders.
         raise _outside(shown, roots)
     if ".." in path.parts:
         raise _outside(shown, roots)

@@ -101,7 +101,7 @@ def test_what_is_still_running_has_its_own_code_and_the_command_that_goes_on(she
     code, out, err = shell("video", "a slower boat", *SMALL, "--no-wait")
     generation_id = out.strip()
     assert code == 0
-    assert err.endswith(f"This goes on with it: dream-machine-mcp get {generation_id}\n")
+    assert err.endswith(f"Continue with: dream-machine-mcp get {generation_id}\n")
     waited = shell("wait", generation_id)
     saved = shell("get", generation_id)
     again, events = shell.events("video", "a slower boat", *SMALL)
@@ -126,7 +126,7 @@ def test_without_time_it_is_still_running(shell: Shell, monkeypatch: pytest.Monk
 
     assert (code, out) == (4, "")
     assert "$1.00 at most." in err
-    assert err.endswith(f"It is still running.\nThis goes on with it: dream-machine-mcp get {name}\n")
+    assert err.endswith(f"It is still running.\nContinue with: dream-machine-mcp get {name}\n")
     assert with_json == 4
     assert events[-1] == {"event": "running", "ids": [name], "go_on": f"dream-machine-mcp get {name}"}
 
@@ -250,7 +250,7 @@ def test_ctrl_c_names_the_command_that_goes_on(output: Path, ledger_path: Path) 
 
     assert (command.returncode, out) == (130, "")
     generation_id = bought.removeprefix("Bought: ").partition(",")[0]
-    assert err == (f"It was left alone. This goes on with it: dream-machine-mcp get {generation_id}\nStopped.\n")
+    assert err == (f"It was left alone. Continue with: dream-machine-mcp get {generation_id}\nStopped.\n")
 
 
 def test_ctrl_c_before_anything_is_bought_names_nothing(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,11 +57,11 @@ def test_a_shot_may_wait_for_both_sides() -> None:
     [
         ([], f"A film has 1 to {MOST_SHOTS} shots, not 0."),
         ([Shot("aaa")] * 101, f"A film has 1 to {MOST_SHOTS} shots, not 101."),
-        ([Shot("aaa", start=CONTINUE)], "Shot 1 has no shot before it to go on from."),
+        ([Shot("aaa", start=CONTINUE)], "Shot 1 has no shot before it to continue."),
         ([Shot("aaa"), Shot("bbb", end=NEXT)], "Shot 2 is the last, so there is no next one to end on."),
         (
             [Shot("aaa"), Shot("bbb", end=NEXT), Shot("ccc", start=CONTINUE)],
-            "Shot 2 ends on the first picture of shot 3, which goes on from shot 2.",
+            "Shot 2 ends on the first picture of shot 3, which continues shot 2.",
         ),
         ([Shot("aaa"), Shot("bbb", "10s")], "Shot 2: ray-flash-2 has no duration 10s."),
         ([Shot("aaa"), Shot()], "Shot 2: "),

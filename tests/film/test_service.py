@@ -319,7 +319,7 @@ async def test_a_changed_order_buys_nothing(studio: Studio, emulator: Emulator) 
 
 async def test_a_change_that_costs_more_than_was_told_is_refused(studio: Studio, emulator: Emulator) -> None:
     film = await studio.create(OLDER, Shot("a boat"))
-    with pytest.raises(BudgetError, match="costs more than was told"):
+    with pytest.raises(BudgetError, match="costs more than the price that was approved"):
         await studio.change(film, Shot("a boat"), Shot("a storm"), approved_usd=0.1)
 
     assert len((await studio.services.films.get(film.id, None)).shots) == 1

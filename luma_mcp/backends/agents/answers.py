@@ -1,7 +1,7 @@
 """Answers of the Agents API: bytes to values. Pure.
 
 A generation's answer echoes nothing of its request: no prompt, no form, no price. What was asked for is in the purchase
-ledger, and `recalled` puts it beside the answer.
+ledger, and `recalled` adds it to the answer.
 
 Source: the official SDK `luma-agents` 0.5.0.
 """

@@ -34,7 +34,7 @@ class Agents(ApiClient):
         transport: carries the bytes; a test gives its own.
         sleep: waits between attempts; a test gives its own.
         wall: Unix time; a test gives its own.
-        on_answer: told of each exchange.
+        on_answer: called after each exchange.
     """
 
     def __init__(

@@ -32,7 +32,7 @@ class DreamMachine(ApiClient):
         callback_url: where Luma posts each change of state.
         transport: carries the bytes; a test gives its own.
         sleep: waits between attempts; a test gives its own.
-        on_answer: told of each exchange.
+        on_answer: called after each exchange.
     """
 
     def __init__(

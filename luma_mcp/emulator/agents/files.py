@@ -1,7 +1,7 @@
 """The Files of the Agents API: created, uploaded by a presigned PUT or in one multipart POST, ingested, used, deleted.
 
-Luma publishes the shapes. How long an upload link lives, how long ingest takes and what a `complete` without bytes is
-answered are inferred.
+Luma publishes the shapes. How long an upload link is valid, how long ingest takes and the answer to a `complete`
+without bytes are inferred.
 """
 
 import secrets

@@ -263,7 +263,7 @@ class DreamMachineAccount:
         return "Contains blacklisted words" if "blacklisted" in prompt.lower() else None
 
     def _continued(self, body: Body) -> dict[str, Generation]:
-        """The generations that a clip goes on from, or leads to; each must be a finished clip."""
+        """The generations that a clip continues, or leads to; each must be a finished clip."""
         if not isinstance(body, VideoBody) or body.keyframes is None:
             return {}
         named = {"frame0": body.keyframes.frame0, "frame1": body.keyframes.frame1}

@@ -164,7 +164,7 @@ def tint(prompt: str) -> Colour:
 
 
 def blended(base: Image.Image, other: Image.Image, weight: float) -> Image.Image:
-    """How a reference shows in a picture: laid over it, by its weight."""
+    """How a reference shows in a picture: blended over it, by its weight."""
     return Image.blend(base, covering(other, base.size), min(max(weight, 0.0), 1.0))
 
 

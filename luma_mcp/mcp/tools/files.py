@@ -55,7 +55,7 @@ class DownloadResult(Result):
 
 
 class ViewResult(Result):
-    """The size, length and links of what a generation made; the image is beside the text."""
+    """The size, length and links of what a generation made; the image is a content block of its own."""
 
     is_structured = False
 
@@ -137,7 +137,7 @@ async def download_generation(call: Call, arguments: DownloadGenerationArguments
 
 @contextmanager
 def _noted(problems: list[str]) -> Generator[None]:
-    """Note what fails, so that the rest goes on."""
+    """Note what fails, so that the rest continues."""
     try:
         yield
     except LumaError as error:

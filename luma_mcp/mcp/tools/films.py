@@ -27,7 +27,9 @@ class ShotArgument(Arguments):
     duration: Duration | None = None
     start: Annotated[
         str | None,
-        Field(description='"continue": goes on from the shot before. Or a source, as start_frame. None: a cut.'),
+        Field(
+            description='"continue": from the last frame of the shot before. Or a source, as start_frame. None: a cut.'
+        ),
     ] = None
     end: Annotated[
         str | None, Field(description='"next": ends on the first picture of the next shot. Or a source.')

@@ -17,7 +17,7 @@ from luma_mcp.purchasing.orders import Order, Purchase, Quote
 from luma_mcp.sources.resolver import Resolution
 
 _MAX_PROMPT_LENGTH = 5000
-# What a question tells of a request beside operation, model, price and prompt.
+# What a question shows of a request in addition to operation, model, price and prompt.
 _NOT_FORM = frozenset({"generation_type", "model", "prompt", "callback_url"})
 
 

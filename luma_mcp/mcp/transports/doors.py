@@ -19,7 +19,7 @@ from luma_mcp.mcp.links import CALLBACKS, FILES, UPLOAD
 PATH = "/mcp"
 # A body has a megabyte at the most, so a client that needs longer is none, or has gone.
 BODY_SECONDS = 30.0
-# What a web page may read of an answer beside its body.
+# The headers of an answer that a web page may read.
 _EXPOSED_HEADERS = ("Mcp-Session-Id", "MCP-Protocol-Version", "WWW-Authenticate")
 
 _log = logging.getLogger(__name__)

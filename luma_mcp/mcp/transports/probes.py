@@ -26,7 +26,7 @@ _BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 class Healthy:
     """Answers anybody whether the process is there (`/healthz`) and whether it can work (`/readyz`).
 
-    It is ready while its ledger can be used. Luma is asked too and told of, but a server that cannot reach Luma stays
+    It is ready while its ledger can be used. Luma is asked too and shown, but a server that cannot reach Luma stays
     in: it still says so in a sentence, waits, and serves files, and every other replica would be out at the same time.
 
     Args:

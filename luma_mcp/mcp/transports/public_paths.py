@@ -66,7 +66,7 @@ class PublicPaths:
         inner: what is behind.
         links: checks the links.
         folder: the output folder.
-        on_callback: told of the id of a generation that Luma says has changed. It is a hint and proves nothing.
+        on_callback: called with the id of a generation that Luma says has changed. It is a hint and proves nothing.
     """
 
     def __init__(self, inner: ASGIApp, links: Links, folder: Callable[[], Path], on_callback: OnCallback) -> None:

@@ -36,7 +36,7 @@ _MOST_PEEKED_BYTES = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """What an OAuth client is told of this server.
+    """The metadata of this server for OAuth clients.
 
     Args:
         url: the address that people paste.
@@ -95,7 +95,7 @@ class SignIn:
         inner: what is behind the door.
         named: the tokens of the settings.
         issued: the tokens of the issuer; None without one.
-        resource: what clients are told of signing in; None without an issuer.
+        resource: the metadata for clients that sign in; None without an issuer.
         rights: what a person must be allowed to do, by tool.
         open_scopes: what everybody may do without a token; None if a token is needed.
     """
