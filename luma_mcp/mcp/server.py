@@ -149,7 +149,6 @@ class ToolServer(MCPServer[Services]):
         self._attach_prompts: Callable[[MCPServer[Any]], None] | None = attach_prompts
         self._specs = {spec.name: spec for spec in tools}
         self.services = services
-        self._definitions: list[Tool] = []
 
     @property
     def rights(self) -> dict[str, Right]:
@@ -162,12 +161,8 @@ class ToolServer(MCPServer[Services]):
 
     async def list_tools(self) -> list[Tool]:
         """The definition of every tool."""
-        if not self._definitions:
-            backends, with_quotes = self.services.backend.names, self.services.quotes.in_dry_runs
-            self._definitions = [
-                definition_of(spec, backends, with_quotes=with_quotes) for spec in self._specs.values()
-            ]
-        return self._definitions
+        backends, with_quotes = self.services.backend.names, self.services.quotes.in_dry_runs
+        return [definition_of(spec, backends, with_quotes=with_quotes) for spec in self._specs.values()]
 
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[Services, Any] | None = None

@@ -9,6 +9,7 @@ import inspect
 import time
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 from mcp.server.apps import client_supports_apps
@@ -45,7 +46,8 @@ _FORBIDDEN: Mapping[Right, str] = {
 }
 
 
-def definition_of(spec: ToolSpec, backends: Sequence[BackendName], *, with_quotes: bool = False) -> Tool:
+@cache
+def definition_of(spec: ToolSpec, backends: tuple[BackendName, ...], *, with_quotes: bool = False) -> Tool:
     """What `tools/list` says of a tool of a server that has keys for these APIs.
 
     Args:

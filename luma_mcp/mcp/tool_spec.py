@@ -169,7 +169,7 @@ class Call:
         return self.services.sources.begin(backend, may_use=self.check, folder=self.folder)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ToolSpec:
     """A tool.
 
