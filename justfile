@@ -10,7 +10,7 @@ install:
 
 # The fast tests, on one event loop and the newer protocol: under a minute
 quick *arguments:
-    {{bin}}/pytest -n 2 --dist worksteal -q -m "not slow and not browser and not services" -k "not trio and not legacy" {{arguments}}
+    {{bin}}/pytest -n 2 --dist worksteal -q -m "not medium and not slow and not browser and not services" -k "not trio and not legacy" {{arguments}}
 
 # All tests that need nothing but Python
 test *arguments:

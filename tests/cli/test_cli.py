@@ -22,6 +22,8 @@ from luma_mcp.cli import demo
 from luma_mcp.cli import run as run_here
 from tests.support.stdio_process import INHERITED
 
+pytestmark = pytest.mark.medium
+
 COMMAND = [sys.executable, "-m", "luma_mcp"]
 
 

@@ -53,6 +53,7 @@ def test_it_is_read_with_comments_and_commas(case: tuple[Any, str]) -> None:
     VALUES,
 )
 @example(({}, "{}"), ["a"], "note")
+@pytest.mark.medium
 def test_what_is_put_is_there_and_the_rest_stays(case: tuple[Any, str], path: list[str], new: Any) -> None:
     value, text = case
     expected = json.loads(json.dumps(value))
@@ -73,6 +74,7 @@ def test_what_is_put_is_there_and_the_rest_stays(case: tuple[Any, str], path: li
 
 @given(st.lists(VALUES, max_size=4).flatmap(lambda value: st.tuples(st.just(value), written({"a": value}))), VALUES)
 @example(([1, 2], '{"a": [1,\n2/* note */]/* note */\n}'), 3)
+@pytest.mark.medium
 def test_what_is_appended_is_the_last(case: tuple[list[Any], str], item: Any) -> None:
     value, text = case
     after = append(text, ("a",), item)

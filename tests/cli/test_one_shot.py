@@ -18,6 +18,8 @@ import pytest
 from luma_mcp.cli import one_shot, run
 from tests.support.stdio_process import INHERITED
 
+pytestmark = pytest.mark.medium
+
 FILM = ["a boat at dawn", "+it drifts off", "a storm comes"]
 SMALL = ["--resolution", "540p", "--model", "ray-flash-2"]
 

@@ -20,7 +20,7 @@ from luma_mcp.emulator.dream_machine.callbacks import deliver
 from luma_mcp.emulator.faults import Fault, parse
 from luma_mcp.emulator.serving import listen, serving
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.medium]
 
 VIDEO = {"model": "ray-2", "prompt": "a boat", "resolution": "540p"}
 

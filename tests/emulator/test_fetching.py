@@ -9,7 +9,7 @@ import pytest
 
 from luma_mcp.emulator.fetching import fetch
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.medium]
 
 
 class Redirects(http.server.BaseHTTPRequestHandler):

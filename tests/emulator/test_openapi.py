@@ -14,6 +14,8 @@ from luma_mcp.emulator.dream_machine.bodies import VideoBody
 from luma_mcp.emulator.dream_machine.openapi import PATH
 from tests.support.agent import TOKEN
 
+pytestmark = pytest.mark.medium
+
 # Luma's server takes "yes" for a boolean, answers 400 to what breaks a rule that no schema states, and says 403 where
 # 401 would be usual to a request without a key.
 NOT_PROMISED = [checks.negative_data_rejection, checks.positive_data_acceptance, checks.missing_required_header]

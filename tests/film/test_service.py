@@ -529,6 +529,7 @@ async def test_a_film_of_nobody_is_not_found(studio: Studio) -> None:
     assert await studio.services.films.newest(5, "ben") == []
 
 
+@pytest.mark.medium
 async def test_the_end_of_one_shot_is_the_beginning_of_the_next(studio: Studio, emulator: Emulator) -> None:
     film = await studio.create(NEWER, Shot("a boat", end=NEXT), Shot("a storm"))
     assert [shot.waits_for for shot in film.shots] == [(2,), ()]
@@ -622,6 +623,7 @@ async def test_the_same_plan_is_the_same_film(studio: Studio, emulator: Emulator
     assert (await studio.money())[1] == pytest.approx(0.84)
 
 
+@pytest.mark.medium
 async def test_where_luma_s_list_lags_no_shot_is_bought_twice(studio: Studio, emulator: Emulator) -> None:
     emulator.habits = Habits(list_lag=90, get_lag=30, echo="partial", dates="missing")
     emulator.faults.append(Fault("drop", method="POST", after=True, times=3))

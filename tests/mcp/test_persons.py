@@ -338,6 +338,7 @@ async def test_nobody_watches_what_another_made(office: Office, clock: HeldClock
         assert "error" not in await office.raw("anna", method, uri, params, version)
 
 
+@pytest.mark.medium
 async def test_files_are_in_a_folder_of_ones_own(office: Office, clock: HeldClock, output: Any) -> None:
     """A picture that one saved is no source for another, by whatever path."""
     made = await _clip(office, "anna", clock)

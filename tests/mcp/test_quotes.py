@@ -173,6 +173,7 @@ def _clip() -> Any:
 
 
 @once
+@pytest.mark.medium
 async def test_the_model_does_not_see_what_a_button_sends(player: Client, clock: HeldClock, emulator: Emulator) -> None:
     await _offers(player, "create_video", clock, emulator)
     result = await player.call_tool("list_generations", {})

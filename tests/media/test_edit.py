@@ -20,6 +20,8 @@ from luma_mcp.media.edit_plan import Cut, Edit, Sound, Timeline
 from luma_mcp.media.formats import is_whole, sniff, sniff_sound
 from luma_mcp.media.probe import measure_file, open_clip
 
+pytestmark = pytest.mark.medium
+
 RED, GREEN, BLUE = (200, 30, 30), (30, 160, 60), (30, 40, 200)
 MakeClip = Callable[..., Path]
 

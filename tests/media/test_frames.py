@@ -128,6 +128,7 @@ def noise(size: tuple[int, int]) -> Image.Image:
 
 
 @pytest.mark.parametrize("size", [(4096, 2304), (540, 960), (64, 64)])
+@pytest.mark.medium
 def test_a_small_picture_is_small_whatever_it_shows(size: tuple[int, int]) -> None:
     data = small_jpeg(noise(size), 1024)
 

@@ -85,6 +85,7 @@ def test_a_grey_and_a_cmyk_jpeg_stay_so() -> None:
         assert opened(sendable(data, LARGEST)).mode == mode
 
 
+@pytest.mark.medium
 def test_the_size_is_that_of_what_is_sent() -> None:
     data = encoded(scenery("RGBA", (640, 480)), "WEBP", 6, quality=40)
     lossless = len(sendable(data, LARGEST))

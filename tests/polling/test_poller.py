@@ -320,6 +320,7 @@ async def test_when_a_limit_is_reached_halfway_the_rest_are_not_asked_for(watch:
     assert len(single) < 60
 
 
+@pytest.mark.medium
 async def test_five_hundred_waits_through_faults_all_end_right(
     watch: Poller, emulator: Emulator, clock: HeldClock
 ) -> None:

@@ -573,6 +573,7 @@ RACER = textwrap.dedent("""
 
 
 @pytest.mark.parametrize("saved", ["ledger_path", pytest.param("database", marks=pytest.mark.services)])
+@pytest.mark.medium
 async def test_eight_processes_never_spend_more_than_the_cap(request: pytest.FixtureRequest, saved: str) -> None:
     place = str(request.getfixturevalue(saved))
     racers = [

@@ -229,6 +229,7 @@ def test_an_echo_in_camel_case_or_in_a_string_is_read() -> None:
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=8,
 )))  # fmt: skip
+@pytest.mark.medium
 def test_no_echo_breaks_it(echo: dict[str, Any]) -> None:
     for request in REQUESTS:
         assert compare(body_of(request), Generation(id="a", request=echo)) in Verdict

@@ -214,6 +214,7 @@ async def test_an_equal_purchase_that_is_being_sent_may_be_the_one_that_is_liste
     assert len(emulator.dream_machine.billing.purchases()) == 1
 
 
+@pytest.mark.medium
 async def test_a_purchase_that_is_absent_may_still_turn_up(
     agent: Agent, emulator: Emulator, transport: InMemory, clock: HeldClock
 ) -> None:

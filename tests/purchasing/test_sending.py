@@ -55,6 +55,7 @@ class Held(InMemory):
         return answer
 
 
+@pytest.mark.medium
 async def test_an_answer_that_takes_longer_than_a_lease_is_still_waited_for(
     settings: Settings, emulator: Emulator, clock: HeldClock, ledger_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -84,6 +85,7 @@ async def test_an_answer_that_takes_longer_than_a_lease_is_still_waited_for(
     assert emulator.dream_machine.billing.purchases() == [answers[0]["generation_id"]]
 
 
+@pytest.mark.medium
 async def test_an_upload_that_takes_longer_than_a_lease_is_waited_for(
     services: Services, emulator: Emulator, clock: HeldClock, ledger_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

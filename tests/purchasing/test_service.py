@@ -190,6 +190,7 @@ async def test_four_of_it_are_four_takes(agent: Agent, emulator: Emulator) -> No
     assert len(set(ids)) == 4
 
 
+@pytest.mark.medium
 async def test_two_hundred_repeats_at_once_are_one_purchase(agent: Agent, emulator: Emulator) -> None:
     answers: list[dict[str, Any]] = []
 

@@ -29,7 +29,7 @@ from luma_mcp.sources.local_files import LocalFile
 from tests.support.agent import Agent, once
 from tests.support.processes import free_port, once_it_listens
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.medium]
 
 BUCKET = "pictures"
 

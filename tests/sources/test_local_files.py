@@ -179,6 +179,7 @@ async def test_whether_a_file_exists_outside_is_not_told(inputs: LocalFiles, tmp
     assert message[0] == message[1]
 
 
+@pytest.mark.medium
 async def test_too_many_pixels_are_not_unpacked(inputs: LocalFiles, open_folder: Path) -> None:
     """A small file that would take half a gigabyte."""
     bomb = BytesIO()

@@ -295,6 +295,7 @@ async def test_what_is_no_object_is_answered_with_a_list(http: httpx.AsyncClient
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.medium
 async def test_a_link_is_read_while_the_request_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     async with serving(Emulator(speed=1000)) as base_url:
         origin = base_url.removesuffix("/dream-machine/v1")

@@ -32,6 +32,7 @@ async def completed(sdk: AsyncLuma, generation_id: str) -> luma_agents.types.Gen
     return generation
 
 
+@pytest.mark.medium
 async def test_every_method_of_it(sdk: AsyncLuma) -> None:
     data = still((320, 180))
     created = await sdk.files.create(mime_type="image/png", size_bytes=len(data), filename="a.png", purpose="reference")

@@ -16,7 +16,7 @@ from luma_mcp.media.edit_plan import Cut, Edit
 from luma_mcp.sources import local_files
 from tests.support.agent import Agent, once
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.medium]
 
 FORM = {"resolution": "540p", "model": "ray-flash-2"}
 

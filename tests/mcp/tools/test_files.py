@@ -93,6 +93,7 @@ async def test_a_link_inside_that_leads_out_is_refused(agent: Agent, output: Pat
 
 
 @once
+@pytest.mark.medium
 async def test_the_thumbnail_of_a_video_can_be_saved(agent: Agent) -> None:
     video = await agent.make("create_video", prompt="a boat", resolution="540p")
     answer = await agent.call("download_generation", generation_ids=[video], asset="image")

@@ -46,6 +46,7 @@ def bought(emulator: Emulator) -> int:
 
 
 @once
+@pytest.mark.medium
 async def test_a_film_is_planned_bought_and_saved(
     agent: Agent, emulator: Emulator, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,6 +109,7 @@ async def test_a_film_is_planned_bought_and_saved(
 
 
 @once
+@pytest.mark.medium
 async def test_equal_clips_are_joined_as_they_are_and_unequal_ones_are_made_alike(
     agent: Agent, clock: HeldClock
 ) -> None:
@@ -315,6 +317,7 @@ async def test_the_text_says_what_the_fields_say(agent: Agent) -> None:
 
 
 @ON_ONE_LOOP
+@pytest.mark.medium
 async def test_the_player_offers_another_take_of_each_shot(serve: Any, emulator: Emulator) -> None:
     async with Client(serve(), extensions=[APPS]) as client:
         agent = Agent(client)
@@ -423,6 +426,7 @@ async def test_a_film_that_is_not_there_cannot_be_subscribed_to(serve: Any) -> N
 
 
 @ON_ONE_LOOP
+@pytest.mark.medium
 async def test_a_wait_for_a_film_becomes_a_task_that_buys_as_it_is_asked_for(
     serve: Any, emulator: Emulator, clock: HeldClock
 ) -> None:
@@ -469,6 +473,7 @@ async def test_read_only_servers_make_no_films(serve: Any) -> None:
 
 
 @once
+@pytest.mark.medium
 async def test_a_contact_sheet_has_a_picture_of_each_shot(agent: Agent) -> None:
     done = await made(agent, [f"boat number {number}" for number in range(5)])
     sheet = Image.open(BytesIO(Path(done["sheet_path"]).read_bytes()))

@@ -219,6 +219,7 @@ async def test_a_clip_is_not_taken_for_a_picture(agent: Agent) -> None:
 
 
 @once
+@pytest.mark.medium
 async def test_no_call_sends_the_token_to_where_the_assets_are(agent: Agent, transport: InMemory) -> None:
     video = await agent.make("create_video", prompt="a boat", resolution="540p")
     await agent.call("download_generation", generation_ids=[video])

@@ -34,7 +34,7 @@ from luma_mcp.settings import Settings, SettingsError
 from tests.support.agent import TOKEN
 from tests.support.http_process import call_over_http, http_process, http_server
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.medium]
 
 KEY = "a-bearer-token-of-the-team"
 PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}

@@ -124,6 +124,7 @@ async def _film(site: Site, clock: HeldClock) -> dict[str, Any]:
     return await site.call("wait_for_film", **named, timeout_seconds=0)
 
 
+@pytest.mark.medium
 async def test_a_film_has_a_link_too(site: Site, clock: HeldClock) -> None:
     result = await _film(site, clock)
     film = result["structuredContent"]
@@ -137,6 +138,7 @@ async def test_a_film_has_a_link_too(site: Site, clock: HeldClock) -> None:
 @pytest.mark.parametrize(
     "site", [{"LUMA_UPLOAD_URL": "s3://nowhere/x?endpoint=http://127.0.0.1:1&region=us-east-1"}], indirect=True
 )
+@pytest.mark.medium
 async def test_a_bucket_that_cannot_be_used_costs_the_link_and_not_the_film(
     site: Site, clock: HeldClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
