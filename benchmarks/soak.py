@@ -1,9 +1,9 @@
 """`python -m benchmarks.soak [--minutes 30] [--write]`: half an hour of use, with all that goes wrong in real life.
 
-Two servers share one ledger and an emulated account at each API: one over HTTP, whose clients come and go, and one over
-stdio.
-Agents call every tool, give up in the middle of calls, and vanish without a word, while the emulator fails, drops and
-delays. What both servers hold is written down all the time; `--write` puts the outcome into docs/speed.md.
+Two servers share one ledger and an emulated account at each API: one over HTTP, for three persons whose clients come
+and go, and one over stdio. Agents call every tool, give up in the middle of calls, and vanish without a word, while the
+emulator fails, drops, delays and changes its habits. What both servers hold is written down all the time; `--write`
+puts the outcome into docs/speed.md.
 """
 
 import argparse
@@ -19,10 +19,11 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import anyio
 import httpx2
+from anyio.abc import TaskGroup
 from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
 
@@ -31,6 +32,7 @@ from benchmarks.watched import Watched, http_server, stdio_client_of, until
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.dream_machine.account import Generation
 from luma_mcp.emulator.faults import Fault
+from luma_mcp.emulator.habits import Dates, Echo, Errors, Habits, More, Order, States
 from luma_mcp.emulator.serving import serving
 
 AGENTS_OVER_HTTP, CALLERS_OVER_STDIO = 5, 3
@@ -39,12 +41,34 @@ LOOK_EVERY_SECONDS = 10.0
 SETTLING_SECONDS = 60.0
 TOKEN = "soak-token-that-must-never-show"  # noqa: S105 - of an emulator
 
+OWNER = "the owner"
+"""Over stdio, and over HTTP with a token that has no name."""
+PERSON_TOKENS = {
+    OWNER: f"{TOKEN}-of-the-owner",
+    "anna": f"{TOKEN}-of-anna",
+    "ben": f"{TOKEN}-of-ben",
+}
+# Every habit that the emulator can have, the default among them.
+HABITS: dict[str, tuple[Any, ...]] = {
+    "echo": get_args(Echo),
+    "dates": get_args(Dates),
+    "order": get_args(Order),
+    "more": get_args(More),
+    "page": (0, 3),
+    "list_lag": (0.0, 2.0),
+    "get_lag": (0.0, 1.0),
+    "states": get_args(States),
+    "errors": get_args(Errors),
+    "balance_lag": (0.0, 5.0),
+}
+
 _OPEN = "SELECT kind FROM purchases WHERE state IN ('sending', 'lost', 'disputed')"
 
 # The operations of the Agents API, as the ledger calls them.
 _AGENTS_KINDS = {"video": "video", "image": "image", "video_edit": "modify_video", "video_reframe": "reframe_video"}
 
-Connect = Callable[[], AbstractAsyncContextManager[Client]]
+Connect = Callable[[str], AbstractAsyncContextManager[Client]]
+"""A client of a person."""
 
 
 @dataclass
@@ -60,11 +84,26 @@ class Use:
     surprises: list[str] = field(default_factory=list[str])
     known: dict[str, Generation] = field(default_factory=dict[str, Generation])
     """Every generation at Luma, also those deleted since."""
-    films: list[str] = field(default_factory=list[str])
-    """The ids of the films that were planned."""
+    films: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    """Who planned a film, and its id."""
     numbers: "count[int]" = field(default_factory=count)
-    faults_laid: int = 0
+    injected_faults: int = 0
+    changed_habits: int = 0
     over: bool = False
+
+    def begin(self, tasks: TaskGroup, over_http: Connect, pipe: Client, faults: list[Fault], habits: Habits) -> None:
+        """Let every agent begin, and everything that goes wrong."""
+        tasks.start_soon(self.spoil, faults)
+        tasks.start_soon(self.change_habits, habits)
+        for _ in range(AGENTS_OVER_HTTP):
+            tasks.start_soon(self.visit, over_http)
+        for _ in range(CALLERS_OVER_STDIO):
+            tasks.start_soon(self.call_on, pipe)
+
+    async def call_on(self, client: Client) -> None:
+        """Several callers share the one client of a server over stdio."""
+        while not self.over:
+            await self.act(client, OWNER)
 
     async def visit(self, connect: Connect) -> None:
         """One client after another, until it is over."""
@@ -73,32 +112,39 @@ class Use:
             patience = self.chance.uniform(0.2, 4) if self.chance.random() < 0.2 else 120
             with anyio.move_on_after(patience) as scope:
                 try:
-                    async with connect() as client:
+                    person = self.chance.choice(list(PERSON_TOKENS))
+                    async with connect(person) as client:
                         for _ in range(self.chance.randint(3, 25)):
-                            await self.act(client)
+                            await self.act(client, person)
                 except (MCPError, OSError, httpx2.HTTPError) as error:
                     self.surprises.append(f"{type(error).__name__}: {error}")
+                except ExceptionGroup as group:
+                    # So ends the SDK's client that is closed while an answer arrives (mcp 2.0).
+                    if (others := group.split(anyio.BrokenResourceError)[1]) is not None:
+                        self.surprises.append(repr(others))
             self.outcomes["client vanished" if scope.cancelled_caught else "client left"] += 1
 
-    async def act(self, client: Client) -> None:
-        """One thing that an agent does, and now and then gives up."""
+    async def act(self, client: Client, person: str) -> None:
+        """One thing that an agent of a person does, and now and then gives up."""
         if self.over:
             return
-        name, arguments = self._call()
+        name, arguments = self._call(person)
         patience = self.chance.uniform(0, 1) if self.chance.random() < 0.1 else 90
         with anyio.move_on_after(patience) as scope:
             if name.startswith("luma://"):
-                await client.read_resource(name)
+                message = str((await client.read_resource(name)).contents)
                 outcome = "answered"
             else:
                 result = await client.call_tool(name, arguments)
                 outcome, message = "refused" if result.is_error else "answered", str(result.content)
                 if name == "create_film" and result.structured_content:
-                    self.films.append(result.structured_content["film_id"])
+                    self.films.append((person, result.structured_content["film_id"]))
                 if result.is_error:
                     self.refusals[name] = message[:300]
-                if "Traceback" in message or TOKEN in message or "Error executing" in message:
-                    self.surprises.append(f"{name}: {message[:300]}")
+            if "Traceback" in message or TOKEN in message or "Error executing" in message:
+                self.surprises.append(f"{name}: {message[:300]}")
+            if person != OWNER and any(f" of {other}" in message for other in PERSON_TOKENS if other != person):
+                self.surprises.append(f"{person} sees what is not {person}'s: {name}: {message[:300]}")
             self.outcomes[f"call {outcome}"] += 1
             self.by_tool[f"{name} {outcome}"] += 1
         if scope.cancelled_caught:
@@ -106,10 +152,10 @@ class Use:
             if patience == 90:
                 self.surprises.append(f"{name} {arguments} has not ended after {patience} s")
 
-    def _call(self) -> tuple[str, dict[str, Any]]:
+    def _call(self, person: str) -> tuple[str, dict[str, Any]]:
         """Every tool; what costs nothing more often than what is rendered."""
-        item, clip_id, image_id = self._some_id(), self._some_id(picture=False), self._some_id(picture=True)
-        prompt, new_clip = f"boat {next(self.numbers)}", self._agents_id()
+        item, clip_id, image_id = (self._some_id(person, picture=picture) for picture in (None, False, True))
+        prompt, new_clip = f"boat {next(self.numbers)} of {person}", self._agents_id(person)
         new = {"resolution": "360p", "model": "ray-3.2"}
         clip = {"resolution": "540p", "model": "ray-flash-2"}
         calls: list[tuple[int, str, dict[str, Any]]] = [
@@ -132,14 +178,14 @@ class Use:
             (1, "upscale_video", {"generation_id": clip_id, "resolution": "720p"}),
             (1, "add_audio", {"generation_id": clip_id, "prompt": prompt}),
             (6, "wait_for_generation", {"generation_ids": [item], "timeout_seconds": self.chance.randint(0, 20)}),
-            (3, "wait_for_generation", {"generation_ids": list({self._some_id() for _ in range(8)})}),
+            (3, "wait_for_generation", {"generation_ids": list({self._some_id(person) for _ in range(8)})}),
             (8, "get_generation", {"generation_id": item}),
             (1, "create_film", {"shots": self._shots(prompt), **clip}),
-            (4, "wait_for_film", {"film_id": self._film(), "timeout_seconds": self.chance.randint(0, 10)}),
+            (4, "wait_for_film", {"film_id": self._film(person), "timeout_seconds": self.chance.randint(0, 10)}),
             (4, "list_generations", {"limit": 20}),
             (1, "delete_generation", {"generation_id": self._old_id()}),
-            (1, "download_generation", {"generation_ids": [self._quick_clip(), image_id]}),
-            (1, "view_generation", {"generation_id": self.chance.choice([self._quick_clip(), image_id])}),
+            (1, "download_generation", {"generation_ids": [self._quick_clip(person), image_id]}),
+            (1, "view_generation", {"generation_id": self.chance.choice([self._quick_clip(person), image_id])}),
             (3, "get_credits", {}),
             (3, "ping", {}),
             (3, "list_concepts", {}),
@@ -162,29 +208,33 @@ class Use:
             shots.append({"prompt": f"{prompt}, shot {number}", **goes_on})
         return shots
 
-    def _film(self) -> str:
-        """A film that was planned not long ago."""
-        return self.chance.choice(self.films[-5:] or ["film-0123456789abcdef"])
+    def _film(self, person: str) -> str:
+        """A film of a person that was planned not long ago."""
+        films = [film_id for planner, film_id in self.films if person in (planner, OWNER)]
+        return self.chance.choice(films[-5:] or ["film-0123456789abcdef"])
 
-    def _some_id(self, *, picture: bool | None = None) -> str:
-        """A recent one, for most purposes one that is completed."""
+    def _some_id(self, person: str, *, picture: bool | None = None) -> str:
+        """A recent one of a person, for most purposes one that is completed; one in twenty is of anybody."""
+        if self.chance.random() < 0.05:
+            person = OWNER
         fits = [
             item
             for item in self.known.values()
             if item.id in self.emulator.dream_machine.generations
+            and _is_of(person, item.body)
             and (picture is None or (item.makes_image, item.ended) == (picture, "completed"))
         ]
         return self.chance.choice(fits[-40:]).id if fits else "15b7abb1-3741-4b7e-9615-1f9a16c7442d"
 
-    def _agents_id(self) -> str:
-        """A recent clip of the Agents API that was made of no other."""
-        known = self.emulator.agents.generations.values()
+    def _agents_id(self, person: str) -> str:
+        """A recent clip of a person at the Agents API that was made of no other."""
+        known = [item for item in self.emulator.agents.generations.values() if _is_of(person, item.body)]
         fits = [item.id for item in known if item.is_clip and not item.media and item.ended == "completed"]
         return self.chance.choice(fits[-40:] or ["15b7abb1-3741-4b7e-9615-1f9a16c7442d"])
 
-    def _quick_clip(self) -> str:
-        """One that the emulator has rendered soon: it was not made of others, which must be rendered first."""
-        known = self.emulator.dream_machine.generations.values()
+    def _quick_clip(self, person: str) -> str:
+        """A person's clip that is rendered soon: it was not made of others, which must be rendered first."""
+        known = [item for item in self.emulator.dream_machine.generations.values() if _is_of(person, item.body)]
         fits = [item.id for item in known if item.kind == "video" and not item.continued and item.ended == "completed"]
         return self.chance.choice(fits[-40:] or ["15b7abb1-3741-4b7e-9615-1f9a16c7442d"])
 
@@ -218,8 +268,27 @@ class Use:
                 Fault("drop", method="POST", after=True),
             )
             faults.append(self.chance.choice(kinds))
-            self.faults_laid += 1
+            self.injected_faults += 1
             await anyio.sleep(self.chance.uniform(0.3, 2))
+
+    async def change_habits(self, habits: Habits) -> None:
+        """Another habit every few seconds. Half of them are the default again."""
+        while not self.over:
+            name = self.chance.choice(list(HABITS))
+            values = HABITS[name]
+            setattr(habits, name, self.chance.choice(values) if self.chance.random() < 0.5 else values[0])
+            self.changed_habits += 1
+            await anyio.sleep(self.chance.uniform(1, 8))
+
+
+def _set_default(habits: Habits) -> None:
+    for name, values in HABITS.items():
+        setattr(habits, name, values[0])
+
+
+def _is_of(person: str, body: Any) -> bool:
+    """Whether a request is a person's, by its prompt. The owner's are all."""
+    return person == OWNER or (getattr(body, "prompt", None) or "").endswith(f" of {person}")
 
 
 @dataclass
@@ -253,7 +322,8 @@ class Outcome:
         """What was done, and whether all of it was well."""
         lines = [("what", "how often"), *((what, f"{times:,}") for what, times in sorted(self.use.outcomes.items()))]
         lines += [
-            ("faults laid", f"{self.use.faults_laid:,}"),
+            ("faults injected", f"{self.use.injected_faults:,}"),
+            ("habits changed", f"{self.use.changed_habits:,}"),
             ("bought", f"{self.bought:,}"),
             ("bought twice", f"{self.twice}"),
             ("bought and lost", f"{self.lost}"),
@@ -269,19 +339,14 @@ async def soak(minutes: float, seed: int = 1) -> Outcome:
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         faults: list[Fault] = []
-        emulator = Emulator(credit_usd=1e9, limits={}, speed=30, faults=faults)
+        habits = Habits()
+        emulator = Emulator(credit_usd=1e9, limits={}, speed=30, faults=faults, habits=habits)
         stack.callback(emulator.assets.close)
         base_url = await stack.enter_async_context(serving(emulator))
         # uvicorn minds that the emulator drops connections.
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         log = stack.enter_context((folder / "log").open("w+"))
-        variables = {
-            "LUMA_TOKEN": TOKEN,
-            "LUMA_AGENTS_API_KEY": f"luma-api-{TOKEN}",
-            "LUMA_BASE_URL": base_url,
-            "LUMA_LEDGER": str(folder / "ledger.sqlite3"),
-            "LUMA_OUTPUT_DIR": str(folder / "files"),
-        }
+        variables = _variables(base_url, folder)
         by_http = Watched("over HTTP", folder / "by-http.json")
         by_stdio = Watched("over stdio", folder / "by-stdio.json")
         url = await stack.enter_async_context(http_server(by_http, variables, log))
@@ -289,15 +354,16 @@ async def soak(minutes: float, seed: int = 1) -> Outcome:
         use = Use(emulator, random.Random(seed))
 
         @asynccontextmanager
-        async def over_http() -> AsyncGenerator[Client]:
+        async def over_http(person: str) -> AsyncGenerator[Client]:
             era = use.chance.choice(["auto", "legacy"])
+            headers = {"Authorization": f"Bearer {PERSON_TOKENS[person]}"}
             async with (
-                httpx2.AsyncClient(trust_env=False, timeout=120) as caller,
+                httpx2.AsyncClient(trust_env=False, timeout=120, headers=headers) as caller,
                 Client(streamable_http_client(url, http_client=caller), mode=era) as client,
             ):
                 yield client
 
-        async with over_http() as first:
+        async with over_http(OWNER) as first:
             await first.list_tools()
         for server in (by_http, by_stdio):
             await server.look(0)
@@ -305,11 +371,7 @@ async def soak(minutes: float, seed: int = 1) -> Outcome:
         async with anyio.create_task_group() as background:
             background.start_soon(use.remember)
             async with anyio.create_task_group() as agents:
-                agents.start_soon(use.spoil, faults)
-                for _ in range(AGENTS_OVER_HTTP):
-                    agents.start_soon(use.visit, over_http)
-                for _ in range(CALLERS_OVER_STDIO):
-                    agents.start_soon(_call_on, use, pipe)
+                use.begin(agents, over_http, pipe, faults, habits)
                 while (passed := anyio.current_time() - began) < minutes * 60:
                     await anyio.sleep(min(LOOK_EVERY_SECONDS, minutes * 60 - passed))
                     for server in (by_http, by_stdio):
@@ -318,7 +380,8 @@ async def soak(minutes: float, seed: int = 1) -> Outcome:
                     _clear(folder / "files")
                 use.over = True
             faults.clear()
-            async with over_http() as last:
+            _set_default(habits)
+            async with over_http(OWNER) as last:
                 await _settled((last, pipe), folder / "ledger.sqlite3")
             # Connections that nobody uses are given up after some seconds.
             await anyio.sleep(10)
@@ -346,6 +409,20 @@ async def soak(minutes: float, seed: int = 1) -> Outcome:
         )
 
 
+def _variables(base_url: str, folder: Path) -> dict[str, str]:
+    """The settings of both servers."""
+    tokens = [token if name == OWNER else f"{name}:{token}" for name, token in PERSON_TOKENS.items()]
+    return {
+        "LUMA_TOKEN": TOKEN,
+        "LUMA_AGENTS_API_KEY": f"luma-api-{TOKEN}",
+        "LUMA_BASE_URL": base_url,
+        "LUMA_LEDGER": str(folder / "ledger.sqlite3"),
+        "LUMA_OUTPUT_DIR": str(folder / "files"),
+        "LUMA_HTTP_TOKENS": ",".join(tokens),
+        "LUMA_HTTP_DELETE": "1",
+    }
+
+
 def _bought(use: Use) -> dict[str, tuple[str, str]]:
     """The operation and the prompt of each purchase, by its id. What has no prompt is one of a kind."""
     emulator = use.emulator
@@ -359,16 +436,11 @@ def _bought(use: Use) -> dict[str, tuple[str, str]]:
     return bought
 
 
-async def _call_on(use: Use, client: Client) -> None:
-    """Several callers share the one client of a server over stdio."""
-    while not use.over:
-        await use.act(client)
-
-
 def _clear(files: Path) -> None:
     """Take away what is saved, and leave what is being saved."""
-    for path in files.glob("[!.]*"):
-        path.unlink()
+    for path in files.rglob("[!.]*"):
+        if path.is_file():
+            path.unlink(missing_ok=True)
 
 
 async def _settled(clients: Sequence[Client], ledger_path: Path) -> None:

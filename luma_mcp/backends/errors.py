@@ -11,6 +11,7 @@ from typing import cast
 
 from luma_mcp.backends.answers import JsonObject, detail_of, parse_json, retry_after
 from luma_mcp.domain.errors import (
+    IDS_ARE_LISTED,
     AuthenticationError,
     InsufficientCreditsError,
     InvalidRequestError,
@@ -37,9 +38,7 @@ def error_of(status: int, data: bytes, headers: Mapping[str, str], now: float) -
         case 401 | 403:
             return AuthenticationError(f"Luma refused the token ({status}).{reason}")
         case 404:
-            return NotFoundError(
-                f"Luma has nothing at this address (404).{reason}", "list_generations shows the ids that exist."
-            )
+            return NotFoundError(f"Luma has nothing at this address (404).{reason}", IDS_ARE_LISTED)
         case 429:
             wait = retry_after(headers, now)
             when = f"in {wait:.0f} s" if wait is not None else "in a minute"

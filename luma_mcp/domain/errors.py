@@ -21,6 +21,9 @@
 that comes from Luma or another server is cut and cleaned first (`text.cleaned`).
 """
 
+IDS_ARE_LISTED = "list_generations shows the ids that exist."
+"""The hint of an unknown id; the same where a person may not see it, so that nobody learns which ids others have."""
+
 
 class LumaError(Exception):
     """The base class. `hint` is a sentence, or empty if there is nothing to add."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from luma_mcp.domain.errors import NotFoundError
+from luma_mcp.domain.errors import IDS_ARE_LISTED, NotFoundError
 from luma_mcp.domain.person import Person
 from luma_mcp.purchasing.ledger import Ledger
 
@@ -40,6 +40,4 @@ class Access:
         rows = await self._ledger.by_generation(ids)
         for generation_id in ids:
             if generation_id not in rows or rows[generation_id].person != seen_person:
-                raise NotFoundError(
-                    f"No generation has the id {generation_id}.", "list_generations shows the ids that there are."
-                )
+                raise NotFoundError(f"No generation has the id {generation_id}.", IDS_ARE_LISTED)
