@@ -46,7 +46,7 @@ TESTS = {
     "purchasing/budget": ["tests/purchasing/test_budget.py", "tests/purchasing/test_service.py"],
     "purchasing/film_rows": ["tests/purchasing/test_films.py", "tests/film/test_service.py"],
     "purchasing/films": ["tests/purchasing/test_films.py", "tests/film/test_service.py"],
-    "purchasing/history": ["tests/purchasing", "tests/backends"],
+    "purchasing/history": ["tests/purchasing/test_history.py", "tests/mcp/tools/test_agents_api.py"],
     "purchasing/ledger": [
         f"tests/purchasing/test_{name}.py" for name in ("ledger", "films", "budget", "sending", "reconcile", "service")
     ],
