@@ -64,9 +64,12 @@ _WORDS: dict[tuple[str, ...], str] = {
     ("offset",): "page skip cursor start",
     ("state",): "status",
     ("kind",): "type",
+    ("shots",): "scenes clips segments sequences prompts storyboard script parts",
     ("asset",): "asset_type output_type",
     ("frames",): "frame_count num_frames",
 }
+# What each shot of a film has for itself.
+_OF_A_SHOT = frozenset({"prompt", "duration", "start_frame", "end_frame", "concepts"})
 _PLACEMENT = "It is [left, top, width, height] as fractions of the new canvas."
 _ADVICE = {"placement": _PLACEMENT}
 _TAKES = "Call once for each, with take=1, 2, 3 and so on."
@@ -151,7 +154,9 @@ def _meaning(name: str, names: Names, *, guess: bool) -> str:
     """What a name means here."""
     plain = plain_form(name)
     for targets, words in _WORDS.items():
-        if plain in {plain_form(word) for word in words.split()}:
+        if plain in {plain_form(word) for word in (*words.split(), *targets)}:
+            if "shots" in names.advertised and _OF_A_SHOT & set(targets):
+                return "Each of the shots has its own prompt, duration, start, end and concepts."
             target = next((target for target in targets if target in names.advertised), None)
             if target is not None:
                 return f"It is called {target} here. {_ADVICE.get(target, '')}".strip()

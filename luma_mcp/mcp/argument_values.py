@@ -28,21 +28,22 @@ _SHOT_WORDS = {
     "start_frame": "start", "end_frame": "end", "image": "start", "image_url": "start", "text": "prompt",
     "description": "prompt", "seconds": "duration", "length": "duration", "camera": "concepts", "concept": "concepts",
 }  # fmt: skip
+_FENCE = re.compile(r"\A\s*```\w*\s*(.*?)\s*```\s*\Z", re.DOTALL)
 _SOURCE_WORDS = ("url", "image_url", "image", "path", "uri", "id", "generation_id", "file")
 
 
 def _parse_json(value: Any) -> Any:
-    """Read a list or an object that comes as JSON in a string, as Claude Desktop sends them."""
+    """Read a list or an object that comes as JSON in a string, as Claude Desktop sends them, or in a Markdown fence."""
     if not _looks_like_json(value):
         return value
     try:
-        return from_json(value)
+        return from_json(_FENCE.sub(r"\1", value))
     except ValueError:
         return value
 
 
 def _looks_like_json(value: Any) -> bool:
-    return isinstance(value, str) and value.lstrip().startswith(("[", "{"))
+    return isinstance(value, str) and value.lstrip().startswith(("[", "{", "```"))
 
 
 def _split(value: Any, separator: str) -> Any:
@@ -164,8 +165,12 @@ def _film_id(value: Any) -> Any:
 
 
 def _as_shot(value: Any) -> Any:
-    """A shot that comes as its prompt alone. The words of create_video are answered by those of a shot."""
-    if isinstance(value, str):
+    """A shot that comes as its prompt alone. The words of create_video are answered by those of a shot.
+
+    Text that was meant to be JSON is never a prompt: it would be bought.
+    """
+    value = _parse_json(value)
+    if isinstance(value, str) and not _looks_like_json(value):
         return {"prompt": value}
     entries = _object(value)
     if entries is None:

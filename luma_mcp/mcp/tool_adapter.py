@@ -200,6 +200,8 @@ def _sentence(problem: ErrorDetails, tool: str) -> str:
         return f"{tool} needs the argument {where}."
     if problem["type"] == "value_error":
         return f"{tool}: {where}: {problem['msg'].removeprefix('Value error, ')}."
+    if problem["type"] == "model_type":
+        return f"{tool}: {where} must be an object."
     shown = repr(problem["input"])
     shown = shown if len(shown) <= 60 else shown[:57] + "..."
     return f"{tool}: {where} cannot be {shown}: {problem['msg']}."

@@ -126,6 +126,8 @@ async def test_equal_clips_are_joined_as_they_are_and_unequal_ones_are_made_alik
         json.dumps(THREE),
         [{**THREE[0], "end": None, "start": ""}, {**THREE[1], "start": " Continue"}, THREE[2]],
         [{**THREE[0], "take": 1, "concepts": []}, *THREE[1:]],
+        [json.dumps(shot) for shot in THREE],
+        f"```json\n{json.dumps(THREE)}\n```",
     ],
 )
 async def test_harmless_variants_are_the_same_film(agent: Agent, shots: Any) -> None:
@@ -147,7 +149,16 @@ async def test_a_film_id_is_read_however_it_is_quoted(agent: Agent, written: str
     ("arguments", "message"),
     [
         ({"shots": []}, "shots"),
-        ({"shots": [5]}, "shots.0"),
+        ({"shots": [5]}, "shots.0 must be an object."),
+        ({"shots": ['{"prompt": "a boat"', "a storm"]}, "shots.0 must be an object."),
+        ({"shots": '[{"prompt": "a boat"}, {"prompt": "a st'}, "shots cannot be"),
+        ({"shots": '```json\n[{"prompt": "a b'}, "shots cannot be"),
+        ({"scenes": THREE}, "It is called shots here."),
+        (
+            {"shots": THREE, "duration": "5s"},
+            "Each of the shots has its own prompt, duration, start, end and concepts.",
+        ),
+        ({"shots": THREE, "image_url": "a.png"}, "Each of the shots has its own prompt"),
         ({"shots": [{"prompt": "a boat", "start_frame": "a.png"}]}, "start_frame of a shot is called start"),
         ({"shots": [{"prompt": "a boat", "start": "continue"}]}, "Shot 1 has no shot before it"),
         ({"shots": [{"prompt": "a boat", "end": "next"}]}, "Shot 1 is the last"),
