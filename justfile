@@ -29,6 +29,10 @@ browser *arguments:
 fuzz:
     {{bin}}/pytest -n 2 tests/mcp/test_fuzz.py tests/emulator/test_openapi.py --calls 10000
 
+# Fifty films whose servers are killed again and again, in two minutes
+killed:
+    {{bin}}/pytest -n 0 tests/film/test_killed.py --films 50
+
 # Half an hour of use, with everything that goes wrong
 soak *arguments:
     {{bin}}/python -m benchmarks.soak {{arguments}}

@@ -178,5 +178,6 @@ def pytest_xdist_auto_num_workers() -> int:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-snapshots", action="store_true", help="write the snapshots instead of comparing")
+    parser.addoption("--films", type=int, default=15, help="how many films tests/film/test_killed.py makes")
     parser.addoption("--calls", type=int, default=360, help="how many calls test_fuzz.py makes")
     parser.addoption("--screenshots", help="the folder to keep the browser's pictures in")

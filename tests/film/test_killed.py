@@ -1,4 +1,4 @@
-"""Fifty films, each made by two replicas at once that are killed at random moments, while Luma answers badly.
+"""Films, each made by two replicas at once that are killed at random moments, while Luma answers badly.
 
 Each shot is bought once, every film ends as its plan says, the day's cap holds, and nothing stays reserved.
 """
@@ -7,6 +7,7 @@ import json
 import random
 import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,6 @@ pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="processes that fork"),
 ]
 
-FILMS = 50
 FASTER = 100
 LONGEST_LIFE_SECONDS = 3.0
 _POST = {"method": "POST", "path": "*/generations/video"}
@@ -56,13 +56,25 @@ def fault_of(chance: random.Random) -> Fault:
     )  # fmt: skip
 
 
-async def test_fifty_films_end_as_planned_and_each_shot_is_bought_once(
-    ledger_path: Path, tmp_path: Path, record_property
+def money_of(ledger_path: Path) -> tuple[int, int]:
+    """How many shots have money reserved, and the micro-dollars that were spent."""
+    with closing(sqlite3.connect(ledger_path)) as ledger:
+        reserved = ledger.execute(
+            "SELECT count(*) FROM film_shots LEFT JOIN purchases ON purchases.id = purchase_id WHERE wanted = 1 AND"
+            " (purchase_id IS NULL OR state IN ('refused', 'absent', 'reserved', 'sending', 'lost'))"
+        ).fetchone()[0]
+        spent = ledger.execute("SELECT sum(micros) FROM purchases WHERE state = 'completed'").fetchone()[0]
+    return reserved, spent
+
+
+async def test_films_end_as_planned_and_each_shot_is_bought_once(
+    ledger_path: Path, tmp_path: Path, record_property, pytestconfig: pytest.Config
 ) -> None:
+    films: int = pytestconfig.getoption("--films")
     seed = 20261130
     chance = random.Random(seed)
     emulator = Emulator(credit_usd=10_000, limits={}, speed=FASTER)
-    planned = {number: shots_of(chance, number) for number in range(FILMS)}
+    planned = {number: shots_of(chance, number) for number in range(films)}
     ended: dict[int, dict[str, Any]] = {}
     kills = attempts = 0
     waiting = list(planned)
@@ -87,7 +99,7 @@ async def test_fifty_films_end_as_planned_and_each_shot_is_bought_once(
                     with anyio.fail_after(120):
                         received = json.loads(await answers.receive_until(b"\n", 100_000))
                     answer = json.loads(received) if received else {}
-                    assert attempts < 20 * FILMS, answer
+                    assert attempts < 20 * films, answer
                     if answer.get("state") == "completed":
                         ended[number] = answer
             await maker.stdin.aclose()
@@ -104,13 +116,7 @@ async def test_fifty_films_end_as_planned_and_each_shot_is_bought_once(
     bought = emulator.dream_machine.billing.purchases()
     made = [generation_id for film in ended.values() for generation_id in film["ids"]]
     wanted = sum(len(shots) for shots in planned.values())
-    with sqlite3.connect(ledger_path) as ledger:
-        reserved = ledger.execute(
-            "SELECT count(*) FROM film_shots LEFT JOIN purchases ON purchases.id = purchase_id WHERE wanted = 1 AND"
-            " (purchase_id IS NULL OR state IN ('refused', 'absent', 'reserved', 'sending', 'lost'))"
-        ).fetchone()[0]
-        spent = ledger.execute("SELECT sum(micros) FROM purchases WHERE state = 'completed'").fetchone()[0]
-    ledger.close()
+    reserved, spent = money_of(ledger_path)
     refunded = [entry.generation_id for entry in emulator.dream_machine.billing.entries if entry.what == "refund"]
     figures = {
         "films": len(ended), "shots": wanted, "bought": len(bought), "refunded": len(refunded), "kills": kills,
@@ -118,7 +124,7 @@ async def test_fifty_films_end_as_planned_and_each_shot_is_bought_once(
     }  # fmt: skip
     record_property("figures", figures)
     print(figures)
-    assert len(ended) == FILMS, figures
+    assert len(ended) == films, figures
     assert len(set(made)) == len(made) == wanted, figures
     assert sorted(bought) == sorted([*made, *refunded]), figures
     assert reserved == 0, figures
