@@ -108,7 +108,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         return anyio.run(job.run, settings)
     except KeyboardInterrupt:
-        job.tell_how_to_continuation("It was left alone.")
+        job.tell_how_to_continue("It was left alone.")
         raise
 
 
@@ -149,7 +149,7 @@ class _Job:
                 return 1
             except _RunningError:
                 self._tell("running", {"ids": self._ids, "go_on": self._continuation}, "It is still running.")
-                self.tell_how_to_continuation()
+                self.tell_how_to_continue()
                 return STILL_RUNNING
 
     async def _create(self, client: Client) -> int:
@@ -164,7 +164,7 @@ class _Job:
         self._tell("bought", made, f"{bought}: {self._ids[0]}, {price}.")
         if self._options.no_wait:
             self._print(self._ids[0])
-            self.tell_how_to_continuation()
+            self.tell_how_to_continue()
             return 0
         return await self._finish(client)
 
@@ -279,7 +279,7 @@ class _Job:
         verb = "wait" if self._options.command == "wait" else "get"
         return f"{_PROGRAM} {verb} {' '.join(self._ids)}" if self._ids else ""
 
-    def tell_how_to_continuation(self, text: str = "") -> None:
+    def tell_how_to_continue(self, text: str = "") -> None:
         """Name the command that continues what was bought."""
         if self._continuation:
             print(f"{text} Continue with: {self._continuation}".strip(), file=sys.stderr)
