@@ -92,7 +92,9 @@ def make_server(services: Services, options: ServerOptions) -> "ToolServer":
         version=__version__,
         icons=[ICON],
         extensions=[
-            Tasks(services, derive_key(options.account, options.secret)),
+            Tasks(
+                services, derive_key(options.account, options.secret), {spec.name: spec.right for spec in options.tools}
+            ),
             player(options.asset_origins),
             Skills(),
         ],

@@ -6,6 +6,7 @@ id carries a code that only such a process can make, so that nobody can have it 
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -27,6 +28,7 @@ from pydantic.alias_generators import to_camel
 
 from luma_mcp.domain.errors import LumaError
 from luma_mcp.domain.generation import FINAL_STATES, Generation
+from luma_mcp.domain.person import Right
 from luma_mcp.domain.sealed import Seal
 from luma_mcp.mcp.films import waited_film
 from luma_mcp.mcp.persons import current_person
@@ -70,13 +72,15 @@ class Tasks(Extension):
     Args:
         services: what tasks ask.
         key: makes and checks the code in a task's id.
+        rights: what a person must be allowed to do to call each tool that this server offers.
     """
 
     identifier = IDENTIFIER
 
-    def __init__(self, services: Services, key: bytes) -> None:
+    def __init__(self, services: Services, key: bytes, rights: Mapping[str, Right]) -> None:
         self._services = services
         self._seal = Seal(key, "tasks")
+        self._rights = rights
 
     def methods(self) -> list[MethodBinding]:
         """`tasks/get`, and the two that change nothing: Luma cannot cancel, and asks no questions."""
@@ -119,7 +123,15 @@ class Tasks(Extension):
         return description
 
     async def _get_film(self, task: Task) -> dict[str, Any]:
-        """Carry on with a film: asking for its task buys what has become ready, as its wait does."""
+        """Carry on with a film: asking for its task buys what has become ready, as its wait does.
+
+        Raises: MCPError, where its wait may not be called: a read-only server may share the ledger and the account.
+        """
+        if self._rights.get(_FILM_TOOL) not in current_person().rights:
+            raise MCPError(
+                code=INVALID_PARAMS,
+                message="You may not continue films here. Ask a server that may spend, as a person who may.",
+            )
         call = Call(self._services, _SilentCaller(), current_person(), _FILM_TOOL)
         try:
             film = await waited_film(call, task.film_id, 0)

@@ -476,6 +476,22 @@ async def test_a_task_of_a_film_that_is_gone_says_so(serve: Any, emulator: Emula
             await raw(client, "tasks/get", taskId=task["taskId"])
 
 
+async def test_a_task_of_another_server_buys_nothing_where_nothing_may_be_bought(
+    serve: Any, emulator: Emulator, clock: HeldClock
+) -> None:
+    extensions = [advertise(IDENTIFIER, {})]
+    async with Client(serve(), extensions=extensions) as client:
+        film = await Agent(client).call("create_film", shots=THREE[:2], **FORM)
+        task = await raw(client, "tools/call", name="wait_for_film", arguments={"film_id": film["film_id"]})
+    clock.seconds += 300
+    for settings in ({"LUMA_READ_ONLY": "1"}, {"LUMA_TOOLSETS": "generations,video"}):
+        async with Client(serve(**settings), extensions=extensions) as client:
+            with pytest.raises(MCPError, match="You may not continue films here"):
+                await raw(client, "tasks/get", taskId=task["taskId"])
+
+    assert bought(emulator) == 1
+
+
 async def test_read_only_servers_make_no_films(serve: Any) -> None:
     async with Client(serve(LUMA_READ_ONLY="1")) as client:
         names = {tool.name for tool in (await client.list_tools()).tools}
