@@ -23,6 +23,7 @@ import multiprocessing
 import os
 import re
 import signal
+import subprocess
 import sys
 import tomllib
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -42,8 +43,10 @@ SURVIVORS = Path(__file__).with_name("survivors.toml")
 # The tests that tell most about a module come first, for a mutant's run ends with the first failure.
 TESTS = {
     "domain/pricing": ["tests/domain", "tests/purchasing/test_estimates.py", "tests/mcp/tools/test_agents_api.py"],
+    "purchasing/access": ["tests/mcp/test_persons.py"],
     "purchasing/allowance": [f"tests/purchasing/test_{name}.py" for name in ("ledger", "films", "budget")],
     "purchasing/budget": ["tests/purchasing/test_budget.py", "tests/purchasing/test_service.py"],
+    "purchasing/doubt": [f"tests/purchasing/test_{name}.py" for name in ("service", "reconcile")],
     "purchasing/film_rows": ["tests/purchasing/test_films.py", "tests/film/test_service.py"],
     "purchasing/films": ["tests/purchasing/test_films.py", "tests/film/test_service.py"],
     "purchasing/history": ["tests/purchasing/test_history.py", "tests/mcp/tools/test_agents_api.py"],
@@ -52,10 +55,13 @@ TESTS = {
     ],
     "purchasing/matching": ["tests/purchasing/test_matching.py", "tests/purchasing/test_habits.py"],
     "purchasing/migrations": ["tests/purchasing/test_ledger.py", "tests/purchasing/test_films.py"],
+    "purchasing/orders": ["tests/purchasing/test_service.py", "tests/film/test_service.py"],
     "purchasing/reconcile": [
         *(f"tests/purchasing/test_{name}.py" for name in ("reconcile", "habits", "service")),
         "tests/mcp/tools/test_agents_api.py",
     ],
+    "purchasing/reports": ["tests/cli/test_purchases.py", "tests/mcp/test_persons.py"],
+    "purchasing/rows": ["tests/purchasing/test_ledger.py", "tests/purchasing/test_history.py"],
     "purchasing/sending": [f"tests/purchasing/test_{name}.py" for name in ("sending", "reconcile", "service")],
     "purchasing/service": [
         *(f"tests/purchasing/test_{name}.py" for name in ("sending", "service", "reconcile", "budget", "habits")),
@@ -145,6 +151,16 @@ def _difference(original: list[str], changed: list[str]) -> tuple[tuple[str, ...
     others = [block for block in blocks if block[0] != "equal"]
     lines = range(others[0][1] + 1, max(others[-1][2], others[0][1] + 1) + 1)
     return tuple(re.sub(r"\s+", " ", line) for line in diff if line[0] in "+-"), lines
+
+
+def changed_lines(module: str, revision: str) -> set[int]:
+    """The numbers of the lines of a module that were changed since a commit."""
+    command = ["git", "diff", "--unified=0", revision, "--", f"luma_mcp/{module}.py"]
+    diff = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    lines: set[int] = set()
+    for begin, count in re.findall(r"^@@ -\S+ \+(\d+)(?:,(\d+))? @@", diff, re.MULTILINE):
+        lines.update(range(int(begin), int(begin) + int(count or 1)))
+    return lines
 
 
 class _Contexts:
@@ -262,6 +278,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Mutation testing of the code that spends money.")
     parser.add_argument("modules", nargs="*", default=list(TESTS), metavar="MODULE", help=", ".join(TESTS))
     parser.add_argument("--at-once", type=int, default=os.cpu_count() or 1, help="how many at the same time")
+    parser.add_argument("--since", metavar="COMMIT", help="only mutants of lines that were changed since then")
     chosen = parser.parse_args()
     for library in _LIBRARIES:
         importlib.import_module(library)
@@ -269,6 +286,11 @@ def main() -> int:
     surprises = 0
     for module in chosen.modules:
         tested = list(mutants(module))
+        if chosen.since:
+            changed = changed_lines(module, chosen.since)
+            tested = [mutant for mutant in tested if changed & set(mutant.lines)]
+        if not tested:
+            continue
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork")) as child:
             by_line = child.submit(tests_by_line, module).result()
         living, new = 0, 0
