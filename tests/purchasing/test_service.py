@@ -309,6 +309,7 @@ async def test_a_lost_purchase_is_looked_for_behind_what_others_bought_since(
         sentence = await agent.refusal("create_image", prompt="a boat")
         assert "nobody can say whether it was bought. Luma's list is too long" in sentence
         assert "dream-machine-mcp purchases settle 1 --bought ID" in sentence
+        assert "For another one say take=2." in sentence
         (contents,) = (await agent.client.read_resource("luma://spending")).contents
         assert '"state":"disputed"' in contents.text
     assert len(emulator.dream_machine.billing.purchases()) == others + 1
