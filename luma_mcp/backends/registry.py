@@ -17,7 +17,7 @@ from luma_mcp.backends.agents.client import Agents
 from luma_mcp.backends.base import Backend, EncodedRequest
 from luma_mcp.backends.dream_machine.client import DreamMachine
 from luma_mcp.domain.catalogue import BackendName
-from luma_mcp.domain.errors import InvalidRequestError, LumaError, NotFoundError
+from luma_mcp.domain.errors import IDS_ARE_LISTED, InvalidRequestError, LumaError, NotFoundError
 from luma_mcp.domain.generation import Generation, Page
 from luma_mcp.domain.requests import Request, backend_of
 
@@ -128,6 +128,13 @@ class LumaApis:
             await self.of("agents").get_generation(generation_id)
         except NotFoundError:
             return "dream_machine"
+        except LumaError as error:
+            # One API that cannot be asked says nothing about the other.
+            try:
+                await self.of("dream_machine").get_generation(generation_id)
+            except LumaError:
+                raise error from None
+            return "dream_machine"
         return "agents"
 
     async def get_generation(self, generation_id: str) -> Generation:
@@ -138,13 +145,15 @@ class LumaApis:
         bought = await self._history.of(generation_id)
         if bought is not None and bought.backend in self._backends:
             return self._recalled(await self.of(bought.backend).get_generation(generation_id), bought)
-        first, *others = self._backends.values()
-        for other in others:
+        failure: LumaError | None = None
+        for backend in self._backends.values():
             try:
-                return await first.get_generation(generation_id)
-            except NotFoundError:
-                first = other
-        return await first.get_generation(generation_id)
+                return await backend.get_generation(generation_id)
+            except LumaError as error:
+                # It may be of the API that cannot be asked, so that matters more than that the other has none.
+                if failure is None or isinstance(failure, NotFoundError):
+                    failure = error
+        raise failure or NotFoundError(f"No generation has the id {generation_id}.", IDS_ARE_LISTED)
 
     async def list_generations(self, *, limit: int = 20, offset: int = 0) -> Page:
         """Part of the generations of every API, newest first. Those of the Agents API come from the ledger."""

@@ -468,6 +468,25 @@ async def test_what_another_program_made_is_found_at_either_api(
     assert (await both.call("delete_generation", generation_id=old.id))["deleted"] is True
 
 
+async def test_an_api_that_cannot_be_asked_hides_nothing_of_the_other(both: Agent, emulator: Emulator) -> None:
+    headers = {"Authorization": f"Bearer {KEY}"}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(emulator.app), headers=headers) as client:
+        new = (await client.post(f"{AGENTS_URL}/generations", json={"prompt": "a boat"})).json()["id"]
+    old = emulator.dream_machine.accept(VideoBody(model="ray-2", prompt="a boat")).id
+    unknown = "0" * 8 + old[8:]
+
+    emulator.faults.append(Fault("error", status=503, method="GET", path="/v1/*", times=1000))
+    assert (await both.call("get_generation", generation_id=old))["model"] == "ray-2"
+    for generation_id in (new, unknown):
+        assert "503" in await both.refusal("get_generation", generation_id=generation_id)
+        assert "503" in await both.refusal("delete_generation", generation_id=generation_id)
+    assert (await both.call("delete_generation", generation_id=old))["deleted"] is True
+
+    emulator.faults[:] = [Fault("error", status=503, method="GET", path="/dream-machine/*", times=1000)]
+    assert (await both.call("get_generation", generation_id=new))["model"] == "uni-1"
+    assert "503" in await both.refusal("get_generation", generation_id=unknown)
+
+
 async def test_ping_and_the_key_goes_nowhere_else(agent: Agent, transport: InMemory, output: Path) -> None:
     output.mkdir()
     (output / "a.png").write_bytes(picture())
