@@ -46,7 +46,7 @@ TESTS = {
     "purchasing/access": ["tests/mcp/test_persons.py"],
     "purchasing/allowance": [f"tests/purchasing/test_{name}.py" for name in ("ledger", "films", "budget")],
     "purchasing/budget": ["tests/purchasing/test_budget.py", "tests/purchasing/test_service.py"],
-    "purchasing/doubt": [f"tests/purchasing/test_{name}.py" for name in ("service", "reconcile")],
+    "purchasing/doubt": ["tests/purchasing/test_doubt.py", "tests/purchasing/test_service.py"],
     "purchasing/film_rows": ["tests/purchasing/test_films.py", "tests/film/test_service.py"],
     "purchasing/films": ["tests/purchasing/test_films.py", "tests/film/test_service.py"],
     "purchasing/history": ["tests/purchasing/test_history.py", "tests/mcp/tools/test_agents_api.py"],
