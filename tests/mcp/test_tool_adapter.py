@@ -8,6 +8,7 @@ import pytest
 from mcp import Client
 from pydantic import BaseModel
 
+from luma_mcp.domain import catalogue
 from luma_mcp.mcp.schema import simplified
 from tests.support.agent import Agent
 from tests.support.spending_calls import SPENDING
@@ -71,6 +72,29 @@ async def test_the_list_of_tools_and_the_instructions_stay_small(serve, mode: st
         assert len(client.instructions or "") < 2_000
 
     assert len(json.dumps(listed, separators=(",", ":"))) < MODES[mode].most_characters
+
+
+@pytest.mark.parametrize("mode", ["dream_machine", "agents"])
+async def test_a_server_with_one_key_shows_only_what_its_models_take(serve, mode: str) -> None:
+    videos = [model for model in catalogue.VIDEO_MODELS.values() if model.backend == mode]
+    images = [model for model in catalogue.IMAGE_MODELS.values() if model.backend == mode]
+    taken = {
+        "aspect_ratio": {ratio for model in (*videos, *images) for ratio in model.ratios},
+        "resolution": {resolution for model in videos for resolution in model.resolutions},
+        "duration": {duration for model in videos for duration in model.durations},
+    }
+    async with Client(serve(**MODES[mode].keys)) as client:
+        listed = await definitions(Agent(client))
+
+    shown = 0
+    for tool in listed:
+        for node in nodes(tool["inputSchema"]):
+            for name in taken.keys() & node.get("properties", {}).keys():
+                words = node["properties"][name].get("enum")
+                if words is not None:
+                    shown += 1
+                    assert set(words) <= taken[name], (tool["name"], name)
+    assert shown >= 8
 
 
 async def test_every_tool_is_there(agent: Agent) -> None:

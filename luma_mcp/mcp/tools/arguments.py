@@ -29,12 +29,16 @@ Prompt = Annotated[
         description="3-5000 characters.", json_schema_extra=differs(description={"agents": "Up to 6000 characters."})
     ),
 ]
-_RATIOS: dict[BackendName, tuple[str, ...]] = {model.backend: model.ratios for model in catalogue.VIDEO_MODELS.values()}
+# What the video models of each API take.
+_Words = dict[BackendName, tuple[str, ...]]
+VIDEO_RATIOS: _Words = {model.backend: model.ratios for model in catalogue.VIDEO_MODELS.values()}
+VIDEO_RESOLUTIONS: _Words = {model.backend: model.resolutions for model in catalogue.VIDEO_MODELS.values()}
+VIDEO_DURATIONS: _Words = {model.backend: model.durations for model in catalogue.VIDEO_MODELS.values()}
 Ratio = Annotated[
     catalogue.AspectRatio | None,
     Field(
         description="Default 16:9.",
-        json_schema_extra=differs(choices=_RATIOS, description={"agents": "Default: the model's choice."}),
+        json_schema_extra=differs(choices=VIDEO_RATIOS, description={"agents": "Default: the model's choice."}),
     ),
 ]
 PictureRatio = Annotated[
@@ -47,7 +51,9 @@ PictureRatio = Annotated[
         ),
     ),
 ]
-NewRatio = Annotated[catalogue.AspectRatio, Field(description="New ratio.", json_schema_extra=differs(choices=_RATIOS))]
+NewRatio = Annotated[
+    catalogue.AspectRatio, Field(description="New ratio.", json_schema_extra=differs(choices=VIDEO_RATIOS))
+]
 VideoModel = Annotated[
     catalogue.VideoModelName | None,
     Field(

@@ -14,7 +14,14 @@ from luma_mcp.mcp.argument_values import AsConcepts, AsFilmId, AsShots
 from luma_mcp.mcp.films import FilmResult, FilmShotResult, film_result, waited_film
 from luma_mcp.mcp.modes import differs
 from luma_mcp.mcp.tool_spec import CONTINUES, SPENDS, Arguments, Call, ToolSpec
-from luma_mcp.mcp.tools.arguments import SpendingArguments, VideoModel, video_model
+from luma_mcp.mcp.tools.arguments import (
+    VIDEO_DURATIONS,
+    VIDEO_RATIOS,
+    VIDEO_RESOLUTIONS,
+    SpendingArguments,
+    VideoModel,
+    video_model,
+)
 from luma_mcp.mcp.tools.purchase import consent_for, quote_id_for
 from luma_mcp.mcp.tools.words import checked_concepts
 from luma_mcp.purchasing.budget import ConsentNeededError
@@ -24,7 +31,7 @@ _LONGEST_PROMPT_ASKED = 200
 
 class ShotArgument(Arguments):
     prompt: str | None = None
-    duration: Duration | None = None
+    duration: Annotated[Duration | None, Field(json_schema_extra=differs(choices=VIDEO_DURATIONS))] = None
     start: Annotated[
         str | None,
         Field(
@@ -44,8 +51,12 @@ FilmId = Annotated[str, Field(description="Id of a film."), AsFilmId]
 class CreateFilmArguments(SpendingArguments):
     shots: Annotated[list[ShotArgument], Field(min_length=1, max_length=100, description="In order."), AsShots]
     model: VideoModel = None
-    aspect_ratio: Annotated[AspectRatio | None, Field(description="Default 16:9.")] = None
-    resolution: Annotated[Resolution | None, Field(description="Default 720p.")] = None
+    aspect_ratio: Annotated[
+        AspectRatio | None, Field(description="Default 16:9.", json_schema_extra=differs(choices=VIDEO_RATIOS))
+    ] = None
+    resolution: Annotated[
+        Resolution | None, Field(description="Default 720p.", json_schema_extra=differs(choices=VIDEO_RESOLUTIONS))
+    ] = None
     film_id: Annotated[
         str | None,
         Field(description="Change this film: only what changed, was not made or depends on it is bought."),

@@ -30,6 +30,8 @@ from luma_mcp.mcp.results import PurchaseResult
 from luma_mcp.mcp.tool_spec import ALWAYS_LOADED, DREAM_MACHINE, SPENDS, Call, ToolSpec
 from luma_mcp.mcp.tools.arguments import (
     CLIP,
+    VIDEO_DURATIONS,
+    VIDEO_RESOLUTIONS,
     Concepts,
     GenerationId,
     ImageSource,
@@ -73,7 +75,7 @@ class CreateVideoArguments(SpendingArguments):
         Field(
             description="Default 720p; 1080p costs four times that, 4k (ray-2) nine times.",
             json_schema_extra=differs(
-                choices={model.backend: model.resolutions for model in VIDEO_MODELS.values()},
+                choices=VIDEO_RESOLUTIONS,
                 description={
                     "dream_machine": "Default 720p; 4k costs nine times that.",
                     "agents": "Default 720p; 1080p costs four times that.",
@@ -86,7 +88,7 @@ class CreateVideoArguments(SpendingArguments):
         Field(
             description="Default 5s. ray-3.2 has 10s at three times the price, the others 9s.",
             json_schema_extra=differs(
-                choices={model.backend: model.durations for model in VIDEO_MODELS.values()},
+                choices=VIDEO_DURATIONS,
                 description={"dream_machine": "Default 5s.", "agents": "Default 5s; 10s costs three times that."},
             ),
         ),
