@@ -25,6 +25,7 @@ from luma_mcp.downloads.preview import PreviewService
 from luma_mcp.downloads.service import DownloadService, SavedFile
 from luma_mcp.downloads.upload import Uploader
 from luma_mcp.film.service import FilmService
+from luma_mcp.film.signed_links import SignedLinks
 from luma_mcp.mcp.links import Links
 from luma_mcp.mcp.quotes import Quotes
 from luma_mcp.mcp.server import TOOLSETS, ServerOptions, ToolServer, make_server
@@ -133,13 +134,14 @@ def build_services(
     if apis.agents is not None:
         uploader = Uploader(api_url=api_url, transport=transport)
         stores["agents"] = LumaFiles(partial(apis.agents.files.put, put_bytes=uploader.put))
+    key = derive_key(settings.account, _secret(settings))
     poller = Poller(apis, clock, purchases.is_young, listing=apis.dream_machine)
     return Services(
         backend=apis,
         purchases=purchases,
         poller=poller,
         clock=clock,
-        films=FilmService(FilmLedger(ledger), purchases, poller, clock, meter),
+        films=FilmService(FilmLedger(ledger), purchases, poller, clock, SignedLinks(key), meter),
         sources=SourceResolver(
             apis, partial(_local_files, settings), stores, downloads.open_video, purchases.made_from
         ),
@@ -149,9 +151,7 @@ def build_services(
         access=Access(ledger, is_shared=settings.http_shared),
         links=links,
         meter=meter,
-        quotes=Quotes(
-            derive_key(settings.account, _secret(settings)), wall, in_dry_runs=settings.confirm_by == "quote"
-        ),
+        quotes=Quotes(key, wall, in_dry_runs=settings.confirm_by == "quote"),
         share=_sharing(links, bucket, downloads) if links else None,
     )
 

@@ -23,6 +23,7 @@ from luma_mcp.film import plan as plans
 from luma_mcp.film.film import Film, FilmShot
 from luma_mcp.film.frames import SourcesOf, frames_of
 from luma_mcp.film.plan import NEXT
+from luma_mcp.film.signed_links import SignedLinks
 from luma_mcp.purchasing.film_rows import ShotName, ShotTakenError
 from luma_mcp.purchasing.films import FilmLedger
 from luma_mcp.purchasing.orders import Order
@@ -43,12 +44,14 @@ class ShotBuyer:
     Args:
         films: the films of the ledger.
         purchases: buys.
+        links: reads the signed links of plans.
         meter: counts what is bought.
     """
 
-    def __init__(self, films: FilmLedger, purchases: PurchaseService, meter: Meter) -> None:
+    def __init__(self, films: FilmLedger, purchases: PurchaseService, links: SignedLinks, meter: Meter) -> None:
         self._films = films
         self._purchases = purchases
+        self._links = links
         self._meter = meter
 
     async def look_for_lost(self, film: Film, problems: dict[str, str]) -> bool:
@@ -125,10 +128,10 @@ class ShotBuyer:
             LumaError: a source cannot be read.
         """
         planned, form = shot.planned, film.plan.form
-        frames = await frames_of(planned.shot, sources)
+        frames = await frames_of(planned.shot, sources, self._links)
         first_picture = None
         if planned.shot.end == NEXT and planned.end_on is None:
-            first_picture = (await frames_of(film.plan.shots[shot.number].shot, sources)).start
+            first_picture = (await frames_of(film.plan.shots[shot.number].shot, sources, self._links)).start
         request = plans.stand_in_request(form, planned.shot, frames, first_picture)
         if not plans.is_unchanged(request, planned):
             raise InvalidRequestError(

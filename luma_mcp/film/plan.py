@@ -44,8 +44,8 @@ class Shot:
     Args:
         prompt: what it shows.
         duration: `5s`, the default, `9s` or `10s`.
-        start: None for a cut, `continue`, or a source.
-        end: None for an open end, `next`, or a source.
+        start: None for a cut, `continue`, or a source. In a plan a signed link is encrypted (`signed_links`).
+        end: None for an open end, `next`, or a source, likewise.
         concepts: camera concepts.
         take: 2 and more is another one of the same.
     """

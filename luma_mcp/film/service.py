@@ -23,6 +23,7 @@ from luma_mcp.film.buying import ShotBuyer
 from luma_mcp.film.film import Film, FilmShot, film_of
 from luma_mcp.film.frames import SourcesOf, frames_of
 from luma_mcp.film.plan import Form, Frames, Plan, Shot
+from luma_mcp.film.signed_links import SignedLinks
 from luma_mcp.polling.poller import Poller, Snapshot
 from luma_mcp.purchasing import budget as caps
 from luma_mcp.purchasing.budget import Balance, Budget, ConsentUsedError
@@ -51,17 +52,25 @@ class FilmService:
         purchases: buys the shots.
         poller: waits for them.
         clock: how time passes.
+        links: encrypts the signed links of plans.
         meter: counts what is bought.
     """
 
     def __init__(
-        self, films: FilmLedger, purchases: PurchaseService, poller: Poller, clock: Clock, meter: Meter = NO_METER
+        self,
+        films: FilmLedger,
+        purchases: PurchaseService,
+        poller: Poller,
+        clock: Clock,
+        links: SignedLinks,
+        meter: Meter = NO_METER,
     ) -> None:
         self._films = films
         self._purchases = purchases
         self._poller = poller
         self._clock = clock
-        self._buyer = ShotBuyer(films, purchases, meter)
+        self._links = links
+        self._buyer = ShotBuyer(films, purchases, links, meter)
 
     async def plan(self, form: Form, shots: Sequence[Shot], sources_of: SourcesOf) -> Plan:
         """Resolve the sources, check every shot and price it; nothing is sent or written.
@@ -75,10 +84,13 @@ class FilmService:
         frames: list[Frames] = []
         for number, shot in enumerate(shots, start=1):
             try:
-                frames.append(await frames_of(shot, sources_of(form.backend)))
+                frames.append(await frames_of(shot, sources_of(form.backend), self._links))
             except LumaError as error:
                 raise _of_shot(number, error) from error
-        plan = plans.make_plan(form, shots, frames)
+        hidden = self._links.hidden
+        plan = plans.make_plan(
+            form, [replace(shot, start=hidden(shot.start), end=hidden(shot.end)) for shot in shots], frames
+        )
         for number, planned in enumerate(plan.shots, start=1):
             if planned.end_on is not None:
                 try:

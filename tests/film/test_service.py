@@ -1,5 +1,6 @@
 """Films as they are bought, on both APIs, through what goes wrong: each shot once, and every dollar accounted for."""
 
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +31,7 @@ from luma_mcp.mcp.services import Services
 from luma_mcp.purchasing.budget import ConsentNeededError
 from luma_mcp.settings import Settings
 from tests.sources.test_local_files import picture
-from tests.support.agent import BASE_URL, TOKEN, HeldClock, InMemory, emulator_of_both
+from tests.support.agent import BASE_URL, INTERNET, TOKEN, HeldClock, InMemory, emulator_of_both
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
 
@@ -654,3 +655,46 @@ async def test_a_server_that_ends_answers_the_wait(studio: Studio) -> None:
         studio.services.poller.end_waits()
 
     assert answer[0].state == "running"
+
+
+SIGNED = f"https://pictures.example/a.png?width=9&X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Signature={'5' * 64}"
+
+
+async def test_a_signed_link_goes_to_luma_and_stays_unreadable_in_the_ledger(
+    studio: Studio, open_studio: Any, transport: InMemory, ledger_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(INTERNET, SIGNED, picture())
+    film = await studio.create(OLDER, Shot("a boat", start=SIGNED), Shot("a storm", end=SIGNED))
+    again = await studio.create(OLDER, Shot("a boat", start=SIGNED.replace("5", "6")), Shot("a storm", end=SIGNED))
+    assert (again.id, studio.was_new) == (film.id, False)
+    kept = b"".join(path.read_bytes() for path in ledger_path.parent.glob(f"{ledger_path.name}*"))
+    assert b"https://pictures.example/a.png?width=9#signed:" in kept
+    assert b"X-Amz" not in kept
+    assert b"5" * 64 not in kept
+
+    # Another server with the same key, as after a restart.
+    await (await open_studio()).wait(film)
+    bodies = [json.loads(request.content) for request in transport.requests if request.method == "POST"]
+    assert [body["keyframes"] for body in bodies] == [
+        {"frame0": {"type": "image", "url": SIGNED}},
+        {"frame1": {"type": "image", "url": SIGNED}},
+    ]
+    changed = await studio.change(film, *(planned.shot for planned in film.plan.shots), Shot("the sun"))
+    assert [shot.planned.key for shot in changed.shots[:2]] == [shot.planned.key for shot in film.shots]
+
+
+async def test_a_signed_link_of_another_key_stops_its_shot_and_the_link_mends_it(
+    open_studio: Any, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(INTERNET, SIGNED, picture())
+    emulator._dream_machine_api._token = None
+    old, new = await open_studio(), await open_studio(LUMA_TOKEN="luma-renewed")
+    film = await old.create(OLDER, Shot("a boat", start=SIGNED), Shot("a storm"))
+    stopped = await new.wait(film)
+
+    assert [shot.state for shot in stopped.shots] == ["stopped", "completed"]
+    assert "with another API key. create_film with this film_id and all shots" in stopped.shots[0].reason
+    assert (await new.money())[1] == 0
+    mended = await new.wait(await new.change(stopped, Shot("a boat", start=SIGNED), Shot("a storm")))
+    assert [shot.state for shot in mended.shots] == ["completed", "completed"]
+    assert len(emulator.dream_machine.billing.purchases()) == 2

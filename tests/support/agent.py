@@ -130,7 +130,7 @@ def emulator_of_both(clock: HeldClock, key: str, pictures: Mapping[str, bytes] |
 
     made = Emulator(
         token=TOKEN, agents_token=key, credit_usd=1000, limits={}, clock=clock.now, wall=clock.luma_wall,
-        fetch_url=fetch_url,
+        fetch=fetch, fetch_url=fetch_url,
     )  # fmt: skip
     return made
 
