@@ -43,7 +43,7 @@ SURVIVORS = Path(__file__).with_name("survivors.toml")
 # The tests that tell most about a module come first, for a mutant's run ends with the first failure.
 TESTS = {
     "domain/pricing": ["tests/domain", "tests/purchasing/test_estimates.py", "tests/mcp/tools/test_agents_api.py"],
-    "purchasing/access": ["tests/mcp/test_persons.py"],
+    "purchasing/access": ["tests/purchasing/test_access.py", "tests/mcp/test_persons.py"],
     "purchasing/allowance": [f"tests/purchasing/test_{name}.py" for name in ("ledger", "films", "budget")],
     "purchasing/budget": ["tests/purchasing/test_budget.py", "tests/purchasing/test_service.py"],
     "purchasing/doubt": ["tests/purchasing/test_doubt.py", "tests/purchasing/test_service.py"],
