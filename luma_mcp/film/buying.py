@@ -102,7 +102,7 @@ class ShotBuyer:
             publish = sources.publish if sources.has_files else None
             name = ShotName(film.id, key)
             bought = await self._purchases.buy(
-                Order(quote, _on_wait, person=film.row.person, publish=publish, shot=name)
+                Order(quote, _on_wait, take=1, person=film.row.person, publish=publish, shot=name)
             )
         except ShotTakenError:
             problems[key] = f"Shot {shot.number} was bought or left out elsewhere."

@@ -173,7 +173,7 @@ def purchase_result(purchase: Purchase) -> PurchaseResult:
 def _next_after(purchase: Purchase) -> str:
     if not purchase.recovered:
         return _next(purchase.generation)
-    another = f"bought {purchase.age_seconds:.0f} s ago; for another take of it say take={purchase.take + 1}. "
+    another = f"bought {purchase.age_seconds or 0:.0f} s ago; for another take of it say take={purchase.take + 1}. "
     return another + _next(purchase.generation)
 
 

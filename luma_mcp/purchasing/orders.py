@@ -37,16 +37,19 @@ class Purchase:
     Args:
         generation: what Luma answered.
         price: what it costs.
-        recovered: whether it had been bought before this call.
-        age_seconds: how long ago it was bought, if it had been.
         take: the take that was asked for.
+        age_seconds: how long ago it had been bought before this call; None if this call bought it.
     """
 
     generation: Generation
     price: Price
-    recovered: bool = False
-    age_seconds: float = 0.0
-    take: int = 1
+    take: int
+    age_seconds: float | None = None
+
+    @property
+    def recovered(self) -> bool:
+        """Whether it had been bought before this call."""
+        return self.age_seconds is not None
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ class Order:
 
     quote: Quote
     on_wait: OnWait
-    take: int = 1
+    take: int
     person: str = ""
     consent: str | None = None
     publish: Callable[[], Awaitable[Mapping[str, str]]] | None = None

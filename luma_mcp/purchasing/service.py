@@ -133,7 +133,7 @@ class PurchaseService:
             if flight is not None:
                 await flight.done.wait()
                 if flight.purchase is not None:
-                    return replace(flight.purchase, recovered=True)
+                    return replace(flight.purchase, age_seconds=flight.purchase.age_seconds or 0.0)
                 if flight.error is not None:
                     raise flight.error
             flight = self._in_flight[key] = _InFlight()
@@ -337,9 +337,7 @@ class PurchaseService:
             # One that was completed stays paid, whatever Luma says of it later.
             if current is None or not current.holds_take:
                 return await self._decide(order)
-        return Purchase(
-            generation, _price(row), recovered=True, age_seconds=max(0.0, now - row.reserved_at), take=row.take
-        )
+        return Purchase(generation, _price(row), take=row.take, age_seconds=max(0.0, now - row.reserved_at))
 
     async def _recover(self, finding: Finding, row: Row, order: Order) -> Purchase | None:
         """What a look means for the caller: the purchase, or that nobody can say; absence lets it be bought anew."""
@@ -351,7 +349,7 @@ class PurchaseService:
 
     async def _recovered(self, finding: Finding, row: Row) -> Purchase:
         age = max(0.0, await self._ledger.now() - row.reserved_at)
-        return Purchase(finding.generations[0], _price(row), recovered=True, age_seconds=age, take=row.take)
+        return Purchase(finding.generations[0], _price(row), take=row.take, age_seconds=age)
 
     async def _send(self, decision: Decision, order: Order) -> Purchase:
         row = decision.row

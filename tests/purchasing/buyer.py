@@ -55,7 +55,7 @@ async def buy(prompt: str) -> str:
 
     try:
         quote = purchases.quote(VideoRequest(model="ray-2", prompt=prompt, resolution="540p"))
-        return (await purchases.buy(Order(quote, on_wait))).generation.id
+        return (await purchases.buy(Order(quote, on_wait, take=1))).generation.id
     except LumaError as error:
         return f"{type(error).__name__}: {error}"
 

@@ -36,7 +36,8 @@ async def nobody(_seconds: float, _why: str) -> None:
 
 def order(services: Services, **changes: Any) -> Order:
     return Order(
-        services.purchases.quote(VideoRequest(model="ray-2", prompt="a boat")), **{"on_wait": nobody} | changes
+        services.purchases.quote(VideoRequest(model="ray-2", prompt="a boat")),
+        **{"on_wait": nobody, "take": 1} | changes,
     )
 
 
