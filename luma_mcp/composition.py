@@ -20,6 +20,7 @@ from luma_mcp.domain.catalogue import BackendName
 from luma_mcp.domain.clock import Clock
 from luma_mcp.domain.meter import NO_METER, Meter
 from luma_mcp.downloads.fetcher import Fetcher
+from luma_mcp.downloads.film_saves import FilmSaves
 from luma_mcp.downloads.naming import Naming
 from luma_mcp.downloads.preview import PreviewService
 from luma_mcp.downloads.service import DownloadService, SavedFile
@@ -142,6 +143,7 @@ def build_services(
         poller=poller,
         clock=clock,
         films=FilmService(FilmLedger(ledger), purchases, poller, clock, SignedLinks(key), meter),
+        film_saves=FilmSaves(),
         sources=SourceResolver(
             apis, partial(_local_files, settings), stores, downloads.open_video, purchases.made_from
         ),

@@ -1,5 +1,6 @@
 """A film as a result, and waiting for it: for the tools, for tasks and for resources."""
 
+from functools import partial
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -7,11 +8,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from luma_mcp.domain.errors import LumaError
 from luma_mcp.domain.pricing import Price
 from luma_mcp.domain.text import as_word, cleaned
+from luma_mcp.downloads.fetcher import OnBytes
 from luma_mcp.downloads.films import FilmShotFile, SavedFilm, save_film
 from luma_mcp.film.film import Film, FilmShot
 from luma_mcp.mcp.tool_spec import Action, Call, Result
 
 _MAX_PROMPT_LENGTH = 120
+# A film that is complete when the time is up is saved all the same, if that takes no longer.
+_SHORTEST_SAVE_SECONDS = 5.0
 
 
 class FilmShotResult(BaseModel):
@@ -70,6 +74,8 @@ class FilmResult(Result):
 async def waited_film(call: Call, film_id: str, timeout_seconds: float) -> FilmResult:
     """Carry on with a film for so long, and save it once every shot is there.
 
+    A film that is not saved in time is saved in the background, and is not `done`.
+
     Raises:
         NotFoundError: there is no such film.
         LumaError: Luma cannot be asked, or the ledger cannot be used.
@@ -78,27 +84,34 @@ async def waited_film(call: Call, film_id: str, timeout_seconds: float) -> FilmR
     async def report(film: Film, seconds: float, problem: str | None) -> None:
         await call.caller.report(seconds, progress_of(film, seconds, problem))
 
+    began = call.services.clock.now()
     film = await call.services.films.wait(
         film_id, call.seen_person, timeout_seconds=timeout_seconds, sources_of=call.sources, on_film=report
     )
     if film.state != "completed":
         return film_result(film)
+    left = timeout_seconds - (call.services.clock.now() - began)
+
+    async def on_bytes(size: int, _length: int | None) -> None:
+        await call.caller.report(0, f"Saving the film: {size:,} bytes")
+
     try:
-        saved = await _save(call, film)
+        save = call.services.film_saves.begin(call.folder, film.id, partial(_save, call, film))
+        saved = await save.wait(max(left, _SHORTEST_SAVE_SECONDS), on_bytes)
     except LumaError as error:
         return film_result(film).model_copy(update={"problem": f"The film is not saved. {error.full_text}"})
+    if saved is None:
+        again = f'wait_for_film(film_id="{film.id}"); the film is complete and is being saved.'
+        return film_result(film).model_copy(update={"done": False, "next": again})
     return await _saved_result(call, film, saved)
 
 
-async def _save(call: Call, film: Film) -> SavedFilm:
+async def _save(call: Call, film: Film, on_bytes: OnBytes) -> SavedFilm:
     shots: list[FilmShotFile] = []
     for shot in film.shots:
         generation = await call.services.backend.get_generation(shot.generation_id or "")
         made_from = shot.purchase.made_from if shot.purchase else ()
         shots.append(FilmShotFile(generation, shot.planned.seconds, shot.spent_usd, made_from))
-
-    async def on_bytes(size: int, _length: int | None) -> None:
-        await call.caller.report(0, f"Saving the film: {size:,} bytes")
 
     title = film.plan.shots[0].shot.prompt or "film"
     return await save_film(call.downloads, film.id, title, shots, on_bytes)

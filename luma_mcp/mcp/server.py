@@ -160,6 +160,7 @@ class ToolServer(MCPServer[Services]):
     def end_waits(self) -> None:
         """Answer every open wait at once: the server is about to stop."""
         self.services.poller.end_waits()
+        self.services.film_saves.end_waits()
 
     async def list_tools(self) -> list[Tool]:
         """The definition of every tool."""

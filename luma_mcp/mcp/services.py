@@ -12,6 +12,7 @@ from luma_mcp.backends.registry import LumaApis
 from luma_mcp.domain.clock import Clock
 from luma_mcp.domain.errors import LumaError
 from luma_mcp.domain.meter import NO_METER, Meter
+from luma_mcp.downloads.film_saves import FilmSaves
 from luma_mcp.downloads.preview import PreviewService
 from luma_mcp.downloads.service import DownloadService, SavedFile
 from luma_mcp.film.service import FilmService
@@ -63,6 +64,7 @@ class Services:
     access: Access
     quotes: Quotes
     films: FilmService
+    film_saves: FilmSaves
     clock: Clock
     links: Links | None = None
     """Links to this server; None where it has no public address."""
@@ -83,7 +85,7 @@ class Services:
     async def running(self) -> AsyncGenerator[None]:
         """Run the background tasks while this is entered; then close."""
         try:
-            async with self.poller.running(), anyio.create_task_group() as tasks:
+            async with self.poller.running(), self.film_saves.open(), anyio.create_task_group() as tasks:
                 tasks.start_soon(self.purchases.run)
                 yield
                 tasks.cancel_scope.cancel()

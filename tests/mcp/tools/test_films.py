@@ -15,6 +15,8 @@ from mcp.types import ElicitResult, ResourceTemplateReference
 from PIL import Image
 
 from luma_mcp.downloads.atomic_file import PartFile
+from luma_mcp.downloads.films import SavedFilm
+from luma_mcp.downloads.service import SavedFile
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.faults import Fault
 from luma_mcp.film.plan import Form, Shot
@@ -507,3 +509,31 @@ async def test_a_contact_sheet_has_a_picture_of_each_shot(agent: Agent) -> None:
 
     assert sheet.format == "JPEG"
     assert sheet.width > sheet.height
+
+
+async def test_a_film_that_takes_long_to_save_is_joined_by_the_next_call(
+    agent: Agent, output: Path, clock: HeldClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, may_end = 0, anyio.Event()
+    file = SavedFile("g", output / "a.mp4", 1, "0" * 64, "video/mp4")
+
+    async def save(*_: Any) -> SavedFilm:
+        nonlocal begun
+        begun += 1
+        await may_end.wait()
+        return SavedFilm(file, output / "a-sheet.jpg", b"")
+
+    monkeypatch.setattr("luma_mcp.mcp.films.save_film", save)
+    monkeypatch.setattr("luma_mcp.mcp.films._SHORTEST_SAVE_SECONDS", 0.05)
+    film = await agent.call("create_film", shots=["a boat"], **FORM)
+    await agent.call("wait_for_film", film_id=film["film_id"], timeout_seconds=0)
+    clock.seconds += 300
+    for _ in range(2):
+        waiting = await agent.call("wait_for_film", film_id=film["film_id"], timeout_seconds=0)
+        assert (waiting["state"], waiting["done"]) == ("completed", False)
+        assert waiting["next"].endswith("the film is complete and is being saved.")
+    assert begun == 1
+    may_end.set()
+    done = await agent.call("wait_for_film", film_id=film["film_id"], **WAIT)
+
+    assert (done["done"], done["path"]) == (True, str(output / "a.mp4"))
