@@ -411,7 +411,7 @@ function filmed(offer, result) {
   take(result);
   say(`Allowed for ${dollars(offer.price_usd)}.`);
   report(`In the player the person chose "${offer.action}" of ${offer.generation_id} for ${dollars(offer.price_usd)}. ` +
-    `wait_for_film(film_id="${result.structuredContent.film_id}") goes on with it.`);
+    `wait_for_film(film_id="${result.structuredContent.film_id}") continues it.`);
 }
 
 async function download(id, button) {
