@@ -191,3 +191,28 @@ def test_a_call_s_cap_may_be_reached_and_not_passed(usd: float, is_allowed: bool
 def test_the_floor_of_the_credit_may_be_reached_and_not_passed(usd: float, sent_since: float, is_allowed: bool) -> None:
     with nullcontext() if is_allowed else pytest.raises(BudgetError, match="LUMA_MIN_CREDIT_USD"):
         check_credit(Budget(min_credit_usd=5000.0), usd, Balance(5000.7, 0.0), sent_since)
+
+
+@pytest.mark.parametrize(
+    ("floor", "sentence", "way_out"),
+    [
+        (
+            2.0,
+            "This costs $0.71, the account has $2.00, and $2.00 must stay in it (LUMA_MIN_CREDIT_USD).",
+            "Nothing was bought. Only the person can change that, in this server's environment.",
+        ),
+        (
+            0.0,
+            "This costs $0.71, the account has $0.70.",
+            "Nothing was bought. API credit is bought at https://platform.lumalabs.ai.",
+        ),
+    ],
+)
+async def test_a_floor_is_the_person_s_and_a_lack_of_credit_is_mended_at_luma(
+    floor: float, sentence: str, way_out: str
+) -> None:
+    balance = Balance(floor or 0.7, read_at=0)
+    with pytest.raises(BudgetError) as caught:
+        check_credit(Budget(min_credit_usd=floor), 0.71, balance, 0.0)
+
+    assert (str(caught.value), caught.value.hint) == (sentence, way_out)
