@@ -19,7 +19,7 @@ METRICS_PERSON = "metrics"
 """The name of the token that reads the metrics, and does nothing else."""
 # How long an answer is kept, and how long one is waited for: a probe waits a second or two itself.
 _LEDGER_SECONDS, _LUMA_SECONDS = 2.0, 30.0
-_LEDGER_PATIENCE_SECONDS, _LUMA_PATIENCE_SECONDS = 2.0, 0.8
+_LEDGER_TIMEOUT_SECONDS, _LUMA_TIMEOUT_SECONDS = 2.0, 0.8
 _BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 
 
@@ -38,8 +38,8 @@ class Healthy:
     def __init__(self, inner: ASGIApp, services: Services, now: Callable[[], float] = time.monotonic) -> None:
         self._inner = inner
         # Anybody may ask, so nobody can have the ledger or Luma asked at will.
-        self._ledger = _CachedProbe(services.purchases.ledger_time, _LEDGER_SECONDS, _LEDGER_PATIENCE_SECONDS, now)
-        self._luma = _CachedProbe(services.backend.ping, _LUMA_SECONDS, _LUMA_PATIENCE_SECONDS, now)
+        self._ledger = _CachedProbe(services.purchases.ledger_time, _LEDGER_SECONDS, _LEDGER_TIMEOUT_SECONDS, now)
+        self._luma = _CachedProbe(services.backend.ping, _LUMA_SECONDS, _LUMA_TIMEOUT_SECONDS, now)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"] if scope["type"] == "http" else ""
@@ -60,11 +60,11 @@ class _CachedProbe:
     """Whether something works, asked for at most every so many seconds, by one at a time."""
 
     def __init__(
-        self, ask: Callable[[], Awaitable[object]], seconds: float, patience_seconds: float, now: Callable[[], float]
+        self, ask: Callable[[], Awaitable[object]], seconds: float, timeout_seconds: float, now: Callable[[], float]
     ) -> None:
         self._ask = ask
         self._seconds = seconds
-        self._patience_seconds = patience_seconds
+        self._timeout_seconds = timeout_seconds
         self._now = now
         self._asked_at: float | None = None
         self._works = False
@@ -79,7 +79,7 @@ class _CachedProbe:
 
     async def _answer(self) -> bool:
         try:
-            with anyio.fail_after(self._patience_seconds):
+            with anyio.fail_after(self._timeout_seconds):
                 await self._ask()
         except (LumaError, TimeoutError):
             return False
