@@ -20,15 +20,10 @@ _REPORT_EVERY_SECONDS = 1.0
 
 
 class FilmSave:
-    """A film that is being saved.
+    """A film that is being saved."""
 
-    Args:
-        is_ending: whether the server is about to stop, so that nobody shall wait.
-    """
-
-    def __init__(self, is_ending: Callable[[], bool]) -> None:
-        self._is_ending = is_ending
-        self._is_over = anyio.Event()
+    def __init__(self) -> None:
+        self._wake = anyio.Event()
         self._bytes = 0
         self._saved: SavedFilm | None = None
         self._error: Exception | None = None
@@ -44,7 +39,11 @@ class FilmSave:
         except Exception as error:  # noqa: BLE001 - raised by `wait`; here it would end the server
             self._error = error
         finally:
-            self._is_over.set()
+            self._wake.set()
+
+    def end_waits(self) -> None:
+        """Answer those who wait for it at once."""
+        self._wake.set()
 
     async def wait(self, seconds: float, on_bytes: OnBytes) -> SavedFilm | None:
         """The saved film; None if it is not saved within so many seconds.
@@ -56,14 +55,22 @@ class FilmSave:
         Raises:
             LumaError: it cannot be saved.
         """
-        with anyio.move_on_after(seconds):
-            while not (self._is_over.is_set() or self._is_ending()):
-                with anyio.move_on_after(_REPORT_EVERY_SECONDS):
-                    await self._is_over.wait()
-                await on_bytes(self._bytes, None)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._report, on_bytes)
+            with anyio.move_on_after(seconds):
+                await self._wake.wait()
+            if not self._wake.is_set():
+                tasks.cancel_scope.cancel()
         if self._error is not None:
             raise self._error
         return self._saved
+
+    async def _report(self, on_bytes: OnBytes) -> None:
+        """Report until it is over."""
+        while not self._wake.is_set():
+            with anyio.move_on_after(_REPORT_EVERY_SECONDS):
+                await self._wake.wait()
+            await on_bytes(self._bytes, None)
 
 
 class FilmSaves:
@@ -89,13 +96,17 @@ class FilmSaves:
         """Begin to save a film into a folder, or join who does it already."""
         key = (folder, film_id)
         if key not in self._saves:
-            begun = self._saves[key] = FilmSave(lambda: self._is_ending)
+            begun = self._saves[key] = FilmSave()
+            if self._is_ending:
+                begun.end_waits()
             cast("TaskGroup", self._tasks).start_soon(self._run, key, begun, save)
         return self._saves[key]
 
     def end_waits(self) -> None:
-        """Answer every open wait within a second: the server is about to stop."""
+        """Answer every wait at once: the server is about to stop."""
         self._is_ending = True
+        for save in self._saves.values():
+            save.end_waits()
 
     async def _run(self, key: tuple[str, str], begun: FilmSave, save: Save) -> None:
         try:

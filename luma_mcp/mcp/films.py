@@ -123,8 +123,7 @@ async def _saved_result(call: Call, film: Film, saved: SavedFilm) -> FilmResult:
     result.next = "tell the person the path; edit_video cuts, cross-fades and adds music."
     shared = await call.services.share_file(saved.file)
     result.link = shared.link
-    if shared.problem is not None:
-        result.problem = f"The film is saved and has no link. {shared.problem}"
+    result.problem = f"The film is saved and has no link. {shared.problem}" if shared.problem else None
     jpeg = saved.jpeg if call.services.previews.inline else None
     return result.with_links(shared.resource_links).with_image(jpeg)
 

@@ -104,6 +104,7 @@ async def test_a_server_that_stops_waits_for_nobody_and_leaves_nothing_running()
         saves.end_waits()
         with anyio.fail_after(5):
             assert await begun.wait(60, Heard()) is None
+            assert await saves.begin("", "film-2", Held()).wait(60, Heard()) is None
         await anyio.wait_all_tasks_blocked()
 
     assert save.was_cancelled
