@@ -16,6 +16,7 @@ from luma_mcp.composition import build_services
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.film.plan import CONTINUE, MOST_SHOTS, Form, Shot
 from luma_mcp.film.service import FilmService
+from luma_mcp.film.signed_links import SignedLinks
 from luma_mcp.purchasing.films import FilmLedger
 from luma_mcp.purchasing.ledger import Ledger
 from luma_mcp.purchasing.sqlite import SqliteStore
@@ -59,7 +60,9 @@ async def _measure(shots: list[Shot]) -> tuple[list[float], list[float], float, 
         services = build_services(Settings.from_environment(values), httpx.ASGITransport(emulator.app))
         store = _Counted(path)
         ledger = Ledger(store, account=services.purchases.account_of("dream_machine"), owner="benchmark")
-        films = FilmService(FilmLedger(ledger), services.purchases, services.poller, services.clock)
+        films = FilmService(
+            FilmLedger(ledger), services.purchases, services.poller, services.clock, SignedLinks(b"of a benchmark")
+        )
         before = peak_mb()
         planning: list[float] = []
         allowing: list[float] = []
