@@ -98,9 +98,14 @@ def _secret(settings: Settings) -> str:
     return settings.key or settings.agents_key or _OF_THIS_PROCESS
 
 
+def _key(settings: Settings) -> bytes:
+    """What the servers of this account share, for what they seal and encrypt."""
+    return derive_key(settings.account, _secret(settings))
+
+
 def build_links(settings: Settings, wall: Callable[[], float] = time.time) -> Links | None:
     """Links to this server; None where it has no public address."""
-    key = derive_key(settings.account, _secret(settings))
+    key = _key(settings)
     return Links(settings.http_public_url, key, wall) if settings.http_public_url else None
 
 
@@ -135,7 +140,7 @@ def build_services(
     if apis.agents is not None:
         uploader = Uploader(api_url=api_url, transport=transport)
         stores["agents"] = LumaFiles(partial(apis.agents.files.put, put_bytes=uploader.put))
-    key = derive_key(settings.account, _secret(settings))
+    key = _key(settings)
     poller = Poller(apis, clock, purchases.is_young, listing=apis.dream_machine)
     return Services(
         backend=apis,

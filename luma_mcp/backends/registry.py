@@ -124,18 +124,7 @@ class LumaApis:
         bought = await self._history.of(generation_id)
         if bought is not None:
             return bought.backend
-        try:
-            await self.of("agents").get_generation(generation_id)
-        except NotFoundError:
-            return "dream_machine"
-        except LumaError as error:
-            # One API that cannot be asked says nothing about the other.
-            try:
-                await self.of("dream_machine").get_generation(generation_id)
-            except LumaError:
-                raise error from None
-            return "dream_machine"
-        return "agents"
+        return (await self._asked_for(generation_id)).backend
 
     async def get_generation(self, generation_id: str) -> Generation:
         """A generation, with what was asked for. Raises: NotFoundError."""
@@ -145,15 +134,19 @@ class LumaApis:
         bought = await self._history.of(generation_id)
         if bought is not None and bought.backend in self._backends:
             return self._recalled(await self.of(bought.backend).get_generation(generation_id), bought)
-        failure: LumaError | None = None
+        return await self._asked_for(generation_id)
+
+    async def _asked_for(self, generation_id: str) -> Generation:
+        """A generation that the ledger does not know, from the API that has it. Raises: NotFoundError."""
+        failure: LumaError = NotFoundError(f"No generation has the id {generation_id}.", IDS_ARE_LISTED)
         for backend in self._backends.values():
             try:
                 return await backend.get_generation(generation_id)
             except LumaError as error:
                 # It may be of the API that cannot be asked, so that matters more than that the other has none.
-                if failure is None or isinstance(failure, NotFoundError):
+                if isinstance(failure, NotFoundError):
                     failure = error
-        raise failure or NotFoundError(f"No generation has the id {generation_id}.", IDS_ARE_LISTED)
+        raise failure
 
     async def list_generations(self, *, limit: int = 20, offset: int = 0) -> Page:
         """Part of the generations of every API, newest first. Those of the Agents API come from the ledger."""

@@ -15,6 +15,11 @@ from pydantic_core import from_json, to_json
 _CODE_BYTES = 16
 
 
+def key_for(purpose: str, key: bytes) -> bytes:
+    """A key for one purpose, made from the key that servers share: 32 bytes."""
+    return hashlib.sha256(key + b" " + purpose.encode()).digest()
+
+
 class Seal:
     """Seals texts for one purpose.
 
@@ -24,7 +29,7 @@ class Seal:
     """
 
     def __init__(self, key: bytes, purpose: str) -> None:
-        self._key = hashlib.sha256(key + b" " + purpose.encode()).digest()
+        self._key = key_for(purpose, key)
 
     def seal(self, content: Mapping[str, Any]) -> str:
         """A text of letters, digits, `-`, `_` and one dot."""

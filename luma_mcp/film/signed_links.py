@@ -4,9 +4,9 @@ A signed link opens a file for a while, so no reader of the ledger may have it. 
 """
 
 import base64
-import hashlib
 
 from luma_mcp.domain.errors import InvalidRequestError
+from luma_mcp.domain.sealed import key_for
 from luma_mcp.domain.signed_urls import unsigned
 
 # Between the link without its signature, which a person may read, and the encrypted link.
@@ -21,7 +21,7 @@ class SignedLinks:
     """
 
     def __init__(self, key: bytes) -> None:
-        self._key = base64.urlsafe_b64encode(hashlib.sha256(key + b" links of films").digest())
+        self._key = base64.urlsafe_b64encode(key_for("links of films", key))
 
     def hidden(self, source: str | None) -> str | None:
         """A source as the ledger keeps it: a signed link encrypted, anything else as it is."""

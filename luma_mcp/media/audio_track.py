@@ -83,9 +83,7 @@ class _Mix:
             clip.seek(int(part.begin / cast("Fraction", stream.time_base)), stream=stream)
         self._part_sounds.append((source, _decoded(clip, part.begin + part.seconds)))
         cut = ("atrim", f"start={part.begin:.6f}")
-        return self._then(
-            source, cut, ("asetpts", "PTS-STARTPTS"), *_in_stereo(stream), ("apad", ""), length
-        )  # fmt: skip
+        return self._then(source, cut, ("asetpts", "PTS-STARTPTS"), *_in_stereo(stream), ("apad", ""), length)
 
     def _joined(self, parts: "list[FilterContext]", fade_seconds: float) -> "FilterContext":
         whole = parts[0]
