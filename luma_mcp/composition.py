@@ -23,7 +23,8 @@ from luma_mcp.downloads.fetcher import Fetcher
 from luma_mcp.downloads.film_saves import FilmSaves
 from luma_mcp.downloads.naming import Naming
 from luma_mcp.downloads.preview import PreviewService
-from luma_mcp.downloads.service import DownloadService, SavedFile
+from luma_mcp.downloads.saved_file import SavedFile
+from luma_mcp.downloads.service import DownloadService
 from luma_mcp.downloads.upload import Uploader
 from luma_mcp.film.service import FilmService
 from luma_mcp.film.signed_links import SignedLinks

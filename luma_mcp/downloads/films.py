@@ -10,10 +10,10 @@ import anyio
 import anyio.to_thread
 
 from luma_mcp.domain.generation import Generation
-from luma_mcp.downloads import sidecar
-from luma_mcp.downloads.atomic_file import PartFile, digest, safe_name
+from luma_mcp.downloads.atomic_file import PartFile, safe_name
 from luma_mcp.downloads.fetcher import OnBytes
-from luma_mcp.downloads.service import DownloadService, Part, SavedFile, translated_disk_errors
+from luma_mcp.downloads.saved_file import SavedFile, proven
+from luma_mcp.downloads.service import DownloadService, Part, translated_disk_errors
 from luma_mcp.media import previews, worker
 from luma_mcp.media.edit_plan import Edit
 
@@ -86,17 +86,12 @@ async def save_film(
 
 def _find_saved(folder: Path, name: str, film_id: str, ids: Sequence[str]) -> SavedFile | None:
     """The film, if a file of its name is made of just these generations and has not changed since."""
-    for path in sorted(folder.glob(f"{glob.escape(name)}*.mp4")):
-        content = sidecar.read(path)
-        facts: Any = content.get("file")
-        try:
-            made_of = [part["generation_id"] for part in content["parts"]]
-            is_it = content["film_id"] == film_id and made_of == list(ids)
-            if is_it and not path.is_symlink() and digest(path) == facts["sha256"]:
-                return SavedFile(ids[0], path, path.stat().st_size, facts["sha256"], facts["media_type"])
-        except (OSError, KeyError, TypeError):
-            continue
-    return None
+
+    def is_it(content: dict[str, Any]) -> bool:
+        return content["film_id"] == film_id and [part["generation_id"] for part in content["parts"]] == list(ids)
+
+    paths = sorted(folder.glob(f"{glob.escape(name)}*.mp4"))
+    return next(filter(None, (proven(path, ids[0], is_it) for path in paths)), None)
 
 
 def _facts(number: int, shot: FilmShotFile) -> dict[str, Any]:

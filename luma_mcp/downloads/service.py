@@ -1,5 +1,6 @@
 """Saving assets, and what is made of them, as files inside one folder, each with a sidecar."""
 
+import glob
 import tempfile
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -17,6 +18,7 @@ from luma_mcp.downloads import received, sidecar
 from luma_mcp.downloads.atomic_file import PartFile, digest, safe_name, write_beside
 from luma_mcp.downloads.fetcher import Fetcher, GoneError, OnBytes
 from luma_mcp.downloads.naming import Naming
+from luma_mcp.downloads.saved_file import SavedFile, proven
 from luma_mcp.media import worker
 from luma_mcp.media.edit import edit
 from luma_mcp.media.edit_plan import MEMORY_BYTES, Cut, Edit
@@ -29,19 +31,6 @@ RECEIVED = "received"
 _BLOCK_BYTES = 1024**2
 # Five minutes of 1080p are encoded in less.
 _EDIT_SECONDS = 600.0
-
-
-@dataclass(frozen=True, slots=True)
-class SavedFile:
-    """A saved file."""
-
-    generation_id: str
-    path: Path
-    size_bytes: int
-    sha256: str
-    media_type: str
-    url: str | None = None
-    """The link that it came from; None for what was made here."""
 
 
 Bring = Callable[[Path], Awaitable[None]]
@@ -137,6 +126,8 @@ class DownloadService:
     ) -> SavedFile:
         """Save one file made of parts of clips. Clips of equal form that are only joined are not encoded again.
 
+        The same edit of the same files that was saved before, as its sidecar proves, is answered as it is.
+
         Args:
             parts: the parts, in order.
             plan: what is done with them; its cuts, and the path of its sound, are filled in here.
@@ -159,11 +150,15 @@ class DownloadService:
                 path = folder / "sound"
                 await sound(path)
                 plan = replace(plan, sound=replace(plan.sound, path=path))
+            how = await anyio.to_thread.run_sync(_how_made, parts, plan)
+            saved = await anyio.to_thread.run_sync(_find_edited, place, parts, how)
+            if saved is not None:
+                return saved
             made = folder / f"edited.{plan.form}"
             await worker.run(edit, plan, made, seconds=_EDIT_SECONDS, memory_bytes=MEMORY_BYTES, is_long=True)
             async with await PartFile.begin(place.parent) as part:
                 await _copy(made, part)
-                return await self._finish_edited(part, parts, plan, place.name, about or {})
+                return await self._finish_edited(part, parts, how, place.name, about or {})
 
     def _name_of(self, parts: Sequence[Part]) -> PurePosixPath:
         """Folders and name of what is made of these, after the first."""
@@ -253,34 +248,28 @@ class DownloadService:
         return saved
 
     async def _finish_edited(
-        self, file: PartFile, parts: Sequence[Part], plan: Edit, name: str, about: Mapping[str, Any]
+        self, file: PartFile, parts: Sequence[Part], how: Mapping[str, Any], name: str, about: Mapping[str, Any]
     ) -> SavedFile:
         """Give a file that was made here its name and its sidecar. It is no generation, and has no link at Luma."""
         path = await file.finish(name)
-        made = [part.source for part in parts if isinstance(part.source, Generation)]
-        named = made[0].id if made else ""
-        saved = SavedFile(named, path, file.size, file.sha256, file.media_type)
-        note = sidecar.render_edited(
-            [(part.source, part.begin, part.end) for part in parts], _plan_facts(plan), about, file=_facts(saved)
-        )
+        saved = SavedFile(_named_id(parts), path, file.size, file.sha256, file.media_type)
+        made_of = [part.source for part in parts if isinstance(part.source, Generation)]
+        note = sidecar.render_edited(made_of, how, about, file=_facts(saved))
         await anyio.to_thread.run_sync(write_beside, path, sidecar.ENDING, note)
         return saved
 
     def _find_saved(self, generation: Generation, asset: str | None, place: Path) -> SavedFile | None:
         """The file at a place, if its sidecar and its content prove that it is this asset."""
-        for ending, media_type in MEDIA_TYPES.items():
-            path = place.with_name(f"{place.name}.{ending}")
-            content = sidecar.read(path)
-            file: Any = content.get("file")
-            if content.get("generation_id") != generation.id or content.get("asset") != _wanted(generation, asset):
-                continue
-            try:
-                if content.get("parts") or path.is_symlink() or not path.is_file() or digest(path) != file["sha256"]:
-                    continue
-                size = path.stat().st_size
-            except (OSError, KeyError, TypeError):
-                continue
-            return SavedFile(generation.id, path, size, file["sha256"], media_type, asset_url(generation, asset))
+        asset_name = _wanted(generation, asset)
+
+        def is_it(content: dict[str, Any]) -> bool:
+            is_edited = bool(content.get("parts"))
+            return content["generation_id"] == generation.id and content["asset"] == asset_name and not is_edited
+
+        for ending in MEDIA_TYPES:
+            saved = proven(place.with_name(f"{place.name}.{ending}"), generation.id, is_it)
+            if saved is not None:
+                return replace(saved, url=asset_url(generation, asset))
         return None
 
     def _folder_for(self, directory: str | None) -> Path:
@@ -301,16 +290,43 @@ class DownloadService:
         return target
 
 
-def _plan_facts(plan: Edit) -> dict[str, Any]:
-    """What a sidecar says of an edit, without paths."""
+def _named_id(parts: Sequence[Part]) -> str:
+    """The id of the first generation in an edit; empty if there is none."""
+    return next((part.source.id for part in parts if isinstance(part.source, Generation)), "")
+
+
+def _how_made(parts: Sequence[Part], plan: Edit) -> dict[str, Any]:
+    """What a sidecar says of an edit, without paths: its parts, and what was done with them."""
     facts: dict[str, Any] = {
         "format": plan.form,
         "crossfade_seconds": plan.crossfade_seconds or None,
         "fit": plan.fit if len(plan.cuts) > 1 else None,
         "width": plan.width,
+        "sound_sha256": digest(plan.sound.path) if plan.sound else None,
         "sound_volume": plan.sound.volume if plan.sound else None,
+        "sound_fade_seconds": plan.sound.fade_seconds if plan.sound else None,
     }
-    return {name: value for name, value in facts.items() if value is not None}
+    return {
+        "parts": [_part_facts(part, digest(cut.path)) for part, cut in zip(parts, plan.cuts, strict=True)],
+        "edit": {name: value for name, value in facts.items() if value is not None},
+    }
+
+
+def _part_facts(part: Part, sha256: str) -> dict[str, Any]:
+    source = part.source
+    named = {"generation_id": source.id} if isinstance(source, Generation) else {"file": Path(source).name}
+    begin, end = {"from": part.begin} if part.begin else {}, {} if part.end is None else {"to": part.end}
+    return {**named, **begin, **end, "sha256": sha256}
+
+
+def _find_edited(place: Path, parts: Sequence[Part], how: Mapping[str, Any]) -> SavedFile | None:
+    """The file that was made just so, at a place or at its name with a number."""
+
+    def is_it(content: dict[str, Any]) -> bool:
+        return all(content[name] == value for name, value in how.items())
+
+    paths = sorted(place.parent.glob(f"{glob.escape(place.name)}*.{how['edit']['format']}"))
+    return next(filter(None, (proven(path, _named_id(parts), is_it) for path in paths)), None)
 
 
 def _facts(saved: SavedFile) -> dict[str, Any]:

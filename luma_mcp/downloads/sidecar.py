@@ -40,35 +40,25 @@ def render(generation: Generation, asset: str, *, made_from: Sequence[str], file
 
 
 def render_edited(
-    parts: Sequence[tuple[Generation | str, float, float | None]],
-    plan: Mapping[str, Any],
-    about: Mapping[str, Any],
-    *,
-    file: Mapping[str, Any],
+    made_of: Sequence[Generation], how: Mapping[str, Any], about: Mapping[str, Any], *, file: Mapping[str, Any]
 ) -> str:
     """The text of the sidecar of a file that was made of parts of clips. The price is that of all generations in it.
 
     Args:
-        parts: the parts, each with its begin and its end.
-        plan: what was done with them.
+        made_of: the generations in it; one may be there twice.
+        how: its parts, and what was done with them.
         about: more facts, which come first and win.
         file: the facts of the file.
     """
-    made = {source.id: source for source, _, _ in parts if isinstance(source, Generation)}
-    prices = [price_of_generation(generation) for generation in made.values()]
+    made = {source.id: source for source in made_of}.values()
+    prices = [price_of_generation(generation) for generation in made]
     fields: dict[str, Any] = {
-        "parts": [_part(*part) for part in parts],
-        "edit": dict(plan),
-        "prompts": [cleaned(source.prompt, _MAX_PROMPT_LENGTH) for source in made.values() if source.prompt],
+        **how,
+        "prompts": [cleaned(source.prompt, _MAX_PROMPT_LENGTH) for source in made if source.prompt],
         "price_usd": round(sum(price.usd for price in prices if price), 4) if all(prices) else None,
     }
     fields = {**about, **fields, **about}  # first, and last where both have it
     return _written(fields, file)
-
-
-def _part(source: Generation | str, begin: float, end: float | None) -> dict[str, Any]:
-    named = {"generation_id": source.id} if isinstance(source, Generation) else {"file": Path(source).name}
-    return {**named, **({"from": begin} if begin else {}), **({} if end is None else {"to": end})}
 
 
 def _written(fields: dict[str, Any], file: Mapping[str, Any]) -> str:

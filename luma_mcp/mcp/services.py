@@ -14,7 +14,8 @@ from luma_mcp.domain.errors import LumaError
 from luma_mcp.domain.meter import NO_METER, Meter
 from luma_mcp.downloads.film_saves import FilmSaves
 from luma_mcp.downloads.preview import PreviewService
-from luma_mcp.downloads.service import DownloadService, SavedFile
+from luma_mcp.downloads.saved_file import SavedFile
+from luma_mcp.downloads.service import DownloadService
 from luma_mcp.film.service import FilmService
 from luma_mcp.mcp.links import Links
 from luma_mcp.mcp.quotes import Quotes

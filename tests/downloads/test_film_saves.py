@@ -9,7 +9,7 @@ from luma_mcp.domain.errors import FileError
 from luma_mcp.downloads.fetcher import OnBytes
 from luma_mcp.downloads.film_saves import FilmSaves
 from luma_mcp.downloads.films import SavedFilm
-from luma_mcp.downloads.service import SavedFile
+from luma_mcp.downloads.saved_file import SavedFile
 
 pytestmark = pytest.mark.anyio
 

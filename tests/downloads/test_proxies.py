@@ -17,7 +17,8 @@ from luma_mcp.domain.errors import FileError, UnreachableError
 from luma_mcp.domain.generation import Generation, Output
 from luma_mcp.downloads import ssrf as guard
 from luma_mcp.downloads.fetcher import Fetcher
-from luma_mcp.downloads.service import DownloadService, SavedFile
+from luma_mcp.downloads.saved_file import SavedFile
+from luma_mcp.downloads.service import DownloadService
 from tests.support.agent import TOKEN
 
 pytestmark = pytest.mark.anyio

@@ -17,7 +17,8 @@ from luma_mcp.domain.errors import FileError
 from luma_mcp.domain.generation import Generation, Output
 from luma_mcp.downloads import fetcher as fetching
 from luma_mcp.downloads.fetcher import Fetcher
-from luma_mcp.downloads.service import DownloadService, SavedFile
+from luma_mcp.downloads.saved_file import SavedFile
+from luma_mcp.downloads.service import DownloadService
 from tests.support.agent import BASE_URL
 
 pytestmark = pytest.mark.anyio

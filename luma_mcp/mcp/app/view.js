@@ -195,8 +195,10 @@ function draw() {
 function drawFilm() {
   at("film").hidden = !film;
   if (!film) return;
+  // A film whose shots are all there is followed until it is saved.
+  const state = film.state === "completed" && !film.done ? "being saved" : film.state;
   const parts = [
-    `Film of ${film.shots.length} shots`, titled(film.state), `${film.price_is_assumed ? "up to " : ""}${dollars(film.price_usd)}`,
+    `Film of ${film.shots.length} shots`, titled(state), `${film.price_is_assumed ? "up to " : ""}${dollars(film.price_usd)}`,
     film.spent_usd ? `${dollars(film.spent_usd)} spent` : null, film.path ? `saved as ${film.path.split(/[\\/]/).pop()}` : null,
     film.state === "in doubt" ? film.next : null, film.problem,
   ].filter(Boolean);

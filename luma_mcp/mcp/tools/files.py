@@ -14,7 +14,8 @@ from luma_mcp.domain.generation import Generation
 from luma_mcp.domain.sources import FileSource, GenerationSource
 from luma_mcp.domain.text import cleaned
 from luma_mcp.downloads.fetcher import OnBytes
-from luma_mcp.downloads.service import RECEIVED, Part, SavedFile
+from luma_mcp.downloads.saved_file import SavedFile
+from luma_mcp.downloads.service import RECEIVED, Part
 from luma_mcp.mcp.argument_values import AsReferences
 from luma_mcp.mcp.links import Links
 from luma_mcp.mcp.modes import differs

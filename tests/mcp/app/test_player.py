@@ -3,9 +3,11 @@
 import re
 from pathlib import Path
 
+import anyio
 import pytest
 
 from luma_mcp.emulator.faults import Fault
+from luma_mcp.mcp import films
 
 pytestmark = [pytest.mark.anyio, pytest.mark.browser]
 
@@ -357,7 +359,7 @@ FILM = {
 
 async def until_it_is_over(host) -> None:
     """Let Luma's time pass while the page follows a film."""
-    for _ in range(30):
+    for _ in range(60):
         await host.pass_time(100)
         if re.search("Completed|Stopped", await host.app.locator("#film").inner_text()):
             return
@@ -401,6 +403,28 @@ async def test_a_film_is_followed_shot_by_shot_and_a_shot_can_be_taken_anew(host
 
     assert "re-take" in told["content"][0]["text"]
     assert len(host.emulator.dream_machine.billing.purchases()) == 4
+
+
+async def test_a_film_is_followed_until_it_is_saved(host, monkeypatch: pytest.MonkeyPatch) -> None:
+    may_save, save = anyio.Event(), films.save_film
+
+    async def slowly(*arguments, **settings):
+        await may_save.wait()
+        return await save(*arguments, **settings)
+
+    monkeypatch.setattr(films, "save_film", slowly)
+    monkeypatch.setattr(films, "_SHORTEST_SAVE_SECONDS", 0.1)
+    await host.show("create_film", **FILM)
+    told = host.app.locator("#film")
+    for _ in range(30):
+        await host.pass_time(100)
+        if "Being saved" in await told.inner_text():
+            break
+        await host.page.wait_for_timeout(1000)
+    assert "saved as" not in await told.inner_text()
+    may_save.set()
+    await host.app.locator("#film", has_text="saved as a-paper-boat-at-dawn-film-").wait_for()
+    assert "Completed" in await told.inner_text()
 
 
 async def test_a_film_that_stopped_says_why_and_offers_to_go_on(host) -> None:

@@ -1,5 +1,6 @@
 """`edit_video` as a model calls it: generations and local clips, names, sidecars, refusals."""
 
+import hashlib
 import json
 import sqlite3
 from pathlib import Path
@@ -11,8 +12,7 @@ from mcp import Client
 
 from luma_mcp.downloads import service
 from luma_mcp.emulator.app import Emulator
-from luma_mcp.media.edit import edit
-from luma_mcp.media.edit_plan import Cut, Edit
+from luma_mcp.media import worker
 from luma_mcp.sources import local_files
 from tests.support.agent import Agent, once
 
@@ -46,11 +46,14 @@ async def test_generations_and_local_clips_become_one_file(
 
     assert path == output / "films" / f"a-boat-{first[:8]}-edited-3.mp4"
     assert frames(file["path"]) == 48 + 60 + 120 - 2 * 12
+    hashes = [part.pop("sha256") for part in note["parts"]]
     assert note["parts"] == [
         {"generation_id": first, "from": 1.0, "to": 3.0},
         {"file": Path(saved).name, "to": 2.5},
         {"generation_id": first},
     ]
+    assert hashes[1] == hashlib.sha256(Path(saved).read_bytes()).hexdigest()
+    assert hashes[0] == hashes[2] != hashes[1]
     assert note["edit"] == {"format": "mp4", "crossfade_seconds": 0.5, "fit": "contain"}
     assert note["price_usd"] == pytest.approx(0.14, abs=0.01), "a generation that is in it twice was bought once"
     assert "url" not in file
@@ -71,8 +74,58 @@ async def test_a_saved_sound_is_laid_under_a_clip(agent: Agent, output: Path, tm
     with av.open(file["path"]) as container:
         assert [stream.type for stream in container.streams] == ["video", "audio"]
         assert container.streams.video[0].width == 320
-    again = await agent.call("edit_video", clips=[clip], sound=sound, sound_volume=0.5, format="webm", width=320)
-    assert Path(again["files"][0]["path"]).exists()
+
+
+@once
+async def test_an_edit_that_was_made_before_is_answered_as_it_is(
+    agent: Agent, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And one with another clip, cut, sound or form is made, as is one whose file was changed since."""
+    clip = await agent.make("create_video", prompt="a boat", **FORM)
+    waves, wind, square = [
+        Path((await agent.call("download_generation", generation_ids=[each]))["files"][0]["path"]).read_bytes()
+        for each in (
+            await agent.make("add_audio", generation_id=clip, prompt="waves"),
+            await agent.make("add_audio", generation_id=clip, prompt="wind"),
+            await agent.make("create_video", prompt="a boat", aspect_ratio="1:1", **FORM),
+        )
+    ]
+    (output / "sound.mp4").write_bytes(waves)
+    (output / "local.mp4").write_bytes(square)
+    edits: list[Any] = []
+
+    run = worker.run
+
+    async def counted(*arguments: Any, **settings: Any) -> Any:
+        edits.append(arguments)
+        return await run(*arguments, **settings)
+
+    monkeypatch.setattr(worker, "run", counted)
+    plain: dict[str, Any] = {"clips": [{"source": clip, "end": 1}, {"source": "local.mp4", "end": 1}], "width": 160}
+    plain |= {"sound": "sound.mp4"}
+    (made,) = (await agent.call("edit_video", **plain))["files"]
+    assert (await agent.call("edit_video", **plain))["files"] == [made]
+    assert len(edits) == 1
+
+    others: list[dict[str, Any]] = [
+        {"clips": [clip, "local.mp4"]}, {"fit": "cover"}, {"width": 200}, {"sound": None}, {"sound_volume": 0.5},
+        {"sound_fade_seconds": 0.5}, {"crossfade_seconds": 0.2}, {"format": "webm"}, {"format": "jpg"},
+    ]  # fmt: skip
+    paths = [made["path"]] + [(await agent.call("edit_video", **plain | other))["files"][0]["path"] for other in others]
+    assert len(set(paths)) == len(edits) == 1 + len(others)
+
+    (output / "sound.mp4").write_bytes(wind)
+    await agent.call("edit_video", **plain)
+    (output / "local.mp4").write_bytes(wind)
+    await agent.call("edit_video", **plain)
+    assert len(edits) == 3 + len(others)
+    (output / "sound.mp4").write_bytes(waves)
+    (output / "local.mp4").write_bytes(square)
+    assert (await agent.call("edit_video", **plain))["files"] == [made]
+    Path(made["path"]).write_bytes(b"changed")
+    assert (await agent.call("edit_video", **plain))["files"] != [made]
+    assert len(edits) == 4 + len(others)
+    assert Path(made["path"]).read_bytes() == b"changed"
 
 
 @once
@@ -172,18 +225,3 @@ async def test_it_is_made_in_a_child_while_others_look(
 async def test_read_only_servers_do_not_edit(serve: Any) -> None:
     async with Client(serve(LUMA_READ_ONLY="1")) as client:
         assert "edit_video" not in {tool.name for tool in (await client.list_tools()).tools}
-
-
-def test_an_edit_is_the_same_twice(tmp_path: Path) -> None:
-    with av.open(str(tmp_path / "clip.mp4"), "w") as output:
-        stream: Any = output.add_stream("libx264", rate=24)
-        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
-        for number in range(24):
-            frame = av.VideoFrame(64, 64, "yuv420p")
-            frame.pts = number
-            output.mux(stream.encode(frame))
-        output.mux(stream.encode(None))
-    for name in ("one.mp4", "two.mp4"):
-        edit(Edit((Cut(tmp_path / "clip.mp4", 0.5),)), tmp_path / name)
-
-    assert (tmp_path / "one.mp4").read_bytes() == (tmp_path / "two.mp4").read_bytes()

@@ -16,7 +16,7 @@ from PIL import Image
 
 from luma_mcp.downloads.atomic_file import PartFile
 from luma_mcp.downloads.films import SavedFilm
-from luma_mcp.downloads.service import SavedFile
+from luma_mcp.downloads.saved_file import SavedFile
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.faults import Fault
 from luma_mcp.film.plan import Form, Shot

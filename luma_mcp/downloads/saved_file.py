@@ -1,0 +1,43 @@
+"""A saved file, and finding it again: its sidecar says what it is, and its hash that it is so still."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from luma_mcp.downloads import sidecar
+from luma_mcp.downloads.atomic_file import digest
+from luma_mcp.media.formats import MEDIA_TYPES
+
+
+@dataclass(frozen=True, slots=True)
+class SavedFile:
+    """A saved file."""
+
+    generation_id: str
+    path: Path
+    size_bytes: int
+    sha256: str
+    media_type: str
+    url: str | None = None
+    """The link that it came from; None for what was made here."""
+
+
+def proven(path: Path, generation_id: str, is_it: Callable[[dict[str, Any]], bool]) -> SavedFile | None:
+    """The file at a path, if it is the wanted one and has not changed since it was saved.
+
+    Args:
+        path: where it may be.
+        generation_id: the generation that the file is named after.
+        is_it: whether this content of a sidecar is that of the wanted file. A KeyError or TypeError is a no.
+    """
+    content = sidecar.read(path)
+    try:
+        if not content or not is_it(content) or path.is_symlink() or not path.is_file():
+            return None
+        sha256: str = content["file"]["sha256"]
+        if digest(path) != sha256:
+            return None
+        return SavedFile(generation_id, path, path.stat().st_size, sha256, MEDIA_TYPES[path.suffix[1:]])
+    except (OSError, KeyError, TypeError):
+        return None
