@@ -6,7 +6,8 @@ default. The others are ways that real APIs have.
 ===============  =====================================================================================================
 `echo`           how `request` is echoed: `faithful`, `missing`, `partial` (only operation, model and prompt), `trimmed`
                  (white space of the prompt), `types` (numbers for quantities), `camel` (camelCase), `string` (JSON in a
-                 string), `copies` (links become copies on another host), `rewritten` (the prompt is rewritten)
+                 string), `copies` (links become copies on another host), `rewritten` (the prompt is rewritten),
+                 `enhanced` (the prompt of a video is rewritten)
 `dates`          `utc`, `missing`, `naive` (no zone), `epoch` (a number)
 `order`          of the list: `newest`, `oldest`, `shuffled`
 `more`           `has_more`: `true` where there is more, `missing`, `never`
@@ -28,7 +29,9 @@ from typing import Any, Literal, TypeVar, assert_never, cast, get_args
 
 _T = TypeVar("_T")
 
-Echo = Literal["faithful", "missing", "partial", "trimmed", "types", "camel", "string", "copies", "rewritten"]
+Echo = Literal[
+    "faithful", "missing", "partial", "trimmed", "types", "camel", "string", "copies", "rewritten", "enhanced"
+]
 Dates = Literal["utc", "missing", "naive", "epoch"]
 Order = Literal["newest", "oldest", "shuffled"]
 More = Literal["true", "missing", "never"]
@@ -97,7 +100,9 @@ class Habits:
             case "copies":
                 return json.loads(_LINK.sub("https://copies.example/", json.dumps(request)))
             case "rewritten":
-                return {**request, "prompt": f"Cinematic: {len(str(request.get('prompt')))} words of light"}
+                return _rewritten(request)
+            case "enhanced":
+                return _rewritten(request) if request["generation_type"] == "video" else request
             case "faithful":
                 return request
             case _ as unreachable:
@@ -120,6 +125,10 @@ def parse(text: str) -> tuple[str, Any]:
     if value not in get_args(kind):
         raise ValueError(f"{name} is one of {', '.join(get_args(kind))}")
     return name, value
+
+
+def _rewritten(request: dict[str, Any]) -> dict[str, Any]:
+    return {**request, "prompt": f"Cinematic: {len(str(request.get('prompt')))} words of light"}
 
 
 def _as_number(value: Any) -> Any:

@@ -2,7 +2,8 @@
 
 `ByListing` looks for them in Luma's list. A list is trusted only if it can be: it must reach back to a generation that
 the ledger knows to be older, and its times must fall. Absence counts from the loss, needs every newer generation to be
-`surely not` it, and is looked at again later. Where an API has no list, `Unverifiable` says so.
+`surely not` it, by an echo that has proved faithful, and is looked at again later. Where an API has no list,
+`Unverifiable` says so.
 """
 
 import logging
@@ -40,6 +41,7 @@ _PAGE, _MAX_PAGES = 50, 12
 _KNOWN_IDS = 20
 # So many known generations may have been deleted since.
 _MAX_DELETED = 5
+_UNPROVEN_ECHO = "Other generations are listed, and nothing shows yet that Luma lists requests as they were sent."
 # Luma may accept a request so long after its answer was given up.
 _LATE_SECONDS = 30 * 60.0
 
@@ -111,12 +113,17 @@ class ByListing:
     def __init__(self, backend: FullBackend, ledger: Ledger) -> None:
         self._backend = backend
         self._ledger = ledger
-        self._echo_is_faithful = True
+        self._echo_differs = False
+        # The operations of which at least one echo agreed in full with what was asked.
+        self._faithful_kinds: set[str] = set()
 
     def observe_echo(self, row: Row, generation: Generation) -> None:
         """Where the echo of a good answer does not match what was asked, absence is off for this process."""
-        if self._echo_is_faithful and compare(row.body, generation) is Verdict.SURELY_NOT:
-            self._echo_is_faithful = False
+        verdict = compare(row.body, generation)
+        if verdict is Verdict.SURELY:
+            self._faithful_kinds.add(row.kind)
+        elif verdict is Verdict.SURELY_NOT and not self._echo_differs:
+            self._echo_differs = True
             _log.warning("Luma's echo of %s differs from the request; no purchase is called absent", generation.id)
 
     async def look(self, row: Row) -> Finding:
@@ -182,8 +189,10 @@ class ByListing:
             return _ambiguous_finding(maybe)
         if listed.doubt:
             return Finding("cannot say", reason=listed.doubt)
-        if not self._echo_is_faithful:
+        if self._echo_differs:
             return Finding("cannot say", reason="Luma's echo differs from what is asked, so the list proves nothing.")
+        if row.kind not in self._faithful_kinds and not all(_is_much_older(row, stranger) for stranger in strangers):
+            return Finding("cannot say", reason=_UNPROVEN_ECHO)
         return Finding("absent")
 
     async def _assign(self, row: Row, surely: list[Generation]) -> Finding:
@@ -298,11 +307,17 @@ def _verdict(row: Row, generation: Generation) -> Verdict:
     verdict = compare(row.body, generation)
     if verdict is Verdict.SURELY_NOT or generation.created_at is None:
         return verdict
-    before = row.reserved_at - generation.created_at.timestamp()
-    if before > _WRONG_CLOCK_SECONDS:
+    if _is_much_older(row, generation):
         return Verdict.SURELY_NOT
+    before = row.reserved_at - generation.created_at.timestamp()
     late = generation.created_at.timestamp() - (row.lost_at or row.reserved_at)
     return Verdict.CANNOT_SAY if before > _CLOCK_SKEW_SECONDS or late > _LATE_SECONDS else verdict
+
+
+def _is_much_older(row: Row, generation: Generation) -> bool:
+    """Whether a generation is older than a purchase by more than a clock may be wrong."""
+    created_at = generation.created_at
+    return created_at is not None and row.reserved_at - created_at.timestamp() > _WRONG_CLOCK_SECONDS
 
 
 def _created(generation: Generation) -> float:

@@ -26,6 +26,7 @@ async def created(http: httpx.AsyncClient, **changes: Any) -> dict[str, Any]:
     [
         ("faithful", "a  boat"), ("trimmed", "a boat"), ("types", "a  boat"), ("copies", "a  boat"),
         ("partial", "a  boat"), ("camel", "a  boat"), ("rewritten", "Cinematic: 7 words of light"),
+        ("enhanced", "Cinematic: 7 words of light"),
     ],
 )  # fmt: skip
 async def test_a_request_is_echoed_in_each_way(

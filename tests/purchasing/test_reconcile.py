@@ -337,6 +337,7 @@ async def test_a_list_is_sorted_to_the_second(
     )
     # The list begins with the newest.
     first.created_at = second.created_at + timedelta(seconds=step)
+    clock.seconds += 27 * 3600
     transport.fails_before.append(httpx.WriteError("reset"))
     await agent.refusal("create_video", prompt="a boat")
     clock.seconds += ABSENT_AFTER_SECONDS
@@ -413,6 +414,33 @@ async def test_an_echo_that_differs_from_a_good_request_switches_absence_off(
     clock.seconds += ABSENT_AFTER_SECONDS
 
     assert "so the list proves nothing" in await agent.refusal("create_video", prompt="a boat")
+
+
+@pytest.mark.parametrize("known", [None, "create_image"])
+@pytest.mark.parametrize("tool", ["create_video", "create_image"])
+async def test_a_first_purchase_is_not_called_absent_by_an_echo_that_nothing_has_proved(
+    agent: Agent, emulator: Emulator, transport: InMemory, clock: HeldClock, known: str | None, tool: str
+) -> None:
+    """A Luma that rewrites the prompts of videos, and not those of images."""
+    emulator.habits.echo = "enhanced"
+    if known:
+        await agent.call(known, prompt="known")
+        clock.seconds += 300
+    before = len(emulator.dream_machine.billing.purchases())
+    if tool == "create_image":
+        # Somebody else's, which may be ours only if images are echoed in other words too.
+        transport.fails_before.append(httpx.WriteError("reset"))
+        emulator.dream_machine.accept(VideoBody(model="ray-2", prompt="somebody else's"))
+    else:
+        transport.fails_after.append(httpx.ReadTimeout("slow"))
+    await agent.refusal(tool, prompt="a boat")
+    clock.seconds += ABSENT_AFTER_SECONDS
+    again = await agent.result(tool, prompt="a boat")
+
+    assert len(emulator.dream_machine.billing.purchases()) - before == 1 + (not again.is_error)
+    assert again.is_error is not (tool == "create_image" and known == "create_image")
+    if again.is_error:
+        assert "nothing shows yet that Luma lists requests as they were sent" in str(again.content)
 
 
 async def test_a_list_that_hangs_is_given_up_in_a_while(
