@@ -20,6 +20,8 @@ _LABEL = re.compile(
     rf"(?:luma://generations?/|generation[_ ]?(?:id)?\s*[:=]?\s*|id\s*[:=]\s*)(?={UUID})", re.IGNORECASE
 )
 _LONGEST_SOURCE = 4096
+# How chats name what was attached or made in them.
+_IN_THE_CHAT = frozenset({"sandbox", "attachment", "attachments", "blob", "cid"})
 FORMS = "Give an https URL, a local path, the id of a generation, or a frame of one as ID#last."
 
 
@@ -77,6 +79,11 @@ def parse_source(text: str, *, local_api: SplitResult | None = None) -> Source:
         raise InvalidRequestError("A picture cannot be sent as text.", f"Save it, and name the file. {FORMS}")
     if not text or is_placeholder(text):
         raise InvalidRequestError(f"{shown(text, 80)} names nothing.", FORMS)
+    if scheme in _IN_THE_CHAT:
+        raise InvalidRequestError(
+            f"{cleaned(text, 80)!r} is a file inside the chat, which this server cannot read.",
+            "Save it in a folder that may be read, and name the file; upload_file takes it where that tool is offered.",
+        )
     if "://" in text and scheme != "file":
         raise InvalidRequestError(f"{cleaned(text, 80)!r} is not a source.", FORMS)
     return FileSource(as_given)

@@ -8,7 +8,7 @@ another purchase.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from luma_mcp.domain.errors import InvalidRequestError
 from luma_mcp.domain.text import cleaned, plain_form
@@ -137,10 +137,8 @@ def tidied(tool: str, sent: Mapping[str, Any], names: Names, *, guess: bool) -> 
         if meant is not None and (meant == name or meant not in sent):
             found[meant] = value
         elif name not in CLIENT_EXTRAS:
-            raise InvalidRequestError(
-                f"{tool} has no argument {cleaned(name, 60)!r}.",
-                f"{_meaning(name, names, guess=guess)} Nothing was done.",
-            )
+            meaning = _unpacked(value, names) or _meaning(name, names, guess=guess)
+            raise InvalidRequestError(f"{tool} has no argument {cleaned(name, 60)!r}.", f"{meaning} Nothing was done.")
     return found
 
 
@@ -148,6 +146,14 @@ def _known_as(name: str, names: Names) -> str | None:
     """The argument whose name differs by case or separators only; None if there is none."""
     plain = plain_form(name)
     return next((known for known in names.known if plain_form(known) == plain), None)
+
+
+def _unpacked(value: Any, names: Names) -> str | None:
+    """What to do about arguments that lie inside another one, as `{"input": {"prompt": ...}}`; None if none do."""
+    if not isinstance(value, dict) or not value:
+        return None
+    inside = [str(name) for name in cast("dict[Any, Any]", value)]
+    return f"Give {', '.join(inside)} themselves, not inside it." if set(inside) <= set(names.known) else None
 
 
 def _meaning(name: str, names: Names, *, guess: bool) -> str:

@@ -93,8 +93,15 @@ def _as_reference(value: Any) -> Any:
     return {"source": entries[named[0]], **rest}
 
 
+def _only(value: Any) -> Any:
+    """The entry of a list of one."""
+    items = _list(_parse_json(value))
+    return items[0] if items is not None and len(items) == 1 else value
+
+
 def _as_source(value: Any) -> Any:
-    """A source that comes as an object with the link in it."""
+    """A source that comes in a list of one, or as an object with the link in it."""
+    value = _only(value)
     entries = _object(_as_reference(value))
     return entries["source"] if entries is not None and list(entries) == ["source"] else value
 
@@ -138,6 +145,7 @@ def _checked_frames(value: Any) -> Any:
 
 
 def _id(value: Any) -> Any:
+    value = _only(value)
     if not isinstance(value, str):
         return value
     try:
@@ -179,9 +187,10 @@ def _as_shot(value: Any) -> Any:
         if name in entries:
             raise ValueError(f"{name} of a shot is called {meant}")
     shot = {name: entry for name, entry in entries.items() if entry is not None and entry != ""}
-    return shot | {
-        name: word for name, word in (("start", "continue"), ("end", "next")) if plain_form(str(shot.get(name))) == word
-    }
+    for name, word in (("start", "continue"), ("end", "next")):
+        if name in shot:
+            shot[name] = word if plain_form(str(shot[name])) == word else _as_source(shot[name])
+    return shot
 
 
 def _fractions(value: Any) -> Any:
@@ -204,6 +213,7 @@ AsReference = BeforeValidator(_as_reference)
 AsReferences = _as_list(_as_reference)
 AsTimedPictures = _as_list(_as_timed_picture)
 NoFrames = BeforeValidator(_checked_frames)
+AsSource = BeforeValidator(_as_source)
 AsSources = _as_list(_as_source)
 AsId = BeforeValidator(_id)
 AsIds = BeforeValidator(_ids)

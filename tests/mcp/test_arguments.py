@@ -145,6 +145,73 @@ async def test_a_reference_may_be_a_link_alone(agent: Agent, arguments: dict[str
 
 
 @pytest.mark.parametrize(
+    "source",
+    [
+        {"url": URL}, {"type": "image", "url": URL}, {"source": URL}, [URL], [{"image_url": URL}],
+        f'{{"type": "image", "url": "{URL}"}}', f'["{URL}"]',
+    ],
+)  # fmt: skip
+async def test_a_source_may_be_an_object_or_a_list_of_one(agent: Agent, source: Any) -> None:
+    async def both(tool: str, name: str, **others: Any) -> tuple[str, str]:
+        named = [await request_of(agent, tool, **others, **{name: value}) for value in (source, URL)]
+        return named[0], named[1]
+
+    for tool, name, others in (
+        ("create_video", "start_frame", PROMPT),
+        ("create_video", "end_frame", PROMPT),
+        ("modify_video", "source", PROMPT | {"mode": "flex_1"}),
+        ("modify_video", "first_frame", PROMPT | {"mode": "flex_1", "source": URL}),
+        ("reframe_video", "source", {"aspect_ratio": "9:16"}),
+        ("reframe_video", "first_frame", {"aspect_ratio": "9:16", "source": URL}),
+        ("reframe_image", "source", {"aspect_ratio": "9:16"}),
+    ):
+        ours, plain = await both(tool, name, **others)
+        assert ours == plain, (tool, name)
+    films = [{"prompt": "a boat", "start": value, "end": value} for value in (source, URL)]
+    results = [await agent.call("create_film", shots=[shot], dry_run=True) for shot in films]
+    assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("source", [[URL, URL], [], {}, {"url": URL, "weight": 1}, {"url": URL, "path": "a.png"}, 7])
+async def test_what_is_not_one_source_is_refused(agent: Agent, source: Any) -> None:
+    assert "start_frame cannot be" in await agent.refusal("create_video", **PROMPT, start_frame=source)
+
+
+async def test_an_id_may_be_a_list_of_one(agent: Agent) -> None:
+    video = await agent.make("create_image", prompt="a boat")
+    plain = await agent.call("get_generation", generation_id=video)
+
+    for sent in ([video], f'["{video}"]', [f" {video} "]):
+        assert await agent.call("get_generation", generation_id=sent) == plain
+    assert "cannot be" in await agent.refusal("get_generation", generation_id=[video, video])
+
+
+@pytest.mark.parametrize(
+    ("inside", "sentence"),
+    [
+        (PROMPT | {"dry_run": True}, "Give prompt, dry_run themselves, not inside it. Nothing was done."),
+        (PROMPT | {"size": 1}, "It takes take, dry_run, prompt"),
+        ({}, "It takes take, dry_run, prompt"),
+        ("prompt", "It takes take, dry_run, prompt"),
+    ],
+)
+async def test_arguments_inside_another_one_are_told_to_be_taken_out(
+    agent: Agent, emulator: Emulator, inside: Any, sentence: str
+) -> None:
+    message = await agent.refusal("create_video", arguments=inside)
+
+    assert sentence in message
+    assert posts(emulator) == []
+
+
+@pytest.mark.parametrize("source", ["sandbox:/mnt/data/a.png", "attachment://a.png", "blob:https://a.example/1"])
+async def test_what_is_inside_the_chat_cannot_be_read(agent: Agent, source: str) -> None:
+    message = await agent.refusal("create_video", **PROMPT, start_frame=source)
+
+    assert "is a file inside the chat, which this server cannot read. Save it in a folder" in message
+
+
+@pytest.mark.parametrize(
     "concepts", [["Orbit Left", "ZOOM-IN"], "orbit_left, Zoom in", [{"key": "orbit_left"}, "zoomIn"]]
 )
 async def test_concepts_are_known_by_their_letters(agent: Agent, concepts: Any) -> None:

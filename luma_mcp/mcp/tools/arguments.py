@@ -8,7 +8,7 @@ from pydantic import Field
 from luma_mcp.domain import catalogue
 from luma_mcp.domain.catalogue import BackendName
 from luma_mcp.domain.requests import Placement
-from luma_mcp.mcp.argument_values import AsConcepts, AsFractions, AsId, AsIds
+from luma_mcp.mcp.argument_values import AsConcepts, AsFractions, AsId, AsIds, AsSource
 from luma_mcp.mcp.modes import differs
 from luma_mcp.mcp.tool_spec import Arguments, Call
 
@@ -103,7 +103,7 @@ Concepts = Annotated[
     AsConcepts,
 ]
 Loop = Annotated[bool, Field(description="End as it begins; not with end_frame.")]
-ImageSource = Annotated[str | None, Field(description="Picture, as start_frame in create_video.")]
+ImageSource = Annotated[str | None, Field(description="Picture, as start_frame in create_video."), AsSource]
 CLIP = "Clip: https URL, local path or generation id."
 """What a source is that must be a clip."""
 PlacementFractions = Annotated[

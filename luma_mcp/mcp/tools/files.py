@@ -16,7 +16,7 @@ from luma_mcp.domain.text import cleaned
 from luma_mcp.downloads.fetcher import OnBytes
 from luma_mcp.downloads.saved_file import SavedFile
 from luma_mcp.downloads.service import RECEIVED, Part
-from luma_mcp.mcp.argument_values import AsReferences
+from luma_mcp.mcp.argument_values import AsReferences, AsSource
 from luma_mcp.mcp.links import Links
 from luma_mcp.mcp.modes import differs
 from luma_mcp.mcp.results import generation_result
@@ -164,7 +164,7 @@ class EditVideoArguments(Arguments):
     clips: Annotated[list[ClipPart], Field(min_length=1, max_length=20, description="In this order."), AsReferences]
     crossfade_seconds: Annotated[float, Field(ge=0, le=MAX_CROSSFADE_SECONDS, description="0: cut.")] = 0.0
     fit: Annotated[Fit, Field(description="Other ratios: bars, or cropped.")] = "contain"
-    sound: Annotated[str | None, Field(description="Path of music or a voice to lay under it.")] = None
+    sound: Annotated[str | None, Field(description="Path of music or a voice to lay under it."), AsSource] = None
     sound_volume: Annotated[float, Field(ge=0, le=2, description="1: as it is.")] = 1.0
     sound_fade_seconds: Annotated[float, Field(ge=0, le=30, description="At the end.")] = 1.0
     format: Annotated[Form, Field(description="jpg: a poster.")] = "mp4"

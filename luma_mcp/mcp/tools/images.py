@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from luma_mcp.domain.catalogue import DEFAULT_RATIO, IMAGE_MODELS, MAX_REFERENCES, LayerSize
 from luma_mcp.domain.requests import ImageReference, ImageRequest, ReframeImageRequest
-from luma_mcp.mcp.argument_values import AsReference, AsReferences, AsSources
+from luma_mcp.mcp.argument_values import AsReference, AsReferences, AsSource, AsSources
 from luma_mcp.mcp.modes import differs
 from luma_mcp.mcp.results import PurchaseResult
 from luma_mcp.mcp.tool_spec import ALWAYS_LOADED, DREAM_MACHINE, SPENDS, Call, ToolSpec
@@ -138,7 +138,7 @@ async def create_image(call: Call, arguments: CreateImageArguments) -> PurchaseR
 
 
 class ReframeImageArguments(SpendingArguments):
-    source: Annotated[str, Field(description="Picture, at most 10 MB, as in create_video.")]
+    source: Annotated[str, Field(description="Picture, at most 10 MB, as in create_video."), AsSource]
     aspect_ratio: NewRatio
     prompt: Prompt = None
     format: Format = None

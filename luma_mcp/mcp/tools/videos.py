@@ -24,7 +24,7 @@ from luma_mcp.domain.requests import (
     UpscaleRequest,
     VideoRequest,
 )
-from luma_mcp.mcp.argument_values import AsTimedPictures, NoFrames
+from luma_mcp.mcp.argument_values import AsSource, AsTimedPictures, NoFrames
 from luma_mcp.mcp.modes import differs
 from luma_mcp.mcp.results import PurchaseResult
 from luma_mcp.mcp.tool_spec import ALWAYS_LOADED, DREAM_MACHINE, SPENDS, Call, ToolSpec
@@ -66,8 +66,9 @@ class CreateVideoArguments(SpendingArguments):
         Field(
             description="https URL or path of a picture, or a generation id: a clip is joined on. ID#last is a frame."
         ),
+        AsSource,
     ] = None
-    end_frame: Annotated[str | None, Field(description="As start_frame.")] = None
+    end_frame: Annotated[str | None, Field(description="As start_frame."), AsSource] = None
     model: VideoModel = None
     aspect_ratio: Ratio = None
     resolution: Annotated[
@@ -187,6 +188,7 @@ class ModifyVideoArguments(SpendingArguments):
                 }
             ),
         ),
+        AsSource,
     ]
     mode: Annotated[
         ModifyMode | None,
@@ -236,12 +238,14 @@ class ReframeVideoArguments(SpendingArguments):
                 }
             ),
         ),
+        AsSource,
     ]
     aspect_ratio: NewRatio
     prompt: Prompt = None
     first_frame: Annotated[
         str | None,
         Field(description="Picture, as start_frame in create_video.", json_schema_extra=differs(only="dream_machine")),
+        AsSource,
     ] = None
     model: VideoModel = None
     resolution: MadeResolution = None
