@@ -16,7 +16,7 @@ from luma_mcp.backends.camera_words import CameraVocabulary
 from luma_mcp.backends.dream_machine.client import DreamMachine
 from luma_mcp.backends.registry import LumaApis
 from luma_mcp.domain.addresses import LOOPBACK
-from luma_mcp.domain.catalogue import BackendName
+from luma_mcp.domain.catalogue import API_NAMES, BackendName
 from luma_mcp.domain.clock import Clock
 from luma_mcp.domain.meter import NO_METER, Meter
 from luma_mcp.downloads.fetcher import Fetcher
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
 
 
 _OF_THIS_PROCESS = secrets.token_hex(32)
+_PERSON_SETS = "Only the person can change that, in this server's environment."
 
 
 class MonotonicClock:
@@ -86,6 +87,7 @@ def build_server(
     """
     options = ServerOptions(
         tools=offered_tools(settings),
+        withheld=withheld_tools(settings),
         account=settings.account,
         secret=_secret(settings),
         asset_origins=_emulators(settings),
@@ -236,11 +238,30 @@ def build_ledger(settings: Settings, wall: Callable[[], float] = time.time) -> L
 
 def offered_tools(settings: Settings) -> list[ToolSpec]:
     """The tools that the settings allow; read-only wins over everything."""
-    chosen = [spec for toolset, specs in TOOLSETS.items() if toolset in settings.toolsets for spec in specs]
-    chosen = [spec for spec in chosen if set(spec.backends) & set(settings.backends)]
-    has_links = settings.http_public_url is not None
-    chosen = [spec for spec in chosen if spec.by_links in (None, has_links)]
-    return [spec for spec in chosen if spec.annotations.read_only_hint] if settings.read_only else chosen
+    withheld = withheld_tools(settings)
+    return [spec for specs in TOOLSETS.values() for spec in specs if spec.name not in withheld]
+
+
+def withheld_tools(settings: Settings) -> dict[str, str]:
+    """Why each of the other tools is not offered, as a sentence for a model that calls it all the same."""
+    reasons = {
+        spec.name: _reason_withheld(spec, toolset, settings) for toolset, specs in TOOLSETS.items() for spec in specs
+    }
+    return {name: reason for name, reason in reasons.items() if reason is not None}
+
+
+def _reason_withheld(spec: ToolSpec, toolset: str, settings: Settings) -> str | None:
+    if settings.read_only and not spec.annotations.read_only_hint:
+        return f"This server only reads (LUMA_READ_ONLY). {_PERSON_SETS}"
+    if toolset not in settings.toolsets:
+        return f"LUMA_TOOLSETS leaves out {toolset}. {_PERSON_SETS}"
+    if not set(spec.backends) & set(settings.backends):
+        return f"It is {API_NAMES[spec.backends[0]]}'s, and this server has no key for it. {_PERSON_SETS}"
+    if spec.by_links and settings.http_public_url is None:
+        return "It works by links to this server, which has no public address. Name a local file instead."
+    if spec.by_links is False and settings.http_public_url is not None:
+        return "get_credits asks Luma, and says if it does not answer."
+    return None
 
 
 def _budget(settings: Settings) -> Budget:

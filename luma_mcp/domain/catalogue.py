@@ -19,6 +19,8 @@ from typing import Literal, get_args
 
 BackendName = Literal["dream_machine", "agents"]
 """One of Luma's APIs."""
+API_NAMES: dict[BackendName, str] = {"agents": "the Luma Agents API", "dream_machine": "Dream Machine"}
+"""What people call them."""
 VideoModelName = Literal["ray-2", "ray-flash-2", "ray-3.2"]
 ImageModelName = Literal["photon-1", "photon-flash-1", "uni-1", "uni-1-max"]
 AspectRatio = Literal["16:9", "9:16", "1:1", "4:3", "3:4", "21:9", "9:21", "3:1", "2:1", "3:2", "2:3", "1:2", "1:3"]

@@ -22,7 +22,7 @@ from luma_mcp.purchasing.film_rows import FILM_ID
 _ALIASES = {
     "5": "5s", "9": "9s", "10": "10s", "5sec": "5s", "5seconds": "5s", "10sec": "10s", "10seconds": "10s",
     "360": "360p", "540": "540p", "720": "720p", "1080": "1080p", "2160": "4k", "2160p": "4k", "jpeg": "jpg",
-    "imagepng": "png", "imagejpeg": "jpg", "processing": "dreaming", "running": "dreaming",
+    "1024": "1k", "2048": "2k", "imagepng": "png", "imagejpeg": "jpg", "processing": "dreaming", "running": "dreaming",
 }  # fmt: skip
 _SHOT_WORDS = {
     "start_frame": "start", "end_frame": "end", "image": "start", "image_url": "start", "text": "prompt",

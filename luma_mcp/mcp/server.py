@@ -1,6 +1,6 @@
 """The MCP server: what it says of itself, and its tools, resources, prompts, tasks and subscriptions."""
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -45,10 +45,7 @@ TOOLSETS: dict[str, tuple[ToolSpec, ...]] = {
     "account": account.TOOLS,
 }
 # Tools of earlier versions, and those that a server does not offer, with what to call in their place.
-_RENAMED = {
-    "list_camera_motions": "list_concepts answers the camera motions too.",
-    "ping": "This server has no ping. get_credits asks Luma, and says if it does not answer.",
-}
+_RENAMED = {"list_camera_motions": ("list_concepts", "list_concepts answers the camera motions too.")}
 _ONE_HOUR = CacheHint(ttl_ms=3_600_000, scope="public")
 
 
@@ -58,6 +55,7 @@ class ServerOptions:
 
     Args:
         tools: the tools that are offered.
+        withheld: why each of the others is not, as a sentence.
         account: names the account; the same in every replica.
         secret: what only this account's servers know, for codes that clients must not be able to make.
         asset_origins: where the player may load images and videos from, in addition to Luma's own hosts.
@@ -65,6 +63,7 @@ class ServerOptions:
     """
 
     tools: Sequence[ToolSpec]
+    withheld: Mapping[str, str]
     account: str
     secret: str
     asset_origins: Sequence[str] = ()
@@ -84,6 +83,7 @@ def make_server(services: Services, options: ServerOptions) -> "ToolServer":
         NAME,
         options.tools,
         services,
+        withheld=options.withheld,
         attach_prompts=prompts.attach,
         title=TITLE,
         description=DESCRIPTION,
@@ -135,6 +135,7 @@ class ToolServer(MCPServer[Services]):
         name: the server's name.
         tools: the tools.
         services: what they work with.
+        withheld: why each of the other tools is not offered.
         attach_prompts: adds the prompts to a server.
     """
 
@@ -144,12 +145,14 @@ class ToolServer(MCPServer[Services]):
         tools: Sequence[ToolSpec],
         services: Services,
         *,
+        withheld: Mapping[str, str],
         attach_prompts: Callable[[MCPServer[Any]], None],
         **options: Any,
     ) -> None:
         super().__init__(name, **options)
         self._attach_prompts: Callable[[MCPServer[Any]], None] | None = attach_prompts
         self._specs = {spec.name: spec for spec in tools}
+        self._withheld = withheld
         self.services = services
 
     @property
@@ -171,8 +174,11 @@ class ToolServer(MCPServer[Services]):
         self, name: str, arguments: dict[str, Any], context: Context[Services, Any] | None = None
     ) -> CallToolResult | InputRequiredResult:
         """Raises: ToolError, with a sentence for the model to read."""
-        if name in _RENAMED and name not in self._specs:
-            raise ToolError(_RENAMED[name])
+        newer, answer = _RENAMED.get(name, (name, ""))
+        if newer in self._withheld:
+            raise ToolError(f"Unknown tool: {name}. {self._withheld[newer]}")
+        if answer:
+            raise ToolError(answer)
         if name not in self._specs:
             return await super().call_tool(name, arguments, context)
         ctx = context or Context(mcp_server=self)

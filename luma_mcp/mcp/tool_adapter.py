@@ -141,7 +141,7 @@ def _checked(spec: ToolSpec, services: Services, sent_arguments: Mapping[str, An
     except InvalidRequestError as error:
         raise ToolError(error.full_text) from None
     except ValidationError as error:
-        raise ToolError(_explanation(error, spec.name)) from None
+        raise ToolError(_explanation(error, spec.name, definition_of(spec, backends).input_schema)) from None
 
 
 def _shown(action: Action, services: Services, person: Person) -> dict[str, Any]:
@@ -187,12 +187,12 @@ def to_call_tool_result(result: Result) -> CallToolResult:
     return CallToolResult(content=content, structured_content=fields)
 
 
-def _explanation(error: ValidationError, tool: str) -> str:
-    """What is wrong with the arguments, a sentence for each."""
-    return " ".join(_sentence(problem, tool) for problem in error.errors(include_url=False)[:5])
+def _explanation(error: ValidationError, tool: str, schema: Mapping[str, Any]) -> str:
+    """What is wrong with the arguments, a sentence for each. `schema` is the one that this client is shown."""
+    return " ".join(_sentence(problem, tool, schema) for problem in error.errors(include_url=False)[:5])
 
 
-def _sentence(problem: ErrorDetails, tool: str) -> str:
+def _sentence(problem: ErrorDetails, tool: str, schema: Mapping[str, Any]) -> str:
     where = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         return f"{tool}: {where} is not an argument."
@@ -204,4 +204,11 @@ def _sentence(problem: ErrorDetails, tool: str) -> str:
         return f"{tool}: {where} must be an object."
     shown = repr(problem["input"])
     shown = shown if len(shown) <= 60 else shown[:57] + "..."
-    return f"{tool}: {where} cannot be {shown}: {problem['msg']}."
+    choices = schema["properties"].get(where, {}).get("enum") if problem["type"] == "literal_error" else None
+    expected = f"Input should be {_one_of(choices)}" if choices else problem["msg"]
+    return f"{tool}: {where} cannot be {shown}: {expected}."
+
+
+def _one_of(words: Sequence[str]) -> str:
+    *first, last = map(repr, words)
+    return f"{', '.join(first)} or {last}" if first else last

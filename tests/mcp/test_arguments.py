@@ -3,11 +3,12 @@
 from typing import Any
 
 import pytest
+from mcp import Client
 
 from luma_mcp.backends.camera_words import CameraVocabulary, Words
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.mcp.argument_names import CLIENT_EXTRAS
-from tests.support.agent import Agent
+from tests.support.agent import TOKEN, Agent
 
 pytestmark = pytest.mark.anyio
 
@@ -91,6 +92,22 @@ async def test_the_words_of_other_apis_are_answered_by_ours(
     assert posts(emulator) == []
 
 
+@pytest.mark.parametrize(
+    ("token", "model", "choices"),
+    [
+        ("luma-api-x", "ray-3", "Input should be 'ray-3.2'."),
+        (TOKEN, "sora", "Input should be 'ray-2' or 'ray-flash-2'."),
+    ],
+)
+async def test_a_word_that_does_not_exist_is_answered_by_those_of_this_server_s_apis(
+    serve: Any, token: str, model: str, choices: str
+) -> None:
+    async with Client(serve(LUMA_TOKEN=token)) as client:
+        message = await Agent(client).refusal("create_video", **PROMPT, model=model)
+
+    assert message == f"create_video: model cannot be {model!r}: {choices}"
+
+
 async def test_no_name_is_guessed_where_it_costs_money(agent: Agent) -> None:
     spending = await agent.refusal("create_video", prompt="a boat", start_fram="x")
     reading = await agent.refusal("wait_for_generation", generation_idz="x")
@@ -114,6 +131,14 @@ async def test_another_spelling_of_the_same_is_the_same(agent: Agent, spelled: d
     assert await request_of(agent, "create_video", **PROMPT, **spelled) == await request_of(
         agent, "create_video", **PROMPT, **ours
     )
+
+
+@pytest.mark.parametrize(("layers", "size"), [("1K", "1k"), (1024, "1k"), ("2048", "2k")])
+async def test_the_size_of_layers_may_be_in_pixels(serve: Any, layers: Any, size: str) -> None:
+    async with Client(serve(LUMA_TOKEN="luma-api-x")) as client:
+        request = await request_of(Agent(client), "create_image", layers=layers, modify_image=URL)
+
+    assert f'"{size}"' in request
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,27 @@ async def test_toolsets_offer_a_part(serve, era: str) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("settings", "tool", "sentence"),
+    [
+        ({"LUMA_READ_ONLY": "1"}, "create_video", "This server only reads (LUMA_READ_ONLY)."),
+        ({"LUMA_TOOLSETS": "image"}, "create_video", "LUMA_TOOLSETS leaves out video."),
+        ({"LUMA_TOKEN": "luma-api-x"}, "upscale_video", "It is Dream Machine's, and this server has no key for it."),
+        ({"LUMA_TOKEN": "luma-api-x"}, "list_camera_motions", "It is Dream Machine's"),
+        ({}, "upload_file", "It works by links to this server, which has no public address."),
+        ({"LUMA_HTTP_PUBLIC_URL": "https://luma.example.com/mcp"}, "ping", "get_credits asks Luma"),
+    ],
+)
+async def test_a_tool_that_is_not_offered_says_why(
+    serve, era: str, emulator: Emulator, settings: dict[str, str], tool: str, sentence: str
+) -> None:
+    async with Client(serve(**settings), mode=era) as client:
+        assert f"Unknown tool: {tool}. {sentence}" in await Agent(client).refusal(tool)
+        assert await Agent(client).refusal("make_coffee") == "Unknown tool: make_coffee"
+
+    assert emulator.requests == []
+
+
 async def test_building_it_touches_nothing(serve, emulator: Emulator, output) -> None:
     serve()
 

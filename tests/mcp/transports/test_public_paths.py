@@ -121,7 +121,7 @@ async def _film(site: Site, clock: HeldClock) -> dict[str, Any]:
     named = {"film_id": film["structuredContent"]["film_id"]}
     await site.call("wait_for_film", **named, timeout_seconds=0)
     clock.seconds += 200
-    return await site.call("wait_for_film", **named, timeout_seconds=0)
+    return await site.call("wait_for_film", **named, timeout_seconds=60)
 
 
 @pytest.mark.medium
