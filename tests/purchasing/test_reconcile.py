@@ -443,6 +443,21 @@ async def test_a_first_purchase_is_not_called_absent_by_an_echo_that_nothing_has
         assert "nothing shows yet that Luma lists requests as they were sent" in str(again.content)
 
 
+async def test_an_echo_that_is_missing_switches_nothing_off(
+    agent: Agent, emulator: Emulator, transport: InMemory, clock: HeldClock
+) -> None:
+    """It says nothing, and nothing is listed that may be the purchase."""
+    emulator.habits.echo = "missing"
+    await agent.call("create_image", prompt="known")
+    clock.seconds += 300
+    transport.fails_before.append(httpx.WriteError("reset"))
+    await agent.refusal("create_video", prompt="a boat")
+    clock.seconds += ABSENT_AFTER_SECONDS
+    await agent.call("create_video", prompt="a boat")
+
+    assert len(emulator.dream_machine.billing.purchases()) == 2
+
+
 async def test_a_list_that_hangs_is_given_up_in_a_while(
     agent: Agent, emulator: Emulator, transport: InMemory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -539,6 +554,7 @@ async def test_the_times_are_those_that_the_documents_promise() -> None:
     assert f"after {reconcile.DISPUTED_AFTER_SECONDS / 60:g} minutes" in budget
     assert (reconcile.ABSENT_FOR_SECONDS, "looked for again for a day" in budget) == (24 * 3600, True)
     assert f"runs out within {LEASE_SECONDS:g} s" in budget
+    assert f"nothing of the last {reconcile._WRONG_CLOCK_SECONDS / 3600:g} hours" in budget
     assert (TAKE_SECONDS, "for 24 hours" in budget) == (24 * 3600, True)
     assert f"more than {transport._YOUNG_SECONDS:g} s after" in budget.replace("\n   ", " ")
 
