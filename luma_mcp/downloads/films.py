@@ -1,6 +1,5 @@
 """A film as one file, with a contact sheet and a sidecar next to it."""
 
-import glob
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ import anyio.to_thread
 from luma_mcp.domain.generation import Generation
 from luma_mcp.downloads.atomic_file import PartFile, safe_name
 from luma_mcp.downloads.fetcher import OnBytes
-from luma_mcp.downloads.saved_file import SavedFile, proven
+from luma_mcp.downloads.saved_file import SavedFile, find_numbered
 from luma_mcp.downloads.service import DownloadService, Part, translated_disk_errors
 from luma_mcp.media import previews, worker
 from luma_mcp.media.edit_plan import Edit
@@ -90,8 +89,7 @@ def _find_saved(folder: Path, name: str, film_id: str, ids: Sequence[str]) -> Sa
     def is_it(content: dict[str, Any]) -> bool:
         return content["film_id"] == film_id and [part["generation_id"] for part in content["parts"]] == list(ids)
 
-    paths = sorted(folder.glob(f"{glob.escape(name)}*.mp4"))
-    return next(filter(None, (proven(path, ids[0], is_it) for path in paths)), None)
+    return find_numbered(folder / name, "mp4", ids[0], is_it)
 
 
 def _facts(number: int, shot: FilmShotFile) -> dict[str, Any]:

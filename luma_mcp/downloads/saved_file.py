@@ -1,5 +1,6 @@
 """A saved file, and finding it again: its sidecar says what it is, and its hash that it is so still."""
 
+import glob
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,13 +24,17 @@ class SavedFile:
     """The link that it came from; None for what was made here."""
 
 
-def proven(path: Path, generation_id: str, is_it: Callable[[dict[str, Any]], bool]) -> SavedFile | None:
+IsIt = Callable[[dict[str, Any]], bool]
+"""Whether this content of a sidecar is that of the wanted file. A KeyError or TypeError is a no."""
+
+
+def proven(path: Path, generation_id: str, is_it: IsIt) -> SavedFile | None:
     """The file at a path, if it is the wanted one and has not changed since it was saved.
 
     Args:
         path: where it may be.
         generation_id: the generation that the file is named after.
-        is_it: whether this content of a sidecar is that of the wanted file. A KeyError or TypeError is a no.
+        is_it: recognises its sidecar.
     """
     content = sidecar.read(path)
     try:
@@ -41,3 +46,9 @@ def proven(path: Path, generation_id: str, is_it: Callable[[dict[str, Any]], boo
         return SavedFile(generation_id, path, path.stat().st_size, sha256, MEDIA_TYPES[path.suffix[1:]])
     except (OSError, KeyError, TypeError):
         return None
+
+
+def find_numbered(place: Path, ending: str, generation_id: str, is_it: IsIt) -> SavedFile | None:
+    """As `proven`, for a file at a place, or at its name with a number. `ending` is the file's, without the dot."""
+    paths = sorted(place.parent.glob(f"{glob.escape(place.name)}*.{ending}"))
+    return next(filter(None, (proven(path, generation_id, is_it) for path in paths)), None)

@@ -1,6 +1,5 @@
 """Saving assets, and what is made of them, as files inside one folder, each with a sidecar."""
 
-import glob
 import tempfile
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -18,7 +17,7 @@ from luma_mcp.downloads import received, sidecar
 from luma_mcp.downloads.atomic_file import PartFile, digest, safe_name, write_beside
 from luma_mcp.downloads.fetcher import Fetcher, GoneError, OnBytes
 from luma_mcp.downloads.naming import Naming
-from luma_mcp.downloads.saved_file import SavedFile, proven
+from luma_mcp.downloads.saved_file import SavedFile, find_numbered, proven
 from luma_mcp.media import worker
 from luma_mcp.media.edit import edit
 from luma_mcp.media.edit_plan import MEMORY_BYTES, Cut, Edit
@@ -325,8 +324,7 @@ def _find_edited(place: Path, parts: Sequence[Part], how: Mapping[str, Any]) -> 
     def is_it(content: dict[str, Any]) -> bool:
         return all(content[name] == value for name, value in how.items())
 
-    paths = sorted(place.parent.glob(f"{glob.escape(place.name)}*.{how['edit']['format']}"))
-    return next(filter(None, (proven(path, _named_id(parts), is_it) for path in paths)), None)
+    return find_numbered(place, how["edit"]["format"], _named_id(parts), is_it)
 
 
 def _facts(saved: SavedFile) -> dict[str, Any]:

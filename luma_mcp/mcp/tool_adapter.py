@@ -141,7 +141,9 @@ def _checked(spec: ToolSpec, services: Services, sent_arguments: Mapping[str, An
     except InvalidRequestError as error:
         raise ToolError(error.full_text) from None
     except ValidationError as error:
-        raise ToolError(_explanation(error, spec.name, definition_of(spec, backends).input_schema)) from None
+        # The definition that the client was shown: it is made once.
+        shown = definition_of(spec, backends, with_quotes=services.quotes.in_dry_runs)
+        raise ToolError(_explanation(error, spec.name, shown.input_schema)) from None
 
 
 def _shown(action: Action, services: Services, person: Person) -> dict[str, Any]:

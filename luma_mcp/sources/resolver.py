@@ -16,6 +16,8 @@ from urllib.parse import SplitResult, urlsplit
 from luma_mcp.backends.base import Backend
 from luma_mcp.domain.addresses import LOOPBACK
 from luma_mcp.domain.catalogue import (
+    API_NAMES,
+    DEFAULT_VIDEO_MODELS,
     MAX_AGENTS_CLIP_BYTES,
     MAX_AGENTS_IMAGE_BYTES,
     MAX_CLIP_BYTES,
@@ -264,7 +266,7 @@ class Resolution:
         """Raises: InvalidRequestError, if another API made the clip; this one does not know its id."""
         if clip.backend == self._backend:
             return
-        makers = {"agents": "the Luma Agents API (ray-3.2)", "dream_machine": "Dream Machine (ray-2)"}
+        makers = {name: f"{API_NAMES[name]} ({model})" for name, model in DEFAULT_VIDEO_MODELS.items()}
         raise InvalidRequestError(
             f"Clip {clip.id} was made by {makers[clip.backend]}, and {makers[self._backend]} does not know it.",
             f"Begin with a frame of it, as {clip.id}#last, or take a model of the API that made it.",
