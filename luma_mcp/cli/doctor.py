@@ -25,6 +25,8 @@ from luma_mcp.domain.addresses import LOOPBACK
 from luma_mcp.domain.errors import LumaError
 from luma_mcp.domain.keys import RETIRING
 from luma_mcp.mcp.services import Services
+from luma_mcp.media import worker
+from luma_mcp.media.self_test import check_libraries
 from luma_mcp.settings import Settings, SettingsError
 from luma_mcp.sources.local_files import LocalFile
 
@@ -57,7 +59,7 @@ def run(*, as_json: bool) -> int:
 async def examine() -> list[Check]:
     """Every check, the most important first."""
     shell = "These are the variables of this shell. A host hands the server those of its own file."
-    checks = [_versions(), Check("environment", "note", shell)]
+    checks = [_versions(), await _tried("clips and pictures", _media), Check("environment", "note", shell)]
     try:
         settings = Settings.from_environment()
     except SettingsError as error:
@@ -114,6 +116,12 @@ def _is_installed(name: str) -> bool:
     except metadata.PackageNotFoundError:
         return False
     return True
+
+
+async def _media() -> Check:
+    """A clip is written and decoded in the child process, as for every file."""
+    libraries = await worker.run(check_libraries)
+    return Check("clips and pictures", "good", f"{libraries} write and read a clip.")
 
 
 async def _reach(name: str, api: Backend) -> Check:

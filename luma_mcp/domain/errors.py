@@ -16,6 +16,7 @@
       BudgetError               a cap forbids it
       LedgerError               the purchase ledger cannot be used, so nothing is bought
       FileError                 a file cannot be fetched, read or saved
+      InternalError             this server, or a library that it uses, is at fault
 
 `str()` says what happened and `hint` says what the caller can do. Both are safe to show: they hold no token, and text
 that comes from Luma or another server is cut and cleaned first (`text.cleaned`).
@@ -93,3 +94,12 @@ class LedgerError(LumaError):
 
 class FileError(LumaError):
     """A file cannot be fetched, read or written."""
+
+
+class InternalError(LumaError):
+    """This server, or a library that it uses, is at fault. No file and no argument of the caller can cause it."""
+
+    def __init__(self, message: str, hint: str = "", traceback_text: str = "") -> None:
+        super().__init__(message, hint)
+        self.traceback_text = traceback_text
+        """The traceback, for the log of this server; it is never shown to a client."""

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from luma_mcp.domain.catalogue import BackendName
-from luma_mcp.domain.errors import InvalidRequestError, LumaError
+from luma_mcp.domain.errors import InternalError, InvalidRequestError, LumaError
 from luma_mcp.domain.person import Person, Right
 from luma_mcp.mcp.argument_names import Names, tidied
 from luma_mcp.mcp.argument_values import AsId, AsIds
@@ -97,6 +97,8 @@ async def run_tool(
             result = await spec.run(Call(services, ContextCaller(ctx, person), person, spec.name), arguments)
         except QuestionAskedError as error:
             return error.question
+        except InternalError as error:
+            raise UnexpectedToolError(error.full_text) from error
         except LumaError as error:
             raise ToolError(error.full_text) from error
         except Exception as error:

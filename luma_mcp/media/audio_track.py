@@ -5,6 +5,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from luma_mcp.domain.errors import FileError
+from luma_mcp.media import libav
 from luma_mcp.media.edit_plan import Part, Sound, Timeline
 from luma_mcp.media.filters import ready
 from luma_mcp.media.formats import sniff_sound
@@ -151,16 +152,15 @@ def _decoded(container: "InputContainer", until: float) -> "Iterator[AudioFrame]
 @contextmanager
 def open_sound(file: BinaryIO) -> Generator["InputContainer"]:
     """Open a sound file for reading. Raises: FileError, if it is none that can be read."""
-    import av  # noqa: PLC0415
+    libav.load()
     from av.error import FFmpegError  # noqa: PLC0415
 
     kind = sniff_sound(file.read(16))
     file.seek(0)
     if kind is None:
         raise FileError("The sound is no MP3, WAV, FLAC, OGG or M4A.", "Convert it first.")
-    options = {"format": _FORMATS[kind], "metadata_errors": "ignore"}
     try:
-        container = cast("InputContainer", av.open(file, **cast("Any", options)))
+        container = libav.open_input(file, _FORMATS[kind])
     except MemoryError:
         raise
     except (FFmpegError, OverflowError, ZeroDivisionError) as error:

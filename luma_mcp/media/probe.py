@@ -8,10 +8,11 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO
 
 from luma_mcp.domain.errors import FileError
 from luma_mcp.domain.text import cleaned
+from luma_mcp.media import libav
 from luma_mcp.media.boxes import check_tables
 
 if TYPE_CHECKING:
@@ -38,13 +39,12 @@ class ClipInfo:
 @contextmanager
 def open_clip(file: BinaryIO) -> Generator["InputContainer"]:
     """Open a clip for reading. Raises: FileError, if it is not a clip that can be read."""
-    av = _libav()
+    libav.load()
     from av.error import FFmpegError  # noqa: PLC0415
 
     check_tables(file)
     try:
-        # Titles come in any encoding, and nobody reads them here.
-        with cast("InputContainer", av.open(file, format="mp4", metadata_errors="ignore")) as container:
+        with libav.open_input(file, "mp4") as container:
             # A track of a codec that libav does not know has no context, whatever the types say.
             video = [stream for stream in container.streams.video if getattr(stream, "codec_context", None)]
             if not video or not 0 < video[0].width * video[0].height <= MAX_PIXELS:
@@ -103,14 +103,3 @@ def info_of(container: "InputContainer") -> ClipInfo:
     seconds = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
     rate = float(stream.average_rate) if stream.average_rate else 0.0
     return ClipInfo(stream.width, stream.height, seconds, rate, bool(container.streams.audio))
-
-
-def _libav():  # noqa: ANN202 - a module
-    try:
-        import av  # noqa: PLC0415 - costs 60 ms, which only looking at clips shall pay
-    except ImportError as error:
-        raise FileError(
-            "Clips cannot be looked into here: the package av is not installed for this platform.",
-            "pip install av, or download the clip and look at it elsewhere.",
-        ) from error
-    return av

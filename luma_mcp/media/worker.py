@@ -8,7 +8,9 @@ The limits of memory and CPU are those of the operating system: Linux has both, 
 limit of time holds everywhere.
 """
 
+import logging
 import os
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
@@ -17,8 +19,10 @@ import anyio
 import anyio.lowlevel
 import anyio.to_process
 
-from luma_mcp.domain.errors import FileError, LumaError
+from luma_mcp.domain.errors import FileError, InternalError, LumaError
+from luma_mcp.media import libav
 
+_LOG = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 # What a sheet of nine frames of a 4k clip needs, four times over.
@@ -26,6 +30,10 @@ MEMORY_BYTES = 768 * 1024**2
 SECONDS = 20.0
 # The child needs some time to start, and to import what it works with.
 _START_SECONDS = 10.0
+
+# Errors of a call that the program makes wrongly, for example of an argument that a version of PyAV does not have. No
+# file causes them: Pillow and PyAV raise none of them for 800,000 damaged pictures.
+_PROGRAM_ERRORS = (TypeError, AttributeError, NameError, ImportError)
 
 _Limiters = dict[bool, anyio.CapacityLimiter]
 _limiters: anyio.lowlevel.RunVar[_Limiters] = anyio.lowlevel.RunVar("media workers")
@@ -49,6 +57,7 @@ async def run(
 
     Raises:
         FileError: the file cannot be read, or needs too much memory or time.
+        InternalError: this server is at fault, or a library; its traceback is logged.
         OSError: the function could not open or write a file.
     """
     try:
@@ -60,6 +69,9 @@ async def run(
         raise _too_much() from None
     except anyio.BrokenWorkerProcess as error:
         raise _too_much() from error
+    except InternalError as error:
+        _LOG.error("%s\n%s", error, error.traceback_text)
+        raise
 
 
 def _limiter(is_long: bool) -> anyio.CapacityLimiter:
@@ -91,10 +103,11 @@ def _limited(  # pragma: no cover - in a process that is killed, so that nothing
 
 
 def translated(function: Callable[..., _T], *arguments: object) -> _T:
-    """What a function answers. Every error of a decoder becomes a FileError, here and nowhere else.
+    """Call a function. Every error of a decoder becomes a FileError, here and nowhere else.
 
     Raises:
         FileError: the file cannot be read.
+        InternalError: this server is at fault, or a library.
         OSError: the function could not open or write a file.
         MemoryError: it needs too much memory.
     """
@@ -105,6 +118,12 @@ def translated(function: Callable[..., _T], *arguments: object) -> _T:
         raise MemoryError from error
     except (LumaError, OSError, MemoryError):
         raise
+    except _PROGRAM_ERRORS as error:
+        raise InternalError(
+            f"Media cannot be read through a mistake in this server ({type(error).__name__}, PyAV {libav.version()}).",
+            "The file is not at fault. dream-machine-mcp doctor checks the libraries.",
+            traceback.format_exc(),
+        ) from error
     except Exception as error:
         raise FileError(
             "The file cannot be read.", "It may be damaged, or of a form that is not known here."

@@ -1,8 +1,12 @@
 """The doctor finds what is wrong, says what to do, and leaves nothing behind."""
 
 import json
+from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
+import av
+import PIL.Image
 import pytest
 from mcp import Client
 
@@ -10,6 +14,7 @@ from luma_mcp.cli import doctor, run
 from luma_mcp.composition import build_server
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.serving import serving
+from luma_mcp.media import self_test
 from luma_mcp.settings import Settings
 from tests.support.agent import TOKEN
 
@@ -98,6 +103,33 @@ async def test_no_token_and_no_parts_are_said(monkeypatch: pytest.MonkeyPatch) -
     assert "set LUMA_TOKEN" in checks["token"].text
     assert "missing: av, so nothing can be looked at" in checks["versions"].text
     assert not {"Dream Machine", "Agents API"} & set(checks)
+
+
+async def test_a_clip_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    good = (await found())["clips and pictures"]
+    with monkeypatch.context() as patch:
+        patch.setattr(av, "open", _without_arguments)
+        broken = (await found())["clips and pictures"]
+    monkeypatch.setattr(self_test, "_level", lambda number: 255 - 100 * number)
+    monkeypatch.setattr(self_test, "_grey_frames", _all_white)
+    wrong = (await found())["clips and pictures"]
+
+    assert good.verdict == "good"
+    assert f"PyAV {av.__version__} and Pillow {PIL.__version__} write and read a clip." == good.text
+    assert broken.verdict == wrong.verdict == "bad"
+    assert f"a mistake in this server (TypeError, PyAV {av.__version__})" in broken.text
+    assert "3 frames with the wrong brightness" in wrong.text
+
+
+def _without_arguments() -> None:
+    raise AssertionError
+
+
+def _all_white() -> Iterator[av.VideoFrame]:
+    for number in range(3):
+        frame = av.VideoFrame.from_image(PIL.Image.new("RGB", (64, 64), "white"))
+        frame.pts, frame.time_base = number, Fraction(1, 24)
+        yield frame
 
 
 async def test_a_setting_that_cannot_be_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,12 +5,14 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import anyio
+import av
 import pytest
 
-from luma_mcp.domain.errors import FileError
+from luma_mcp.domain.errors import FileError, InternalError
 from luma_mcp.media import worker
 
 pytestmark = [pytest.mark.anyio, pytest.mark.child_process, pytest.mark.slow]
@@ -32,6 +34,22 @@ def refuse(message: str) -> None:
 
 def fail() -> None:
     raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "of a library")
+
+
+def call_wrongly() -> None:
+    int(no_such_argument=1)  # type: ignore[call-arg]
+
+
+def read_no_such_attribute() -> None:
+    _ = object().attribute  # type: ignore[attr-defined]
+
+
+def use_no_such_name() -> None:
+    _ = no_such_name  # type: ignore[name-defined] # noqa: F821
+
+
+def import_no_such_module() -> None:
+    import no_such_module  # type: ignore[import-not-found] # noqa: F401
 
 
 def fill(megabytes: int) -> int:
@@ -83,6 +101,26 @@ def test_what_a_decoder_raises_is_an_error_of_the_file() -> None:
     for function, kind in ((missing, FileNotFoundError), (memory, MemoryError)):
         with pytest.raises(kind):
             worker.translated(function)
+
+
+@pytest.mark.parametrize("function", [call_wrongly, read_no_such_attribute, use_no_such_name, import_no_such_module])
+def test_an_error_that_no_file_can_cause_is_a_mistake_of_this_server(function: Callable[[], None]) -> None:
+    with pytest.raises(InternalError, match="a mistake in this server") as caught:
+        worker.translated(function)
+
+    assert f"PyAV {av.__version__}" in str(caught.value)
+    assert "The file is not at fault" in caught.value.hint
+    assert function.__name__ in caught.value.traceback_text
+    assert not isinstance(caught.value, FileError)
+
+
+async def test_the_log_has_the_traceback_of_the_child(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(InternalError) as caught:
+        await worker.run(call_wrongly)
+
+    assert "no_such_argument" not in caught.value.full_text
+    assert "in call_wrongly" in caplog.text
+    assert "no_such_argument" in caplog.text
 
 
 async def test_a_file_that_needs_much_memory_ends_the_child_and_not_the_server() -> None:
