@@ -61,7 +61,7 @@ format:
 
 # Take the tool definitions as they are now
 snapshots:
-    {{bin}}/pytest -n 0 tests/mcp/test_tool_adapter.py --update-snapshots
+    {{bin}}/pytest -n 0 tests/mcp/test_adapter.py --update-snapshots
 
 # Write the tables of the README anew from the code
 readme:

@@ -21,7 +21,7 @@ from benchmarks.starting import INITIALIZE, INITIALIZED, console_script
 ROUNDS, WARMING_UP = 400, 40
 THE_SDKS_RUNNER = """
 from luma_mcp.composition import build_server
-from luma_mcp.settings import Settings
+from luma_mcp.config.settings import Settings
 build_server(Settings.from_environment()).run()
 """
 A_BARE_TOOL = """

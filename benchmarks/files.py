@@ -15,11 +15,11 @@ import anyio
 
 from benchmarks.rows import Row, peak_mb
 from luma_mcp.domain.generation import Generation, Output
-from luma_mcp.downloads.fetcher import Fetcher
-from luma_mcp.downloads.service import DownloadService
 from luma_mcp.emulator.rendering.camera import ROOM
 from luma_mcp.emulator.rendering.clips import write_clip
 from luma_mcp.emulator.rendering.images import Marker, scene
+from luma_mcp.files.fetcher import Fetcher
+from luma_mcp.files.service import DownloadService
 from luma_mcp.media import previews, worker
 
 SIZE = 200 * 1024**2

@@ -13,15 +13,15 @@ import httpx
 
 from benchmarks.rows import Row, peak_mb, spread
 from luma_mcp.composition import build_services
+from luma_mcp.config.settings import Settings
 from luma_mcp.emulator.app import Emulator
+from luma_mcp.film.encrypted_links import SignedLinks
 from luma_mcp.film.plan import CONTINUE, MOST_SHOTS, Form, Shot
 from luma_mcp.film.service import FilmService
-from luma_mcp.film.signed_links import SignedLinks
-from luma_mcp.purchasing.films import FilmLedger
-from luma_mcp.purchasing.ledger import Ledger
-from luma_mcp.purchasing.sqlite import SqliteStore
-from luma_mcp.purchasing.store import Transaction
-from luma_mcp.settings import Settings
+from luma_mcp.ledger.films import FilmLedger
+from luma_mcp.ledger.purchases import Ledger
+from luma_mcp.ledger.sqlite import SqliteStore
+from luma_mcp.ledger.store import Transaction
 
 _T = TypeVar("_T")
 _TURNS = 20

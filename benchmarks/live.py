@@ -15,7 +15,7 @@ from typing import Any
 import anyio
 from mcp import Client, StdioServerParameters
 
-from luma_mcp.settings import Settings
+from luma_mcp.config.settings import Settings
 
 MOST_USD = 0.05
 PROMPT = "a paper boat on a quiet lake at dawn"

@@ -14,7 +14,7 @@ import bm25s
 
 from benchmarks.rows import Row
 from luma_mcp.composition import build_server
-from luma_mcp.settings import Settings
+from luma_mcp.config.settings import Settings
 
 _FIRST = 3
 _GOAL = 0.95

@@ -13,9 +13,9 @@ from mcp import Client
 from PIL import Image
 
 from luma_mcp.composition import build_server
+from luma_mcp.config.settings import Settings
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.serving import serving
-from luma_mcp.settings import Settings
 
 WIDTH, HEIGHT, GAP, COLUMNS = 320, 180, 6, 4
 HERE = Path(__file__).parent

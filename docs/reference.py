@@ -16,10 +16,10 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 from luma_mcp.composition import build_server  # noqa: E402
+from luma_mcp.config.settings import Settings  # noqa: E402
 from luma_mcp.emulator.app import Emulator  # noqa: E402
+from luma_mcp.mcp.adapter import FIELDS_META  # noqa: E402
 from luma_mcp.mcp.server import TOOLSETS  # noqa: E402
-from luma_mcp.mcp.tool_adapter import FIELDS_META  # noqa: E402
-from luma_mcp.settings import Settings  # noqa: E402
 from tests.support.agent import BASE_URL, HeldClock, InMemory  # noqa: E402
 
 PAGE = ROOT / "docs" / "tools.md"

@@ -6,9 +6,9 @@ from pathlib import Path
 from urllib.parse import quote, urlencode
 
 from luma_mcp.cli.hosts import ARGUMENTS, COMMAND, HOSTS, KEY
+from luma_mcp.config.settings import Settings
 from luma_mcp.mcp.server import TITLE, TOOLSETS
-from luma_mcp.mcp.tool_spec import CONTINUES
-from luma_mcp.settings import Settings
+from luma_mcp.mcp.spec import CONTINUES
 
 README = Path(__file__).parent.parent / "README.md"
 

@@ -21,8 +21,8 @@ def serve() -> int:
     # Imports make no garbage worth collecting, and looking for some costs a tenth of the start.
     gc.disable()
     from luma_mcp.composition import build_server  # noqa: PLC0415
-    from luma_mcp.mcp.transports.stdio import run  # noqa: PLC0415
-    from luma_mcp.settings import Settings, SettingsError  # noqa: PLC0415
+    from luma_mcp.config.settings import Settings, SettingsError  # noqa: PLC0415
+    from luma_mcp.mcp.stdio.serving import run  # noqa: PLC0415 - serving shall not pay for it
 
     try:
         settings = Settings.from_environment()

@@ -12,39 +12,39 @@ from urllib.parse import urlsplit
 import anyio
 
 from luma_mcp.backends.agents.client import Agents
-from luma_mcp.backends.camera_words import CameraVocabulary
+from luma_mcp.backends.concepts import CameraVocabulary
 from luma_mcp.backends.dream_machine.client import DreamMachine
-from luma_mcp.backends.registry import LumaApis
+from luma_mcp.backends.luma_apis import LumaApis
+from luma_mcp.config.settings import Settings
 from luma_mcp.domain.addresses import LOOPBACK
 from luma_mcp.domain.catalogue import API_NAMES, BackendName
 from luma_mcp.domain.clock import Clock
 from luma_mcp.domain.meter import NO_METER, Meter
-from luma_mcp.downloads.fetcher import Fetcher
-from luma_mcp.downloads.film_saves import FilmSaves
-from luma_mcp.downloads.naming import Naming
-from luma_mcp.downloads.preview import PreviewService
-from luma_mcp.downloads.saved_file import SavedFile
-from luma_mcp.downloads.service import DownloadService
-from luma_mcp.downloads.upload import Uploader
+from luma_mcp.files.fetcher import Fetcher
+from luma_mcp.files.naming import Naming
+from luma_mcp.files.preview import PreviewService
+from luma_mcp.files.saved_file import SavedFile
+from luma_mcp.files.service import DownloadService
+from luma_mcp.files.upload import Uploader
+from luma_mcp.film.encrypted_links import SignedLinks
+from luma_mcp.film.film_saves import FilmSaves
 from luma_mcp.film.service import FilmService
-from luma_mcp.film.signed_links import SignedLinks
-from luma_mcp.mcp.links import Links
-from luma_mcp.mcp.quotes import Quotes
+from luma_mcp.ledger.caps import Budget
+from luma_mcp.ledger.films import FilmLedger
+from luma_mcp.ledger.history import PurchaseHistory
+from luma_mcp.ledger.postgres import PostgresStore
+from luma_mcp.ledger.purchases import Ledger
+from luma_mcp.ledger.sqlite import SqliteStore
+from luma_mcp.mcp.approvals import Quotes
+from luma_mcp.mcp.public_links import Links
 from luma_mcp.mcp.server import TOOLSETS, ServerOptions, ToolServer, make_server
 from luma_mcp.mcp.services import Services, Share
+from luma_mcp.mcp.spec import ToolSpec
 from luma_mcp.mcp.tasks import derive_key
-from luma_mcp.mcp.tool_spec import ToolSpec
 from luma_mcp.polling.poller import Poller
 from luma_mcp.purchasing.access import Access
-from luma_mcp.purchasing.budget import Budget
-from luma_mcp.purchasing.films import FilmLedger
-from luma_mcp.purchasing.history import PurchaseHistory
-from luma_mcp.purchasing.ledger import Ledger
-from luma_mcp.purchasing.postgres import PostgresStore
 from luma_mcp.purchasing.reconcile import ByAccount, ByListing, Reconciler, Reconciliation, Unverifiable
 from luma_mcp.purchasing.service import PurchaseService
-from luma_mcp.purchasing.sqlite import SqliteStore
-from luma_mcp.settings import Settings
 from luma_mcp.sources.bucket import Bucket
 from luma_mcp.sources.local_files import LocalFiles
 from luma_mcp.sources.luma_files import LumaFiles

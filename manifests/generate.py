@@ -14,8 +14,8 @@ from mcp import Client
 from luma_mcp import __version__
 from luma_mcp.cli.hosts import COMMAND, HOSTS, KEY, PACKAGE
 from luma_mcp.composition import build_server
+from luma_mcp.config.settings import Settings
 from luma_mcp.mcp.server import DESCRIPTION, TITLE
-from luma_mcp.settings import Settings
 
 HERE = Path(__file__).parent
 SKILL = HERE.parent / "luma_mcp" / "mcp" / "skills" / "dream-machine" / "SKILL.md"

@@ -15,10 +15,10 @@ from mcp import Client
 
 from luma_mcp.backends.dream_machine.client import DreamMachine
 from luma_mcp.composition import build_server, build_services
+from luma_mcp.config.settings import Settings
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.mcp.services import Services
 from luma_mcp.media import worker
-from luma_mcp.settings import Settings
 from tests.support.agent import BASE_URL, TOKEN, Agent, HeldClock, InMemory, fetch
 from tests.support.postgres import running
 from tests.support.secrecy import read_report, secrecy

@@ -49,22 +49,22 @@ TESTS = {
         *(f"tests/purchasing/test_{name}.py" for name in ("budget", "service")),
         "tests/film/test_service.py",
     ],
-    "purchasing/doubt": ["tests/purchasing/test_doubt.py", "tests/purchasing/test_service.py"],
-    "purchasing/film_rows": ["tests/purchasing/test_films.py", "tests/film/test_service.py"],
-    "purchasing/films": ["tests/purchasing/test_films.py", "tests/film/test_service.py"],
-    "purchasing/history": ["tests/purchasing/test_history.py", "tests/mcp/tools/test_agents_api.py"],
+    "purchasing/doubt": ["tests/purchasing/test_errors.py", "tests/purchasing/test_service.py"],
+    "purchasing/film_rows": ["tests/ledger/test_films.py", "tests/film/test_service.py"],
+    "purchasing/films": ["tests/ledger/test_films.py", "tests/film/test_service.py"],
+    "purchasing/history": ["tests/ledger/test_history.py", "tests/mcp/tools/test_agents_api.py"],
     "purchasing/ledger": [
         f"tests/purchasing/test_{name}.py" for name in ("ledger", "films", "budget", "sending", "reconcile", "service")
     ],
     "purchasing/matching": ["tests/purchasing/test_matching.py", "tests/purchasing/test_habits.py"],
-    "purchasing/migrations": ["tests/purchasing/test_ledger.py", "tests/purchasing/test_films.py"],
+    "purchasing/migrations": ["tests/ledger/test_purchases.py", "tests/ledger/test_films.py"],
     "purchasing/orders": ["tests/purchasing/test_service.py", "tests/film/test_service.py"],
     "purchasing/reconcile": [
         *(f"tests/purchasing/test_{name}.py" for name in ("reconcile", "habits", "service")),
         "tests/mcp/tools/test_agents_api.py",
     ],
-    "purchasing/reports": ["tests/purchasing/test_reports.py"],
-    "purchasing/rows": ["tests/purchasing/test_ledger.py", "tests/purchasing/test_history.py"],
+    "purchasing/reports": ["tests/ledger/test_reports.py"],
+    "purchasing/rows": ["tests/ledger/test_purchases.py", "tests/ledger/test_history.py"],
     "purchasing/sending": [f"tests/purchasing/test_{name}.py" for name in ("sending", "reconcile", "service")],
     "purchasing/service": [
         *(f"tests/purchasing/test_{name}.py" for name in ("sending", "service", "reconcile", "budget", "habits")),
@@ -72,8 +72,8 @@ TESTS = {
         "tests/mcp/test_persons.py",
         "tests/film/test_service.py",
     ],
-    "purchasing/sqlite": ["tests/purchasing/test_ledger.py", "tests/purchasing/test_service.py"],
-    "purchasing/states": ["tests/purchasing/test_states.py", "tests/purchasing/test_ledger.py"],
+    "purchasing/sqlite": ["tests/ledger/test_purchases.py", "tests/purchasing/test_service.py"],
+    "purchasing/states": ["tests/ledger/test_states.py", "tests/ledger/test_purchases.py"],
 }
 _LIBRARIES = ("hypothesis", "httpx2", "mcp", "mcp.server", "psycopg", "starlette.applications", "uvicorn", "av", "PIL")
 # Operators whose mutants of this code are no operations at all: bits of dollars, `X | None` in a type.

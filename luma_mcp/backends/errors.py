@@ -9,7 +9,7 @@ Sources: the API references, and the official SDKs `lumaai` 1.21.0 and `luma-age
 from collections.abc import Mapping
 from typing import cast
 
-from luma_mcp.backends.answers import JsonObject, detail_of, parse_json, retry_after
+from luma_mcp.backends.responses import JsonObject, detail_of, parse_json, retry_after
 from luma_mcp.domain.errors import (
     IDS_ARE_LISTED,
     AuthenticationError,

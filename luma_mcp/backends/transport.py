@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import anyio
 
 from luma_mcp import __version__
-from luma_mcp.backends.proxies import proxy_for
 from luma_mcp.domain.errors import (
     AmbiguousPurchaseError,
     AuthenticationError,
@@ -23,6 +22,7 @@ from luma_mcp.domain.errors import (
     UnexpectedResponseError,
     UnreachableError,
 )
+from luma_mcp.net.proxies import proxy_for
 
 if TYPE_CHECKING:
     import httpcore
@@ -279,7 +279,7 @@ class Transport:
         **content: Any,
     ) -> tuple[int, bytes, Mapping[str, str]]:
         """Status, body and headers of an answer. The whole exchange has a deadline, for httpx counts per byte."""
-        import httpx  # noqa: PLC0415 - see open_http
+        import httpx  # noqa: PLC0415 - costs 50 ms, which the start of the process shall not pay
 
         sent_headers = {"Authorization": f"Bearer {self._token}", **(headers or {})}
         try:

@@ -90,9 +90,9 @@ def _serve(options: argparse.Namespace) -> int:
         print("dream-machine-mcp cannot start: --host and --port go with --http.", file=sys.stderr)
         return 2
     from luma_mcp.composition import build_server  # noqa: PLC0415
-    from luma_mcp.mcp.transports import http  # noqa: PLC0415
-    from luma_mcp.mcp.transports.probes import prometheus_meter  # noqa: PLC0415
-    from luma_mcp.settings import Settings, SettingsError  # noqa: PLC0415
+    from luma_mcp.config.settings import Settings, SettingsError  # noqa: PLC0415
+    from luma_mcp.mcp.http import serving  # noqa: PLC0415
+    from luma_mcp.mcp.http.probes import prometheus_meter  # noqa: PLC0415
 
     options_given = {"LUMA_HTTP_HOST": options.host, "LUMA_HTTP_PORT": options.port}
     overrides = {name: str(value) for name, value in options_given.items() if value is not None}
@@ -101,7 +101,7 @@ def _serve(options: argparse.Namespace) -> int:
         for note in settings.notes:
             print(f"dream-machine-mcp: {note}", file=sys.stderr)
         server = build_server(settings, meter=prometheus_meter())
-        return http.run(server, settings, on_stop=server.end_waits)
+        return serving.run(server, settings, on_stop=server.end_waits)
     except SettingsError as error:
         print(f"dream-machine-mcp cannot start: {error}", file=sys.stderr)
         return 2

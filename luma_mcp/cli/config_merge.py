@@ -128,7 +128,7 @@ def _in_toml(before: str, ours: Json) -> str:
 
 def _in_yaml(before: str, ours: Json) -> str:
     import ruamel.yaml.util as guess  # noqa: PLC0415 - only this command pays for it
-    from ruamel.yaml import YAML  # noqa: PLC0415
+    from ruamel.yaml import YAML  # noqa: PLC0415 - only this command pays for it
     from ruamel.yaml.error import YAMLError  # noqa: PLC0415
 
     try:

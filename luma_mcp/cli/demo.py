@@ -17,7 +17,7 @@ from luma_mcp.cli import terminal
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.serving import serving
 from luma_mcp.film.film import FINAL
-from luma_mcp.mcp.tool_adapter import FIELDS_META
+from luma_mcp.mcp.adapter import FIELDS_META
 
 _CREDIT_USD = 25.0
 _TIMEOUT_SECONDS = 600

@@ -21,13 +21,13 @@ from luma_mcp import __version__
 from luma_mcp.backends.base import Backend
 from luma_mcp.cli import terminal
 from luma_mcp.composition import build_services
+from luma_mcp.config.keys import RETIRING
+from luma_mcp.config.settings import Settings, SettingsError
 from luma_mcp.domain.addresses import LOOPBACK
 from luma_mcp.domain.errors import LumaError
-from luma_mcp.domain.keys import RETIRING
 from luma_mcp.mcp.services import Services
 from luma_mcp.media import worker
 from luma_mcp.media.self_test import check_libraries
-from luma_mcp.settings import Settings, SettingsError
 from luma_mcp.sources.local_files import LocalFile
 
 Verdict = Literal["good", "note", "bad"]

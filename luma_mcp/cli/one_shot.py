@@ -29,13 +29,13 @@ from mcp.types import ElicitRequestParams, ElicitResult
 
 from luma_mcp.cli import terminal
 from luma_mcp.composition import build_server
+from luma_mcp.config.settings import Settings, SettingsError
 from luma_mcp.film.film import FINAL
-from luma_mcp.mcp.tool_adapter import FIELDS_META
-from luma_mcp.mcp.tool_spec import Arguments
+from luma_mcp.mcp.adapter import FIELDS_META
+from luma_mcp.mcp.spec import Arguments
 from luma_mcp.mcp.tools.films import CreateFilmArguments
 from luma_mcp.mcp.tools.images import CreateImageArguments
 from luma_mcp.mcp.tools.videos import CreateVideoArguments
-from luma_mcp.settings import Settings, SettingsError
 
 STILL_RUNNING = 4
 _PROGRAM = "dream-machine-mcp"

@@ -11,12 +11,12 @@ from datetime import UTC, datetime
 import anyio
 
 from luma_mcp.composition import build_ledger
+from luma_mcp.config.settings import Settings, SettingsError
 from luma_mcp.domain.errors import LumaError
-from luma_mcp.purchasing import reports
-from luma_mcp.purchasing.ledger import Ledger
-from luma_mcp.purchasing.rows import Row
-from luma_mcp.purchasing.states import IN_DOUBT
-from luma_mcp.settings import Settings, SettingsError
+from luma_mcp.ledger import reports
+from luma_mcp.ledger.purchases import Ledger
+from luma_mcp.ledger.rows import Row
+from luma_mcp.ledger.states import IN_DOUBT
 
 
 def run(options: argparse.Namespace) -> int:

@@ -10,7 +10,7 @@ from urllib.parse import SplitResult
 
 from luma_mcp.domain.errors import InvalidRequestError
 from luma_mcp.domain.generation import UUID, check_id
-from luma_mcp.domain.links import checked_link
+from luma_mcp.domain.source_urls import checked_link
 from luma_mcp.domain.text import cleaned, is_placeholder, shown, without_invisible
 
 _GENERATION = re.compile(rf"({UUID})(?:#(first|last|\d+(?:\.\d+)?s))?", re.IGNORECASE)

@@ -20,14 +20,14 @@ from luma_mcp.domain.meter import Meter
 from luma_mcp.domain.pricing import Price
 from luma_mcp.domain.requests import ImageKeyframe, VideoRequest
 from luma_mcp.film import plan as plans
+from luma_mcp.film.encrypted_links import SignedLinks
 from luma_mcp.film.film import Film, FilmShot
 from luma_mcp.film.frames import SourcesOf, frames_of
 from luma_mcp.film.plan import NEXT
-from luma_mcp.film.signed_links import SignedLinks
-from luma_mcp.purchasing.film_rows import ShotName, ShotTakenError
-from luma_mcp.purchasing.films import FilmLedger
+from luma_mcp.ledger.film_rows import ShotName, ShotTakenError
+from luma_mcp.ledger.films import FilmLedger
+from luma_mcp.ledger.rows import Row
 from luma_mcp.purchasing.orders import Order
-from luma_mcp.purchasing.rows import Row
 from luma_mcp.purchasing.service import PurchaseService
 from luma_mcp.sources.resolver import Resolution
 

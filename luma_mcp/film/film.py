@@ -23,9 +23,9 @@ from typing import Literal
 
 from luma_mcp.domain.generation import NOT_FOUND, Generation
 from luma_mcp.film.plan import Plan, PlannedShot
-from luma_mcp.purchasing.film_rows import FilmRow, FilmShotRow
-from luma_mcp.purchasing.rows import Row
-from luma_mcp.purchasing.states import UNBOUGHT
+from luma_mcp.ledger.film_rows import FilmRow, FilmShotRow
+from luma_mcp.ledger.rows import Row
+from luma_mcp.ledger.states import UNBOUGHT
 
 FINAL = frozenset({"completed", "failed", "refused", "stopped"})
 _UNMADE = FINAL - {"completed"}

@@ -24,7 +24,7 @@ from luma_mcp.domain.catalogue import DEFAULT_DURATION, VIDEO_MODELS, BackendNam
 from luma_mcp.domain.errors import InvalidRequestError
 from luma_mcp.domain.pricing import Basis, Price, price_of
 from luma_mcp.domain.requests import GenerationKeyframe, ImageKeyframe, Keyframe, VideoRequest
-from luma_mcp.domain.signed_urls import without_signatures
+from luma_mcp.domain.url_signatures import without_signatures
 
 CONTINUE = "continue"
 """The start of a shot that continues the one before it."""

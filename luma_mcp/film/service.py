@@ -20,15 +20,15 @@ from luma_mcp.domain.generation import NOT_FOUND, Generation
 from luma_mcp.domain.meter import NO_METER, Meter
 from luma_mcp.film import plan as plans
 from luma_mcp.film.buying import ShotBuyer
+from luma_mcp.film.encrypted_links import SignedLinks
 from luma_mcp.film.film import Film, FilmShot, film_of
 from luma_mcp.film.frames import SourcesOf, frames_of
 from luma_mcp.film.plan import Form, Frames, Plan, Shot
-from luma_mcp.film.signed_links import SignedLinks
+from luma_mcp.ledger import caps
+from luma_mcp.ledger.caps import Balance, Budget, ConsentUsedError
+from luma_mcp.ledger.film_rows import FilmRow, NewFilm, NewShot, unpaid_shots
+from luma_mcp.ledger.films import FilmChangedError, FilmLedger
 from luma_mcp.polling.poller import Poller, Snapshot
-from luma_mcp.purchasing import budget as caps
-from luma_mcp.purchasing.budget import Balance, Budget, ConsentUsedError
-from luma_mcp.purchasing.film_rows import FilmRow, NewFilm, NewShot, unpaid_shots
-from luma_mcp.purchasing.films import FilmChangedError, FilmLedger
 from luma_mcp.purchasing.service import PurchaseService
 
 _T = TypeVar("_T")

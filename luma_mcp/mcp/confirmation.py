@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from luma_mcp.domain.errors import BudgetError
 from luma_mcp.domain.person import OWNER, Person
+from luma_mcp.mcp.arguments.schema import simplified
 from luma_mcp.mcp.client_timeouts import timeout_for
-from luma_mcp.mcp.schema import simplified
 
 _KEY = "confirm"
 # From this protocol version on a server cannot send requests, so a question is asked by the result of the call.

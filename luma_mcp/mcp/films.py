@@ -8,10 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from luma_mcp.domain.errors import LumaError
 from luma_mcp.domain.pricing import Price
 from luma_mcp.domain.text import as_word, cleaned
-from luma_mcp.downloads.fetcher import OnBytes
-from luma_mcp.downloads.films import FilmShotFile, SavedFilm, save_film
+from luma_mcp.files.fetcher import OnBytes
 from luma_mcp.film.film import Film, FilmShot
-from luma_mcp.mcp.tool_spec import Action, Call, Result
+from luma_mcp.film.saving import FilmShotFile, SavedFilm, save_film
+from luma_mcp.mcp.spec import Action, Call, Result
 
 _MAX_PROMPT_LENGTH = 120
 # A film that is complete when the time is up is saved all the same, if that takes no longer.

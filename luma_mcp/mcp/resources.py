@@ -15,13 +15,13 @@ from luma_mcp.domain.errors import InvalidRequestError, LumaError, NotFoundError
 from luma_mcp.domain.generation import Generation
 from luma_mcp.domain.pricing import price_of
 from luma_mcp.domain.requests import ImageRequest, VideoRequest
+from luma_mcp.ledger import reports
+from luma_mcp.ledger.rows import Row
+from luma_mcp.ledger.states import IN_DOUBT
 from luma_mcp.mcp.films import film_result
 from luma_mcp.mcp.persons import current_person
 from luma_mcp.mcp.results import details_result
 from luma_mcp.mcp.services import Services
-from luma_mcp.purchasing import reports
-from luma_mcp.purchasing.rows import Row
-from luma_mcp.purchasing.states import IN_DOUBT
 
 GENERATION = "luma://generations/{generation_id}"
 FILM = "luma://films/{film_id}"

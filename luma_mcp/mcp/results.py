@@ -10,9 +10,9 @@ from luma_mcp.domain.errors import LedgerError
 from luma_mcp.domain.generation import Generation
 from luma_mcp.domain.pricing import Basis, Price, price_of_generation
 from luma_mcp.domain.text import as_word, cleaned
-from luma_mcp.mcp.modes import differs
-from luma_mcp.mcp.player_actions import actions_of
-from luma_mcp.mcp.tool_spec import Call, Result
+from luma_mcp.mcp.app.actions import actions_of
+from luma_mcp.mcp.arguments.api_variants import differs
+from luma_mcp.mcp.spec import Call, Result
 from luma_mcp.purchasing.orders import Purchase, Quote
 
 _MAX_PROMPT_LENGTH = 200

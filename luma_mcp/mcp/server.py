@@ -17,14 +17,14 @@ from luma_mcp import __version__
 from luma_mcp.domain.person import Right
 from luma_mcp.domain.text import cleaned
 from luma_mcp.mcp import prompts, resources
+from luma_mcp.mcp.adapter import definition_of, run_tool
 from luma_mcp.mcp.app import player
 from luma_mcp.mcp.instructions import instructions
 from luma_mcp.mcp.services import Services
 from luma_mcp.mcp.skills import Skills
+from luma_mcp.mcp.spec import ToolSpec
 from luma_mcp.mcp.subscriptions import Subscriptions
 from luma_mcp.mcp.tasks import Tasks, derive_key
-from luma_mcp.mcp.tool_adapter import definition_of, run_tool
-from luma_mcp.mcp.tool_spec import ToolSpec
 from luma_mcp.mcp.tools import account, files, films, generations, images, videos
 
 NAME = "luma"

@@ -7,18 +7,18 @@ from dataclasses import dataclass
 import anyio
 from mcp.types import ResourceLink
 
-from luma_mcp.backends.camera_words import CameraVocabulary
-from luma_mcp.backends.registry import LumaApis
+from luma_mcp.backends.concepts import CameraVocabulary
+from luma_mcp.backends.luma_apis import LumaApis
 from luma_mcp.domain.clock import Clock
 from luma_mcp.domain.errors import LumaError
 from luma_mcp.domain.meter import NO_METER, Meter
-from luma_mcp.downloads.film_saves import FilmSaves
-from luma_mcp.downloads.preview import PreviewService
-from luma_mcp.downloads.saved_file import SavedFile
-from luma_mcp.downloads.service import DownloadService
+from luma_mcp.files.preview import PreviewService
+from luma_mcp.files.saved_file import SavedFile
+from luma_mcp.files.service import DownloadService
+from luma_mcp.film.film_saves import FilmSaves
 from luma_mcp.film.service import FilmService
-from luma_mcp.mcp.links import Links
-from luma_mcp.mcp.quotes import Quotes
+from luma_mcp.mcp.approvals import Quotes
+from luma_mcp.mcp.public_links import Links
 from luma_mcp.polling.poller import Poller
 from luma_mcp.purchasing.access import Access
 from luma_mcp.purchasing.service import PurchaseService

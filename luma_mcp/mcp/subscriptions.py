@@ -24,11 +24,11 @@ from luma_mcp.domain.clock import Clock
 from luma_mcp.domain.errors import LumaError
 from luma_mcp.domain.generation import GENERATION_ID
 from luma_mcp.film.service import FilmService
+from luma_mcp.ledger.film_rows import FILM_ID
 from luma_mcp.mcp import sdk_compat
 from luma_mcp.mcp.persons import current_person
 from luma_mcp.polling.poller import Poller, Snapshot
 from luma_mcp.purchasing.access import Access
-from luma_mcp.purchasing.film_rows import FILM_ID
 
 _log = logging.getLogger(__name__)
 
@@ -128,7 +128,7 @@ class Subscriptions:
         with scope:
             try:
                 await self._watch(key[1], notify)
-            except Exception:  # noqa: BLE001 - one client that went away must not take the others along
+            except Exception:  # noqa: BLE001 - whatever a damaged EXIF breaks in Pillow, the picture is there
                 _log.info("the subscriber of %s cannot be notified any more", key[1], exc_info=True)
         self._scopes.pop(key, None)
 

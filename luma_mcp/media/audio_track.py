@@ -35,7 +35,7 @@ class _Mix:
     """A graph of filters: the parts' own sound one after the other, and a sound file mixed with it."""
 
     def __init__(self, stack: ExitStack, sound: Sound | None, timeline: Timeline) -> None:
-        from av.filter import Graph  # noqa: PLC0415
+        from av.filter import Graph  # noqa: PLC0415 - see frames
 
         self._graph: Graph = Graph()
         self._part_sounds: list[tuple[FilterContext, Iterator[AudioFrame]]] = []

@@ -29,7 +29,7 @@ def write_video(
     target: Path,
 ) -> None:
     """Encode picture and sound side by side, so that neither waits in memory for the other."""
-    import av  # noqa: PLC0415
+    import av  # noqa: PLC0415 - see frames
 
     rate = timeline.frames_per_second
     options = {"movflags": "+faststart"} if form == "mp4" else {}
@@ -79,8 +79,8 @@ class _AudioStream:
 
 def write_gif(frames: Callable[[], Iterator["VideoFrame"]], timeline: Timeline, target: Path) -> None:
     """Find the best 256 colours in one pass, and draw with them in another, so that no frames wait in memory."""
-    import av  # noqa: PLC0415
-    from av.filter import Graph  # noqa: PLC0415
+    import av  # noqa: PLC0415 - see frames
+    from av.filter import Graph  # noqa: PLC0415 - see frames
 
     (width, height), rate = timeline.size, timeline.frames_per_second
     form = {"width": width, "height": height, "format": "yuv420p", "time_base": Fraction(1, rate)}

@@ -19,7 +19,7 @@ def load() -> ModuleType:
         FileError: no wheel of PyAV exists for this platform.
     """
     try:
-        import av  # noqa: PLC0415
+        import av  # noqa: PLC0415 - see frames
     except ImportError as error:
         raise FileError(
             "Clips cannot be read here: the package av is not installed for this platform.",

@@ -56,7 +56,7 @@ def _level(number: int) -> int:
 
 def _grey_frames() -> "Iterator[VideoFrame]":
     from av import VideoFrame  # noqa: PLC0415
-    from PIL import Image  # noqa: PLC0415
+    from PIL import Image  # noqa: PLC0415 - costs 20 ms, which only looking at images shall pay
 
     for number in range(_FRAMES):
         frame = cast("VideoFrame", VideoFrame.from_image(Image.new("RGB", (_SIZE, _SIZE), (_level(number),) * 3)))

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from luma_mcp.domain.errors import IDS_ARE_LISTED, NotFoundError
 from luma_mcp.domain.person import Person
-from luma_mcp.purchasing.ledger import Ledger
+from luma_mcp.ledger.purchases import Ledger
 
 
 class Access:

@@ -17,7 +17,7 @@ from pydantic_core import to_json
 
 from luma_mcp.backends.base import EncodedRequest
 from luma_mcp.domain.generation import Generation
-from luma_mcp.domain.signed_urls import canonical_url, without_signatures
+from luma_mcp.domain.url_signatures import canonical_url, without_signatures
 
 
 class Verdict(Enum):

@@ -9,9 +9,9 @@ from pydantic_core import to_json
 from luma_mcp.backends.base import EncodedRequest
 from luma_mcp.domain.generation import Generation
 from luma_mcp.domain.pricing import Price
+from luma_mcp.ledger.film_rows import ShotName
+from luma_mcp.ledger.rows import MADE_FROM, NewPurchase
 from luma_mcp.purchasing import matching
-from luma_mcp.purchasing.film_rows import ShotName
-from luma_mcp.purchasing.rows import MADE_FROM, NewPurchase
 
 OnWait = Callable[[float, str], Awaitable[None]]
 

@@ -18,10 +18,10 @@ from luma_mcp.backends.base import FullBackend
 from luma_mcp.domain.clock import Clock
 from luma_mcp.domain.errors import LumaError, NotFoundError
 from luma_mcp.domain.generation import Generation
-from luma_mcp.purchasing.ledger import Ledger
+from luma_mcp.ledger.purchases import Ledger
+from luma_mcp.ledger.rows import Row
+from luma_mcp.ledger.states import UNDER_WAY
 from luma_mcp.purchasing.matching import Verdict, compare
-from luma_mcp.purchasing.rows import Row
-from luma_mcp.purchasing.states import UNDER_WAY
 
 _log = logging.getLogger(__name__)
 

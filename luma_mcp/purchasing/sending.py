@@ -18,10 +18,10 @@ from luma_mcp.backends.base import EncodedRequest, FullBackend
 from luma_mcp.domain.clock import Clock
 from luma_mcp.domain.errors import AmbiguousPurchaseError, LedgerError, LumaError, RateLimitError
 from luma_mcp.domain.generation import Generation
-from luma_mcp.purchasing.ledger import RENEW_EVERY_SECONDS, Ledger
+from luma_mcp.ledger.purchases import RENEW_EVERY_SECONDS, Ledger
+from luma_mcp.ledger.rows import Decision, Row
+from luma_mcp.ledger.states import State
 from luma_mcp.purchasing.orders import Order
-from luma_mcp.purchasing.rows import Decision, Row
-from luma_mcp.purchasing.states import State
 
 _T = TypeVar("_T")
 

@@ -29,16 +29,16 @@ from luma_mcp.domain.errors import (
 from luma_mcp.domain.generation import FINAL_STATES, Generation
 from luma_mcp.domain.pricing import Basis, Footage, Price, price_of
 from luma_mcp.domain.requests import Request, backend_of
-from luma_mcp.purchasing import budget as caps
+from luma_mcp.ledger import caps
+from luma_mcp.ledger.caps import Balance, Budget, ConsentUsedError, Spending
+from luma_mcp.ledger.purchases import Ledger
+from luma_mcp.ledger.rows import Decision, Row
+from luma_mcp.ledger.states import UNDER_WAY, State
 from luma_mcp.purchasing import matching
-from luma_mcp.purchasing.budget import Balance, Budget, ConsentUsedError, Spending
-from luma_mcp.purchasing.doubt import disputed, doubt
-from luma_mcp.purchasing.ledger import Ledger
+from luma_mcp.purchasing.errors import disputed, doubt
 from luma_mcp.purchasing.orders import Order, Purchase, Quote, new_purchase
 from luma_mcp.purchasing.reconcile import Finding, Reconciler
-from luma_mcp.purchasing.rows import Decision, Row
 from luma_mcp.purchasing.sending import Sender, new_request_id
-from luma_mcp.purchasing.states import UNDER_WAY, State
 
 _T = TypeVar("_T")
 

@@ -14,7 +14,7 @@ import anyio.to_thread
 
 from luma_mcp.domain.addresses import LOOPBACK
 from luma_mcp.domain.errors import FileError
-from luma_mcp.domain.signed_urls import unsigned
+from luma_mcp.domain.url_signatures import unsigned
 from luma_mcp.sources.local_files import LocalFile
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
-from luma_mcp.domain.media_names import name_of_file
+from luma_mcp.domain.media_refs import name_of_file
 from luma_mcp.sources.local_files import LocalFile
 
 PutFile = Callable[[str, str, bytes], Awaitable[str]]

@@ -26,12 +26,12 @@ from luma_mcp.domain.catalogue import (
 )
 from luma_mcp.domain.errors import InvalidRequestError, LumaError
 from luma_mcp.domain.generation import UUID, Generation, OutputKind
-from luma_mcp.domain.media_names import generation_in, name_of_generation
+from luma_mcp.domain.media_refs import generation_in, name_of_generation
 from luma_mcp.domain.pricing import Footage, footage_made_from, footage_of
 from luma_mcp.domain.requests import GenerationKeyframe, ImageKeyframe, Keyframe
-from luma_mcp.domain.signed_urls import canonical_url
 from luma_mcp.domain.sources import FORMS, FileSource, GenerationSource, UrlSource, parse_source
 from luma_mcp.domain.text import cleaned
+from luma_mcp.domain.url_signatures import canonical_url
 from luma_mcp.media import worker
 from luma_mcp.media.frames import still
 from luma_mcp.sources.local_files import LocalFile, LocalFiles

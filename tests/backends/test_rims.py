@@ -10,13 +10,13 @@ import httpx
 import pytest
 
 from luma_mcp.backends.dream_machine.client import DreamMachine
-from luma_mcp.backends.proxies import proxy_for
 from luma_mcp.domain.errors import AmbiguousPurchaseError, LumaError, UnreachableError
 from luma_mcp.domain.generation import Generation, Output
 from luma_mcp.domain.requests import VideoRequest
-from luma_mcp.downloads.fetcher import Fetcher
-from luma_mcp.downloads.service import DownloadService
-from luma_mcp.downloads.upload import Uploader
+from luma_mcp.files.fetcher import Fetcher
+from luma_mcp.files.service import DownloadService
+from luma_mcp.files.upload import Uploader
+from luma_mcp.net.proxies import proxy_for
 
 pytestmark = pytest.mark.anyio
 BASE_URL = "https://api.example/dream-machine/v1"
@@ -183,7 +183,7 @@ async def test_a_proxy_that_cannot_be_used_is_said_and_nothing_is_sent(
     settings, monkeypatch: pytest.MonkeyPatch, address: str, sentence: str
 ) -> None:
     settings(ALL_PROXY=address)
-    monkeypatch.setattr("luma_mcp.backends.proxies.find_spec", lambda _name: None)
+    monkeypatch.setattr("luma_mcp.net.proxies.find_spec", lambda _name: None)
     luma = DreamMachine("x", base_url=BASE_URL, sleep=no_sleep)
 
     request = luma.encode(VideoRequest(model="ray-2", prompt="a boat"))
@@ -198,7 +198,7 @@ async def test_a_proxy_that_cannot_be_used_is_said_and_nothing_is_sent(
 
 def test_a_socks_proxy_is_used_where_its_package_is_there(settings, monkeypatch: pytest.MonkeyPatch) -> None:
     settings(ALL_PROXY="socks://127.0.0.1:1080/")
-    monkeypatch.setattr("luma_mcp.backends.proxies.find_spec", lambda _name: object())
+    monkeypatch.setattr("luma_mcp.net.proxies.find_spec", lambda _name: object())
 
     assert proxy_for(BASE_URL) == "socks5://127.0.0.1:1080/"
 

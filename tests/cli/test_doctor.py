@@ -12,10 +12,10 @@ from mcp import Client
 
 from luma_mcp.cli import doctor, run
 from luma_mcp.composition import build_server
+from luma_mcp.config.settings import Settings
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.serving import serving
 from luma_mcp.media import self_test
-from luma_mcp.settings import Settings
 from tests.support.agent import TOKEN
 
 pytestmark = pytest.mark.anyio

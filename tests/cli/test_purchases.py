@@ -9,9 +9,9 @@ import pytest
 
 from luma_mcp.cli import run
 from luma_mcp.composition import build_ledger
-from luma_mcp.purchasing.budget import Budget
-from luma_mcp.purchasing.rows import NewPurchase
-from luma_mcp.settings import Settings
+from luma_mcp.config.settings import Settings
+from luma_mcp.ledger.caps import Budget
+from luma_mcp.ledger.rows import NewPurchase
 from tests.support.agent import TOKEN
 
 

@@ -11,9 +11,9 @@ import pytest
 
 from luma_mcp import __version__
 from luma_mcp.cli.hosts import HOSTS, READING
-from luma_mcp.domain.keys import TOKEN_NAMES
+from luma_mcp.config.keys import TOKEN_NAMES
+from luma_mcp.config.settings import Settings
 from luma_mcp.mcp.server import TOOLSETS
-from luma_mcp.settings import Settings
 
 ROOT = Path(__file__).parent.parent.parent
 MANIFESTS = ROOT / "manifests"

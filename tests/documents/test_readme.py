@@ -14,10 +14,10 @@ import pytest
 from luma_mcp import __version__
 from luma_mcp.cli import _parser
 from luma_mcp.cli.hosts import HOSTS
+from luma_mcp.config.settings import Settings
 from luma_mcp.emulator.faults import parse
 from luma_mcp.mcp import client_timeouts
 from luma_mcp.mcp.server import TOOLSETS
-from luma_mcp.settings import Settings
 
 ROOT = Path(__file__).parent.parent.parent
 README = (ROOT / "README.md").read_text()

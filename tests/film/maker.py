@@ -20,12 +20,12 @@ import truststore  # noqa: F401
 
 from luma_mcp.backends import transport
 from luma_mcp.composition import MonotonicClock, build_services
+from luma_mcp.config.settings import Settings
 from luma_mcp.domain.errors import LumaError
 from luma_mcp.film.film import Film
 from luma_mcp.film.plan import Form, Shot
-from luma_mcp.purchasing import ledger as ledger_module
+from luma_mcp.ledger import purchases as ledger_module
 from luma_mcp.purchasing import reconcile, sending
-from luma_mcp.settings import Settings
 
 # How many times as fast time goes.
 FASTER = int(sys.argv[2])

@@ -7,8 +7,8 @@ import pytest
 from luma_mcp.domain.generation import NOT_FOUND, Generation
 from luma_mcp.film.film import Film, film_of
 from luma_mcp.film.plan import CONTINUE, Form, Frames, Plan, Shot, make_plan
-from luma_mcp.purchasing.film_rows import FilmRow, FilmShotRow
-from luma_mcp.purchasing.rows import Row
+from luma_mcp.ledger.film_rows import FilmRow, FilmShotRow
+from luma_mcp.ledger.rows import Row
 
 SHOTS = (Shot("a boat"), Shot("on it goes", start=CONTINUE), Shot("a storm"))
 PLAN: Plan = make_plan(Form("ray-flash-2", "16:9", "540p"), SHOTS, [Frames()] * 3)

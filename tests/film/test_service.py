@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from luma_mcp.composition import build_services
+from luma_mcp.config.settings import Settings
 from luma_mcp.domain.errors import (
     AuthenticationError,
     BudgetError,
@@ -27,9 +28,8 @@ from luma_mcp.emulator.faults import Fault
 from luma_mcp.emulator.habits import Habits
 from luma_mcp.film.film import Film
 from luma_mcp.film.plan import CONTINUE, NEXT, Form, Shot
+from luma_mcp.ledger.caps import ConsentNeededError
 from luma_mcp.mcp.services import Services
-from luma_mcp.purchasing.budget import ConsentNeededError
-from luma_mcp.settings import Settings
 from tests.sources.test_local_files import picture
 from tests.support.agent import BASE_URL, INTERNET, TOKEN, HeldClock, InMemory, emulator_of_both
 

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from mcp import Client
 
-from luma_mcp.backends.camera_words import CameraVocabulary, Words
+from luma_mcp.backends.concepts import CameraVocabulary, Words
 from luma_mcp.emulator.app import Emulator
-from luma_mcp.mcp.argument_names import CLIENT_EXTRAS
+from luma_mcp.mcp.arguments.names import CLIENT_EXTRAS
 from tests.support.agent import TOKEN, Agent
 
 pytestmark = pytest.mark.anyio

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from benchmarks.calls import emulated
 from luma_mcp.composition import offered_tools
-from luma_mcp.settings import Settings
+from luma_mcp.config.settings import Settings
 
 pytestmark = pytest.mark.slow
 

@@ -12,10 +12,10 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.types import ElicitResult, ResourceTemplateReference
 
 from luma_mcp.composition import build_server
+from luma_mcp.config.settings import Settings
 from luma_mcp.emulator.app import Emulator
+from luma_mcp.mcp.http.serving import make_app
 from luma_mcp.mcp.tasks import IDENTIFIER, VERSION
-from luma_mcp.mcp.transports import http
-from luma_mcp.settings import Settings
 from tests.sources.test_local_files import picture
 from tests.support.agent import Agent, HeldClock, InMemory, text
 from tests.support.plain_http import message_in, variables
@@ -102,7 +102,7 @@ async def opened(
                 variables(output, ledger_path, **{"LUMA_HTTP_TOKENS": TOKENS, **environment})
             )
             server = build_server(values, transport=transport, clock=clock, wall=clock.wall)
-            application = http.app(server, values)
+            application = make_app(server, values)
             await stack.enter_async_context(server.session_manager.run())
             return Office(application, era)
 

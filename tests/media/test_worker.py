@@ -45,7 +45,7 @@ def read_no_such_attribute() -> None:
 
 
 def use_no_such_name() -> None:
-    _ = no_such_name  # type: ignore[name-defined] # noqa: F821
+    _ = no_such_name  # type: ignore[name-defined]  # noqa: F821
 
 
 def import_no_such_module() -> None:

@@ -21,14 +21,14 @@ from luma_mcp.backends.dream_machine.client import DreamMachine
 from luma_mcp.composition import MonotonicClock
 from luma_mcp.domain.errors import LumaError
 from luma_mcp.domain.requests import VideoRequest
-from luma_mcp.purchasing import ledger as ledger_module
+from luma_mcp.ledger import purchases as ledger_module
+from luma_mcp.ledger.caps import Budget
+from luma_mcp.ledger.purchases import Ledger
+from luma_mcp.ledger.sqlite import SqliteStore
 from luma_mcp.purchasing import reconcile
-from luma_mcp.purchasing.budget import Budget
-from luma_mcp.purchasing.ledger import Ledger
 from luma_mcp.purchasing.orders import Order
 from luma_mcp.purchasing.reconcile import ByListing, Reconciler
 from luma_mcp.purchasing.service import PurchaseService
-from luma_mcp.purchasing.sqlite import SqliteStore
 
 # A hundredth of the real times, and more.
 ledger_module.LEASE_SECONDS = 0.4

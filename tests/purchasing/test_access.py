@@ -7,11 +7,11 @@ import pytest
 
 from luma_mcp.domain.errors import LedgerError, NotFoundError
 from luma_mcp.domain.person import OWNER, Person
+from luma_mcp.ledger.caps import Budget
+from luma_mcp.ledger.purchases import Ledger
+from luma_mcp.ledger.rows import NewPurchase
+from luma_mcp.ledger.sqlite import SqliteStore
 from luma_mcp.purchasing.access import Access
-from luma_mcp.purchasing.budget import Budget
-from luma_mcp.purchasing.ledger import Ledger
-from luma_mcp.purchasing.rows import NewPurchase
-from luma_mcp.purchasing.sqlite import SqliteStore
 from tests.support.agent import Wall
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from mcp import Client
 
 from luma_mcp.composition import build_server
+from luma_mcp.config.settings import Settings
 from luma_mcp.domain.catalogue import IMAGE_MODELS, SIZES_AT_720P, VIDEO_MODELS
 from luma_mcp.emulator.app import Emulator
-from luma_mcp.settings import Settings
 from tests.support.agent import BASE_URL, TOKEN, Agent, HeldClock, InMemory
 
 pytestmark = pytest.mark.slow

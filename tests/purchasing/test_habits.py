@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from mcp import Client
 
 from luma_mcp.composition import build_server
+from luma_mcp.config.settings import Settings
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.faults import Fault
 from luma_mcp.emulator.habits import Dates, Echo, Errors, Habits, More, Order, States
 from luma_mcp.purchasing.reconcile import ABSENT_AFTER_SECONDS
-from luma_mcp.settings import Settings
 from tests.support.agent import BASE_URL, TOKEN, Agent, HeldClock, InMemory
 from tests.support.spending_calls import SPENDING, arguments
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luma_mcp.backends.dream_machine import answers, encoding
+from luma_mcp.backends.dream_machine import decoding, encoding
 from luma_mcp.domain.generation import Generation
 from luma_mcp.domain.requests import (
     AddAudioRequest,
@@ -24,6 +24,7 @@ from luma_mcp.domain.requests import (
     UpscaleRequest,
     VideoRequest,
 )
+from luma_mcp.ledger.rows import Row
 from luma_mcp.purchasing.matching import (
     COMPARED,
     Verdict,
@@ -34,7 +35,6 @@ from luma_mcp.purchasing.matching import (
     unsigned_body,
 )
 from luma_mcp.purchasing.reconcile import _verdict
-from luma_mcp.purchasing.rows import Row
 
 ID = "15b7abb1-3741-4b7e-9615-1f9a16c7442d"
 URL = "https://a.example/a.png"
@@ -66,7 +66,7 @@ def body_of(request: Request) -> dict[str, Any]:
 
 def listed(echo: Any, **fields: Any) -> Generation:
     """A generation of Luma's list, with that echo, as it is read off the wire."""
-    return answers.read_generation(json.dumps({"id": "a", "state": "queued", "request": echo, **fields}).encode())
+    return decoding.read_generation(json.dumps({"id": "a", "state": "queued", "request": echo, **fields}).encode())
 
 
 def verdict(change: dict[str, Any] | None = None, request: Request = VIDEO) -> Verdict:

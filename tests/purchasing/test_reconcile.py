@@ -1,7 +1,6 @@
 """Callers that give up, processes that die, clocks that are wrong: what they bought is not lost, nor bought again."""
 
 import re
-import sqlite3
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -13,18 +12,19 @@ from mcp import Client
 
 from luma_mcp.backends import transport
 from luma_mcp.composition import build_server
+from luma_mcp.config.settings import Settings
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.dream_machine.bodies import ImageBody, VideoBody
 from luma_mcp.emulator.faults import Fault
 from luma_mcp.emulator.habits import Habits
+from luma_mcp.ledger.caps import Budget
+from luma_mcp.ledger.purchases import LEASE_SECONDS, TAKE_SECONDS, Ledger
+from luma_mcp.ledger.rows import NewPurchase, Row
+from luma_mcp.ledger.sqlite import SqliteStore
 from luma_mcp.purchasing import reconcile
-from luma_mcp.purchasing.budget import Budget
-from luma_mcp.purchasing.ledger import LEASE_SECONDS, TAKE_SECONDS, Ledger
 from luma_mcp.purchasing.reconcile import ABSENT_AFTER_SECONDS, Reconciler, Unverifiable
-from luma_mcp.purchasing.rows import NewPurchase, Row
-from luma_mcp.purchasing.sqlite import SqliteStore
-from luma_mcp.settings import Settings
 from tests.support.agent import Agent, HeldClock, InMemory
+from tests.support.ledgers import CloseLater, open_rows
 from tests.support.spending_calls import SPENDING, arguments
 
 # The matrix is large enough; the other loop has the tests of the client and the tools.
@@ -151,10 +151,8 @@ async def test_while_luma_s_list_fails_nothing_is_sent_again(
 
 def rewrite(ledger_path: Path, **columns: object) -> None:
     """Make every row of the ledger say something else, as another process would have left it."""
-    rows = sqlite3.connect(ledger_path)
-    rows.execute(f"UPDATE purchases SET {', '.join(f'{name} = ?' for name in columns)}", tuple(columns.values()))
-    rows.commit()
-    rows.close()
+    with open_rows(ledger_path) as rows:
+        rows.execute(f"UPDATE purchases SET {', '.join(f'{name} = ?' for name in columns)}", tuple(columns.values()))
 
 
 async def test_what_another_server_has_bought_is_joined(serve, agent: Agent, emulator: Emulator) -> None:
@@ -290,9 +288,9 @@ async def test_when_absence_is_certain_is_told(agent: Agent, transport: InMemory
     ],
 )
 async def test_a_lost_purchase_is_looked_for_three_times_at_most(
-    clock: HeldClock, ledger_path: Path, findings: list[reconcile.Finding], looks: int
+    clock: HeldClock, ledger_path: Path, close_later: CloseLater, findings: list[reconcile.Finding], looks: int
 ) -> None:
-    ledger = Ledger(SqliteStore(lambda: ledger_path, now=clock.wall), account="me", owner="me")
+    ledger = close_later(Ledger(SqliteStore(lambda: ledger_path, now=clock.wall), account="me", owner="me"))
     row = (await ledger.decide(NewPurchase("f", "s", "{}", "video", 700_000, "published"), Budget())).row
     left = list(findings)
 
@@ -307,8 +305,10 @@ async def test_a_lost_purchase_is_looked_for_three_times_at_most(
     assert len(findings) - len(left) == looks
 
 
-async def test_what_was_absent_is_looked_for_a_day_long(clock: HeldClock, ledger_path: Path) -> None:
-    ledger = Ledger(SqliteStore(lambda: ledger_path, now=clock.wall), account="me", owner="me")
+async def test_what_was_absent_is_looked_for_a_day_long(
+    clock: HeldClock, ledger_path: Path, close_later: CloseLater
+) -> None:
+    ledger = close_later(Ledger(SqliteStore(lambda: ledger_path, now=clock.wall), account="me", owner="me"))
     row = (await ledger.decide(NewPurchase("f", "s", "{}", "video", 700_000, "published"), Budget())).row
     for state in ("sending", "lost", "absent"):
         await ledger.advance(row, state)
@@ -471,8 +471,10 @@ async def test_a_list_that_hangs_is_given_up_in_a_while(
     assert credit["reserved_usd"] == 0.71
 
 
-async def test_where_there_is_no_list_a_person_settles_it(clock: HeldClock, ledger_path: Path) -> None:
-    ledger = Ledger(SqliteStore(lambda: ledger_path, now=clock.wall), account="me", owner="me")
+async def test_where_there_is_no_list_a_person_settles_it(
+    clock: HeldClock, ledger_path: Path, close_later: CloseLater
+) -> None:
+    ledger = close_later(Ledger(SqliteStore(lambda: ledger_path, now=clock.wall), account="me", owner="me"))
     row = (await ledger.decide(NewPurchase("f", "s", "{}", "video", 700_000, "published"), Budget())).row
     await ledger.advance(row, "sending")
     lost = await ledger.advance(row, "lost")
@@ -490,7 +492,7 @@ async def test_a_crash_of_our_own_in_the_middle_loses_nothing(
 ) -> None:
     transport.fails_after.append(ZeroDivisionError("a mistake of ours"))
     assert "mistake in this server" in await agent.refusal("create_video", prompt="a boat")
-    with sqlite3.connect(ledger_path) as rows:
+    with open_rows(ledger_path) as rows:
         assert rows.execute("SELECT state FROM purchases").fetchall() == [("lost",)]
     again = await agent.call("create_video", prompt="a boat")
 
@@ -542,7 +544,7 @@ async def test_what_was_learned_is_noted_and_the_lease_is_given_back(
     emulator.faults.append(Fault("error", method="GET", times=99, status=500))
     await agent.refusal("create_video", prompt="a boat")
 
-    with sqlite3.connect(ledger_path) as rows:
+    with open_rows(ledger_path) as rows:
         found = rows.execute("SELECT state, note, lease_until FROM purchases").fetchall()
     assert found == [("lost", "Luma's list could not be read (ServerError).", 0)]
 
@@ -622,8 +624,10 @@ async def test_the_list_is_read_no_further_than_to_what_is_known_and_to_its_end_
     assert listings(emulator) - before == pages
 
 
-async def test_where_there_is_no_list_it_is_looked_for_once(clock: HeldClock, ledger_path: Path) -> None:
-    ledger = Ledger(SqliteStore(lambda: ledger_path, now=clock.wall), account="me", owner="me")
+async def test_where_there_is_no_list_it_is_looked_for_once(
+    clock: HeldClock, ledger_path: Path, close_later: CloseLater
+) -> None:
+    ledger = close_later(Ledger(SqliteStore(lambda: ledger_path, now=clock.wall), account="me", owner="me"))
     row = (await ledger.decide(NewPurchase("f", "s", "{}", "video", 700_000, "published"), Budget())).row
     await ledger.advance(row, "sending")
     lost = await ledger.advance(row, "lost")
@@ -644,7 +648,7 @@ async def test_a_look_that_is_cancelled_gives_the_lease_back(
     emulator.faults.append(Fault("slow", method="GET", path="*/generations", seconds=600, times=99))
     with anyio.move_on_after(0.3):
         await services.purchases._reconciler.settle_all()
-    with sqlite3.connect(ledger_path) as rows:
+    with open_rows(ledger_path) as rows:
         found = rows.execute("SELECT state, lease_until FROM purchases").fetchall()
 
     assert found == [("lost", 0)]

@@ -10,21 +10,21 @@ import pytest
 from mcp import Client
 
 from luma_mcp.composition import build_server
+from luma_mcp.config.settings import Settings
 from luma_mcp.domain.errors import AmbiguousPurchaseError, LedgerError, LumaError, RateLimitError
 from luma_mcp.domain.generation import Generation
 from luma_mcp.domain.requests import VideoRequest
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.dream_machine.bodies import VideoBody
 from luma_mcp.emulator.faults import Fault
+from luma_mcp.ledger.caps import Budget
+from luma_mcp.ledger.purchases import LEASE_SECONDS, Ledger
+from luma_mcp.ledger.rows import Row
+from luma_mcp.ledger.sqlite import SqliteStore
+from luma_mcp.ledger.states import State
 from luma_mcp.mcp.services import Services
 from luma_mcp.purchasing import sending
-from luma_mcp.purchasing.budget import Budget
-from luma_mcp.purchasing.ledger import LEASE_SECONDS, Ledger
 from luma_mcp.purchasing.orders import Order, new_purchase
-from luma_mcp.purchasing.rows import Row
-from luma_mcp.purchasing.sqlite import SqliteStore
-from luma_mcp.purchasing.states import State
-from luma_mcp.settings import Settings
 from tests.support.agent import Agent, HeldClock, InMemory
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]

@@ -1,7 +1,6 @@
 """Paid once, never lost: every way to spend, with everything that can go wrong, by the emulator's own records."""
 
 import re
-import sqlite3
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -19,13 +18,14 @@ from luma_mcp.domain.requests import ImageRequest
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.dream_machine.bodies import ImageBody
 from luma_mcp.emulator.faults import Fault
+from luma_mcp.ledger.caps import Budget
+from luma_mcp.ledger.purchases import Ledger
+from luma_mcp.ledger.rows import NewPurchase
+from luma_mcp.ledger.sqlite import SqliteStore
 from luma_mcp.purchasing import matching
-from luma_mcp.purchasing.budget import Budget
-from luma_mcp.purchasing.ledger import Ledger
 from luma_mcp.purchasing.reconcile import ABSENT_AFTER_SECONDS, ByListing
-from luma_mcp.purchasing.rows import NewPurchase
-from luma_mcp.purchasing.sqlite import SqliteStore
 from tests.support.agent import Agent, HeldClock, InMemory
+from tests.support.ledgers import open_rows
 from tests.support.spending_calls import SPENDING, arguments
 
 # The matrix is large enough; the other loop has the tests of the client and the tools.
@@ -502,7 +502,7 @@ async def test_one_that_failed_and_is_completed_after_all_is_paid(
     states: list[str] = []
     for state in ("failed", "completed", "failed"):
         await services.purchases.observe(Generation(id=bought, state=state))
-        with sqlite3.connect(ledger_path) as rows:
+        with open_rows(ledger_path) as rows:
             states += [found for (found,) in rows.execute("SELECT state FROM purchases")]
 
     assert states == ["failed", "completed", "completed"]

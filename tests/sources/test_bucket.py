@@ -17,12 +17,12 @@ from mcp import Client
 from PIL import Image
 
 from luma_mcp.composition import build_server
+from luma_mcp.config.settings import Settings
 from luma_mcp.domain.errors import FileError
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.dream_machine.app import fetch_input
 from luma_mcp.emulator.faults import Fault
 from luma_mcp.emulator.rendering import clips
-from luma_mcp.settings import Settings
 from luma_mcp.sources import bucket as module
 from luma_mcp.sources.bucket import Bucket
 from luma_mcp.sources.local_files import LocalFile

@@ -14,7 +14,7 @@ from mcp.types import CallToolResult
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.dream_machine.account import UnreadableInputError
 from luma_mcp.emulator.faults import ConnectionDroppedError
-from luma_mcp.mcp.tool_adapter import FIELDS_META
+from luma_mcp.mcp.adapter import FIELDS_META
 from tests.support.secrecy import NEEDLE
 
 # What passes between a client and a server in memory takes a few turns of the event loop.

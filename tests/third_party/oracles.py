@@ -9,7 +9,7 @@ from google.genai import types
 from mcp import Client
 
 from luma_mcp.composition import build_server
-from luma_mcp.settings import Settings
+from luma_mcp.config.settings import Settings
 
 
 async def main() -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
-from luma_mcp.backends.agents import answers, encoding
+from luma_mcp.backends.agents import decoding, encoding
 from luma_mcp.backends.agents.errors import is_refusal
 from luma_mcp.backends.agents.files import FilesApi
 from luma_mcp.backends.base import EncodedRequest
@@ -53,7 +53,7 @@ class Agents(ApiClient):
             token_hint=token_hint,
             base_url=base_url,
             is_refusal=is_refusal,
-            read_generation=answers.read_generation,
+            read_generation=decoding.read_generation,
             transport=transport,
             sleep=sleep,
             on_answer=on_answer,
@@ -71,7 +71,7 @@ class Agents(ApiClient):
     async def get_generation(self, generation_id: str) -> Generation:
         """A generation, with links that open for an hour. Raises: NotFoundError."""
         check_id(generation_id)
-        return answers.read_generation(await self._transport.read("GET", f"{encoding.PATH}/{generation_id}"))
+        return decoding.read_generation(await self._transport.read("GET", f"{encoding.PATH}/{generation_id}"))
 
     async def ping(self) -> None:
         """Return if the API answers and accepts the token."""

@@ -3,11 +3,11 @@
 Source: the official SDK `luma-agents` 0.5.0.
 """
 
-from luma_mcp.backends.answers import JsonObject
 from luma_mcp.backends.base import EncodedRequest
+from luma_mcp.backends.responses import JsonObject
 from luma_mcp.domain.catalogue import FRAMES_PER_SECOND
 from luma_mcp.domain.errors import InvalidRequestError
-from luma_mcp.domain.media_names import generation_in, is_file
+from luma_mcp.domain.media_refs import generation_in, is_file
 from luma_mcp.domain.requests import (
     GenerationKeyframe,
     ImageReference,

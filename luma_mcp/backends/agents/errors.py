@@ -8,7 +8,7 @@ that header the documented statuses refuse, as at Dream Machine.
 from collections.abc import Mapping
 
 from luma_mcp.backends import errors
-from luma_mcp.backends.answers import detail_of
+from luma_mcp.backends.responses import detail_of
 
 _OWN_HEADER = "x-api-version"
 _UNAVAILABLE = frozenset({502, 503})

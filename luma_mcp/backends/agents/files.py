@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from luma_mcp.backends.agents import answers
-from luma_mcp.backends.agents.answers import UploadedFile
+from luma_mcp.backends.agents import decoding
+from luma_mcp.backends.agents.decoding import UploadedFile
 from luma_mcp.backends.transport import Sleep, Transport
 from luma_mcp.domain.errors import FileError
 
@@ -65,11 +65,11 @@ class FilesApi:
             "purpose": "input",
             "expires_at": expires_at.isoformat().replace("+00:00", "Z"),
         }
-        created = answers.read_created_file(await self._transport.read("POST", "/files", json=body))
+        created = decoding.read_created_file(await self._transport.read("POST", "/files", json=body))
         if created.target is None:
             raise FileError("Luma named no place to put the file.", "Nothing was bought. Call again.")
         await put_bytes(created.target.url, created.target.headers, data)
-        file = answers.read_file(await self._transport.read("POST", f"/files/{created.id}/complete"))
+        file = decoding.read_file(await self._transport.read("POST", f"/files/{created.id}/complete"))
         return await self._ingested(file)
 
     async def _find(self, name: str, size_bytes: int) -> UploadedFile | None:
@@ -77,7 +77,7 @@ class FilesApi:
         latest = datetime.fromtimestamp(self._wall(), UTC) + _SHORTEST_REST
         query: dict[str, Any] = {"limit": _PAGE, "state": "ready"}
         for _ in range(_MAX_PAGES):
-            page = answers.read_files(await self._transport.read("GET", "/files", query))
+            page = decoding.read_files(await self._transport.read("GET", "/files", query))
             for file in page.files:
                 is_same = (file.name, file.size_bytes, file.state) == (name, size_bytes, "ready")
                 if is_same and (file.expires_at is None or file.expires_at > latest):
@@ -99,5 +99,5 @@ class FilesApi:
                 raise FileError("Luma did not take the file in time.", "Nothing was bought. Call again.")
             await self._sleep(_LOOK_EVERY_SECONDS)
             waited += _LOOK_EVERY_SECONDS
-            file = answers.read_file(await self._transport.read("GET", f"/files/{file.id}"))
+            file = decoding.read_file(await self._transport.read("GET", f"/files/{file.id}"))
         return file.id

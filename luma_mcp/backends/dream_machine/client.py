@@ -10,7 +10,7 @@ import anyio
 from luma_mcp.backends import errors
 from luma_mcp.backends.base import EncodedRequest
 from luma_mcp.backends.client import ApiClient
-from luma_mcp.backends.dream_machine import answers, encoding
+from luma_mcp.backends.dream_machine import decoding, encoding
 from luma_mcp.backends.transport import OnAnswer, Sleep
 from luma_mcp.domain.errors import NotFoundError
 from luma_mcp.domain.generation import Generation, Page
@@ -51,7 +51,7 @@ class DreamMachine(ApiClient):
             token_hint=token_hint,
             base_url=base_url,
             is_refusal=errors.is_refusal,
-            read_generation=answers.read_generation,
+            read_generation=decoding.read_generation,
             transport=transport,
             sleep=sleep,
             on_answer=on_answer,
@@ -71,11 +71,11 @@ class DreamMachine(ApiClient):
 
     async def get_generation(self, generation_id: str) -> Generation:
         """Raises: NotFoundError."""
-        return answers.read_generation(await self._call_generation("GET", generation_id))
+        return decoding.read_generation(await self._call_generation("GET", generation_id))
 
     async def list_generations(self, *, limit: int = 20, offset: int = 0) -> Page:
         """Newest first. Large limits are known to make Luma answer 500."""
-        return answers.read_page(await self._transport.read("GET", "/generations", {"limit": limit, "offset": offset}))
+        return decoding.read_page(await self._transport.read("GET", "/generations", {"limit": limit, "offset": offset}))
 
     async def delete_generation(self, generation_id: str) -> None:
         """Raises: NotFoundError."""
@@ -83,7 +83,7 @@ class DreamMachine(ApiClient):
 
     async def get_credit_usd(self) -> float:
         """The credit that is left, in dollars."""
-        return answers.read_credit_usd(await self._transport.read("GET", "/credits"))
+        return decoding.read_credit_usd(await self._transport.read("GET", "/credits"))
 
     async def ping(self) -> None:
         """Return if Luma answers and accepts the token."""
@@ -91,11 +91,11 @@ class DreamMachine(ApiClient):
 
     async def list_concepts(self) -> tuple[str, ...]:
         """The camera concepts that `VideoRequest.concepts` takes."""
-        return answers.read_words(await self._transport.read("GET", "/generations/concepts/list"))
+        return decoding.read_words(await self._transport.read("GET", "/generations/concepts/list"))
 
     async def list_camera_motions(self) -> tuple[str, ...]:
         """Words for a prompt. An older endpoint that may be gone."""
-        return answers.read_words(await self._transport.read("GET", "/generations/camera_motion/list"))
+        return decoding.read_words(await self._transport.read("GET", "/generations/camera_motion/list"))
 
     async def _call_generation(self, method: str, generation_id: str) -> bytes:
         try:

@@ -6,8 +6,8 @@ Source: the API reference and the official SDK `lumaai` 1.21.0.
 from typing import assert_never
 from urllib.parse import quote
 
-from luma_mcp.backends.answers import JsonObject
 from luma_mcp.backends.base import EncodedRequest
+from luma_mcp.backends.responses import JsonObject
 from luma_mcp.domain.catalogue import CANVASES
 from luma_mcp.domain.generation import check_id
 from luma_mcp.domain.requests import (

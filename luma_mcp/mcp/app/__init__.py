@@ -11,8 +11,7 @@ from typing import Any
 from mcp.server.apps import APP_MIME_TYPE, Apps, ResourceCsp
 from mcp.server.mcpserver.resources import FunctionResource
 
-from luma_mcp.mcp.tool_adapter import PLAYER_URI
-
+PLAYER_URI = "ui://luma/view"
 # Where Luma's files are (luma's own samples of 2024-2026), and their subdomains.
 ASSET_HOSTS = ("https://storage.cdn-luma.com", "https://*.cdn-luma.com")
 _HERE = Path(__file__).parent

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from luma_mcp.mcp.results import spent_today
-from luma_mcp.mcp.tool_spec import DREAM_MACHINE, READS, Arguments, Call, Result, ToolSpec
+from luma_mcp.mcp.spec import DREAM_MACHINE, READS, Arguments, Call, Result, ToolSpec
 
 
 class NoArguments(Arguments):

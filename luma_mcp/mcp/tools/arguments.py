@@ -8,9 +8,9 @@ from pydantic import Field
 from luma_mcp.domain import catalogue
 from luma_mcp.domain.catalogue import BackendName
 from luma_mcp.domain.requests import Placement
-from luma_mcp.mcp.argument_values import AsConcepts, AsFractions, AsId, AsIds, AsSource
-from luma_mcp.mcp.modes import differs
-from luma_mcp.mcp.tool_spec import Arguments, Call
+from luma_mcp.mcp.arguments.api_variants import differs
+from luma_mcp.mcp.arguments.values import AsConcepts, AsFractions, AsId, AsIds, AsSource
+from luma_mcp.mcp.spec import Arguments, Call
 
 
 def _names(models: Mapping[Any, catalogue.VideoModel | catalogue.ImageModel]) -> dict[BackendName, list[str]]:

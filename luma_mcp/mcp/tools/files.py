@@ -13,15 +13,15 @@ from luma_mcp.domain.errors import FileError, InvalidRequestError, LumaError
 from luma_mcp.domain.generation import Generation
 from luma_mcp.domain.sources import FileSource, GenerationSource
 from luma_mcp.domain.text import cleaned
-from luma_mcp.downloads.fetcher import OnBytes
-from luma_mcp.downloads.saved_file import SavedFile
-from luma_mcp.downloads.service import RECEIVED, Part
-from luma_mcp.mcp.argument_values import AsReferences, AsSource
-from luma_mcp.mcp.links import Links
-from luma_mcp.mcp.modes import differs
+from luma_mcp.files.fetcher import OnBytes
+from luma_mcp.files.saved_file import SavedFile
+from luma_mcp.files.service import RECEIVED, Part
+from luma_mcp.mcp.arguments.api_variants import differs
+from luma_mcp.mcp.arguments.values import AsReferences, AsSource
+from luma_mcp.mcp.public_links import Links
 from luma_mcp.mcp.results import generation_result
 from luma_mcp.mcp.services import SharedFile
-from luma_mcp.mcp.tool_spec import READS, WRITES_A_FILE, Arguments, Call, Caller, Result, ToolSpec
+from luma_mcp.mcp.spec import READS, WRITES_A_FILE, Arguments, Call, Caller, Result, ToolSpec
 from luma_mcp.mcp.tools.arguments import GenerationId, GenerationIds
 from luma_mcp.media.edit_plan import MAX_CROSSFADE_SECONDS, MAX_WIDTH, MIN_WIDTH, Edit, Fit, Form, Sound
 from luma_mcp.sources.resolver import Resolution

@@ -10,10 +10,11 @@ from luma_mcp.domain.pricing import Price
 from luma_mcp.domain.text import cleaned
 from luma_mcp.film.film import Film
 from luma_mcp.film.plan import Form, Plan, Shot
-from luma_mcp.mcp.argument_values import AsConcepts, AsFilmId, AsShots
+from luma_mcp.ledger.caps import ConsentNeededError
+from luma_mcp.mcp.arguments.api_variants import differs
+from luma_mcp.mcp.arguments.values import AsConcepts, AsFilmId, AsShots
 from luma_mcp.mcp.films import FilmResult, FilmShotResult, film_result, waited_film
-from luma_mcp.mcp.modes import differs
-from luma_mcp.mcp.tool_spec import CONTINUES, SPENDS, Arguments, Call, ToolSpec
+from luma_mcp.mcp.spec import CONTINUES, SPENDS, Arguments, Call, ToolSpec
 from luma_mcp.mcp.tools.arguments import (
     VIDEO_DURATIONS,
     VIDEO_RATIOS,
@@ -22,9 +23,8 @@ from luma_mcp.mcp.tools.arguments import (
     VideoModel,
     video_model,
 )
+from luma_mcp.mcp.tools.concepts import checked_concepts
 from luma_mcp.mcp.tools.purchase import consent_for, quote_id_for
-from luma_mcp.mcp.tools.words import checked_concepts
-from luma_mcp.purchasing.budget import ConsentNeededError
 
 _LONGEST_PROMPT_ASKED = 200
 

@@ -18,7 +18,7 @@ from luma_mcp.mcp.results import (
     spent_today,
     wait_result,
 )
-from luma_mcp.mcp.tool_spec import ALWAYS_LOADED, DELETES, DREAM_MACHINE, READS, Arguments, Call, Result, ToolSpec
+from luma_mcp.mcp.spec import ALWAYS_LOADED, DELETES, DREAM_MACHINE, READS, Arguments, Call, Result, ToolSpec
 from luma_mcp.mcp.tools.arguments import GenerationId, GenerationIds
 from luma_mcp.polling.poller import Snapshot, Until
 from luma_mcp.polling.schedule import schedule_of

@@ -6,10 +6,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from luma_mcp.domain.catalogue import DEFAULT_RATIO, IMAGE_MODELS, MAX_REFERENCES, LayerSize
 from luma_mcp.domain.requests import ImageReference, ImageRequest, ReframeImageRequest
-from luma_mcp.mcp.argument_values import AsReference, AsReferences, AsSource, AsSources
-from luma_mcp.mcp.modes import differs
+from luma_mcp.mcp.arguments.api_variants import differs
+from luma_mcp.mcp.arguments.values import AsReference, AsReferences, AsSource, AsSources
 from luma_mcp.mcp.results import PurchaseResult
-from luma_mcp.mcp.tool_spec import ALWAYS_LOADED, DREAM_MACHINE, SPENDS, Call, ToolSpec
+from luma_mcp.mcp.spec import ALWAYS_LOADED, DREAM_MACHINE, SPENDS, Call, ToolSpec
 from luma_mcp.mcp.tools.arguments import (
     Format,
     ImageModel,

@@ -9,10 +9,10 @@ from luma_mcp.domain.errors import AmbiguousPurchaseError, BudgetError, LumaErro
 from luma_mcp.domain.pricing import Footage
 from luma_mcp.domain.requests import Request, backend_of
 from luma_mcp.domain.text import cleaned
+from luma_mcp.ledger.caps import ConsentNeededError
 from luma_mcp.mcp.results import PurchaseResult, purchase_result, quote_result
-from luma_mcp.mcp.tool_spec import Call
+from luma_mcp.mcp.spec import Call
 from luma_mcp.mcp.tools.arguments import SpendingArguments
-from luma_mcp.purchasing.budget import ConsentNeededError
 from luma_mcp.purchasing.orders import Order, Purchase, Quote
 from luma_mcp.sources.resolver import Resolution
 

@@ -24,10 +24,10 @@ from luma_mcp.domain.requests import (
     UpscaleRequest,
     VideoRequest,
 )
-from luma_mcp.mcp.argument_values import AsSource, AsTimedPictures, NoFrames
-from luma_mcp.mcp.modes import differs
+from luma_mcp.mcp.arguments.api_variants import differs
+from luma_mcp.mcp.arguments.values import AsSource, AsTimedPictures, NoFrames
 from luma_mcp.mcp.results import PurchaseResult
-from luma_mcp.mcp.tool_spec import ALWAYS_LOADED, DREAM_MACHINE, SPENDS, Call, ToolSpec
+from luma_mcp.mcp.spec import ALWAYS_LOADED, DREAM_MACHINE, SPENDS, Call, ToolSpec
 from luma_mcp.mcp.tools.arguments import (
     CLIP,
     VIDEO_DURATIONS,
@@ -46,8 +46,8 @@ from luma_mcp.mcp.tools.arguments import (
     placement_of,
     video_model,
 )
+from luma_mcp.mcp.tools.concepts import checked_concepts
 from luma_mcp.mcp.tools.purchase import purchase
-from luma_mcp.mcp.tools.words import checked_concepts
 
 
 class TimedPicture(BaseModel):

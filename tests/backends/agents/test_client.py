@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from luma_mcp.backends.agents.client import Agents
-from luma_mcp.backends.registry import Bought, LumaApis
+from luma_mcp.backends.luma_apis import Bought, LumaApis
 from luma_mcp.domain.errors import (
     AmbiguousPurchaseError,
     AuthenticationError,

@@ -11,11 +11,11 @@ import atheris
 
 with atheris.instrument_imports(include=["luma_mcp"]):
     from luma_mcp.backends import errors
-    from luma_mcp.backends.dream_machine import answers, encoding
+    from luma_mcp.backends.dream_machine import decoding, encoding
     from luma_mcp.domain.errors import LumaError
     from luma_mcp.domain.text import cleaned
 
-READERS = (answers.read_generation, answers.read_page, answers.read_credit_usd, answers.read_words)
+READERS = (decoding.read_generation, decoding.read_page, decoding.read_credit_usd, decoding.read_words)
 HEADERS = ("retry-after", "content-type")
 NOW = 1_700_000_000.0
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luma_mcp.backends import answers, errors
+from luma_mcp.backends import errors, responses
 from luma_mcp.domain.errors import (
     AuthenticationError,
     InsufficientCreditsError,
@@ -74,7 +74,7 @@ def test_an_html_error_page_is_understood_and_not_repeated() -> None:
     ],
 )  # fmt: skip
 def test_retry_after_is_read_in_both_its_forms(message: str, seconds: float | None) -> None:
-    assert answers.retry_after({"retry-after": message}, NOW) == seconds
+    assert responses.retry_after({"retry-after": message}, NOW) == seconds
 
 
 def test_a_rate_limit_says_how_long() -> None:

@@ -13,9 +13,9 @@ from mcp.client import advertise
 from playwright.async_api import Browser, FrameLocator, Page, async_playwright
 
 from luma_mcp.composition import build_server
+from luma_mcp.config.settings import Settings
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.serving import serving
-from luma_mcp.settings import Settings
 from tests.support.agent import TOKEN
 
 HERE = Path(__file__).parent

@@ -11,7 +11,7 @@ import pytest
 from playwright.async_api import Browser
 
 from luma_mcp.composition import build_links
-from luma_mcp.settings import Settings
+from luma_mcp.config.settings import Settings
 from tests.sources.test_local_files import picture
 from tests.support.agent import TOKEN
 from tests.support.http_process import http_server

@@ -521,7 +521,7 @@ async def test_the_ledger_that_fails_hides_no_generation(
     async def fails(*_arguments: object) -> None:
         raise LedgerError("The ledger cannot be read.", "")
 
-    monkeypatch.setattr("luma_mcp.purchasing.ledger.Ledger.by_generation", fails)
+    monkeypatch.setattr("luma_mcp.ledger.purchases.Ledger.by_generation", fails)
     assert (await agent.call("get_generation", generation_id=made["generation_id"]))["state"] == "queued"
 
 

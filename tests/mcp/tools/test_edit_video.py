@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +9,12 @@ import av
 import pytest
 from mcp import Client
 
-from luma_mcp.downloads import service
 from luma_mcp.emulator.app import Emulator
+from luma_mcp.files import service
 from luma_mcp.media import worker
 from luma_mcp.sources import local_files
 from tests.support.agent import Agent, once
+from tests.support.ledgers import open_rows
 
 pytestmark = [pytest.mark.anyio, pytest.mark.medium]
 
@@ -58,7 +58,7 @@ async def test_generations_and_local_clips_become_one_file(
     assert note["price_usd"] == pytest.approx(0.14, abs=0.01), "a generation that is in it twice was bought once"
     assert "url" not in file
     assert (await agent.call("get_credits"))["spent_today_usd"] == spent
-    with sqlite3.connect(ledger_path) as ledger:
+    with open_rows(ledger_path) as ledger:
         assert ledger.execute("SELECT count(*) FROM purchases").fetchone() == (2,)
 
 

@@ -7,9 +7,9 @@ import pytest
 
 from luma_mcp.domain.errors import FileError
 from luma_mcp.domain.generation import Generation, Output
-from luma_mcp.downloads.service import asset_url
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.faults import Fault
+from luma_mcp.files.service import asset_url
 from tests.support.agent import Agent, once, text
 
 pytestmark = pytest.mark.anyio

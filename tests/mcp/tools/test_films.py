@@ -14,16 +14,16 @@ from mcp.client import advertise
 from mcp.types import ElicitResult, ResourceTemplateReference
 from PIL import Image
 
-from luma_mcp.downloads.atomic_file import PartFile
-from luma_mcp.downloads.films import SavedFilm
-from luma_mcp.downloads.saved_file import SavedFile
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.faults import Fault
+from luma_mcp.files.atomic_file import PartFile
+from luma_mcp.files.saved_file import SavedFile
 from luma_mcp.film.plan import Form, Shot
+from luma_mcp.film.saving import SavedFilm
+from luma_mcp.mcp.adapter import ACTIONS_META
 from luma_mcp.mcp.services import Services
 from luma_mcp.mcp.subscriptions import Subscriptions
 from luma_mcp.mcp.tasks import IDENTIFIER
-from luma_mcp.mcp.tool_adapter import ACTIONS_META
 from tests.mcp.test_subscriptions import Ear
 from tests.mcp.test_tasks import raw
 from tests.support.agent import Agent, HeldClock, once, text

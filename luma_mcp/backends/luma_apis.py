@@ -1,0 +1,239 @@
+"""Luma's APIs behind one backend: a request goes to the API that sells its model, an id to the API that made it.
+
+Which API made a generation is in the purchase ledger. What was made elsewhere is asked of the Agents API first, then of
+Dream Machine.
+"""
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import anyio
+
+from luma_mcp.backends.agents.client import Agents
+from luma_mcp.backends.agents.decoding import recalled
+from luma_mcp.backends.base import Backend, EncodedRequest
+from luma_mcp.backends.dream_machine.client import DreamMachine
+from luma_mcp.domain.catalogue import API_NAMES, BackendName
+from luma_mcp.domain.errors import IDS_ARE_LISTED, InvalidRequestError, LumaError, NotFoundError
+from luma_mcp.domain.generation import Generation, Page
+from luma_mcp.domain.requests import Request, backend_of
+
+_AT_ONCE = 5
+_LIST_PAGE = 25
+_VARIABLES: Mapping[BackendName, str] = {"agents": "LUMA_AGENTS_API_KEY", "dream_machine": "LUMA_TOKEN"}
+
+
+@dataclass(frozen=True, slots=True)
+class Bought:
+    """A purchase in the ledger.
+
+    Args:
+        generation_id: the generation that it came to.
+        backend: the API that made it.
+        body: what was sent.
+        price_usd: what it cost.
+        bought_at: Unix time.
+    """
+
+    generation_id: str
+    backend: BackendName
+    body: Mapping[str, Any]
+    price_usd: float
+    bought_at: float
+
+
+class History(Protocol):
+    """What the purchase ledger knows of generations."""
+
+    async def of(self, generation_id: str) -> Bought | None:
+        """The purchase that a generation came of; None if the ledger does not know it or cannot be read."""
+        ...
+
+    async def newest(self, backend: BackendName) -> Sequence[Bought]:
+        """The purchases at one API that came to a generation, newest first."""
+        ...
+
+    async def of_person(self, person: str) -> Sequence[Bought]:
+        """The purchases of one person that came to a generation, newest first."""
+        ...
+
+
+class LumaApis:
+    """The APIs that this server has keys for.
+
+    Args:
+        history: what the ledger knows.
+        dream_machine: Dream Machine; None without a key for it.
+        agents: the Agents API; None without a key for it.
+    """
+
+    def __init__(
+        self, history: History, *, dream_machine: DreamMachine | None = None, agents: Agents | None = None
+    ) -> None:
+        self._history = history
+        self.dream_machine = dream_machine
+        self.agents = agents
+        found: dict[BackendName, Backend] = {}
+        if agents is not None:
+            found["agents"] = agents
+        if dream_machine is not None:
+            found["dream_machine"] = dream_machine
+        self._backends = found
+
+    @property
+    def names(self) -> tuple[BackendName, ...]:
+        """The APIs, the Agents API first."""
+        return tuple(self._backends)
+
+    @property
+    def base_url(self) -> str:
+        """Where the APIs are."""
+        return " and ".join(backend.base_url for backend in self._backends.values())
+
+    def of(self, name: BackendName) -> Backend:
+        """One of the APIs. Raises: InvalidRequestError, if this server has no key for it."""
+        if name not in self._backends:
+            raise InvalidRequestError(
+                f"This is {API_NAMES[name]}'s, and this server has no key for it.",
+                f"Take another model or tool, or have the person set {_VARIABLES[name]} in this server's environment.",
+            )
+        return self._backends[name]
+
+    async def close(self) -> None:
+        """Close the connections. A later call opens new ones."""
+        for backend in self._backends.values():
+            await backend.close()
+
+    def encode(self, request: Request) -> EncodedRequest:
+        """The request as its API takes it. Raises: InvalidRequestError."""
+        return self.of(backend_of(request)).encode(request)
+
+    async def submit(self, encoded: EncodedRequest, *, request_id: str, decided_at: float | None = None) -> Generation:
+        """Buy; as `Backend.submit`."""
+        backend = self.of(backend_of(encoded.request))
+        return await backend.submit(encoded, request_id=request_id, decided_at=decided_at)
+
+    async def backend_of(self, generation_id: str) -> BackendName:
+        """The API that made a generation. Raises: NotFoundError."""
+        if len(self._backends) == 1:
+            return self.names[0]
+        bought = await self._history.of(generation_id)
+        if bought is not None:
+            return bought.backend
+        return (await self._asked_for(generation_id)).backend
+
+    async def get_generation(self, generation_id: str) -> Generation:
+        """A generation, with what was asked for. Raises: NotFoundError."""
+        if self.agents is None and self.dream_machine is not None:
+            # Its echo says what was asked for; the ledger need not be read.
+            return await self.dream_machine.get_generation(generation_id)
+        bought = await self._history.of(generation_id)
+        if bought is not None and bought.backend in self._backends:
+            return self._recalled(await self.of(bought.backend).get_generation(generation_id), bought)
+        return await self._asked_for(generation_id)
+
+    async def _asked_for(self, generation_id: str) -> Generation:
+        """A generation that the ledger does not know, from the API that has it. Raises: NotFoundError."""
+        failure: LumaError = NotFoundError(f"No generation has the id {generation_id}.", IDS_ARE_LISTED)
+        for backend in self._backends.values():
+            try:
+                return await backend.get_generation(generation_id)
+            except LumaError as error:
+                # It may be of the API that cannot be asked, so that matters more than that the other has none.
+                if isinstance(failure, NotFoundError):
+                    failure = error
+        raise failure
+
+    async def list_generations(self, *, limit: int = 20, offset: int = 0) -> Page:
+        """Part of the generations of every API, newest first. Those of the Agents API come from the ledger."""
+        found: list[Generation | Bought] = []
+        async with aclosing(self._newest_first()) as entries:
+            async for entry in entries:
+                found.append(entry)
+                if len(found) > offset + limit:
+                    break
+        page = await self._described(found[offset : offset + limit])
+        return Page(page, has_more=len(found) > offset + limit)
+
+    async def list_of_person(self, person: str, *, limit: int, offset: int) -> Page:
+        """Part of the generations that one person bought here, newest first."""
+        found = [bought for bought in await self._history.of_person(person) if bought.backend in self._backends]
+        page = await self._described(found[offset : offset + limit])
+        return Page(page, has_more=len(found) > offset + limit)
+
+    async def get_credit_usd(self) -> float:
+        """The credit that is left at Dream Machine, in dollars. Raises: InvalidRequestError without a key for it."""
+        return await self._dream_machine("balance").get_credit_usd()
+
+    async def delete_generation(self, generation_id: str) -> None:
+        """Raises: NotFoundError; InvalidRequestError for one of the Agents API, which deletes none."""
+        if await self.backend_of(generation_id) == "agents":
+            raise InvalidRequestError("The Luma Agents API cannot delete a generation.", "Its links end after an hour.")
+        await self._dream_machine("deletion").delete_generation(generation_id)
+
+    async def list_concepts(self) -> tuple[str, ...]:
+        """The values of `VideoRequest.concepts`."""
+        return await self._dream_machine("concepts").list_concepts()
+
+    async def list_camera_motions(self) -> tuple[str, ...]:
+        """Words for a prompt, as Dream Machine lists them."""
+        return await self._dream_machine("camera motions").list_camera_motions()
+
+    async def ping(self) -> None:
+        """Return if every API answers and accepts its token."""
+        for backend in self._backends.values():
+            await backend.ping()
+
+    def _dream_machine(self, what: str) -> DreamMachine:
+        if self.dream_machine is None:
+            raise InvalidRequestError(
+                f"The Luma Agents API has no {what}.", "The dashboard of platform.lumalabs.ai shows the account."
+            )
+        return self.dream_machine
+
+    def _recalled(self, generation: Generation, bought: Bought) -> Generation:
+        """An answer of the Agents API echoes nothing; the ledger has what was asked for."""
+        if bought.backend == "dream_machine":
+            return generation
+        return recalled(generation, bought.body, bought.price_usd)
+
+    async def _newest_first(self) -> AsyncGenerator[Generation | Bought]:
+        """Every generation: Dream Machine's list and the ledger's purchases at the Agents API, by time."""
+        purchases = list(await self._history.newest("agents")) if self.agents is not None else []
+        offset = 0
+        while self.dream_machine is not None:
+            page = await self.dream_machine.list_generations(limit=_LIST_PAGE, offset=offset)
+            for generation in page.generations:
+                created = generation.created_at or datetime.fromtimestamp(0, UTC)
+                while purchases and purchases[0].bought_at >= created.timestamp():
+                    yield purchases.pop(0)
+                yield generation
+            offset += len(page.generations)
+            if not page.has_more or not page.generations:
+                break
+        for bought in purchases:
+            yield bought
+
+    async def _described(self, entries: Sequence[Generation | Bought]) -> tuple[Generation, ...]:
+        """The generations. Those that only the ledger knows are asked for, several at once."""
+        described: dict[int, Generation] = {}
+        limiter = anyio.CapacityLimiter(_AT_ONCE)
+
+        async def describe(place: int, bought: Bought) -> None:
+            async with limiter:
+                try:
+                    generation = await self.of(bought.backend).get_generation(bought.generation_id)
+                except LumaError:
+                    generation = Generation(id=bought.generation_id)
+                described[place] = self._recalled(generation, bought)
+
+        async with anyio.create_task_group() as tasks:
+            for place, entry in enumerate(entries):
+                if isinstance(entry, Bought):
+                    tasks.start_soon(describe, place, entry)
+                else:
+                    described[place] = entry
+        return tuple(described[place] for place in range(len(entries)))

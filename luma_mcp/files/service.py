@@ -1,0 +1,379 @@
+"""Saving assets, and what is made of them, as files inside one folder, each with a sidecar."""
+
+import tempfile
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Any, cast
+
+import anyio
+import anyio.to_thread
+
+from luma_mcp.domain.errors import FileError
+from luma_mcp.domain.generation import Generation
+from luma_mcp.domain.text import cleaned
+from luma_mcp.files import received, sidecar
+from luma_mcp.files.atomic_file import PartFile, digest, safe_name, write_beside
+from luma_mcp.files.fetcher import Fetcher, GoneError, OnBytes
+from luma_mcp.files.naming import Naming
+from luma_mcp.files.saved_file import SavedFile, find_numbered, proven
+from luma_mcp.media import worker
+from luma_mcp.media.edit import edit
+from luma_mcp.media.edit_plan import MEMORY_BYTES, Cut, Edit
+from luma_mcp.media.formats import MEDIA_TYPES
+
+GetGeneration = Callable[[str], Awaitable[Generation]]
+
+# The place of what people send, inside the output folder.
+RECEIVED = "received"
+_BLOCK_BYTES = 1024**2
+# Five minutes of 1080p are encoded in less.
+_EDIT_SECONDS = 600.0
+
+
+Bring = Callable[[Path], Awaitable[None]]
+"""Puts a file at a path. Raises: FileError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a clip, for an edit.
+
+    Args:
+        source: the generation, or the name of a local file.
+        begin: its first second.
+        end: its last second; None for the clip's end.
+        bring: brings the local file; a generation needs none.
+    """
+
+    source: Generation | str
+    begin: float = 0.0
+    end: float | None = None
+    bring: Bring | None = None
+
+
+class DownloadService:
+    """Saves assets in a folder.
+
+    Args:
+        folder: the output folder, made for the first file; a function, for finding the default costs time.
+        fetcher: fetches assets.
+        get_generation: asks for a generation again when a link has expired.
+        naming: names the files.
+    """
+
+    def __init__(
+        self, folder: Callable[[], Path], fetcher: Fetcher, get_generation: GetGeneration, naming: Naming | None = None
+    ) -> None:
+        self._folder = folder
+        self._fetcher = fetcher
+        self._get_generation = get_generation
+        self._naming = naming or Naming()
+
+    @property
+    def folder(self) -> Path:
+        """The output folder."""
+        return self._folder()
+
+    def inside(self, folder: str) -> "DownloadService":
+        """The same, with a folder inside the output folder in its place; the same itself for an empty name."""
+        if not folder:
+            return self
+        return DownloadService(lambda: self._folder() / folder, self._fetcher, self._get_generation, self._naming)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._fetcher.close()
+
+    async def save(
+        self,
+        generation: Generation,
+        *,
+        asset: str | None = None,
+        directory: str | None = None,
+        on_bytes: OnBytes,
+        made_from: Sequence[str] = (),
+    ) -> SavedFile:
+        """Save an asset of a generation: its main output, unless another is named by its kind or its name.
+
+        A file that was saved before, as its sidecar proves, is answered as it is. An expired link is renewed once.
+
+        Raises:
+            FileError: there is no such asset, or it cannot be fetched or saved. Nothing is left behind.
+        """
+        url = asset_url(generation, asset)
+        place = self._folder_for(directory) / self._naming.path_for(generation, asset)
+        saved = await anyio.to_thread.run_sync(self._find_saved, generation, asset, place)
+        if saved is not None:
+            return saved
+        with translated_disk_errors(place.parent):
+            async with await PartFile.begin(place.parent) as part:
+                url = await self._fetch(generation, asset, url, part, on_bytes)
+                return await self._finish(part, generation, asset, place.name, url, made_from)
+
+    async def edit(
+        self,
+        parts: Sequence[Part],
+        plan: Edit,
+        *,
+        sound: Bring | None = None,
+        directory: str | None = None,
+        name: str | None = None,
+        about: Mapping[str, Any] | None = None,
+        on_bytes: OnBytes,
+    ) -> SavedFile:
+        """Save one file made of parts of clips. Clips of equal form that are only joined are not encoded again.
+
+        The same edit of the same files that was saved before, as its sidecar proves, is answered as it is.
+
+        Args:
+            parts: the parts, in order.
+            plan: what is done with them; its cuts, and the path of its sound, are filled in here.
+            sound: brings the sound file of the plan.
+            directory: a folder inside the output folder.
+            name: the file's name without its ending; after the first part if there is none.
+            about: what the sidecar says in addition to the parts and the plan.
+            on_bytes: called with the bytes that were fetched.
+
+        Raises:
+            FileError: a clip or the sound cannot be read, or the plan does not fit them. Nothing is left behind.
+        """
+        place = self._folder_for(directory) / (name or self._name_of(parts))
+        with translated_disk_errors(place.parent), tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary)
+            cuts = [Cut(await self._bring(part, folder, number, on_bytes), part.begin, part.end)
+                    for number, part in enumerate(parts)]  # fmt: skip
+            plan = replace(plan, cuts=tuple(cuts))
+            if sound is not None and plan.sound is not None:
+                path = folder / "sound"
+                await sound(path)
+                plan = replace(plan, sound=replace(plan.sound, path=path))
+            how = await anyio.to_thread.run_sync(_how_made, parts, plan)
+            saved = await anyio.to_thread.run_sync(_find_edited, place, parts, how)
+            if saved is not None:
+                return saved
+            made = folder / f"edited.{plan.form}"
+            await worker.run(edit, plan, made, seconds=_EDIT_SECONDS, memory_bytes=MEMORY_BYTES, is_long=True)
+            async with await PartFile.begin(place.parent) as part:
+                await _copy(made, part)
+                return await self._finish_edited(part, parts, how, place.name, about or {})
+
+    def _name_of(self, parts: Sequence[Part]) -> PurePosixPath:
+        """Folders and name of what is made of these, after the first."""
+        first = parts[0]
+        made = self._naming.path_for(first.source) if isinstance(first.source, Generation) else None
+        place = made or PurePosixPath(safe_name(Path(first.source).stem) if isinstance(first.source, str) else "clip")
+        number = f"-{len(parts)}" if len(parts) > 1 else ""
+        return place.with_name(f"{place.name or 'clip'}-edited{number}")
+
+    async def _bring(self, part: Part, folder: Path, number: int, on_bytes: OnBytes) -> Path:
+        """A local file with the clip of a part."""
+        if isinstance(part.source, Generation):
+            return await self._local_copy(part.source, None, folder, on_bytes)
+        path = folder / f"clip-{number}"
+        await cast("Bring", part.bring)(path)
+        return path
+
+    @asynccontextmanager
+    async def open_asset(
+        self, generation: Generation, asset: str | None, on_bytes: OnBytes
+    ) -> AsyncGenerator[tuple[Path, bool]]:
+        """A local file with the asset, and whether it is the saved file; a temporary one is deleted on leaving.
+
+        Raises:
+            FileError: there is no such asset, or it cannot be fetched.
+        """
+        with translated_disk_errors(Path(tempfile.gettempdir())), tempfile.TemporaryDirectory() as temporary:
+            path = await self._local_copy(generation, asset, Path(temporary), on_bytes)
+            yield path, path.parent != Path(temporary)
+
+    @asynccontextmanager
+    async def open_video(self, generation: Generation) -> AsyncGenerator[Path]:
+        """A local file with a generation's video, as `open_asset` but without progress."""
+        async with self.open_asset(generation, "video", _ignore) as (path, _):
+            yield path
+
+    def place_of(self, path: Path) -> str:
+        """The path of a saved file inside this folder, with `/`."""
+        return path.resolve().relative_to(self.folder.resolve()).as_posix()
+
+    async def fetch_received(self, url: str, name: str) -> Path:
+        """Save a file that somebody sends by a link. Raises: FileError."""
+        folder = self.folder / RECEIVED
+        with translated_disk_errors(folder):
+            return await received.fetch(self._fetcher, url, folder, name)
+
+    def saved_path(self, generation: Generation, asset: str | None = None) -> Path | None:
+        """The path under which the asset was saved directly in the output folder, if the file still exists."""
+        saved = self._find_saved(generation, asset, self.folder / self._naming.path_for(generation, asset))
+        return saved and saved.path
+
+    async def _local_copy(self, generation: Generation, asset: str | None, folder: Path, on_bytes: OnBytes) -> Path:
+        """The saved file, or a copy that is fetched into a folder."""
+        saved = await anyio.to_thread.run_sync(self.saved_path, generation, asset)
+        if saved is not None:
+            return saved
+        async with await PartFile.begin(folder) as part:
+            await self._fetch(generation, asset, asset_url(generation, asset), part, on_bytes)
+            return await part.finish(f"{generation.id}-{asset}")
+
+    async def _fetch(
+        self, generation: Generation, asset: str | None, url: str, part: PartFile, on_bytes: OnBytes
+    ) -> str:
+        """Fetch it by its link, or by a newer one if that has expired; the link that worked."""
+        try:
+            await self._fetcher.fetch(url, part, on_bytes)
+        except GoneError:
+            url = asset_url(await self._get_generation(generation.id), asset)
+            await part.start_over()
+            await self._fetcher.fetch(url, part, on_bytes)
+        return url
+
+    async def _finish(
+        self,
+        part: PartFile,
+        generation: Generation,
+        asset: str | None,
+        name: str,
+        url: str,
+        made_from: Sequence[str],
+    ) -> SavedFile:
+        """Give a whole file its name and its sidecar."""
+        path = await part.finish(name)
+        saved = SavedFile(generation.id, path, part.size, part.sha256, part.media_type, url)
+        note = sidecar.render(generation, _wanted(generation, asset), made_from=made_from, file=_facts(saved))
+        await anyio.to_thread.run_sync(write_beside, path, sidecar.ENDING, note)
+        return saved
+
+    async def _finish_edited(
+        self, file: PartFile, parts: Sequence[Part], how: Mapping[str, Any], name: str, about: Mapping[str, Any]
+    ) -> SavedFile:
+        """Give a file that was made here its name and its sidecar. It is no generation, and has no link at Luma."""
+        path = await file.finish(name)
+        saved = SavedFile(_named_id(parts), path, file.size, file.sha256, file.media_type)
+        made_of = [part.source for part in parts if isinstance(part.source, Generation)]
+        note = sidecar.render_edited(made_of, how, about, file=_facts(saved))
+        await anyio.to_thread.run_sync(write_beside, path, sidecar.ENDING, note)
+        return saved
+
+    def _find_saved(self, generation: Generation, asset: str | None, place: Path) -> SavedFile | None:
+        """The file at a place, if its sidecar and its content prove that it is this asset."""
+        asset_name = _wanted(generation, asset)
+
+        def is_it(content: dict[str, Any]) -> bool:
+            is_edited = bool(content.get("parts"))
+            return content["generation_id"] == generation.id and content["asset"] == asset_name and not is_edited
+
+        for ending in MEDIA_TYPES:
+            saved = proven(place.with_name(f"{place.name}.{ending}"), generation.id, is_it)
+            if saved is not None:
+                return replace(saved, url=asset_url(generation, asset))
+        return None
+
+    def _folder_for(self, directory: str | None) -> Path:
+        """The folder to save in; a directory that is asked for must lie in the output folder."""
+        root = self._folder()
+        if directory is None:
+            return root
+        try:
+            root = root.resolve()
+            target = (root / Path(directory).expanduser()).resolve()
+        except (OSError, RuntimeError, ValueError):
+            target = Path("/")
+        if not target.is_relative_to(root):
+            raise FileError(
+                f"The directory {cleaned(directory, 80)!r} is outside the output folder {root}.",
+                "Name a folder inside it, or none. Only the person can change LUMA_OUTPUT_DIR.",
+            )
+        return target
+
+
+def _named_id(parts: Sequence[Part]) -> str:
+    """The id of the first generation in an edit; empty if there is none."""
+    return next((part.source.id for part in parts if isinstance(part.source, Generation)), "")
+
+
+def _how_made(parts: Sequence[Part], plan: Edit) -> dict[str, Any]:
+    """What a sidecar says of an edit, without paths: its parts, and what was done with them."""
+    facts: dict[str, Any] = {
+        "format": plan.form,
+        "crossfade_seconds": plan.crossfade_seconds or None,
+        "fit": plan.fit if len(plan.cuts) > 1 else None,
+        "width": plan.width,
+        "sound_sha256": digest(plan.sound.path) if plan.sound else None,
+        "sound_volume": plan.sound.volume if plan.sound else None,
+        "sound_fade_seconds": plan.sound.fade_seconds if plan.sound else None,
+    }
+    return {
+        "parts": [_part_facts(part, digest(cut.path)) for part, cut in zip(parts, plan.cuts, strict=True)],
+        "edit": {name: value for name, value in facts.items() if value is not None},
+    }
+
+
+def _part_facts(part: Part, sha256: str) -> dict[str, Any]:
+    source = part.source
+    named = {"generation_id": source.id} if isinstance(source, Generation) else {"file": Path(source).name}
+    begin, end = {"from": part.begin} if part.begin else {}, {} if part.end is None else {"to": part.end}
+    return {**named, **begin, **end, "sha256": sha256}
+
+
+def _find_edited(place: Path, parts: Sequence[Part], how: Mapping[str, Any]) -> SavedFile | None:
+    """The file that was made just so, at a place or at its name with a number."""
+
+    def is_it(content: dict[str, Any]) -> bool:
+        return all(content[name] == value for name, value in how.items())
+
+    return find_numbered(place, how["edit"]["format"], _named_id(parts), is_it)
+
+
+def _facts(saved: SavedFile) -> dict[str, Any]:
+    """What a sidecar says of its file."""
+    return {
+        "name": saved.path.name,
+        "size_bytes": saved.size_bytes,
+        "sha256": saved.sha256,
+        "media_type": saved.media_type,
+    }
+
+
+async def _copy(source: Path, part: PartFile) -> None:
+    async with await anyio.open_file(source, "rb") as file:
+        while block := await file.read(_BLOCK_BYTES):
+            await part.write(block)
+
+
+@contextmanager
+def translated_disk_errors(folder: Path) -> Generator[None]:
+    """Turn disk errors into FileErrors."""
+    try:
+        yield
+    except OSError as error:
+        raise FileError(
+            f"The file cannot be saved in {folder}: {error.strerror or type(error).__name__}.",
+            "Free some space there, or set LUMA_OUTPUT_DIR to a folder that can be written.",
+        ) from error
+
+
+async def _ignore(_size: int, _length: int | None) -> None:
+    """Report no progress."""
+
+
+def _wanted(generation: Generation, asset: str | None) -> str:
+    return asset or generation.main_output
+
+
+def asset_url(generation: Generation, asset: str | None) -> str:
+    """The link of an asset. Raises: FileError, if there is none (yet)."""
+    wanted = _wanted(generation, asset)
+    found = generation.url(wanted)
+    if found:
+        return found
+    if generation.state == "failed":
+        raise FileError(f"Generation {generation.id} failed, so it has no {wanted}.")
+    if generation.is_final:
+        raise FileError(f"Generation {generation.id} has no {wanted}.", "get_generation lists what it has.")
+    raise FileError(
+        f"Generation {generation.id} is still {cleaned(generation.state, 40)}, so it has no {wanted}.",
+        f'Wait for it first: wait_for_generation(generation_ids=["{generation.id}"]).',
+    )

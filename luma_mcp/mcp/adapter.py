@@ -1,0 +1,218 @@
+"""How a tool spec becomes a tool of MCP: its definition, the check of its arguments, its result and its errors.
+
+Tools are made by hand from their own models. The SDK's `Tool.from_function` reads a function's signature, parses every
+string as JSON that is not annotated as exactly `str`, drops unknown arguments and puts a prefix before errors.
+"""
+
+import base64
+import inspect
+import time
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+from mcp.server.apps import client_supports_apps
+from mcp.server.mcpserver import Context
+from mcp.server.mcpserver.exceptions import ToolError
+from mcp.types import CallToolResult, ContentBlock, ImageContent, InputRequiredResult, TextContent, Tool
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from luma_mcp.domain.catalogue import BackendName
+from luma_mcp.domain.errors import InternalError, InvalidRequestError, LumaError
+from luma_mcp.domain.person import Person, Right
+from luma_mcp.mcp.app import PLAYER_URI
+from luma_mcp.mcp.arguments.api_variants import adapted, is_offered
+from luma_mcp.mcp.arguments.names import Names, tidied
+from luma_mcp.mcp.arguments.schema import simplified
+from luma_mcp.mcp.arguments.values import AsId, AsIds
+from luma_mcp.mcp.confirmation import ContextCaller, QuestionAskedError
+from luma_mcp.mcp.persons import current_person
+from luma_mcp.mcp.sdk_compat import UnexpectedToolError
+from luma_mcp.mcp.services import Services
+from luma_mcp.mcp.spec import SPENDS, Action, Arguments, Call, Result, ToolSpec
+
+# In `_meta` of a result, which a host passes to the player and not to the model.
+ACTIONS_META = "dream-machine-mcp/offers"
+FIELDS_META = "dream-machine-mcp/fields"
+# Sent by the player's buttons; models are shown it only where dry runs answer it.
+QUOTE_ID = "quote_id"
+_FORBIDDEN: Mapping[Right, str] = {
+    "read": "You may not read here. Ask who runs this server.",
+    "spend": "You may not spend here. Sign in again and allow it, or ask who runs this server.",
+    "delete": "You may not delete here. Sign in again and allow it, or ask who runs this server to set "
+    "LUMA_HTTP_DELETE=1.",
+}
+
+
+@cache
+def definition_of(spec: ToolSpec, backends: tuple[BackendName, ...], *, with_quotes: bool = False) -> Tool:
+    """What `tools/list` says of a tool of a server that has keys for these APIs.
+
+    Args:
+        spec: the tool.
+        backends: the APIs.
+        with_quotes: whether dry runs answer quotes.
+    """
+    hidden = frozenset[str]() if with_quotes else frozenset({QUOTE_ID})
+    return Tool(
+        name=spec.name,
+        title=spec.title,
+        description=inspect.cleandoc(spec.run.__doc__ or ""),
+        input_schema=_without(adapted(simplified(spec.arguments.model_json_schema()), backends), hidden),
+        # A result is made by its model, so it always fits.
+        output_schema=_output_schema(spec, backends, hidden),
+        annotations=spec.annotations,
+        _meta=({"ui": {"resourceUri": PLAYER_URI}} if spec.in_player else {}) | dict(spec.meta) or None,
+    )
+
+
+async def run_tool(
+    spec: ToolSpec,
+    services: Services,
+    offered: Collection[str],
+    sent_arguments: Mapping[str, Any],
+    ctx: Context[Any, Any],
+) -> CallToolResult | InputRequiredResult:
+    """Check the arguments, run the tool, translate what comes of it, and count it.
+
+    Args:
+        spec: the tool.
+        services: what it works with.
+        offered: the names of all tools that this server has; the player's buttons call no others.
+        sent_arguments: the arguments as the client sent them.
+        ctx: the SDK's context of the request.
+
+    Raises:
+        ToolError: a sentence for the model to read.
+    """
+    person = current_person()
+    with _counted(services, spec, person):
+        if spec.right not in person.rights:
+            raise ToolError(_FORBIDDEN[spec.right])
+        arguments = _checked(spec, services, sent_arguments)
+        try:
+            await services.access.check(person, _ids_in(arguments))
+            result = await spec.run(Call(services, ContextCaller(ctx, person), person, spec.name), arguments)
+        except QuestionAskedError as error:
+            return error.question
+        except InternalError as error:
+            raise UnexpectedToolError(error.full_text) from error
+        except LumaError as error:
+            raise ToolError(error.full_text) from error
+        except Exception as error:
+            raise UnexpectedToolError(
+                f"{spec.name} failed through a mistake in this server. Its log has the details. If it was a purchase, "
+                "list_generations shows whether it was made."
+            ) from error
+    answer = to_call_tool_result(result)
+    actions = [action for action in result.actions if action.tool in offered] if client_supports_apps(ctx) else []
+    if actions:
+        shown = [_shown(action, services, person) for action in actions]
+        answer.meta = {**(answer.meta or {}), ACTIONS_META: shown}
+    return answer
+
+
+@contextmanager
+def _counted(services: Services, spec: ToolSpec, person: Person) -> Generator[None]:
+    """Count a call by how it ends."""
+    began, outcome = time.monotonic(), "failed"
+    try:
+        yield
+        outcome = "done"
+    except UnexpectedToolError:
+        raise
+    except ToolError:
+        outcome = "refused"
+        raise
+    finally:
+        services.meter.called(spec.name, person.name, outcome, time.monotonic() - began)
+
+
+def _checked(spec: ToolSpec, services: Services, sent_arguments: Mapping[str, Any]) -> Arguments:
+    """The arguments as the tool's model has them. Raises: ToolError."""
+    fields, backends = spec.arguments.model_fields, services.backend.names
+    # What only the other API has is known, and refused with the way out; it is not advertised.
+    offered_names = [name for name, field in fields.items() if is_offered(field, backends)]
+    names = Names(fields, [name for name in offered_names if name != QUOTE_ID or services.quotes.in_dry_runs])
+    try:
+        return spec.arguments.model_validate(
+            tidied(spec.name, sent_arguments, names, guess=spec.annotations is not SPENDS)
+        )
+    except InvalidRequestError as error:
+        raise ToolError(error.full_text) from None
+    except ValidationError as error:
+        # The definition that the client was shown: it is made once.
+        shown = definition_of(spec, backends, with_quotes=services.quotes.in_dry_runs)
+        raise ToolError(_explanation(error, spec.name, shown.input_schema)) from None
+
+
+def _shown(action: Action, services: Services, person: Person) -> dict[str, Any]:
+    """An action as the player gets it. Pressing its button is the person's yes, where one is wanted."""
+    limit = services.purchases.budget.confirm_above_usd
+    if limit is not None and action.price_usd > limit:
+        quote_id = services.quotes.of_button(action.tool, action.arguments, action.price_usd, person)
+        action = action.model_copy(update={"arguments": {**action.arguments, "quote_id": quote_id}})
+    return action.model_dump(mode="json", exclude_none=True)
+
+
+def _ids_in(arguments: Arguments) -> Iterator[str]:
+    """The generations that arguments name as such; what a source names is checked where it is resolved."""
+    for name, field in type(arguments).model_fields.items():
+        value = getattr(arguments, name)
+        if AsId in field.metadata:
+            yield value
+        elif AsIds in field.metadata:
+            yield from value
+
+
+def _output_schema(spec: ToolSpec, backends: Sequence[BackendName], hidden: Collection[str]) -> dict[str, Any] | None:
+    if not spec.result.is_structured:
+        return None
+    return _without(adapted(simplified(spec.result.model_json_schema()), backends), hidden)
+
+
+def _without(schema: dict[str, Any], hidden: Collection[str]) -> dict[str, Any]:
+    properties = {name: node for name, node in schema["properties"].items() if name not in hidden}
+    return {**schema, "properties": properties}
+
+
+def to_call_tool_result(result: Result) -> CallToolResult:
+    """A result as MCP carries it: structured, as text, and with its image."""
+    content: list[ContentBlock] = [TextContent(type="text", text=result.text())]
+    if result.jpeg is not None:
+        data = base64.b64encode(result.jpeg).decode()
+        content.append(ImageContent(type="image", data=data, mime_type="image/jpeg"))
+    content += result.links
+    fields = result.model_dump(mode="json", exclude_none=True)
+    if not result.is_structured:
+        return CallToolResult(content=content, _meta={FIELDS_META: fields})
+    return CallToolResult(content=content, structured_content=fields)
+
+
+def _explanation(error: ValidationError, tool: str, schema: Mapping[str, Any]) -> str:
+    """What is wrong with the arguments, a sentence for each. `schema` is the one that this client is shown."""
+    return " ".join(_sentence(problem, tool, schema) for problem in error.errors(include_url=False)[:5])
+
+
+def _sentence(problem: ErrorDetails, tool: str, schema: Mapping[str, Any]) -> str:
+    where = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        return f"{tool}: {where} is not an argument."
+    if problem["type"] == "missing":
+        return f"{tool} needs the argument {where}."
+    if problem["type"] == "value_error":
+        return f"{tool}: {where}: {problem['msg'].removeprefix('Value error, ')}."
+    if problem["type"] == "model_type":
+        return f"{tool}: {where} must be an object."
+    shown = repr(problem["input"])
+    shown = shown if len(shown) <= 60 else shown[:57] + "..."
+    choices = schema["properties"].get(where, {}).get("enum") if problem["type"] == "literal_error" else None
+    expected = f"Input should be {_one_of(choices)}" if choices else problem["msg"]
+    return f"{tool}: {where} cannot be {shown}: {expected}."
+
+
+def _one_of(words: Sequence[str]) -> str:
+    *first, last = map(repr, words)
+    return f"{', '.join(first)} or {last}" if first else last

@@ -1,0 +1,223 @@
+"""The values of arguments as clients and models write them, brought to the form that the schemas show.
+
+Only what means exactly the same is changed: another case, another separator, a bare number for a text with its unit, a
+link where an object with one link is asked for. Everything else is left to the check against the schema.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, Literal, cast, get_args, get_origin
+
+from pydantic import BeforeValidator
+from pydantic_core import from_json
+
+from luma_mcp.domain.catalogue import CONCEPTS
+from luma_mcp.domain.errors import InvalidRequestError
+from luma_mcp.domain.sources import parse_generation_id
+from luma_mcp.domain.text import plain_form, shown
+from luma_mcp.ledger.film_rows import FILM_ID
+
+# Other spellings of words that several arguments have, in their plain form.
+_ALIASES = {
+    "5": "5s", "9": "9s", "10": "10s", "5sec": "5s", "5seconds": "5s", "10sec": "10s", "10seconds": "10s",
+    "360": "360p", "540": "540p", "720": "720p", "1080": "1080p", "2160": "4k", "2160p": "4k", "jpeg": "jpg",
+    "1024": "1k", "2048": "2k", "imagepng": "png", "imagejpeg": "jpg", "processing": "dreaming", "running": "dreaming",
+}  # fmt: skip
+_SHOT_WORDS = {
+    "start_frame": "start", "end_frame": "end", "image": "start", "image_url": "start", "text": "prompt",
+    "description": "prompt", "seconds": "duration", "length": "duration", "camera": "concepts", "concept": "concepts",
+}  # fmt: skip
+_FENCE = re.compile(r"\A\s*```\w*\s*(.*?)\s*```\s*\Z", re.DOTALL)
+_SOURCE_WORDS = ("url", "image_url", "image", "path", "uri", "id", "generation_id", "file")
+
+
+def _parse_json(value: Any) -> Any:
+    """Read a list or an object that comes as JSON in a string, as Claude Desktop sends them, or in a Markdown fence."""
+    if not _looks_like_json(value):
+        return value
+    try:
+        return from_json(_FENCE.sub(r"\1", value))
+    except ValueError:
+        return value
+
+
+def _looks_like_json(value: Any) -> bool:
+    return isinstance(value, str) and value.lstrip().startswith(("[", "{", "```"))
+
+
+def _split(value: Any, separator: str) -> Any:
+    """The parts of a text that stands for a list; text that was meant to be JSON stays as it is, and is refused."""
+    if not isinstance(value, str) or _looks_like_json(value):
+        return value
+    return [part for part in re.split(separator, value) if part.strip()]
+
+
+def spelled(value: Any, words: Sequence[str]) -> Any:
+    """The one of these words that a value is another spelling of; otherwise the value as it is."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float) or value in words:
+        return value
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    plain = plain_form(re.sub(r"(?<=\d)\s*[x\u00d7]\s*(?=\d)", ":", text))
+    forms = {plain_form(word): word for word in words}
+    return forms.get(plain_form(_ALIASES.get(plain, plain)), value)
+
+
+def words_of(annotation: Any) -> tuple[str, ...]:
+    """The words that an annotation allows; empty if it is no choice of words."""
+    if get_origin(annotation) is Literal:
+        return tuple(word for word in get_args(annotation) if isinstance(word, str))
+    return tuple(word for part in get_args(annotation) for word in words_of(part))
+
+
+def _object(value: Any) -> dict[str, Any] | None:
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else None
+
+
+def _list(value: Any) -> list[Any] | None:
+    return cast("list[Any]", value) if isinstance(value, list) else None
+
+
+def _as_reference(value: Any) -> Any:
+    """A reference that comes as a link alone, or with the link under another name."""
+    value = _parse_json(value)
+    if isinstance(value, str):
+        return {"source": value}
+    entries = _object(value)
+    if entries is None or "source" in entries:
+        return value
+    named = [name for name in _SOURCE_WORDS if name in entries]
+    if len(named) != 1:
+        return value
+    rest = {name: entry for name, entry in entries.items() if name not in ("type", named[0])}
+    return {"source": entries[named[0]], **rest}
+
+
+def _only(value: Any) -> Any:
+    """The entry of a list of one."""
+    items = _list(_parse_json(value))
+    return items[0] if items is not None and len(items) == 1 else value
+
+
+def _as_source(value: Any) -> Any:
+    """A source that comes in a list of one, or as an object with the link in it."""
+    value = _only(value)
+    entries = _object(_as_reference(value))
+    return entries["source"] if entries is not None and list(entries) == ["source"] else value
+
+
+def _as_timed_picture(value: Any) -> Any:
+    """A timed picture whose link or second comes under another name."""
+    value = _as_reference(value)
+    entries = _object(value)
+    named = [name for name in ("time", "at", "second", "timestamp") if name in (entries or {})]
+    if entries is None or "seconds" in entries or len(named) != 1:
+        return value
+    return {("seconds" if name == named[0] else name): entry for name, entry in entries.items()}
+
+
+def _as_list(make: Callable[[Any], Any]) -> BeforeValidator:
+    """A list whose entries are made; one that is not in a list stands for a list of one."""
+
+    def validate(value: Any) -> Any:
+        value = _parse_json(value)
+        entries = _object(value)
+        if (isinstance(value, str) and not _looks_like_json(value)) or (
+            entries is not None and not _has_frames(entries)
+        ):
+            value = [value]
+        items = _list(value)
+        return value if items is None else [make(item) for item in items]
+
+    return BeforeValidator(validate)
+
+
+def _has_frames(entries: dict[str, Any]) -> bool:
+    """Whether it is Dream Machine's own object for the first and the last frame."""
+    return any(str(name).startswith("frame") for name in entries)
+
+
+def _checked_frames(value: Any) -> Any:
+    entries = _object(value)
+    if entries is not None and _has_frames(entries):
+        raise ValueError("frame0 is start_frame here, and frame1 is end_frame")
+    return value
+
+
+def _id(value: Any) -> Any:
+    value = _only(value)
+    if not isinstance(value, str):
+        return value
+    try:
+        return parse_generation_id(value)
+    except InvalidRequestError as error:
+        raise ValueError(error.full_text.rstrip(".")) from None
+
+
+def _ids(value: Any) -> Any:
+    value = _parse_json(value)
+    if isinstance(value, str):
+        with suppress(InvalidRequestError):
+            return [parse_generation_id(value)]
+    items = _list(_split(value, r"[\s,;]+"))
+    return value if items is None else [_id(item) for item in items]
+
+
+def _film_id(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    bare = value.strip().strip("`'\"").lower()
+    if not FILM_ID.fullmatch(bare):
+        raise ValueError(f"{shown(value, 60)} is no film id; create_film answers it, such as film-0123456789abcdef")
+    return bare
+
+
+def _as_shot(value: Any) -> Any:
+    """A shot that comes as its prompt alone. The words of create_video are answered by those of a shot.
+
+    Text that was meant to be JSON is never a prompt: it would be bought.
+    """
+    value = _parse_json(value)
+    if isinstance(value, str) and not _looks_like_json(value):
+        return {"prompt": value}
+    entries = _object(value)
+    if entries is None:
+        return value
+    for name, meant in _SHOT_WORDS.items():
+        if name in entries:
+            raise ValueError(f"{name} of a shot is called {meant}")
+    shot = {name: entry for name, entry in entries.items() if entry is not None and entry != ""}
+    for name, word in (("start", "continue"), ("end", "next")):
+        if name in shot:
+            shot[name] = word if plain_form(str(shot[name])) == word else _as_source(shot[name])
+    return shot
+
+
+def _fractions(value: Any) -> Any:
+    value = _parse_json(value)
+    entries, names = _object(value), ("left", "top", "width", "height")
+    return value if entries is None or set(entries) != set(names) else [entries[name] for name in names]
+
+
+def _concepts(value: Any) -> Any:
+    value = _split(_parse_json(value), ",")
+    items = _list(value)
+    if items is None:
+        return value
+    # Luma's API has them as objects with a key.
+    words = [entries.get("key") if (entries := _object(item)) else item for item in items]
+    return [spelled(word, CONCEPTS) for word in words]
+
+
+AsReference = BeforeValidator(_as_reference)
+AsReferences = _as_list(_as_reference)
+AsTimedPictures = _as_list(_as_timed_picture)
+NoFrames = BeforeValidator(_checked_frames)
+AsSource = BeforeValidator(_as_source)
+AsSources = _as_list(_as_source)
+AsId = BeforeValidator(_id)
+AsIds = BeforeValidator(_ids)
+AsFilmId = BeforeValidator(_film_id)
+AsShots = _as_list(_as_shot)
+AsFractions = BeforeValidator(_fractions)
+AsConcepts = BeforeValidator(_concepts)

@@ -1,0 +1,217 @@
+"""Serving over Streamable HTTP, for a team: several replicas behind one address, all with the same account.
+
+Nothing is kept between requests, so any replica answers any request; MCP 2026-07-28 and earlier are supported. Whoever
+can reach this server spends the account's money, so on a non-loopback address a bearer token is demanded. The Luma
+token is neither accepted from clients nor given to them.
+"""
+
+import asyncio
+import json
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+import httpx
+import uvicorn
+from mcp.server.transport_security import TransportSecuritySettings
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from luma_mcp.config.settings import Settings, SettingsError
+from luma_mcp.domain.addresses import LOOPBACK
+from luma_mcp.domain.person import DELETE_SCOPE, SCOPES
+from luma_mcp.mcp.http.doors import PATH, Bounded, Explained, Logged, open_to_pages
+from luma_mcp.mcp.http.issuer import Issuer
+from luma_mcp.mcp.http.probes import METRICS_PERSON, Healthy, Measured, PrometheusMeter
+from luma_mcp.mcp.http.public_paths import PublicPaths
+from luma_mcp.mcp.http.sign_in import Resource, SignIn
+from luma_mcp.mcp.http.tokens import IssuedTokens, NamedTokens
+from luma_mcp.mcp.server import ToolServer
+
+# What a tool is asked fits in a fraction of it: a prompt has 5,000 characters at the most.
+MOST_BODY_BYTES = 1024 * 1024
+_LOOPBACK_HOSTS = ("127.0.0.1:*", "localhost:*", "[::1]:*", "127.0.0.1", "localhost", "[::1]")
+_LOOPBACK_ORIGINS = ("http://127.0.0.1:*", "http://localhost:*", "http://[::1]:*")
+# Waits are cut, and clients call again; a purchase that is under way is in the ledger.
+_GRACE_SECONDS = 5
+_HEAD_SECONDS = 10.0
+_MOST_CONNECTIONS = 2000
+
+_log = logging.getLogger(__name__)
+
+
+def run(server: ToolServer, settings: Settings, *, on_stop: Callable[[], None]) -> int:
+    """Serve until a signal; the exit code.
+
+    Args:
+        server: what is served.
+        settings: what the person decided.
+        on_stop: called on the event loop when the server shall stop, so that what waits can still be answered.
+
+    Raises:
+        SettingsError: it would be open to everybody.
+    """
+    application = make_app(server, settings)
+    _log_as_json(settings.log_level)
+    config = uvicorn.Config(
+        application,
+        host=settings.http_host,
+        port=settings.http_port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+        http=_TimedProtocol,
+        limit_concurrency=_MOST_CONNECTIONS,
+    )
+    _Server(config, on_stop).run()
+    return 0  # pragma: no cover - Python 3.11 loses the tracer where a task was cancelled
+
+
+class _TimedProtocol(H11Protocol):
+    """Gives a connection some time for the head of its first request, so that one that says nothing holds nothing.
+
+    Between requests uvicorn itself counts (`timeout_keep_alive`); for the first one it has no such time.
+    """
+
+    _first_head: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        super().connection_made(transport)
+        self._first_head = asyncio.get_running_loop().call_later(_HEAD_SECONDS, transport.close)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        # There is no cycle until a head has come, whatever the types say.
+        if getattr(self, "cycle", None) and self._first_head is not None:
+            self._first_head.cancel()
+            self._first_head = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._first_head is not None:
+            self._first_head.cancel()
+        super().connection_lost(exc)
+
+
+class _Server(uvicorn.Server):
+    """Says where it listens, stops in order on a signal, and then has ended well; uvicorn's own dies of the signal."""
+
+    def __init__(self, config: uvicorn.Config, on_stop: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_stop = on_stop
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._on_stop()
+        await super().shutdown(sockets)
+
+    async def main_loop(self) -> None:
+        # Not sooner: the port may be taken, or with 0 be any.
+        host, port = self.servers[0].sockets[0].getsockname()[:2]
+        _log.warning("serving", extra={"facts": {"host": host, "port": port, "path": PATH}})
+        await super().main_loop()
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def make_app(server: ToolServer, settings: Settings, transport: httpx.AsyncBaseTransport | None = None) -> ASGIApp:
+    """The application, with its doors.
+
+    Args:
+        server: what is served.
+        settings: what the person decided.
+        transport: carries bytes to the OAuth issuer; the network unless a test gives another.
+
+    Raises:
+        SettingsError: it would be open to everybody.
+    """
+    if settings.http_host not in LOOPBACK and not settings.http_tokens and not settings.oauth_issuer:
+        raise SettingsError(
+            f"LUMA_HTTP_TOKENS must be set to serve on {settings.http_host}, for whoever reaches this server spends "
+            "your credits. Set it to a long random text, and give that to your clients as their bearer token; or set "
+            "LUMA_OAUTH_ISSUER, and let people sign in."
+        )
+    # A name without a port is that name with any: proxies pass on the port, also the usual one.
+    names = [*settings.http_allowed_hosts]
+    if settings.http_public_url:
+        names.append(urlsplit(settings.http_public_url).hostname or "")
+    named = [name for host in names for name in (host, f"{host}:*")]
+    hosts = [*_LOOPBACK_HOSTS, *named]
+    origins = [*_LOOPBACK_ORIGINS, *settings.http_allowed_origins]
+    inner = server.streamable_http_app(
+        streamable_http_path=PATH,
+        stateless_http=True,
+        max_request_body_size=MOST_BODY_BYTES,
+        transport_security=TransportSecuritySettings(allowed_hosts=hosts, allowed_origins=origins),
+    )
+    meter = server.services.meter
+    measured = Measured(inner, server.services, meter if isinstance(meter, PrometheusMeter) else None)
+    application: ASGIApp = Explained(Bounded(_signed_in(measured, server, settings, transport)))
+    links = server.services.links
+    if links is not None:
+        application = PublicPaths(application, links, lambda: settings.output_folder, server.services.poller.hint)
+    return Logged(open_to_pages(Healthy(application, server.services), origins))
+
+
+def _signed_in(
+    inner: ASGIApp, server: ToolServer, settings: Settings, transport: httpx.AsyncBaseTransport | None
+) -> ASGIApp:
+    """The application behind the door that finds out who calls."""
+    given = SCOPES if settings.http_delete else tuple(scope for scope in SCOPES if scope != DELETE_SCOPE)
+    issued, resource = None, None
+    if settings.oauth_issuer and settings.http_public_url:
+        issued = IssuedTokens(
+            Issuer(settings.oauth_issuer, transport=transport),
+            audience=settings.oauth_audience or settings.http_public_url,
+            allowed=settings.oauth_allowed,
+            scopes=settings.oauth_scopes,
+        )
+        resource = Resource(settings.http_public_url, settings.oauth_issuer, settings.oauth_scopes)
+    is_open = not settings.http_tokens and not settings.oauth_issuer
+    return SignIn(
+        inner,
+        named=NamedTokens(settings.named_tokens, given, without_rights=[METRICS_PERSON]),
+        issued=issued,
+        resource=resource,
+        rights=server.rights,
+        open_scopes=given if is_open else None,
+    )
+
+
+class _JsonLines(logging.Formatter):
+    """A line of JSON for each record, for those who collect them."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+            **getattr(record, "facts", {}),
+        }
+        if record.exc_info:
+            line["trace"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)
+
+
+def _is_worth_a_line(record: logging.LogRecord) -> bool:
+    """A client that goes away in the middle of its request is not; the SDK and uvicorn tell of it with a trace."""
+    return not (record.exc_info and isinstance(record.exc_info[1], ClientDisconnect))
+
+
+def _log_as_json(level: str) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_JsonLines())
+    handler.addFilter(_is_worth_a_line)
+    logging.basicConfig(level=level, handlers=[handler], force=True)

@@ -1,0 +1,243 @@
+"""The door that finds out who calls: a token of the settings, or one of an OAuth issuer.
+
+This server is a resource server of OAuth 2.1: it sends people to an issuer to sign in, checks what the issuer signed,
+and issues nothing itself. Sources: RFC 6750 (bearer tokens), RFC 9728 (where to sign in), MCP 2026-07-28, section
+Authorization.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+import anyio
+from mcp.server.auth.middleware.auth_context import AuthContextMiddleware
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from mcp.server.auth.provider import AccessToken
+from mcp.shared.auth import ProtectedResourceMetadata
+from pydantic import AnyHttpUrl
+from pydantic_core import from_json
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from luma_mcp.domain.person import RIGHTS, Right
+from luma_mcp.mcp.http.tokens import IssuedTokens, NamedTokens, access_token
+from luma_mcp.mcp.persons import person_of
+
+_WELL_KNOWN = "/.well-known/"
+_DOCUMENT = f"{_WELL_KNOWN}oauth-protected-resource"
+# A wrong token is answered so late, so that guessing takes time; the right one is never kept waiting.
+GUESS_SECONDS = 1.0
+_MOST_GUESSES_AT_ONCE = 50
+# More is never read to see which tool is called; the application refuses it.
+_MOST_PEEKED_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """The metadata of this server for OAuth clients.
+
+    Args:
+        url: the address that people paste.
+        issuer: where they sign in.
+        scopes: the issuer's names of the scopes to read, spend and delete, in this order.
+    """
+
+    url: str
+    issuer: str
+    scopes: Sequence[str]
+
+    @property
+    def document_url(self) -> str:
+        """Where its metadata is (RFC 9728, section 3.1)."""
+        parts = urlsplit(self.url)
+        return f"{parts.scheme}://{parts.netloc}{self._paths[-1]}"
+
+    @property
+    def _paths(self) -> tuple[str, ...]:
+        path = urlsplit(self.url).path.rstrip("/")
+        return (_DOCUMENT, _DOCUMENT + path)
+
+    def is_document(self, path: str) -> bool:
+        """Whether its metadata is at a path."""
+        return path.rstrip("/") in self._paths
+
+    def document(self) -> dict[str, Any]:
+        """Its metadata."""
+        metadata = ProtectedResourceMetadata(
+            resource=AnyHttpUrl(self.url),
+            authorization_servers=[AnyHttpUrl(self.issuer)],
+            scopes_supported=list(self.scopes),
+            resource_name="Luma Dream Machine",
+        )
+        exact = {"resource": self.url, "authorization_servers": [self.issuer]}
+        return metadata.model_dump(mode="json", exclude_none=True) | exact
+
+    def names(self, rights: Sequence[Right]) -> list[str]:
+        """The issuer's scopes for some rights, as far as it has any."""
+        named = dict(zip(RIGHTS, self.scopes, strict=False))
+        return list(dict.fromkeys(named[right] for right in rights if right in named))
+
+    @property
+    def rights(self) -> Sequence[Right]:
+        """The rights that the issuer has a scope for."""
+        return RIGHTS[: len(self.scopes)]
+
+
+class SignIn:
+    """Lets in who has a good token, and says who it is.
+
+    Metadata is answered to anybody. Every other `/.well-known/` path is 404 without a token: clients ask there whether
+    one can sign in, and a 401 would say yes.
+
+    Args:
+        inner: what is behind the door.
+        named: the tokens of the settings.
+        issued: the tokens of the issuer; None without one.
+        resource: the metadata for clients that sign in; None without an issuer.
+        rights: what a person must be allowed to do, by tool.
+        open_scopes: what everybody may do without a token; None if a token is needed.
+    """
+
+    def __init__(
+        self,
+        inner: ASGIApp,
+        *,
+        named: NamedTokens,
+        issued: IssuedTokens | None,
+        resource: Resource | None,
+        rights: Mapping[str, Right],
+        open_scopes: Sequence[str] | None,
+    ) -> None:
+        self._inner = AuthContextMiddleware(inner)
+        self._named = named
+        self._issued = issued
+        self._resource = resource
+        self._rights = rights
+        self._open = None if open_scopes is None else access_token("", open_scopes)
+        self._guesses = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._inner(scope, receive, send)
+            return
+        if scope["path"].startswith(_WELL_KNOWN):
+            await self._answer_document(scope)(scope, receive, send)
+            return
+        sent = _sent_token(scope)
+        token = self._open or (await self._verified(sent) if sent else None)
+        if token is None:
+            await self._refusal(scope, receive, send, sent)
+            return
+        scope["user"] = AuthenticatedUser(token)
+        scope.setdefault("state", {})["person"] = token.subject
+        missing, receive = await self._missing_right(token, scope, receive)
+        if missing is not None:
+            await self._step_up(token, missing)(scope, receive, send)
+            return
+        await self._inner(scope, receive, send)
+
+    def _answer_document(self, scope: Scope) -> JSONResponse:
+        if self._resource is None or not self._resource.is_document(scope["path"]):
+            return JSONResponse({"error": "There is no such document here."}, 404)
+        # Clients in a browser read it before they have a token, from any page.
+        headers = {"Cache-Control": "public, max-age=3600", "Access-Control-Allow-Origin": "*"}
+        return JSONResponse(self._resource.document(), headers=headers)
+
+    async def _verified(self, sent: str) -> AccessToken | None:
+        token = await self._named.verify_token(sent)
+        if token is None and self._issued is not None:
+            token = await self._issued.verify_token(sent)
+        return token
+
+    async def _refusal(self, scope: Scope, receive: Receive, send: Send, sent: str) -> None:
+        """Answer 401. A guess at a token of the settings is answered late; a signature cannot be guessed."""
+        is_guess = bool(sent) and sent.count(".") != 2
+        if is_guess and self._guesses >= _MOST_GUESSES_AT_ONCE:
+            answer = JSONResponse({"error": "Too many wrong tokens. Wait a minute."}, 429, {"Retry-After": "60"})
+            await answer(scope, receive, send)
+            return
+        if is_guess:
+            self._guesses += 1
+            try:
+                await anyio.sleep(GUESS_SECONDS)
+            finally:
+                self._guesses -= 1
+        if self._resource is None:
+            refusal = "A bearer token is needed: Authorization: Bearer ..., or X-API-Key: ..."
+            challenge = 'Bearer realm="dream-machine-mcp"'
+        else:
+            refusal = f"Sign in at {self._resource.issuer}, or send a token of this server."
+            error = {"error": "invalid_token"} if sent else {}
+            challenge = self._challenge(("read", "spend"), **error)
+        await JSONResponse({"error": refusal}, 401, {"WWW-Authenticate": challenge})(scope, receive, send)
+
+    async def _missing_right(self, token: AccessToken, scope: Scope, receive: Receive) -> tuple[Right | None, Receive]:
+        """The right that a call needs and a person who signed in could get by signing in again; and the body anew."""
+        held = person_of(token).rights
+        # Only who signed in can sign in again.
+        offered = self._resource.rights if self._resource is not None and token.claims else ()
+        obtainable: list[Right] = [right for right in offered if right not in held]
+        if scope["method"] != "POST" or not obtainable:
+            return None, receive
+        body, receive = await _peeked(receive)
+        needed: set[str] = {"read", *(self._rights[name] for name in _called_tools(body) if name in self._rights)}
+        return next((right for right in obtainable if right in needed), None), receive
+
+    def _step_up(self, token: AccessToken, missing: Right) -> JSONResponse:
+        """Answer 403: with one more scope it would work."""
+        held = person_of(token).rights
+        wanted: list[Right] = [right for right in RIGHTS if right in held or right == missing]
+        challenge = self._challenge(wanted, error="insufficient_scope")
+        return JSONResponse(
+            {"error": f"Your sign-in does not allow to {missing}. Sign in again and allow it."},
+            403,
+            {"WWW-Authenticate": challenge},
+        )
+
+    def _challenge(self, rights: Sequence[Right], **facts: str) -> str:
+        resource = cast("Resource", self._resource)
+        facts |= {"scope": " ".join(resource.names(rights)), "resource_metadata": resource.document_url}
+        return "Bearer " + ", ".join(f'{name}="{value}"' for name, value in facts.items())
+
+
+def _sent_token(scope: Scope) -> str:
+    """The token of a request; empty if it has none."""
+    headers = Headers(scope=scope)
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return token.strip()
+    return "" if scheme else headers.get("x-api-key", "").strip()
+
+
+async def _peeked(receive: Receive) -> tuple[bytes, Receive]:
+    """The body of a request, and what receives it once more."""
+    messages: list[Message] = []
+    body = b""
+    while len(body) <= _MOST_PEEKED_BYTES:
+        message = await receive()
+        messages.append(message)
+        body += message.get("body", b"")
+        if not message.get("more_body", False):
+            break
+
+    async def again() -> Message:
+        return messages.pop(0) if messages else await receive()
+
+    return body, again
+
+
+def _called_tools(body: bytes) -> list[str]:
+    """The tools that a message, or each of several, calls. What cannot be read calls none; the application says so."""
+    try:
+        content: Any = from_json(body)
+    except ValueError:
+        return []
+    found: list[str] = []
+    for message in cast("list[Any]", content) if isinstance(content, list) else [content]:
+        call = cast("dict[str, Any]", message) if isinstance(message, dict) else {}
+        params = call.get("params")
+        if call.get("method") == "tools/call" and isinstance(params, dict):
+            found.append(str(cast("dict[str, Any]", params).get("name")))
+    return found

@@ -1,0 +1,122 @@
+"""Bearer tokens: those that the settings name, and those that an OAuth issuer signs.
+
+Both verifiers answer an `AccessToken` of the SDK whose subject is the person and whose scopes are `SCOPES`, whatever
+the issuer calls them; None for a token that is not theirs or is not good. A token is kept nowhere and logged nowhere.
+"""
+
+import hmac
+import logging
+from collections.abc import Collection, Sequence
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+import jwt
+from mcp.server.auth.provider import AccessToken
+
+from luma_mcp.domain.person import SCOPES
+from luma_mcp.mcp.http.issuer import Issuer, IssuerError
+
+# Signatures by a private key. One by a shared secret (HS256) could be made by whoever knows the public key.
+ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+# How far the clocks of issuer and server may be apart.
+LEEWAY_SECONDS = 30
+EVERYBODY = "*"
+
+_log = logging.getLogger(__name__)
+
+
+class NamedTokens:
+    """The tokens of the settings.
+
+    Args:
+        tokens: the name of a person, empty for the owner, and a token, for each.
+        scopes: what whoever has one of them may do.
+        without_rights: names of those who may do nothing of it.
+    """
+
+    def __init__(
+        self, tokens: Sequence[tuple[str, str]], scopes: Sequence[str], *, without_rights: Collection[str] = ()
+    ) -> None:
+        self._tokens = [(name, token.encode()) for name, token in tokens]
+        self._scopes = list(scopes)
+        self._without_rights = without_rights
+
+    async def verify_token(self, token: str) -> AccessToken | None:
+        """Whose it is. Each is compared, so that the time tells nothing."""
+        sent = token.encode("utf-8", "surrogateescape")
+        found = [name for name, known in self._tokens if hmac.compare_digest(sent, known)]
+        if not found:
+            return None
+        return access_token(found[0], [] if found[0] in self._without_rights else self._scopes)
+
+
+class IssuedTokens:
+    """JSON Web Tokens that an issuer signed for this server (RFC 9068, RFC 8707).
+
+    Args:
+        issuer: who signs them.
+        audience: what they must be for.
+        allowed: subjects, e-mail addresses and `@domain`s; `*` for everybody whom the issuer knows.
+        scopes: the issuer's names of the scopes to read, spend and delete, in this order.
+    """
+
+    def __init__(self, issuer: Issuer, *, audience: str, allowed: Sequence[str], scopes: Sequence[str]) -> None:
+        self._issuer = issuer
+        # A client may have written the address with a slash at its end, and the issuer repeats what it was asked for.
+        self._audiences = [audience.rstrip("/"), audience.rstrip("/") + "/"]
+        self._subjects = frozenset(entry for entry in allowed if not entry.startswith("@"))
+        self._emails = frozenset(entry.lower() for entry in allowed if "@" in entry)
+        self._scopes = dict(zip(SCOPES, scopes, strict=False))
+
+    async def verify_token(self, token: str) -> AccessToken | None:
+        """Whose it is, if this person is allowed."""
+        try:
+            header = jwt.get_unverified_header(token)
+            if header.get("alg") not in ALGORITHMS:
+                raise jwt.InvalidAlgorithmError
+            key = await self._issuer.key(header.get("kid"), header["alg"])
+            if key is None:
+                raise jwt.InvalidKeyError
+            claims = jwt.decode(
+                token,
+                key,
+                algorithms=ALGORITHMS,
+                audience=self._audiences,
+                issuer=self._issuer.name,
+                leeway=LEEWAY_SECONDS,
+                options={"require": ["exp", "iss", "aud", "sub"]},
+            )
+        except (jwt.PyJWTError, IssuerError, ValueError) as error:
+            # The kind of the error says enough; its text may repeat the token.
+            _log.info("a token was refused: %s", type(error).__name__)
+            return None
+        if not self._is_allowed(claims):
+            _log.info("a token was refused: the person is not in LUMA_OAUTH_ALLOWED")
+            return None
+        given = _scopes_of(claims)
+        scopes = [scope for scope, issued in self._scopes.items() if issued in given]
+        host = urlsplit(self._issuer.name).hostname
+        return access_token(f"{claims['sub']}@{host}", scopes, issuer=self._issuer.name)
+
+    def _is_allowed(self, claims: dict[str, Any]) -> bool:
+        if EVERYBODY in self._subjects or claims["sub"] in self._subjects:
+            return True
+        email = claims.get("email")
+        # Whoever may write any address into a profile could be anybody.
+        if not isinstance(email, str) or claims.get("email_verified") is not True:
+            return False
+        email = email.lower()
+        return email in self._emails or "@" + email.rpartition("@")[2] in self._emails
+
+
+def access_token(person: str, scopes: Sequence[str], *, issuer: str | None = None) -> AccessToken:
+    """What a verified token says. The token itself is left out."""
+    claims = {"iss": issuer} if issuer else None
+    return AccessToken(token="", client_id=person, subject=person, scopes=list(scopes), claims=claims)
+
+
+def _scopes_of(claims: dict[str, Any]) -> frozenset[str]:
+    """The scopes of a token: `scope` (RFC 9068), or `scp` and `permissions` of Entra and Auth0, as text or list."""
+    values = [claims.get(name) for name in ("scope", "scp", "permissions")]
+    texts = [" ".join(map(str, cast("list[object]", value))) if isinstance(value, list) else value for value in values]
+    return frozenset(scope for text in texts if isinstance(text, str) for scope in text.split())

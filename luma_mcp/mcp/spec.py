@@ -1,0 +1,208 @@
+"""What a tool is: a name, a model of its arguments, a function, a model of its result, and its annotations."""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Protocol, Self
+
+from mcp.types import ResourceLink, ToolAnnotations
+from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationInfo, field_validator
+
+from luma_mcp.domain.catalogue import BackendName
+from luma_mcp.domain.person import OWNER, Person, Right
+from luma_mcp.files.service import DownloadService
+from luma_mcp.mcp.arguments.values import spelled, words_of
+from luma_mcp.mcp.services import Services
+from luma_mcp.sources.resolver import Resolution
+
+# The APIs of what only Dream Machine can do.
+DREAM_MACHINE: tuple[BackendName, ...] = ("dream_machine",)
+
+# What a tool does, as the four hints that a host shows a person. None is left out.
+READS = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=True)
+WRITES_A_FILE = ToolAnnotations(
+    read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=True
+)
+SPENDS = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=False, open_world_hint=True)
+# Carries on with what a person has allowed: it sends what was paid for by an earlier yes, once.
+CONTINUES = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=True)
+DELETES = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=True)
+
+
+# Of the tools that most conversations need. A host that loads tools on demand has them from the start (Claude).
+ALWAYS_LOADED: Mapping[str, Any] = {"anthropic/alwaysLoad": True}
+
+
+class Caller(Protocol):
+    """The client that called a tool, and the person behind it."""
+
+    @property
+    def timeout_seconds(self) -> float:
+        """How long a call may take before this client is known, or feared, to give up."""
+        ...
+
+    async def report(self, progress: float, message: str) -> None:
+        """Report the progress of a long call. `progress` only rises; what it counts is up to the tool."""
+        ...
+
+    @property
+    def can_ask(self) -> bool:
+        """Whether this client can ask the person a question."""
+        ...
+
+    async def confirm(self, question: str, subject: str) -> str | None:
+        """Ask the person; a name for the yes, which serves for one purchase, or None for a no.
+
+        Args:
+            question: what the person reads.
+            subject: what the yes is for; it serves for nothing else.
+
+        Raises:
+            BudgetError: this client cannot ask.
+        """
+        ...
+
+
+class Arguments(BaseModel):
+    """The arguments of a tool. The class's schema is the tool's input schema."""
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=(), frozen=True, defer_build=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _spelled_as_here(cls, value: Any, info: ValidationInfo) -> Any:
+        words = words_of(cls.model_fields[info.field_name or ""].annotation)
+        return spelled(value, words) if words else value
+
+
+class Action(BaseModel):
+    """Something that a person can do with a generation: a button of the player."""
+
+    model_config = ConfigDict(defer_build=True)
+
+    generation_id: str
+    action: Literal["extend", "upscale", "add audio", "animate", "variation", "re-take"]
+    tool: str
+    arguments: dict[str, Any]
+    price_usd: float
+    price_basis: Literal["published", "assumed"]
+    prompt: Literal["required", "optional"] | None = None
+    """Whether the person should be asked for a prompt first."""
+
+
+class Result(BaseModel):
+    """The result of a tool. Its fields are the structured content, absent ones left out; `text` is the text.
+
+    A result that is to be looked at has no structured content (`is_structured`): some clients give a model that alone,
+    and the model would never see the picture. Its fields go to the player.
+    """
+
+    is_structured: ClassVar[bool] = True
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=(), defer_build=True)
+
+    _jpeg: bytes | None = PrivateAttr(None)
+    _links: Sequence[ResourceLink] = PrivateAttr(())
+    _actions: Callable[[], Iterable[Action]] = PrivateAttr(tuple)
+
+    def text(self) -> str:
+        """The same for clients that show only text."""
+        raise NotImplementedError
+
+    def with_image(self, jpeg: bytes | None) -> Self:
+        """The same with an image. It is not in the structured content, which would double it."""
+        self._jpeg = jpeg
+        return self
+
+    def with_links(self, links: Sequence[ResourceLink]) -> Self:
+        """The same with links to files that a host may show or fetch."""
+        self._links = links
+        return self
+
+    @property
+    def links(self) -> Sequence[ResourceLink]:
+        return self._links
+
+    def with_actions(self, actions: Callable[[], Iterable[Action]]) -> Self:
+        """The same with buttons for the player. They are computed only for clients that show it."""
+        self._actions = actions
+        return self
+
+    @property
+    def jpeg(self) -> bytes | None:
+        return self._jpeg
+
+    @property
+    def actions(self) -> tuple[Action, ...]:
+        return tuple(self._actions())
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of a tool: what it works with, who called, and which tool."""
+
+    services: Services
+    caller: Caller
+    person: Person = OWNER
+    tool: str = ""
+
+    @property
+    def seen_person(self) -> str | None:
+        """The person whose purchases this person sees; None for everybody's."""
+        return self.services.access.seen_person(self.person)
+
+    @property
+    def folder(self) -> str:
+        """The folder of the person's files, inside the output folder; empty for the output folder itself."""
+        return "" if self.seen_person is None else self.person.folder
+
+    @property
+    def downloads(self) -> DownloadService:
+        """The downloads into the person's folder."""
+        return self.services.downloads.inside(self.folder)
+
+    async def check(self, *generation_ids: str) -> None:
+        """Return if the person may see these generations. Raises: NotFoundError, LedgerError."""
+        await self.services.access.check(self.person, generation_ids)
+
+    def sources(self, backend: BackendName) -> Resolution:
+        """The sources of this call for an API, none resolved yet."""
+        return self.services.sources.begin(backend, may_use=self.check, folder=self.folder)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ToolSpec:
+    """A tool.
+
+    Args:
+        run: the function; its docstring is the description, its name the tool's name.
+        arguments: the model of its arguments.
+        result: the model of its result.
+        title: the name that a person reads.
+        annotations: what it does.
+        in_player: whether hosts with MCP Apps show its results in the player.
+        backends: the APIs that can do it.
+        by_links: True if it works by links to this server, so that it needs a public address; False if it is not
+            needed where there is one.
+        meta: more facts for hosts, by the hosts' own names.
+    """
+
+    run: Callable[[Call, Any], Awaitable[Result]]
+    arguments: type[Arguments]
+    result: type[Result]
+    title: str
+    annotations: ToolAnnotations
+    in_player: bool = False
+    backends: tuple[BackendName, ...] = ("agents", "dream_machine")
+    by_links: bool | None = None
+    meta: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    @property
+    def name(self) -> str:
+        return self.run.__name__
+
+    @property
+    def right(self) -> Right:
+        """What a person must be allowed to do to call it."""
+        if self.annotations is SPENDS or self.annotations is CONTINUES:
+            return "spend"
+        return "delete" if self.annotations is DELETES else "read"

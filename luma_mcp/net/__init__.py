@@ -1,0 +1,1 @@
+"""Sockets that do not lead to the API of Luma: proxies, and the guard against addresses inside the network."""

@@ -1,0 +1,104 @@
+"""Names that every operating system takes, and contents that are what they say."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from luma_mcp.domain.generation import Generation
+from luma_mcp.files.atomic_file import PartFile, safe_name, sniff
+from luma_mcp.files.naming import Naming
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("A boat, at dawn!", "a-boat-at-dawn"),
+        ("../../etc/passwd", "etc-passwd"),
+        ("C:\\Windows\\x", "c-windows-x"),
+        ("Überfahrt é", "uberfahrt-e"),
+        ("CON", "con-"),
+        ("lpt1", "lpt1-"),
+        ("夜の海", ""),
+        ("\u202egpj.exe\x00", "gpj-exe"),
+        ("...", ""),
+        ("x" * 300, "x" * 60),
+    ],
+)
+def test_words_become_a_safe_name(text: str, name: str) -> None:
+    assert safe_name(text) == name
+
+
+@given(st.text())
+def test_no_text_makes_an_unsafe_name(text: str) -> None:
+    name = safe_name(text)
+
+    assert len(name) <= 61
+    assert set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789-")
+    assert not name.startswith("-")
+
+
+@given(st.text(), st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", fullmatch=True))
+def test_every_generation_has_a_name(prompt: str, generation_id: str) -> None:
+    name = str(Naming().path_for(Generation(id=generation_id, request={"prompt": prompt})))
+
+    assert 2 <= len(name) <= 60
+    assert os.sep not in name
+
+
+def test_a_prompt_without_letters_gives_way_to_the_kind() -> None:
+    generation = Generation(id="15b7abb1-3741", request={"generation_type": "video", "prompt": "夜の海"})
+
+    assert str(Naming().path_for(generation)) == "video-15b7abb1"
+    assert str(Naming().path_for(Generation(id="15b7abb1-3741", request={"prompt": 5}))) == "video-15b7abb1"
+
+
+@pytest.mark.parametrize(
+    ("head", "ending"),
+    [
+        (b"\x00\x00\x00\x18ftypmp42", "mp4"),
+        (b"\xff\xd8\xff\xe0", "jpg"),
+        (b"\x89PNG\r\n\x1a\n", "png"),
+        (b"RIFF\x00\x00\x00\x00WEBP", "webp"),
+        (b"RIFF\x00\x00\x00\x00WAVE", None),
+        (b"GIF89a", "gif"),
+        (b"<!doctype html>", None),
+        (b"", None),
+    ],
+)
+def test_the_ending_follows_the_content(head: bytes, ending: str | None) -> None:
+    assert sniff(head) == ending
+
+
+@pytest.mark.parametrize(
+    "blocks", [[b"\x89PNG\r\n\x1a\n" + b"x" * 100], [bytes([b]) for b in b"\x89PNG\r\n\x1a\n" + b"x" * 20]]
+)
+async def test_content_is_judged_however_it_comes_in(tmp_path: Path, blocks: list[bytes]) -> None:
+    async with await PartFile.begin(tmp_path) as part:
+        for block in blocks:
+            await part.write(block)
+        path = await part.finish("picture")
+
+    assert path.name == "picture.png"
+    assert path.read_bytes() == b"".join(blocks)
+
+
+async def test_a_file_system_without_links_keeps_the_promise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """exFAT and some network drives have none."""
+
+    def refuse(*_: object) -> None:
+        raise PermissionError("no links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    content = b"\x89PNG\r\n\x1a\n" + b"x" * 100
+    for number, name in enumerate(["picture.png", "picture-2.png"]):
+        async with await PartFile.begin(tmp_path) as part:
+            await part.write(content + bytes([number]))
+            assert (await part.finish("picture")).name == name
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["picture-2.png", "picture.png"]
+    assert (tmp_path / "picture.png").read_bytes() == content + b"\x00"

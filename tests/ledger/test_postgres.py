@@ -1,0 +1,111 @@
+"""The ledger in a database: what a file cannot do wrong."""
+
+import sys
+from dataclasses import replace
+
+import psycopg
+import pytest
+from mcp import Client
+
+from luma_mcp.domain.errors import LedgerError
+from luma_mcp.emulator.app import Emulator
+from luma_mcp.emulator.faults import Fault
+from luma_mcp.ledger.caps import Budget
+from luma_mcp.ledger.postgres import PostgresStore
+from luma_mcp.ledger.purchases import Ledger
+from luma_mcp.ledger.rows import NewPurchase
+from tests.support.agent import Agent
+
+pytestmark = [pytest.mark.anyio, pytest.mark.services]
+
+NEW = NewPurchase("fingerprint", "signature", "{}", "video", 700_000, "published")
+
+
+@pytest.fixture
+async def ledger(database: str):
+    made = Ledger(PostgresStore(database), account="me", owner="this server")
+    yield made
+    await made.close()
+
+
+async def test_a_connection_that_died_is_replaced(ledger: Ledger, database: str) -> None:
+    await ledger.decide(NEW, Budget())
+    with psycopg.connect(database, autocommit=True) as other:
+        other.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    await ledger.decide(replace(NEW, take=2), Budget())
+
+    assert len(await ledger.in_state("reserved")) == 2
+
+
+async def test_a_lock_that_is_never_given_back_is_no_wait_without_end(
+    ledger: Ledger, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("luma_mcp.ledger.postgres._LOCK_SECONDS", 1)
+    await ledger.close()
+    with psycopg.connect(database) as other:
+        await ledger.today()
+        other.execute("SELECT pg_advisory_xact_lock(%s)", (0x6C756D61,))
+        with pytest.raises(LedgerError, match=r"cannot be used \(LockNotAvailable\)"):
+            await ledger.decide(NEW, Budget())
+    await ledger.decide(NEW, Budget())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [("the-ledger-s-own-password", "another"), ("127.0.0.1:", "127.0.0.1:1"), ("/ledger_", "/no-such-ledger_")],
+)
+async def test_a_database_that_cannot_be_used_is_said_without_its_password(
+    serve, database: str, emulator: Emulator, change: tuple[str, str]
+) -> None:
+    async with Client(serve(LUMA_LEDGER=database.replace(*change))) as client:
+        message = await Agent(client).refusal("create_video", prompt="a boat")
+
+    assert "The purchase ledger at postgresql://127.0.0.1/" in message
+    assert "password in LUMA_LEDGER" in message
+    assert "the-ledger-s-own" not in message
+    assert emulator.dream_machine.billing.purchases() == []
+
+
+async def test_a_newer_ledger_is_left_alone(ledger: Ledger, database: str) -> None:
+    await ledger.today()
+    await ledger.close()
+    with psycopg.connect(database) as other:
+        other.execute("UPDATE purchases_version SET version = 99")
+    with pytest.raises(LedgerError, match="was written by a newer version"):
+        await ledger.today()
+
+
+async def test_without_its_package_it_is_said_what_to_install(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(LedgerError, match="package that it needs is not installed") as caught:
+        await ledger.today()
+
+    assert "dream-machine-mcp[postgres]" in caught.value.hint
+    monkeypatch.undo()
+
+
+def test_its_password_is_not_in_its_name() -> None:
+    assert repr(PostgresStore("postgresql://me:secret@host:5/ledger")) == "PostgresStore('postgresql://host/ledger')"
+
+
+@pytest.mark.parametrize("after", [True, False])
+async def test_a_lost_answer_is_found_again_by_another_server(
+    serve, database: str, emulator: Emulator, after: bool
+) -> None:
+    """The guarantee of the file holds in the database too: what one replica lost, the other finds."""
+    emulator.faults.append(Fault("drop", path="*/video", after=after))
+    emulator.faults.append(Fault("error", method="GET", path="*/generations", status=500, times=1000))
+    async with Client(serve(LUMA_LEDGER=database)) as item:
+        assert "It may have been charged" in await Agent(item).refusal("create_video", prompt="a boat")
+    emulator.faults.clear()
+    with psycopg.connect(database, autocommit=True) as rows:
+        # The database's own clock says how long ago it was lost.
+        rows.execute("UPDATE purchases SET lost_at = lost_at - 200")
+    async with Client(serve(LUMA_LEDGER=database)) as other:
+        found = await Agent(other).call("create_video", prompt="a boat")
+
+    assert emulator.dream_machine.billing.purchases() == [found["generation_id"]]
+    assert found.get("recovered", False) == after

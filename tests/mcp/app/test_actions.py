@@ -1,0 +1,60 @@
+"""What is offered with a generation is only what can be done with it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from luma_mcp.domain.generation import Generation, Output
+from luma_mcp.mcp import app
+from luma_mcp.mcp.app.actions import actions_of
+
+ID = "15b7abb1-3741-4b7e-9615-1f9a16c7442d"
+FORM = {"model": "ray-2", "aspect_ratio": "16:9", "resolution": "720p", "duration": "5s"}
+CLIP = {"generation_type": "video", "prompt": "a boat", **FORM}
+IMAGE = {"generation_type": "image", "model": "photon-1", "prompt": "a boat"}
+
+
+def offered(
+    request: dict[str, Any], *, state: str = "completed", image: str | None = "https://a.example/i"
+) -> list[str]:
+    kind = request["generation_type"]
+    urls = {"video": None if "image" in kind else "https://a.example/v", "image": image}
+    outputs = tuple(Output(name, url) for name, url in urls.items() if url)
+    made = Generation(id=ID, state=state, kind=kind, outputs=outputs, model=request.get("model"), request=request)
+    return [offer.action for offer in actions_of(made)]
+
+
+@pytest.mark.parametrize("state", ["queued", "dreaming", "failed", "unknown"])
+def test_nothing_is_offered_before_it_is_completed(state: str) -> None:
+    assert offered(CLIP, state=state) == []
+
+
+@pytest.mark.parametrize(
+    ("request_", "actions"),
+    [
+        (CLIP, ["extend", "upscale", "add audio", "variation"]),
+        (CLIP | {"resolution": "4k"}, ["extend", "add audio", "variation"]),
+        ({"generation_type": "add_audio", "model": "ray-2"}, ["extend", "upscale"]),
+        ({"generation_type": "upscale_video", "resolution": "4k"}, ["extend", "upscale", "add audio"]),
+        (CLIP | {"keyframes": {"frame0": {"type": "image", "url": "https://a.example/i?X-Amz-Signature=1"}}},
+         ["extend", "upscale", "add audio"]),
+        (CLIP | {"keyframes": "odd"}, ["extend", "upscale", "add audio"]),
+        (IMAGE, ["animate", "variation"]),
+        ({"generation_type": "reframe_image", "model": "photon-1"}, ["animate"]),
+        (IMAGE | {"image_ref": [{"url": "https://a.example/i?Signature=1&Expires=2"}]}, ["animate"]),
+    ],
+)  # fmt: skip
+def test_what_luma_s_echo_does_not_allow_is_left_out(request_: dict[str, Any], actions: list[str]) -> None:
+    assert offered(request_) == actions
+
+
+def test_a_picture_without_a_link_cannot_be_animated() -> None:
+    assert offered(IMAGE, image=None) == ["variation"]
+
+
+def test_the_page_calls_tools_by_no_former_name_of_an_argument() -> None:
+    page = (Path(app.__file__).parent / "view.js").read_text()
+
+    assert "wait_for_generation" in page
+    assert "patience_seconds" not in page

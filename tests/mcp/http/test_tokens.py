@@ -1,0 +1,402 @@
+"""Which tokens are good, whose they are, and what they allow."""
+
+import base64
+import json
+import logging
+import time
+from typing import Any
+
+import anyio
+import httpx
+import jwt
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
+from luma_mcp.domain.person import SCOPES
+from luma_mcp.mcp.http.issuer import Issuer, IssuerError
+from luma_mcp.mcp.http.tokens import LEEWAY_SECONDS, IssuedTokens, NamedTokens
+from tests.support.issuer import ISSUER, PUBLIC_URL, FakeIssuer
+
+pytestmark = pytest.mark.anyio
+
+
+class Clock:
+    seconds = 1000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture(scope="module")
+def shared() -> FakeIssuer:
+    """Keys take long to make."""
+    return FakeIssuer()
+
+
+@pytest.fixture
+def fake(shared: FakeIssuer) -> FakeIssuer:
+    made = FakeIssuer.__new__(FakeIssuer)
+    made.__dict__ |= {**shared.__dict__, "private": {**shared.private}, "requests": []}
+    made.metadata = {**shared.metadata}
+    return made
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def issuer(fake: FakeIssuer, clock: Clock) -> Issuer:
+    return Issuer(ISSUER, transport=fake.transport, now=clock)
+
+
+def verifier(issuer: Issuer, *allowed: str, scopes: tuple[str, ...] = SCOPES) -> IssuedTokens:
+    return IssuedTokens(issuer, audience=PUBLIC_URL, allowed=allowed or ("anna-7",), scopes=scopes)
+
+
+async def test_a_good_token_says_who_it_is_and_what_it_allows(fake: FakeIssuer, issuer: Issuer) -> None:
+    found = await verifier(issuer).verify_token(fake.token())
+
+    assert found is not None
+    assert (found.subject, found.scopes) == ("anna-7@login.example.com", ["luma:read", "luma:spend"])
+    assert found.token == ""
+
+
+def _unsigned(fake: FakeIssuer) -> str:
+    parts = [{"alg": "none", "kid": "one"}, fake.claims()]
+    return ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts) + "."
+
+
+def _signed_with_the_public_key(fake: FakeIssuer) -> str:
+    """HS256, with the public key's own text as the secret: what a careless verifier takes."""
+    import hashlib
+    import hmac
+
+    public = fake.private["one"].public_key()
+    secret = public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    parts = [{"alg": "HS256", "kid": "one"}, fake.claims()]
+    content = b".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in parts)
+    code = base64.urlsafe_b64encode(hmac.digest(secret, content, hashlib.sha256)).rstrip(b"=")
+    return (content + b"." + code).decode()
+
+
+def _strangers(fake: FakeIssuer) -> str:
+    key = rsa.generate_private_key(65537, 2048)
+    return jwt.encode(fake.claims(), key, "RS256", headers={"kid": "one"})
+
+
+def _changed(fake: FakeIssuer) -> str:
+    head, _, signature = fake.token().split(".")
+    body = base64.urlsafe_b64encode(json.dumps(fake.claims(sub="ben-8")).encode()).decode().rstrip("=")
+    return f"{head}.{body}.{signature}"
+
+
+now = time.time
+BAD: dict[str, Any] = {
+    "of another issuer": lambda fake: fake.token(iss="https://login.example.com"),
+    "of an issuer with another case": lambda fake: fake.token(iss=ISSUER.upper()),
+    "for another audience": lambda fake: fake.token(aud="https://other.example.com/mcp"),
+    "for the origin only": lambda fake: fake.token(aud="https://luma.example.com"),
+    "for a longer address": lambda fake: fake.token(aud=PUBLIC_URL + "/x"),
+    "without an audience": lambda fake: fake.token(aud=None),
+    "without a subject": lambda fake: fake.token(sub=None),
+    "without an issuer": lambda fake: fake.token(iss=None),
+    "without an end": lambda fake: fake.token(exp=None),
+    "expired": lambda fake: fake.token(exp=int(now()) - LEEWAY_SECONDS - 5),
+    "not yet valid": lambda fake: fake.token(nbf=int(now()) + LEEWAY_SECONDS + 5),
+    "from the future": lambda fake: fake.token(iat=int(now()) + LEEWAY_SECONDS + 5),
+    "with an unknown key": lambda fake: fake.token(kid="two"),
+    "of somebody who is not allowed": lambda fake: fake.token(sub="ben-8"),
+    "of a subject in another case": lambda fake: fake.token(sub="Anna-7"),
+    "not signed": _unsigned,
+    "signed with the public key": _signed_with_the_public_key,
+    "signed by a stranger": _strangers,
+    "changed": _changed,
+    "cut": lambda fake: fake.token()[:-20],
+    "no token": lambda _fake: "a.b.c",
+    "empty parts": lambda _fake: "..",
+    "no text": lambda _fake: "\udcff.\udcff.\udcff",
+    "the key itself": lambda fake: json.dumps(fake.jwks()),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+async def test_a_bad_token_is_refused_and_not_logged(
+    fake: FakeIssuer, issuer: Issuer, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    token = BAD[kind](fake)
+
+    assert await verifier(issuer).verify_token(token) is None
+    assert not any(part in caplog.text for part in token.split(".") if len(part) > 5)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"exp": 10 - LEEWAY_SECONDS},
+        {"nbf": LEEWAY_SECONDS - 5},
+        {"aud": ["https://other.example.com", PUBLIC_URL]},
+        {"aud": PUBLIC_URL + "/"},
+        {"kid": None},
+    ],
+)
+async def test_what_differs_without_meaning_is_taken(fake: FakeIssuer, issuer: Issuer, changes: dict[str, Any]) -> None:
+    times = {name: value + int(now()) for name, value in changes.items() if name in ("exp", "nbf")}
+
+    assert await verifier(issuer).verify_token(fake.token(**{**changes, **times})) is not None
+
+
+@pytest.mark.parametrize(
+    ("allowed", "claims", "is_allowed"),
+    [
+        (("*",), {}, True),
+        (("anna-7",), {}, True),
+        (("@example.com",), {}, False),
+        (("@example.com",), {"email": "anna@example.com", "email_verified": True}, True),
+        (("@EXAMPLE.com",), {"email": "Anna@Example.COM", "email_verified": True}, True),
+        (("anna@example.com",), {"email": "anna@example.com", "email_verified": True}, True),
+        (("anna@example.com",), {"email": "anna@example.com"}, False),
+        (("anna@example.com",), {"email": "anna@example.com", "email_verified": False}, False),
+        (("anna@example.com",), {"email": "anna@example.com", "email_verified": "true"}, False),
+        (("@example.com",), {"email": "eve@evil.com@example.com.evil.com", "email_verified": True}, False),
+        (("@example.com",), {"email": "eve@notexample.com", "email_verified": True}, False),
+        (("@example.com",), {"email": ["anna@example.com"], "email_verified": True}, False),
+        (("ben-8", "@other.com"), {"email": "anna@example.com", "email_verified": True}, False),
+    ],
+)
+async def test_who_is_allowed(
+    fake: FakeIssuer, issuer: Issuer, allowed: tuple[str, ...], claims: dict[str, Any], is_allowed: bool
+) -> None:
+    assert (await verifier(issuer, *allowed).verify_token(fake.token(**claims)) is not None) is is_allowed
+
+
+async def test_without_a_list_nobody_is_allowed(fake: FakeIssuer, issuer: Issuer) -> None:
+    tokens = IssuedTokens(issuer, audience=PUBLIC_URL, allowed=(), scopes=SCOPES)
+
+    assert await tokens.verify_token(fake.token()) is None
+
+
+_ENTRA = ("api://x/Read", "api://x/Spend")
+
+
+@pytest.mark.parametrize(
+    ("names", "claims", "scopes"),
+    [
+        (SCOPES, {"scope": "luma:read"}, ["luma:read"]),
+        (SCOPES, {"scope": ""}, []),
+        (SCOPES, {"scope": None}, []),
+        (SCOPES, {"scope": None, "scp": ["luma:read", "luma:delete", 5]}, ["luma:read", "luma:delete"]),
+        (SCOPES, {"scope": None, "permissions": ["luma:read"]}, ["luma:read"]),
+        (SCOPES, {"scope": {"luma:read": True}}, []),
+        (
+            ("api://x/Read", "api://x/Spend"),
+            {"scope": None, "scp": "api://x/Read api://x/Spend x"},
+            ["luma:read", "luma:spend"],
+        ),
+        (("openid", "openid"), {"scope": "openid"}, ["luma:read", "luma:spend"]),
+    ],
+)
+async def test_scopes_may_have_other_names(
+    fake: FakeIssuer, issuer: Issuer, names: tuple[str, ...], claims: dict[str, Any], scopes: list[str]
+) -> None:
+    found = await verifier(issuer, scopes=names).verify_token(fake.token(**claims))
+
+    assert found is not None
+    assert found.scopes == scopes
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "key"),
+    [
+        ("RS512", None),
+        ("PS256", None),
+        ("ES256", ec.generate_private_key(ec.SECP256R1())),
+        ("ES384", ec.generate_private_key(ec.SECP384R1())),
+        ("EdDSA", ed25519.Ed25519PrivateKey.generate()),
+    ],
+)
+async def test_other_signatures_of_a_private_key_are_taken(
+    fake: FakeIssuer, issuer: Issuer, algorithm: str, key: Any
+) -> None:
+    fake.private["other"] = key or fake.private["one"]
+
+    assert await verifier(issuer).verify_token(fake.token(key="other", kid="other", algorithm=algorithm)) is not None
+
+
+async def test_keys_are_asked_for_once(fake: FakeIssuer, issuer: Issuer) -> None:
+    tokens = verifier(issuer)
+    for _ in range(5):
+        assert await tokens.verify_token(fake.token()) is not None
+
+    assert fake.requests == ["/realm/.well-known/openid-configuration", "/realm/keys"]
+
+
+async def test_a_new_key_is_found_and_unknown_ones_do_not_make_us_ask_every_time(
+    fake: FakeIssuer, issuer: Issuer, clock: Clock
+) -> None:
+    tokens = verifier(issuer)
+    assert await tokens.verify_token(fake.token()) is not None
+    fake.private["two"] = rsa.generate_private_key(65537, 2048)
+    for _ in range(20):
+        assert await tokens.verify_token(fake.token(key="two", kid="two")) is None
+    assert fake.requests.count("/realm/keys") == 1
+    clock.seconds += 30
+
+    assert await tokens.verify_token(fake.token(key="two", kid="two")) is not None
+    assert fake.requests.count("/realm/keys") == 2
+
+
+async def test_a_key_that_was_taken_back_is_forgotten_within_an_hour(
+    fake: FakeIssuer, issuer: Issuer, clock: Clock
+) -> None:
+    tokens = verifier(issuer)
+    token = fake.token(exp=int(now()) + 7200)
+    assert await tokens.verify_token(token) is not None
+    fake.private["two"] = fake.private.pop("one")
+    clock.seconds += 3600
+
+    assert await tokens.verify_token(token) is None
+
+
+async def test_an_issuer_that_is_down_for_a_while_keeps_nobody_out(
+    fake: FakeIssuer, issuer: Issuer, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    tokens = verifier(issuer)
+    assert await tokens.verify_token(fake.token()) is not None
+    fake.fails = True
+    clock.seconds += 3600
+
+    assert await tokens.verify_token(fake.token()) is not None
+    assert "cannot be fetched: it cannot be asked (ConnectError)" in caplog.text
+
+
+async def test_an_issuer_that_was_down_at_first_is_asked_again_after_half_a_minute(
+    fake: FakeIssuer, issuer: Issuer, clock: Clock
+) -> None:
+    tokens = verifier(issuer)
+    fake.fails = True
+    assert await tokens.verify_token(fake.token()) is None
+    asked = len(fake.requests)
+    fake.fails = False
+    assert await tokens.verify_token(fake.token()) is None
+    assert len(fake.requests) == asked, "who sends tokens does not make us knock"
+    clock.seconds += 30
+
+    assert await tokens.verify_token(fake.token()) is not None
+
+
+@pytest.mark.parametrize(
+    "path", ["/.well-known/oauth-authorization-server/realm", "/.well-known/openid-configuration/realm"]
+)
+async def test_metadata_is_found_wherever_it_may_be(fake: FakeIssuer, issuer: Issuer, path: str) -> None:
+    fake.metadata_path = path
+
+    assert await verifier(issuer).verify_token(fake.token()) is not None
+
+
+async def test_a_slash_at_the_end_of_the_issuer_makes_no_difference(fake: FakeIssuer, clock: Clock) -> None:
+    """Auth0's issuer has one, and people leave it out."""
+    fake.url = ISSUER + "/"
+    fake.metadata["issuer"] = fake.url
+
+    assert await verifier(Issuer(ISSUER, transport=fake.transport, now=clock)).verify_token(fake.token()) is not None
+
+
+@pytest.mark.parametrize(
+    ("metadata", "problem"),
+    [
+        ({"issuer": "https://evil.example.com"}, "its metadata is another issuer's"),
+        ({"jwks_uri": "http://login.example.com/keys"}, "its keys are not at an https address"),
+        ({"jwks_uri": None}, "it answers 404"),
+        ({"jwks_uri": "https://login.example.com/elsewhere"}, "it answers 404"),
+        ({"jwks_uri": "https://["}, "its keys are not at an https address"),
+    ],
+)
+async def test_metadata_that_cannot_be_used(
+    fake: FakeIssuer, issuer: Issuer, metadata: dict[str, Any], problem: str
+) -> None:
+    fake.metadata |= metadata
+
+    with pytest.raises(IssuerError, match=problem):
+        await issuer.key("one", "RS256")
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        (httpx.Response(200, content=b"<html>"), "cannot be asked"),
+        (httpx.Response(200, json=[]), "its keys cannot be read"),
+        (httpx.Response(200, json={"keys": ["x"]}), "its keys cannot be read"),
+        (httpx.Response(200, content=b" " * 600_000), "its answer is too long"),
+        (httpx.Response(302, headers={"location": f"{ISSUER}/keys"}), "it answers 302"),
+    ],
+)
+async def test_keys_that_cannot_be_used(fake: FakeIssuer, issuer: Issuer, answer: httpx.Response, problem: str) -> None:
+    fake.keys_answer = answer
+
+    with pytest.raises(IssuerError, match=problem):
+        await issuer.key("one", "RS256")
+
+
+@pytest.mark.parametrize(
+    "key", [{"kid": "one"}, {"kid": "one", "kty": "oct", "k": "c2VjcmV0"}, {"kid": "one", "kty": "RSA", "n": "x"}]
+)
+async def test_a_key_that_does_not_fit_verifies_nothing(fake: FakeIssuer, issuer: Issuer, key: dict[str, str]) -> None:
+    fake.keys_answer = httpx.Response(200, json={"keys": [key]})
+
+    assert await verifier(issuer).verify_token(fake.token()) is None
+
+
+async def test_a_key_for_encryption_verifies_nothing(fake: FakeIssuer, issuer: Issuer) -> None:
+    key = fake.jwks()["keys"][0] | {"use": "enc"}
+    fake.keys_answer = httpx.Response(200, json={"keys": [key]})
+
+    assert await verifier(issuer).verify_token(fake.token()) is None
+
+
+class Slow(httpx.AsyncBaseTransport):
+    """Leads to an issuer that takes its time."""
+
+    def __init__(self, fake: FakeIssuer) -> None:
+        self._inner = fake.transport
+        self.reached, self.go_on = anyio.Event(), anyio.Event()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.reached.set()
+        await self.go_on.wait()
+        return await self._inner.handle_async_request(request)
+
+
+async def test_who_comes_while_the_keys_are_asked_for_waits_for_them(fake: FakeIssuer, clock: Clock) -> None:
+    slow, found = Slow(fake), []
+    tokens = verifier(Issuer(ISSUER, transport=slow, now=clock))
+
+    async def verify() -> None:
+        found.append(await tokens.verify_token(fake.token()))
+
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(verify)
+            await slow.reached.wait()
+            clock.seconds += 1
+            for _ in range(10):
+                tasks.start_soon(verify)
+            await anyio.wait_all_tasks_blocked()
+            slow.go_on.set()
+
+    assert len(found) == 11
+    assert all(found)
+    assert fake.requests.count("/realm/keys") == 1
+
+
+async def test_a_token_of_the_settings_names_its_person() -> None:
+    tokens = NamedTokens([("anna", "first-token"), ("", "second-token"), ("anna", "newer-token")], SCOPES[:2])
+    found = [await tokens.verify_token(token) for token in ("first-token", "newer-token", "second-token", "third")]
+
+    assert [token and token.subject for token in found] == ["anna", "anna", "", None]
+    assert found[0] is not None
+    assert found[0].scopes == ["luma:read", "luma:spend"]
+    assert await tokens.verify_token("\udcff") is None
