@@ -6,6 +6,7 @@ import sys
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -42,7 +43,7 @@ def growing_clip(path: Path) -> None:
         stream = output.add_stream_from_template(source.streams.video[0])
         for number, data in enumerate(packets):
             packet = av.Packet(_with_lengths(data))
-            packet.stream, packet.time_base, packet.is_keyframe = stream, stream.time_base, True
+            packet.stream, packet.time_base, packet.is_keyframe = stream, Fraction(1, 24 * 512), True
             packet.pts = packet.dts = number * 512
             output.mux(packet)
 
