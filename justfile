@@ -10,7 +10,11 @@ install:
 
 # The fast tests, on one event loop and the newer protocol: under a minute
 quick *arguments:
-    {{bin}}/pytest -n 2 --dist worksteal -q -m "not medium and not slow and not browser and not services" -k "not trio and not legacy" {{arguments}}
+    {{bin}}/pytest -n auto --dist worksteal -q -m "not medium and not slow and not browser and not services" -k "not trio and not legacy" {{arguments}}
+
+# The fast tests, whose clocks start half a minute before midnight
+midnight *arguments:
+    just quick --clock-start 23:59:30 {{arguments}}
 
 # All tests that need nothing but Python
 test *arguments:

@@ -33,6 +33,9 @@ class SimulatedClock:
     def now(self) -> float:
         return trio.current_time()
 
+    def wall(self) -> float:
+        return trio.current_time()
+
     async def sleep(self, seconds: float) -> None:
         await trio.sleep(seconds)
 

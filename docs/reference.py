@@ -98,9 +98,7 @@ async def _answers() -> dict[str, tuple[dict[str, Any], Any]]:
             }
         )  # fmt: skip
         public = settings.model_copy(update={"http_public_url": "https://luma.example/mcp"})
-        server, linked = (
-            build_server(one, transport=InMemory(emulator), clock=clock, wall=clock.wall) for one in (settings, public)
-        )
+        server, linked = (build_server(one, transport=InMemory(emulator), clock=clock) for one in (settings, public))
         names: dict[str, str] = {}
         found: dict[str, tuple[dict[str, Any], Any]] = {}
         async with Client(server) as client, Client(linked) as other:

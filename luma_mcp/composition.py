@@ -4,7 +4,6 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -58,11 +57,14 @@ _OF_THIS_PROCESS = secrets.token_hex(32)
 _PERSON_SETS = "Only the person can change that, in this server's environment."
 
 
-class MonotonicClock:
-    """The real clock."""
+class RealClock:
+    """The machine's clock."""
 
     def now(self) -> float:
         return time.monotonic()
+
+    def wall(self) -> float:
+        return time.time()
 
     async def sleep(self, seconds: float) -> None:
         await anyio.sleep(seconds)
@@ -73,7 +75,6 @@ def build_server(
     *,
     transport: "httpx.AsyncBaseTransport | None" = None,
     clock: Clock | None = None,
-    wall: Callable[[], float] = time.time,
     meter: Meter | None = None,
 ) -> ToolServer:
     """The server, ready to be run over any transport.
@@ -81,8 +82,7 @@ def build_server(
     Args:
         settings: what the person decided.
         transport: carries bytes to Luma and to asset hosts; the network unless a test gives another.
-        clock: the real one unless a test gives another.
-        wall: the time of day, in Unix time.
+        clock: the machine's unless a test gives another.
         meter: counts what happens; nothing is counted without one.
     """
     options = ServerOptions(
@@ -93,7 +93,7 @@ def build_server(
         asset_origins=_emulators(settings),
         log_level=settings.log_level,
     )
-    return make_server(build_services(settings, transport, clock or MonotonicClock(), wall, meter or NO_METER), options)
+    return make_server(build_services(settings, transport, clock, meter or NO_METER), options)
 
 
 def _secret(settings: Settings) -> str:
@@ -106,25 +106,24 @@ def _key(settings: Settings) -> bytes:
     return derive_key(settings.account, _secret(settings))
 
 
-def build_links(settings: Settings, wall: Callable[[], float] = time.time) -> Links | None:
+def build_links(settings: Settings, clock: Clock | None = None) -> Links | None:
     """Links to this server; None where it has no public address."""
     key = _key(settings)
-    return Links(settings.http_public_url, key, wall) if settings.http_public_url else None
+    return Links(settings.http_public_url, key, (clock or RealClock()).wall) if settings.http_public_url else None
 
 
 def build_services(
     settings: Settings,
     transport: "httpx.AsyncBaseTransport | None" = None,
     clock: Clock | None = None,
-    wall: Callable[[], float] = time.time,
     meter: Meter = NO_METER,
 ) -> Services:
     """The services that the settings describe. This touches neither network nor disk."""
-    clock = clock or MonotonicClock()
-    ledger = build_ledger(settings, wall)
-    links = build_links(settings, wall)
+    clock = clock or RealClock()
+    ledger = build_ledger(settings, clock)
+    links = build_links(settings, clock)
     callback_url = settings.callback_url or (links.callback_url if links else None)
-    apis = _build_apis(settings, ledger, transport, clock, wall, callback_url, meter)
+    apis = _build_apis(settings, ledger, transport, clock, callback_url, meter)
     api_url = (_emulators(settings) or [settings.base_url])[0]
     downloads = DownloadService(
         lambda: settings.output_folder,
@@ -161,7 +160,7 @@ def build_services(
         access=Access(ledger, is_shared=settings.http_shared),
         links=links,
         meter=meter,
-        quotes=Quotes(key, wall, in_dry_runs=settings.confirm_by == "quote"),
+        quotes=Quotes(key, clock.wall, in_dry_runs=settings.confirm_by == "quote"),
         share=_sharing(links, bucket, downloads) if links else None,
     )
 
@@ -187,7 +186,6 @@ def _build_apis(
     ledger: Ledger,
     transport: "httpx.AsyncBaseTransport | None",
     clock: Clock,
-    wall: Callable[[], float],
     callback_url: str | None,
     meter: Meter,
 ) -> LumaApis:
@@ -210,7 +208,7 @@ def _build_apis(
             base_url=settings.agents_base_url,
             transport=transport,
             sleep=clock.sleep,
-            wall=wall,
+            wall=clock.wall,
             on_answer=partial(meter.answered, "agents"),
         )
     return LumaApis(PurchaseHistory(ledger, settings.accounts), dream_machine=dream_machine, agents=agents)
@@ -223,9 +221,10 @@ def _emulators(settings: Settings) -> list[str]:
     return list(dict.fromkeys(f"{part.scheme}://{part.netloc}" for part in parts if part.hostname in LOOPBACK))
 
 
-def build_ledger(settings: Settings, wall: Callable[[], float] = time.time) -> Ledger:
+def build_ledger(settings: Settings, clock: Clock | None = None) -> Ledger:
     """The purchase ledger that the settings name. It is not opened before it is used."""
     url = settings.database_url
+    wall = (clock or RealClock()).wall
     return Ledger(
         PostgresStore(url) if url else SqliteStore(lambda: settings.ledger_file, now=wall),
         account=settings.accounts["dream_machine"],

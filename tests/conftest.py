@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from datetime import time
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -19,7 +20,7 @@ from luma_mcp.config.settings import Settings
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.mcp.services import Services
 from luma_mcp.media import worker
-from tests.support.agent import BASE_URL, TOKEN, Agent, HeldClock, InMemory, fetch
+from tests.support.agent import BASE_URL, NOON, TOKEN, Agent, HeldClock, InMemory, TimeOfDay, fetch
 from tests.support.postgres import running
 from tests.support.secrecy import read_report, secrecy
 
@@ -55,6 +56,12 @@ def era(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def clock() -> HeldClock:
     return HeldClock()
+
+
+@pytest.fixture
+def in_one_day(clock: HeldClock) -> None:
+    """For a test that states a fact about today: its clock starts at noon in any run."""
+    clock.set_time_of_day(NOON)
 
 
 @pytest.fixture
@@ -117,14 +124,14 @@ async def luma(transport: InMemory, clock: HeldClock) -> AsyncIterator[DreamMach
 
 @pytest.fixture
 async def services(settings: Settings, transport: InMemory, clock: HeldClock) -> AsyncIterator[Services]:
-    made = build_services(settings, transport, clock, clock.wall)
+    made = build_services(settings, transport, clock)
     async with made.running():
         yield made
 
 
 @pytest.fixture
 async def agent(settings: Settings, transport: InMemory, clock: HeldClock, era: str) -> AsyncIterator[Agent]:
-    async with Client(build_server(settings, transport=transport, clock=clock, wall=clock.wall), mode=era) as client:
+    async with Client(build_server(settings, transport=transport, clock=clock), mode=era) as client:
         yield Agent(client)
 
 
@@ -142,9 +149,7 @@ def serve(transport: InMemory, clock: HeldClock, output: Path, ledger_path: Path
             "LUMA_OUTPUT_DIR": str(output),
             "LUMA_LEDGER": str(ledger_path),
         }
-        return build_server(
-            Settings.from_environment({**values, **environment}), transport=transport, clock=clock, wall=clock.wall
-        )
+        return build_server(Settings.from_environment({**values, **environment}), transport=transport, clock=clock)
 
     return build
 
@@ -176,7 +181,15 @@ def pytest_xdist_auto_num_workers() -> int:
     return (os.cpu_count() or 1) + 1
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    TimeOfDay.start = config.getoption("--clock-start")
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--clock-start", type=time.fromisoformat, default=TimeOfDay.start, metavar="HH:MM:SS",
+        help="the local time at which the clocks of tests start (default: noon), such as 23:59:30",
+    )  # fmt: skip
     parser.addoption("--update-snapshots", action="store_true", help="write the snapshots instead of comparing")
     parser.addoption("--films", type=int, default=15, help="how many films tests/film/test_killed.py makes")
     parser.addoption("--calls", type=int, default=360, help="how many calls test_fuzz.py makes")

@@ -19,7 +19,7 @@ import httpx  # noqa: F401 - so that no child has to
 import truststore  # noqa: F401
 
 from luma_mcp.backends import transport
-from luma_mcp.composition import MonotonicClock, build_services
+from luma_mcp.composition import RealClock, build_services
 from luma_mcp.config.settings import Settings
 from luma_mcp.domain.errors import LumaError
 from luma_mcp.film.film import Film
@@ -38,7 +38,7 @@ reconcile.ABSENT_AFTER_SECONDS = 4.0
 FORM = Form("ray-flash-2", "16:9", "540p")
 
 
-class Hasty(MonotonicClock):
+class Hasty(RealClock):
     """Time goes so many times as fast."""
 
     def now(self) -> float:

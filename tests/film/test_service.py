@@ -29,6 +29,7 @@ from luma_mcp.emulator.habits import Habits
 from luma_mcp.film.film import Film
 from luma_mcp.film.plan import CONTINUE, NEXT, Form, Shot
 from luma_mcp.ledger.caps import ConsentNeededError
+from luma_mcp.ledger.states import SPENT
 from luma_mcp.mcp.services import Services
 from tests.sources.test_local_files import picture
 from tests.support.agent import BASE_URL, INTERNET, TOKEN, HeldClock, InMemory, emulator_of_both
@@ -75,9 +76,10 @@ class Studio:
         )
 
     async def money(self) -> tuple[float, float]:
-        """What was spent and what is reserved today, in US dollars."""
-        today = await self.services.purchases.spending()
-        return round(today.spent_usd, 4), round(today.reserved_usd, 4)
+        """The spent and the reserved US dollars; a film of the tests may cross midnight."""
+        rows = await self.services.purchases.since_days(1)
+        spent = sum(row.micros for row in rows if row.state in SPENT) / 1e6
+        return round(spent, 4), round((await self.services.purchases.spending()).reserved_usd, 4)
 
 
 @pytest.fixture
@@ -92,9 +94,7 @@ async def open_studio(transport: InMemory, clock: HeldClock, output: Path, ledge
                 "LUMA_AGENTS_BASE_URL": BASE_URL.replace("/dream-machine", ""),
                 "LUMA_OUTPUT_DIR": str(output), "LUMA_LEDGER": str(ledger_path),
             }  # fmt: skip
-            services = build_services(
-                Settings.from_environment({**values, **environment}), transport, clock, clock.wall
-            )
+            services = build_services(Settings.from_environment({**values, **environment}), transport, clock)
             ready = anyio.Event()
 
             async def run() -> None:

@@ -9,7 +9,9 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
+from json import loads
 from pathlib import Path
+from typing import Any
 
 import anyio
 import httpx
@@ -25,7 +27,7 @@ from luma_mcp.ledger.rows import NewPurchase, Row
 from luma_mcp.ledger.sqlite import SqliteStore
 from luma_mcp.ledger.states import State
 from luma_mcp.ledger.store import Store
-from tests.support.agent import Agent, HeldClock, InMemory, Wall
+from tests.support.agent import Agent, HeldClock, InMemory, Wall, until
 from tests.support.ledgers import open_rows
 
 pytestmark = pytest.mark.anyio
@@ -602,18 +604,21 @@ async def test_what_a_ledger_that_cannot_be_read_says_of_origins_is_nothing(tmp_
     assert await broken.made_from("15b7abb1-3741-4b7e-9615-1f9a16c7442d") == ()
 
 
+@pytest.mark.usefixtures("in_one_day")
 async def test_the_days_ledger_can_be_read(agent: Agent, clock: HeldClock) -> None:
-    from json import loads
+    async def read() -> dict[str, Any]:
+        (contents,) = (await agent.client.read_resource("luma://spending")).contents
+        return loads(contents.text)
+
+    async def is_settled() -> bool:
+        return (await read())["spent_today_usd"] == 0.71
 
     await agent.make("create_video", prompt="a boat")
     failed = await agent.call("create_video", prompt="a boat [fail]")
     clock.seconds += 300
-    await agent.client.read_resource("luma://spending")
-    await anyio.sleep(0.3)  # what is open is settled beside
-    (contents,) = (await agent.client.read_resource("luma://spending")).contents
-    result = loads(contents.text)
+    await until(is_settled)
+    result = await read()
 
-    assert result["spent_today_usd"] == 0.71
     assert result["reserved_usd"] == 0
     assert result["purchases_today"] == 2
     assert [purchase["state"] for purchase in result["purchases"]] == ["completed", "failed"]

@@ -101,7 +101,7 @@ async def opened(
             values = Settings.from_environment(
                 variables(output, ledger_path, **{"LUMA_HTTP_TOKENS": TOKENS, **environment})
             )
-            server = build_server(values, transport=transport, clock=clock, wall=clock.wall)
+            server = build_server(values, transport=transport, clock=clock)
             application = make_app(server, values)
             await stack.enter_async_context(server.session_manager.run())
             return Office(application, era)
@@ -373,6 +373,7 @@ async def test_deleting_over_http_must_be_allowed(
     assert (await (await opened(LUMA_HTTP_DELETE="1")).call(person, "delete_generation", generation_id=made))["deleted"]
 
 
+@pytest.mark.usefixtures("in_one_day")
 async def test_over_stdio_everything_is_the_owners(office: Office, clock: HeldClock, agent: Agent) -> None:
     made = await _clip(office, "anna", clock)
 

@@ -7,6 +7,7 @@ import anyio
 import pytest
 
 from luma_mcp.backends.dream_machine.client import DreamMachine
+from luma_mcp.composition import RealClock
 from luma_mcp.domain.errors import AuthenticationError, LumaError, NotFoundError
 from luma_mcp.domain.generation import Generation
 from luma_mcp.emulator.app import Emulator
@@ -366,16 +367,6 @@ async def test_nobody_waits_in_vain_at_a_poller_that_does_not_run(luma: DreamMac
 
     with pytest.raises(RuntimeError, match=r"enter Poller\.running\(\) first"), poller.track(["a"], until=1):
         pass
-
-
-class RealClock:
-    """Time that really passes."""
-
-    def now(self) -> float:
-        return anyio.current_time()
-
-    async def sleep(self, seconds: float) -> None:
-        await anyio.sleep(seconds)
 
 
 async def test_word_that_one_has_changed_has_it_asked_for_at_once(

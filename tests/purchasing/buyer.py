@@ -18,7 +18,7 @@ import httpx  # noqa: F401 - so that no child has to
 import truststore  # noqa: F401
 
 from luma_mcp.backends.dream_machine.client import DreamMachine
-from luma_mcp.composition import MonotonicClock
+from luma_mcp.composition import RealClock
 from luma_mcp.domain.errors import LumaError
 from luma_mcp.domain.requests import VideoRequest
 from luma_mcp.ledger import purchases as ledger_module
@@ -35,7 +35,7 @@ ledger_module.LEASE_SECONDS = 0.4
 reconcile.ABSENT_AFTER_SECONDS = 0.3
 
 
-class Hasty(MonotonicClock):
+class Hasty(RealClock):
     """Waits a hundredth of the time between looks."""
 
     async def sleep(self, seconds: float) -> None:

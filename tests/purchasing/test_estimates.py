@@ -100,9 +100,7 @@ async def _chain(
         "LUMA_TOKEN": key, "LUMA_BASE_URL": BASE_URL, "LUMA_LEDGER": str(folder / "purchases.sqlite3"),
         "LUMA_OUTPUT_DIR": str(folder),
     }  # fmt: skip
-    server = build_server(
-        Settings.from_environment(environment), transport=InMemory(emulator), clock=clock, wall=clock.wall
-    )
+    server = build_server(Settings.from_environment(environment), transport=InMemory(emulator), clock=clock)
     async with Client(server) as client:
         agent = Agent(client)
         calls = [("create_video", {"prompt": "a boat", **first}), *steps]

@@ -73,7 +73,7 @@ async def _history(
 
     def serve(**changes: str) -> Client:
         settings = Settings.from_environment(environment | changes)
-        return Client(build_server(settings, transport=InMemory(emulator), clock=clock, wall=clock.wall))
+        return Client(build_server(settings, transport=InMemory(emulator), clock=clock))
 
     async with serve(**({"LUMA_LEDGER": str(folder / "of-somebody-else.sqlite3")} if is_first else {})) as client:
         agent = Agent(client)

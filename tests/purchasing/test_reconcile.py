@@ -23,7 +23,7 @@ from luma_mcp.ledger.rows import NewPurchase, Row
 from luma_mcp.ledger.sqlite import SqliteStore
 from luma_mcp.purchasing import reconcile
 from luma_mcp.purchasing.reconcile import ABSENT_AFTER_SECONDS, Reconciler, Unverifiable
-from tests.support.agent import Agent, HeldClock, InMemory
+from tests.support.agent import Agent, HeldClock, InMemory, until
 from tests.support.ledgers import CloseLater, open_rows
 from tests.support.spending_calls import SPENDING, arguments
 
@@ -61,7 +61,7 @@ class Slow(InMemory):
 @pytest.fixture
 async def slow(settings: Settings, emulator: Emulator, clock: HeldClock) -> AsyncIterator[tuple[Agent, Slow]]:
     transport = Slow(emulator)
-    async with Client(build_server(settings, transport=transport, clock=clock, wall=clock.wall)) as client:
+    async with Client(build_server(settings, transport=transport, clock=clock)) as client:
         yield Agent(client), transport
 
 
@@ -213,6 +213,7 @@ async def test_an_equal_purchase_that_is_being_sent_may_be_the_one_that_is_liste
 
 
 @pytest.mark.medium
+@pytest.mark.usefixtures("in_one_day")
 async def test_a_purchase_that_is_absent_may_still_turn_up(
     agent: Agent, emulator: Emulator, transport: InMemory, clock: HeldClock
 ) -> None:
@@ -225,12 +226,11 @@ async def test_a_purchase_that_is_absent_may_still_turn_up(
     late = emulator.dream_machine.accept(
         VideoBody(model="ray-2", prompt="a boat", aspect_ratio="16:9", resolution="720p", duration="5s")
     )
-    for _ in range(2):
-        await agent.call("get_credits")
-        await anyio.sleep(0.3)
-    credit = await agent.call("get_credits")
 
-    assert credit["spent_today_usd"] == 0.71
+    async def is_found() -> bool:
+        return (await agent.call("get_credits"))["spent_today_usd"] == 0.71
+
+    await until(is_found)
     (contents,) = (await agent.client.read_resource("luma://spending")).contents
     assert late.id in contents.text
 
@@ -521,10 +521,10 @@ async def test_a_caller_that_leaves_between_the_ledger_and_the_sending_buys_noth
     assert (await agent.call("get_credits"))["reserved_usd"] == 0
 
 
+@pytest.mark.usefixtures("in_one_day")
 async def test_old_purchases_are_settled_one_by_one_when_the_list_has_moved_on(
     agent: Agent, emulator: Emulator, clock: HeldClock
 ) -> None:
-
     await agent.call("create_video", prompt="a boat [fail]")
     gone = await agent.call("create_video", prompt="another boat")
     for _ in range(25):
@@ -532,9 +532,10 @@ async def test_old_purchases_are_settled_one_by_one_when_the_list_has_moved_on(
     clock.seconds += 300
     emulator.dream_machine.delete(gone["generation_id"])
 
-    await agent.call("get_credits")
-    await anyio.sleep(0.3)  # what is open is settled beside
-    assert (await agent.call("get_credits"))["spent_today_usd"] == 0.71
+    async def is_settled() -> bool:
+        return (await agent.call("get_credits"))["spent_today_usd"] == 0.71
+
+    await until(is_settled)
 
 
 async def test_what_was_learned_is_noted_and_the_lease_is_given_back(

@@ -1,5 +1,6 @@
 """One purchase on its way: its lease, its rate limit, and what is written down when much goes wrong."""
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from luma_mcp.ledger.states import State
 from luma_mcp.mcp.services import Services
 from luma_mcp.purchasing import sending
 from luma_mcp.purchasing.orders import Order, new_purchase
-from tests.support.agent import Agent, HeldClock, InMemory
+from tests.support.agent import Agent, HeldClock, InMemory, until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
 
@@ -65,7 +66,7 @@ async def test_an_answer_that_takes_longer_than_a_lease_is_still_waited_for(
     transport = Held(emulator)
     other = SqliteStore(lambda: ledger_path, now=clock.wall)
     answers: list[dict[str, Any]] = []
-    async with Client(build_server(settings, transport=transport, clock=clock, wall=clock.wall)) as client:
+    async with Client(build_server(settings, transport=transport, clock=clock)) as client:
 
         async def buy() -> None:
             answers.append(await Agent(client).call("create_video", prompt="a boat"))
@@ -75,7 +76,7 @@ async def test_an_answer_that_takes_longer_than_a_lease_is_still_waited_for(
             await transport.reached.wait()
             for _ in range(3):
                 clock.seconds += LEASE_SECONDS * 0.8
-                await anyio.sleep(0.2)
+                await until(_is_renewed(other, clock))
             account = other.transaction(lambda rows: rows.execute("SELECT account FROM purchases").fetchone()[0])
             ledger = Ledger(other, account=account, owner="another server")
             assert [row.state for row in await ledger.in_state("sending", "lost")] == ["sending"]
@@ -84,6 +85,16 @@ async def test_an_answer_that_takes_longer_than_a_lease_is_still_waited_for(
 
     assert "recovered" not in answers[0]
     assert emulator.dream_machine.billing.purchases() == [answers[0]["generation_id"]]
+
+
+def _is_renewed(store: SqliteStore, clock: HeldClock) -> Callable[[], Awaitable[bool]]:
+    """Whether the lease of the only purchase lasts as long as one that was taken just now."""
+
+    async def is_renewed() -> bool:
+        (until,) = store.transaction(lambda rows: rows.execute("SELECT lease_until FROM purchases").fetchone())
+        return until >= clock.wall() + LEASE_SECONDS
+
+    return is_renewed
 
 
 @pytest.mark.medium
@@ -97,7 +108,7 @@ async def test_an_upload_that_takes_longer_than_a_lease_is_waited_for(
     async def upload() -> dict[str, str]:
         for _ in range(3):
             clock.seconds += LEASE_SECONDS * 0.8
-            await anyio.sleep(0.2)
+            await until(_is_renewed(other, clock))
         account = other.transaction(lambda rows: rows.execute("SELECT account FROM purchases").fetchone()[0])
         ledger = Ledger(other, account=account, owner="another server")
         assert [row.state for row in await ledger.in_state("reserved", "refused")] == ["reserved"]
@@ -116,7 +127,7 @@ async def test_an_upload_that_fails_leaves_nothing_reserved(services: Services, 
     with pytest.raises(LumaError, match="The bucket refused it"):
         await services.purchases.buy(order(services, publish=upload))
 
-    assert [row.state for row in await services.purchases.newest_today(5)] == ["refused"]
+    assert [row.state for row in await services.purchases.since_days(1)] == ["refused"]
     assert emulator.dream_machine.billing.purchases() == []
 
 
@@ -148,7 +159,7 @@ async def test_a_caller_that_leaves_during_a_rate_limit_leaves_nothing_reserved(
         await services.purchases.buy(order(services, on_wait=leave))
 
     assert scope.cancelled_caught
-    assert [row.state for row in await services.purchases.newest_today(5)] == ["refused"]
+    assert [row.state for row in await services.purchases.since_days(1)] == ["refused"]
     assert (await services.purchases.spending()).reserved_usd == 0
     assert emulator.dream_machine.billing.purchases() == []
 
@@ -170,6 +181,7 @@ async def test_that_it_may_be_bought_is_said_though_the_ledger_fails_then(
     assert len(emulator.dream_machine.billing.purchases()) == 1
 
 
+@pytest.mark.usefixtures("in_one_day")
 async def test_what_was_completed_stays_paid_though_luma_calls_it_failed_later(
     services: Services, emulator: Emulator, clock: HeldClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -234,7 +246,7 @@ async def test_a_rate_limit_that_lasts_is_given_up(
 
     assert waited == waits
     assert 99 - emulator.faults[0].times == len(waits) + 1
-    assert [row.state for row in await services.purchases.newest_today(5)] == ["refused"]
+    assert [row.state for row in await services.purchases.since_days(1)] == ["refused"]
 
 
 @pytest.mark.parametrize("failures", [2, 3])

@@ -24,7 +24,7 @@ from luma_mcp.ledger.rows import NewPurchase
 from luma_mcp.ledger.sqlite import SqliteStore
 from luma_mcp.purchasing import matching
 from luma_mcp.purchasing.reconcile import ABSENT_AFTER_SECONDS, ByListing
-from tests.support.agent import Agent, HeldClock, InMemory
+from tests.support.agent import Agent, HeldClock, InMemory, until
 from tests.support.ledgers import open_rows
 from tests.support.spending_calls import SPENDING, arguments
 
@@ -269,6 +269,7 @@ async def test_a_retry_after_of_nothing_makes_no_storm(agent: Agent, emulator: E
     assert '"purchases_today":1' in contents.text
 
 
+@pytest.mark.usefixtures("in_one_day")
 async def test_whoever_asks_for_the_day_s_spending_has_lost_answers_looked_for(
     agent: Agent, emulator: Emulator, transport: InMemory, clock: HeldClock
 ) -> None:
@@ -276,12 +277,13 @@ async def test_whoever_asks_for_the_day_s_spending_has_lost_answers_looked_for(
     emulator.faults.clear()
     clock.seconds += 61
 
-    await agent.client.read_resource("luma://spending")
-    await anyio.sleep(0.3)  # it is looked for beside
-    (contents,) = (await agent.client.read_resource("luma://spending")).contents
-
     (bought,) = emulator.dream_machine.billing.purchases()
-    assert bought in contents.text
+
+    async def is_reported() -> bool:
+        (contents,) = (await agent.client.read_resource("luma://spending")).contents
+        return bought in contents.text
+
+    await until(is_reported)
     assert posts(transport) == 1
 
 

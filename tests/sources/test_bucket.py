@@ -232,7 +232,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 async def agent(settings: Settings, address: str, folder: Path, transport, clock, era: str):
     values = settings.model_copy(update={"upload_url": address, "input_dirs": (folder,)})
-    async with Client(build_server(values, transport=transport, clock=clock, wall=clock.wall), mode=era) as client:
+    async with Client(build_server(values, transport=transport, clock=clock), mode=era) as client:
         yield Agent(client)
 
 

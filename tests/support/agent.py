@@ -1,7 +1,7 @@
 """What the tests stand on: an agent, a clock that is held, and a network without sockets."""
 
-import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import date, datetime, time
 from typing import Any
 
 import anyio
@@ -23,6 +23,30 @@ TOKEN = f"luma-test-{NEEDLE}"
 BASE_URL = "http://127.0.0.1:9/dream-machine/v1"
 
 
+_DAY = date(2026, 6, 15)
+
+
+NOON = time(12)
+
+
+class TimeOfDay:
+    """The local time at which the clocks of tests start: noon, or that of `pytest --clock-start`."""
+
+    start = NOON
+
+
+def unix_time(of_day: time | None = None) -> float:
+    """The Unix time of a local time on the fixed day; by default the one at which the clocks of tests start."""
+    return datetime.combine(_DAY, of_day or TimeOfDay.start).timestamp()
+
+
+async def until(is_so: Callable[[], Awaitable[bool]]) -> None:
+    """Wait for what happens beside the test; fail if it has not happened after half a minute."""
+    with anyio.fail_after(30):
+        while not await is_so():
+            await anyio.lowlevel.checkpoint()
+
+
 def once(test: Any) -> Any:
     """For what takes long because something is rendered: on one event loop and in one era, which make no difference."""
     return pytest.mark.parametrize("era", ["auto"])(pytest.mark.parametrize("anyio_backend", ["asyncio"])(test))
@@ -34,11 +58,11 @@ def fields_of(result: CallToolResult) -> dict[str, Any]:
 
 
 class HeldClock:
-    """A clock that moves only when somebody sleeps by it, and then at once."""
+    """A clock that moves only when somebody sleeps by it, and then at once. It starts on a fixed day."""
 
     def __init__(self) -> None:
         self.seconds = 1000.0
-        self.began = time.time() - 1000.0
+        self.began = unix_time() - 1000.0
         self.wrong_by = 0.0
         """How far our own idea of the time of day is off; Luma's is right."""
         self.sleeps: list[float] = []
@@ -51,6 +75,10 @@ class HeldClock:
 
     def wall(self) -> float:
         return self.luma_wall() + self.wrong_by
+
+    def set_time_of_day(self, local: time) -> None:
+        """Set the wall's clock, on the fixed day."""
+        self.began = unix_time(local) - self.seconds
 
     async def slept(self, times: int) -> None:
         """Wait until somebody has slept so often since the begin."""
@@ -69,7 +97,7 @@ class Wall:
     """A time of day that a test sets."""
 
     def __init__(self) -> None:
-        self.seconds = time.time()
+        self.seconds = unix_time()
 
     def __call__(self) -> float:
         return self.seconds

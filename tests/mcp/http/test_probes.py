@@ -72,7 +72,7 @@ async def opened(transport: InMemory, clock: HeldClock, output: Path, ledger_pat
             settings = Settings.from_environment(
                 plain_http.variables(output, ledger_path, **{"LUMA_HTTP_TOKENS": tokens, **environment})
             )
-            server = build_server(settings, transport=transport, clock=clock, wall=clock.wall, meter=prometheus_meter())
+            server = build_server(settings, transport=transport, clock=clock, meter=prometheus_meter())
             asgi = httpx.ASGITransport(make_app(server, settings))
             await stack.enter_async_context(server.session_manager.run())
             await stack.enter_async_context(server.services.running())

@@ -60,9 +60,9 @@ async def site(
         output, ledger_path, LUMA_HTTP_PUBLIC_URL=f"{PUBLIC}/mcp", LUMA_HTTP_TOKENS=f"anna:{KEY},ben:Yp3Nd7Gs1mJc9FeA"
     ) | getattr(request, "param", {})
     settings = Settings.from_environment(variables)
-    server = build_server(settings, transport=transport, clock=clock, wall=clock.wall)
+    server = build_server(settings, transport=transport, clock=clock)
     asgi = httpx.ASGITransport(make_app(server, settings))
-    links = build_links(settings, clock.wall)
+    links = build_links(settings, clock)
     assert links is not None
     async with (
         server.session_manager.run(),

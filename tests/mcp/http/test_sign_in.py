@@ -66,7 +66,7 @@ async def opened(
 
         async def build(**environment: str) -> Caller:
             values = Settings.from_environment(variables(output, ledger_path, **environment))
-            server = build_server(values, transport=transport, clock=clock, wall=clock.wall)
+            server = build_server(values, transport=transport, clock=clock)
             application = make_app(server, values, issuer.transport)
             await stack.enter_async_context(server.session_manager.run())
             asgi = httpx.ASGITransport(application)
