@@ -6,9 +6,11 @@ import sys
 from collections.abc import Sequence
 
 from luma_mcp.emulator import habits as habits_module
+from luma_mcp.emulator import limiter
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.faults import parse
 from luma_mcp.emulator.habits import Habits
+from luma_mcp.emulator.limiter import Limits
 from luma_mcp.emulator.serving import agents_base_url, base_url, listen, run
 
 DEFAULT_PORT = 8765
@@ -23,7 +25,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--credits", type=float, default=100, metavar="USD", help="to begin with (default: %(default)g)"
     )
     parser.add_argument("--token", help="the only key accepted (default: any)")
-    parser.add_argument("--no-limits", action="store_true", help="without Luma's rate limits")
+    limits = parser.add_mutually_exclusive_group()
+    limits.add_argument("--no-limits", action="store_true", help="without Luma's rate limits")
+    limits.add_argument(
+        "--limits", type=_limits, metavar="PER_MINUTE,AT_ONCE",
+        help="of each family of models, such as 30,4 (default: those of Luma's plans)",
+    )  # fmt: skip
     parser.add_argument(
         "--fault",
         action="append",
@@ -58,6 +65,15 @@ def speed(text: str) -> float:
     return value
 
 
+def _limits(text: str) -> dict[str, Limits]:
+    """The limits of every family, as a person types them. Raises: argparse.ArgumentTypeError."""
+    try:
+        limits = limiter.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return dict.fromkeys(("video", "image", "agents"), limits)
+
+
 def run_from(options: argparse.Namespace) -> int:
     """Serve with those options until a signal; the exit code."""
     try:
@@ -71,7 +87,7 @@ def run_from(options: argparse.Namespace) -> int:
         token=options.token,
         credit_usd=options.credits,
         speed=options.speed,
-        limits={} if options.no_limits else None,
+        limits={} if options.no_limits else options.limits,
         faults=faults,
         habits=habits,
     )

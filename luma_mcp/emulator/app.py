@@ -1,21 +1,21 @@
 """The emulator: both APIs of Luma behind one ASGI app, with injected faults."""
 
 import time
-from collections.abc import AsyncGenerator, Callable, MutableMapping
+from collections.abc import AsyncGenerator, Callable, Mapping, MutableMapping
 from contextlib import asynccontextmanager
 from typing import Any
 
 from starlette.applications import Starlette
 
 from luma_mcp.emulator.agents import app as agents_app
-from luma_mcp.emulator.agents import limits as agents_limits
-from luma_mcp.emulator.agents.account import AgentsAccount
+from luma_mcp.emulator.agents.account import DEFAULT_LIMITS, AgentsAccount
 from luma_mcp.emulator.agents.account import Fetch as FetchUrl
 from luma_mcp.emulator.agents.app import AgentsApi
-from luma_mcp.emulator.dream_machine.account import BUILD_TIER, DreamMachineAccount, Fetch, Limits
+from luma_mcp.emulator.dream_machine.account import BUILD_TIER, DreamMachineAccount, Fetch
 from luma_mcp.emulator.dream_machine.app import DreamMachineApi, fetch_input
 from luma_mcp.emulator.faults import App, Fault, FaultyApp, Receive, Send
 from luma_mcp.emulator.habits import Habits
+from luma_mcp.emulator.limiter import Limits
 from luma_mcp.emulator.rendering.assets import AssetStore
 
 
@@ -27,8 +27,8 @@ class Emulator:
         agents_token: the only key of the Agents API that is accepted; None accepts any that begins with `luma-api-`.
         credit_usd: what each account begins with.
         speed: how many times faster than Luma generations proceed.
-        limits: Dream Machine's rate limits by model family (`video`, `image`); Luma's Build tier by default. An empty
-            one switches off the limits of both APIs.
+        limits: the limits by family of models: `video` and `image` of Dream Machine, `agents` for the Agents API;
+            those of Luma's smallest plans by default. A family without an entry has none.
         faults: what shall go wrong.
         clock: seconds that only rise; a test gives its own.
         wall: Unix time; a test gives its own.
@@ -44,7 +44,7 @@ class Emulator:
         agents_token: str | None = None,
         credit_usd: float = 100,
         speed: float = 1,
-        limits: dict[str, Limits] | None = None,
+        limits: Mapping[str, Limits] | None = None,
         faults: list[Fault] | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
@@ -52,13 +52,14 @@ class Emulator:
         fetch_url: FetchUrl = agents_app.fetch_url,
         habits: Habits | None = None,
     ) -> None:
+        limits = DEFAULT_LIMITS | BUILD_TIER if limits is None else limits
         self.dream_machine = DreamMachineAccount(
             fetch=fetch,
             clock=clock,
             wall=wall,
             speed=speed,
             credit_usd=credit_usd,
-            limits=BUILD_TIER if limits is None else limits,
+            limits=limits,
         )
         self.agents = AgentsAccount(
             fetch=fetch_url,
@@ -66,7 +67,7 @@ class Emulator:
             wall=wall,
             speed=speed,
             credit_usd=credit_usd,
-            limits=None if limits == {} else agents_limits.Limits(),
+            limits=limits,
         )
         self._dream_machine_api = DreamMachineApi(
             self.dream_machine, token=token, habits=habits or Habits(), moderation_due=self._moderation_due

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from luma_mcp.emulator.app import Emulator
-from luma_mcp.emulator.dream_machine.account import Limits
+from luma_mcp.emulator.limiter import Limits
 from tests.support.agent import BASE_URL, HeldClock
 
 pytestmark = pytest.mark.anyio

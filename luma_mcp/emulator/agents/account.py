@@ -1,39 +1,37 @@
 """A client of the emulated Agents API: it accepts requests, reserves their price, ends and refunds them. No HTTP."""
 
 import hashlib
-import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Literal
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+from luma_mcp.emulator.account import Account, demanded_failure, is_forbidden
 from luma_mcp.emulator.agents import catalogue, rules
 from luma_mcp.emulator.agents.bodies import GenerationBody, ImageRef
 from luma_mcp.emulator.agents.files import FileStore
-from luma_mcp.emulator.agents.limits import Limiter, Limits
 from luma_mcp.emulator.agents.media import Media, decoded, measured
 from luma_mcp.emulator.agents.prices import cents_of
 from luma_mcp.emulator.agents.rules import RefusedError
-from luma_mcp.emulator.billing import Billing
-from luma_mcp.emulator.lifecycle import Lifecycle
+from luma_mcp.emulator.lifecycle import Ended, Lifecycle
+from luma_mcp.emulator.limiter import LimitReachedError, Limits, Quota, retry_after
 
 State = Literal["queued", "processing", "completed", "failed"]
 Fetched = tuple[int, str, bytes]
 Fetch = Callable[[str], Awaitable[Fetched]]
 """Reads somebody else's URL: status, content type and bytes. Raises: OSError, if it cannot be read."""
 
-_FAIL = re.compile(r"\[fail(?::\s*(?P<reason>[^\]]*))?\]")
+FAMILY = "agents"
+"""The name of the one family of models, which all share the limits."""
+DEFAULT_LIMITS = {FAMILY: Limits(per_minute=30, at_once=10)}
+_FULL_RETRY_SECONDS = 60
 _MODERATED = "Generation output was flagged by our content moderation system."
 _STILL, _CLIP = Lifecycle(queued=2, dreaming=20), Lifecycle(queued=5, dreaming=75)
 _SLOW_FACTOR = 3
 _ENDS = ("video.start_frame", "video.end_frame")
 _NO_MEDIA = Media((1, 1), 0)
-
-
-class UnknownGenerationError(Exception):
-    """No generation has that id."""
 
 
 @dataclass
@@ -59,7 +57,7 @@ class Generation:
     created_at: datetime
     began_at: float
     media: dict[str, Media] = field(default_factory=dict[str, Media])
-    ended: Literal["completed", "failed"] | None = None
+    ended: Ended | None = None
     failure_code: str | None = None
     failure_reason: str | None = None
 
@@ -86,16 +84,12 @@ class Generation:
         return _CLIP
 
 
-class AgentsAccount:
-    """One client.
+class AgentsAccount(Account[Generation]):
+    """A client of the Agents API.
 
     Args:
         fetch: reads somebody else's URLs.
-        clock: seconds that only rise.
-        wall: Unix time.
-        speed: how many times faster than Luma generations proceed.
-        credit_usd: what the client begins with.
-        limits: the limits of `POST /generations`; None is none.
+        clock, wall, speed, credit_usd, limits: as every account has them; the only family is `agents`.
         has_hdr: whether the client may use HDR.
     """
 
@@ -107,29 +101,36 @@ class AgentsAccount:
         wall: Callable[[], float],
         speed: float,
         credit_usd: float,
-        limits: Limits | None,
+        limits: Mapping[str, Limits],
         has_hdr: bool = True,
     ) -> None:
-        self.billing = Billing(credit_usd * 100)
-        self.generations: dict[str, Generation] = {}
+        super().__init__(clock=clock, wall=wall, speed=speed, credit_usd=credit_usd, limits=limits)
         self.files = FileStore(wall, speed)
-        self.failures_due: list[str] = []
-        """Reasons for which the next generations are moderated; the emulator's faults add to it."""
         self._fetch = fetch
-        self._clock = clock
-        self._wall = wall
-        self._speed = speed
-        self._limiter = Limiter(limits)
         self._has_hdr = has_hdr
 
-    def admit(self) -> dict[str, str]:
-        """Count an attempt to create a generation; headers of the answer. Raises: LimitReachedError."""
+    def count_attempt(self) -> dict[str, str]:
+        """Count an attempt to create a generation; headers of the response. Raises: LimitReachedError."""
         self.settle()
-        running = sum(generation.ended is None for generation in self.generations.values())
-        return self._limiter.admit(self._wall(), running)
+        quota = self.admit(FAMILY, len(self.generations.running()))
+        return self._headers(quota) if quota else {}
+
+    def refusal(self, error: LimitReachedError) -> tuple[str, dict[str, str]]:
+        """The text and the headers of a 429. Without a place the pause is fixed, and the quota is not reported."""
+        if error.quota is None or error.retry_seconds is None:
+            pause = retry_after(_FULL_RETRY_SECONDS / self._speed)
+            return f"Concurrent generation limit reached ({error.limits.at_once})", pause
+        return "Rate limit exceeded", self._headers(error.quota) | retry_after(error.retry_seconds)
+
+    def _headers(self, quota: Quota) -> dict[str, str]:
+        return {
+            "X-RateLimit-Limit": str(quota.limit),
+            "X-RateLimit-Remaining": str(quota.remaining),
+            "X-RateLimit-Reset": str(round(self._wall() + quota.reset_seconds)),
+        }
 
     async def accept(self, body: GenerationBody) -> Generation:
-        """Take a request, reserve its price, and begin. Raises: RefusedError."""
+        """Accept a request, reserve its price, and start it. Raises: RefusedError."""
         rules.check(body)
         if body.settings.hdr and not self._has_hdr:
             raise RefusedError(400, "HDR is not enabled for this account")
@@ -141,37 +142,27 @@ class AgentsAccount:
             raise RefusedError(402, "Insufficient credits. Please add credits to continue.")
         if self.failures_due:
             generation.failure_code, generation.failure_reason = "content_moderated", self.failures_due.pop(0)
-        elif found := _FAIL.search(body.prompt):
-            generation.failure_code = "generation_failed"
-            generation.failure_reason = found["reason"] or "Generation failed"
-        elif "blacklisted" in body.prompt.lower():
+        elif (reason := demanded_failure(body.prompt)) is not None:
+            generation.failure_code, generation.failure_reason = "generation_failed", reason or "Generation failed"
+        elif is_forbidden(body.prompt):
             generation.failure_code, generation.failure_reason = "content_moderated", _MODERATED
-        self.billing.charge(generation.id, cents)
-        self.generations[generation.id] = generation
+        self.sell(generation, cents)
         return generation
 
     def get(self, generation_id: str) -> Generation:
         """Raises: UnknownGenerationError."""
         self.settle()
-        generation = self.generations.get(generation_id)
-        if generation is None:
-            raise UnknownGenerationError(generation_id)
-        return generation
+        return self.generations.find(generation_id)
 
     def state(self, generation: Generation) -> State:
         if generation.ended is not None:
             return generation.ended
-        age = (self._clock() - generation.began_at) * self._speed
-        return "queued" if generation.lifecycle.running_state(age) == "queued" else "processing"
+        return "queued" if generation.lifecycle.running_state(self.age(generation)) == "queued" else "processing"
 
     def settle(self) -> None:
         """End every generation whose time has come."""
-        for generation in self.generations.values():
-            age = (self._clock() - generation.began_at) * self._speed
-            if generation.ended is None and generation.lifecycle.is_over(age):
-                generation.ended = "failed" if generation.failure_code else "completed"
-                if generation.failure_code:
-                    self.billing.refund(generation.id)
+        for generation in self.due():
+            self.end(generation, "failed" if generation.failure_code else "completed")
 
     def _planned(self, body: GenerationBody, media: dict[str, Media]) -> Generation:
         """The generation that a request makes, not yet accepted."""
@@ -194,8 +185,7 @@ class AgentsAccount:
                 size = source.size
             case _:
                 size = catalogue.still_size(body.aspect_ratio)
-        now = datetime.fromtimestamp(self._wall(), UTC)
-        return Generation(str(uuid4()), body, size, seconds, layers, now, self._clock(), media)
+        return Generation(str(uuid4()), body, size, seconds, layers, self.today(), self._clock(), media)
 
     async def _media(self, field: str, ref: ImageRef) -> Media:
         """What a reference names. Raises: RefusedError."""

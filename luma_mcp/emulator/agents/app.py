@@ -18,14 +18,15 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from luma_mcp.emulator import fetching
-from luma_mcp.emulator.agents.account import AgentsAccount, Fetched, Generation, UnknownGenerationError
+from luma_mcp.emulator.agents.account import AgentsAccount, Fetched, Generation
 from luma_mcp.emulator.agents.bodies import FileBody, GenerationBody
 from luma_mcp.emulator.agents.files import MAX_INLINE_BYTES, UPLOAD_SECONDS, StoredFile, UnknownFileError
-from luma_mcp.emulator.agents.limits import LimitReachedError
 from luma_mcp.emulator.agents.links import LinkExpiredError, Links
 from luma_mcp.emulator.agents.rules import RefusedError
 from luma_mcp.emulator.http import KeyCheck, detail_answer, http_error
+from luma_mcp.emulator.limiter import LimitReachedError
 from luma_mcp.emulator.rendering.agents import OutputStore
+from luma_mcp.emulator.store import UnknownGenerationError
 
 PREFIX = "/v1"
 # Everything that is answered here.
@@ -77,7 +78,7 @@ class AgentsApi:
                 RefusedError: _refused,
                 UnknownGenerationError: _unknown_generation,
                 UnknownFileError: _unknown_file,
-                LimitReachedError: _limited,
+                LimitReachedError: self._limited,
                 ValidationError: _invalid,
             },
         )
@@ -112,13 +113,17 @@ class AgentsApi:
         return None
 
     async def _create(self, request: Request) -> Response:
-        headers = self.account.admit()
+        headers = self.account.count_attempt()
         body = GenerationBody.model_validate_json(await request.body() or b"{}")
         reason = self._moderation_due(request.method, request.url.path)
         if reason is not None:
             self.account.failures_due.append(reason)
         generation = await self.account.accept(body)
         return JSONResponse(self._answer(generation, request), 201, headers)
+
+    async def _limited(self, _request: Request, error: Exception) -> Response:
+        detail, headers = self.account.refusal(cast("LimitReachedError", error))
+        return detail_answer(429, detail, headers)
 
     async def _get(self, request: Request) -> Response:
         return JSONResponse(self._answer(self.account.get(request.path_params["id"]), request))
@@ -289,11 +294,6 @@ async def _unknown_generation(_request: Request, _error: Exception) -> Response:
 
 async def _unknown_file(_request: Request, _error: Exception) -> Response:
     return detail_answer(404, "File not found")
-
-
-async def _limited(_request: Request, error: Exception) -> Response:
-    limit = cast("LimitReachedError", error)
-    return detail_answer(429, limit.detail, limit.headers)
 
 
 async def _invalid(_request: Request, error: Exception) -> Response:

@@ -1,15 +1,14 @@
 """An account at the emulated API: it accepts requests, stores generations, ends them and bills for them. No HTTP."""
 
 import re
-import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from uuid import uuid4
 
 import anyio
 
-from luma_mcp.emulator.billing import Billing
+from luma_mcp.emulator.account import Account, demanded_failure, is_forbidden
 from luma_mcp.emulator.dream_machine.bodies import (
     Body,
     GenerationKeyframe,
@@ -23,24 +22,13 @@ from luma_mcp.emulator.dream_machine.bodies import (
     check,
 )
 from luma_mcp.emulator.dream_machine.operations import OPERATIONS, Form, Operation, Source
-from luma_mcp.emulator.lifecycle import Ended, Running
+from luma_mcp.emulator.lifecycle import Ended, Lifecycle, Running
+from luma_mcp.emulator.limiter import LimitReachedError, Limits
+from luma_mcp.emulator.store import UnknownGenerationError
 
 Fetch = Callable[[str], Awaitable[bytes]]
 
-_FAIL = re.compile(r"\[fail(?::\s*(?P<reason>[^\]]*))?\]")
 _OWN_ASSET = re.compile(r"/assets/(?P<id>[0-9a-f-]{36})/(?P<name>[a-z]+\.[a-z0-9]+)$")
-
-
-class UnknownGenerationError(Exception):
-    """No generation has that id."""
-
-
-class TooManyRequestsError(Exception):
-    """A rate limit was reached."""
-
-    def __init__(self, retry_after: float) -> None:
-        super().__init__("Rate limit exceeded")
-        self.retry_after = retry_after
 
 
 class UnreadableInputError(Exception):
@@ -80,6 +68,10 @@ class Generation:
         return OPERATIONS[self.kind]
 
     @property
+    def lifecycle(self) -> Lifecycle:
+        return self.operation.lifecycle
+
+    @property
     def makes_image(self) -> bool:
         return self.operation.makes_image
 
@@ -88,22 +80,16 @@ class Generation:
         return getattr(self.body, "format", "jpg")
 
 
-@dataclass(frozen=True)
-class Limits:
-    """A model family's limits: creations in a minute and generations at once (Luma's Build tier)."""
-
-    per_minute: int
-    at_once: int
-
-
+# Luma's Build tier, by family of models.
 BUILD_TIER = {"video": Limits(20, 10), "image": Limits(80, 40)}
 
 
-class DreamMachineAccount:
-    """One emulated account.
+class DreamMachineAccount(Account[Generation]):
+    """An account at Dream Machine.
 
-    `speed` says how many times faster than Luma's it is; `clock` gives seconds that only rise, `wall` Unix time;
-    `fetch` reads somebody else's URLs.
+    Args:
+        fetch: reads somebody else's URLs.
+        clock, wall, speed, credit_usd, limits: as every account has them; the families are `video` and `image`.
     """
 
     def __init__(
@@ -111,31 +97,22 @@ class DreamMachineAccount:
         *,
         fetch: Fetch,
         clock: Callable[[], float],
-        wall: Callable[[], float] = time.time,
-        speed: float = 1,
-        credit_usd: float = 100,
-        limits: dict[str, Limits] | None = None,
+        wall: Callable[[], float],
+        speed: float,
+        credit_usd: float,
+        limits: Mapping[str, Limits],
     ) -> None:
-        self.billing = Billing(credit_usd * 100)
-        self.generations: dict[str, Generation] = {}
-        self.failures_due: list[str] = []
-        """Reasons for which the next generations fail; the emulator's faults add to it."""
+        super().__init__(clock=clock, wall=wall, speed=speed, credit_usd=credit_usd, limits=limits)
         self._fetch = fetch
-        self._clock = clock
-        self._wall = wall
-        self._speed = speed
-        self._limits = limits or {}
-        self._accepted_at: dict[str, list[float]] = {"video": [], "image": []}
         self._settling = anyio.Lock()
-        self._forgotten: dict[str, Generation] = {}
 
     def accept(self, body: Body, source_id: str | None = None) -> Generation:
-        """Take a request, charge for it, and begin.
+        """Accept a request, charge for it, and start it.
 
         Raises:
             RuleBrokenError: the API's refusals, insufficient credits among them.
             UnknownGenerationError: the generation to work on does not exist.
-            TooManyRequestsError: a rate limit is reached.
+            LimitReachedError: a limit is reached.
         """
         check(body)
         source = self._finished_video(source_id) if source_id is not None else None
@@ -152,20 +129,19 @@ class DreamMachineAccount:
             body=body,
             model=getattr(body, "model", None) or (source.model if source else "ray-2"),
             form=form,
-            created_at=datetime.fromtimestamp(self._wall(), UTC),
+            created_at=self.today(),
             began_at=self._clock(),
             source=source,
             continued=continued,
             will_fail_with=self._failure_of(body),
         )
-        self.billing.charge(generation.id, cents)
-        self.generations[generation.id] = generation
+        self.sell(generation, cents)
         return generation
 
     def get(self, generation_id: str, *, min_age_seconds: float = 0) -> Generation:
         """Raises: UnknownGenerationError, also for one that is younger than that."""
-        generation = self.generations.get(generation_id)
-        if generation is None or self._clock() - generation.began_at < min_age_seconds:
+        generation = self.generations.find(generation_id)
+        if self._clock() - generation.began_at < min_age_seconds:
             raise UnknownGenerationError(generation_id)
         return generation
 
@@ -180,12 +156,11 @@ class DreamMachineAccount:
 
     def delete(self, generation_id: str) -> None:
         """Forget a generation; its assets stay readable, for nothing says that Luma revokes them."""
-        self._forgotten[generation_id] = self.get(generation_id)
-        del self.generations[generation_id]
+        self.generations.delete(generation_id)
 
     def with_asset(self, generation_id: str) -> Generation:
         """The generation behind an asset link, a deleted one too. Raises: UnknownGenerationError."""
-        return self._forgotten.get(generation_id) or self.get(generation_id)
+        return self.generations.behind_link(generation_id) or self.generations.find(generation_id)
 
     def balance_cents(self, lag_seconds: float = 0) -> float:
         """The balance, without the charges of so many last seconds."""
@@ -203,23 +178,18 @@ class DreamMachineAccount:
         return round(self.billing.balance_cents + hidden, 4)
 
     def state(self, generation: Generation) -> Running | Ended:
-        return generation.ended or generation.operation.lifecycle.running_state(self._age(generation))
+        return generation.ended or generation.lifecycle.running_state(self.age(generation))
 
     def shows_preview(self, generation: Generation) -> bool:
         if generation.ended or generation.kind != "video":
             return False
-        return generation.operation.lifecycle.has_preview(self._age(generation))
-
-    def seconds_left(self, generation: Generation) -> float:
-        """Until its end, by the clock on the wall."""
-        return max(0.0, generation.operation.lifecycle.total - self._age(generation)) / self._speed
+        return generation.lifecycle.has_preview(self.age(generation))
 
     async def settle(self) -> None:
         """End every generation whose time has come."""
         async with self._settling:
-            for generation in list(self.generations.values()):
-                if generation.ended is None and generation.operation.lifecycle.is_over(self._age(generation)):
-                    await self._end(generation)
+            for generation in self.due():
+                await self._end(generation)
 
     async def finish_now(self, generation: Generation) -> None:
         """End one at once, as a synchronous image request does."""
@@ -235,10 +205,8 @@ class DreamMachineAccount:
                     generation.inputs[role] = await self._input(url)
             except UnreadableInputError:
                 reason = "Failed to read user input frames"
-        if reason is not None:
-            generation.failure_reason = reason
-            self.billing.refund(generation.id)
-        generation.ended = "failed" if reason is not None else "completed"
+        generation.failure_reason = reason
+        self.end(generation, "completed" if reason is None else "failed")
 
     async def _input(self, url: str) -> bytes | Generation:
         return self._behind(url) or await self._fetch(url)
@@ -248,19 +216,16 @@ class DreamMachineAccount:
         found = _OWN_ASSET.search(url)
         if found is None:
             return None
-        return self._forgotten.get(found["id"]) or self.generations.get(found["id"])
-
-    def _age(self, generation: Generation) -> float:
-        return (self._clock() - generation.began_at) * self._speed
+        return self.generations.behind_link(found["id"])
 
     def _failure_of(self, body: Body) -> str | None:
         if self.failures_due:
             return self.failures_due.pop(0)
         prompt: str = getattr(body, "prompt", None) or ""
-        found = _FAIL.search(prompt)
-        if found:
-            return found["reason"] or "Job failed"
-        return "Contains blacklisted words" if "blacklisted" in prompt.lower() else None
+        reason = demanded_failure(prompt)
+        if reason is not None:
+            return reason or "Job failed"
+        return "Contains blacklisted words" if is_forbidden(prompt) else None
 
     def _continued(self, body: Body) -> dict[str, Generation]:
         """The generations that a clip continues, or leads to; each must be a finished clip."""
@@ -285,21 +250,14 @@ class DreamMachineAccount:
         return generation
 
     def _respect_limits(self, operation: Operation) -> None:
-        family = "image" if operation.makes_image else "video"
-        limits = self._limits.get(family)
-        now = self._clock()
-        recent = [at for at in self._accepted_at[family] if (now - at) * self._speed < 60]
-        if limits is not None:
-            running = [
-                generation
-                for generation in self.generations.values()
-                if generation.ended is None and generation.makes_image == operation.makes_image
-            ]
-            if len(recent) >= limits.per_minute:
-                raise TooManyRequestsError(max(0.0, 60 / self._speed - (now - recent[0])))
-            if len(running) >= limits.at_once:
-                raise TooManyRequestsError(min(self.seconds_left(generation) for generation in running))
-        self._accepted_at[family] = [*recent, now]
+        """Raises: LimitReachedError; where the limit is at once, with the time until the next generation ends."""
+        running = [found for found in self.generations.running() if found.makes_image == operation.makes_image]
+        try:
+            self.admit("image" if operation.makes_image else "video", len(running))
+        except LimitReachedError as error:
+            if error.kind == "at_once":
+                error.retry_seconds = min(map(self.seconds_left, running))
+            raise
 
     def _works_on(self, body: Body, source: Generation | None) -> Source:
         """The clip that a request works on: a generation, the asset of one, or a file that nobody measures."""

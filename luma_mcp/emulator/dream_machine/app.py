@@ -3,7 +3,7 @@
 import hmac
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import anyio
 from anyio.abc import TaskGroup
@@ -20,8 +20,6 @@ from luma_mcp.emulator.dream_machine import openapi
 from luma_mcp.emulator.dream_machine.account import (
     DreamMachineAccount,
     Generation,
-    TooManyRequestsError,
-    UnknownGenerationError,
     UnreadableInputError,
 )
 from luma_mcp.emulator.dream_machine.bodies import Body, ImageBody, OldVideoBody, RuleBrokenError
@@ -39,8 +37,10 @@ from luma_mcp.emulator.dream_machine.responses import (
 )
 from luma_mcp.emulator.habits import Habits
 from luma_mcp.emulator.http import KeyCheck, detail_answer, http_error
+from luma_mcp.emulator.limiter import LimitReachedError, retry_after
 from luma_mcp.emulator.rendering.assets import AssetStore, NoSuchAssetError
 from luma_mcp.emulator.rendering.images import UnreadableMediaError
+from luma_mcp.emulator.store import UnknownGenerationError
 
 PREFIX = "/dream-machine/v1"
 
@@ -94,7 +94,7 @@ class DreamMachineApi:
                     (HTTPException, http_error),
                     (RuleBrokenError, _rule_broken),
                     (UnknownGenerationError, _unknown),
-                    (TooManyRequestsError, _too_many),
+                    (LimitReachedError, _limited),
                     (ValidationError, _invalid),
                 )
             },
@@ -278,9 +278,11 @@ async def _unknown(_request: Request, _error: Exception) -> Response:
     return detail_answer(404, "Generation not found")
 
 
-async def _too_many(_request: Request, error: Exception) -> Response:
-    wait = error.retry_after if isinstance(error, TooManyRequestsError) else 1
-    return detail_answer(429, "Rate limit exceeded", {"Retry-After": str(max(1, round(wait + 0.5)))})
+async def _limited(_request: Request, error: Exception) -> Response:
+    limit = cast("LimitReachedError", error)
+    full = f"Concurrent generation limit reached ({limit.limits.at_once})"
+    detail = full if limit.kind == "at_once" else "Rate limit exceeded"
+    return detail_answer(429, detail, retry_after(limit.retry_seconds or 0))
 
 
 async def _invalid(_request: Request, error: Exception) -> Response:

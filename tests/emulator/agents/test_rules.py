@@ -233,7 +233,7 @@ async def test_the_two_limits_of_creations(api: Api, http: httpx.AsyncClient, wo
     assert answer.headers["x-ratelimit-limit"] == "30"
     assert answer.headers["x-ratelimit-reset"] == "1060"
     full = await http.post("/v1/generations", json={"prompt": "a"})
-    assert (full.status_code, full.json()["detail"]) == (429, "Too many concurrent jobs")
+    assert (full.status_code, full.json()["detail"]) == (429, "Concurrent generation limit reached (10)")
     assert full.headers["retry-after"] == "60"
     assert "x-ratelimit-limit" not in full.headers
     for _ in range(2):
