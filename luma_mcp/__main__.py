@@ -5,15 +5,22 @@ import logging
 import sys
 from collections.abc import Sequence
 
+# The exit code of a program that Ctrl-C has ended, as shells have it.
+_INTERRUPTED = 130
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run what the arguments say; the exit code."""
+    """Run what the arguments say; the exit code. Ctrl-C while it still imports leaves no traceback either."""
     words = sys.argv[1:] if arguments is None else list(arguments)
-    if words not in ([], ["serve"]):
-        from luma_mcp.cli import run  # noqa: PLC0415 - serving shall not pay for it
+    try:
+        if words not in ([], ["serve"]):
+            from luma_mcp.cli import run  # noqa: PLC0415 - serving shall not pay for it
 
-        return run(words)
-    return serve()
+            return run(words)
+        return serve()
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        return _INTERRUPTED
 
 
 def serve() -> int:

@@ -6,7 +6,7 @@ libraries, so a mutant takes about a second and no file is changed. Only the tes
 started; for what runs at the import, such as a constant, those are all.
 
 `survivors.toml` lists the mutants that no test can tell from the code, each with a reason. The run fails if a mutant
-survives that is not on the list.
+survives that is not on the list, and if the list has one that the code does not have or that a test does tell.
 """
 
 import argparse
@@ -25,7 +25,6 @@ import re
 import signal
 import subprocess
 import sys
-import tomllib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -38,43 +37,9 @@ import pytest
 from cosmic_ray.mutating import MutationVisitor
 from cosmic_ray.plugins import get_operator, operator_names
 
+from tests.survivors import TESTS, known_survivors, strangers, unused
+
 ROOT = Path(__file__).parents[1]
-SURVIVORS = Path(__file__).with_name("survivors.toml")
-# The tests that tell most about a module come first, for a mutant's run ends with the first failure.
-TESTS = {
-    "domain/pricing": ["tests/domain", "tests/purchasing/test_estimates.py", "tests/mcp/tools/test_agents_api.py"],
-    "purchasing/access": ["tests/purchasing/test_access.py", "tests/mcp/test_persons.py"],
-    "purchasing/allowance": [f"tests/purchasing/test_{name}.py" for name in ("ledger", "films", "budget")],
-    "purchasing/budget": [
-        *(f"tests/purchasing/test_{name}.py" for name in ("budget", "service")),
-        "tests/film/test_service.py",
-    ],
-    "purchasing/doubt": ["tests/purchasing/test_errors.py", "tests/purchasing/test_service.py"],
-    "purchasing/film_rows": ["tests/ledger/test_films.py", "tests/film/test_service.py"],
-    "purchasing/films": ["tests/ledger/test_films.py", "tests/film/test_service.py"],
-    "purchasing/history": ["tests/ledger/test_history.py", "tests/mcp/tools/test_agents_api.py"],
-    "purchasing/ledger": [
-        f"tests/purchasing/test_{name}.py" for name in ("ledger", "films", "budget", "sending", "reconcile", "service")
-    ],
-    "purchasing/matching": ["tests/purchasing/test_matching.py", "tests/purchasing/test_habits.py"],
-    "purchasing/migrations": ["tests/ledger/test_purchases.py", "tests/ledger/test_films.py"],
-    "purchasing/orders": ["tests/purchasing/test_service.py", "tests/film/test_service.py"],
-    "purchasing/reconcile": [
-        *(f"tests/purchasing/test_{name}.py" for name in ("reconcile", "habits", "service")),
-        "tests/mcp/tools/test_agents_api.py",
-    ],
-    "purchasing/reports": ["tests/ledger/test_reports.py"],
-    "purchasing/rows": ["tests/ledger/test_purchases.py", "tests/ledger/test_history.py"],
-    "purchasing/sending": [f"tests/purchasing/test_{name}.py" for name in ("sending", "reconcile", "service")],
-    "purchasing/service": [
-        *(f"tests/purchasing/test_{name}.py" for name in ("sending", "service", "reconcile", "budget", "habits")),
-        "tests/mcp/tools/test_agents_api.py",
-        "tests/mcp/test_persons.py",
-        "tests/film/test_service.py",
-    ],
-    "purchasing/sqlite": ["tests/ledger/test_purchases.py", "tests/purchasing/test_service.py"],
-    "purchasing/states": ["tests/ledger/test_states.py", "tests/ledger/test_purchases.py"],
-}
 _LIBRARIES = ("hypothesis", "httpx2", "mcp", "mcp.server", "psycopg", "starlette.applications", "uvicorn", "av", "PIL")
 # Operators whose mutants of this code are no operations at all: bits of dollars, `X | None` in a type.
 _NO_OPERATOR = re.compile(
@@ -271,14 +236,8 @@ def survivors(
             running[pid] = mutant
 
 
-def known_survivors() -> dict[tuple[str, tuple[str, ...]], str]:
-    """The mutants that no test can tell from the code, with the reason."""
-    listed = tomllib.loads(SURVIVORS.read_text())["mutant"]
-    return {(entry["module"], tuple(entry["change"])): entry["reason"] for entry in listed}
-
-
 def main() -> int:
-    """Test the mutants of the named modules; 1 if one survives that is not listed."""
+    """Test the mutants of the named modules; 1 if one survives that is not listed, or a listed one does not."""
     parser = argparse.ArgumentParser(description="Mutation testing of the code that spends money.")
     parser.add_argument("modules", nargs="*", default=list(TESTS), metavar="MODULE", help=", ".join(TESTS))
     parser.add_argument("--at-once", type=int, default=os.cpu_count() or 1, help="how many at the same time")
@@ -287,7 +246,9 @@ def main() -> int:
     for library in _LIBRARIES:
         importlib.import_module(library)
     known = known_survivors()
-    surprises = 0
+    for name in strangers(known):
+        print(f"# survivors.toml names {name}, which is not tested", flush=True)
+    surprises = len(strangers(known))
     for module in chosen.modules:
         tested = list(mutants(module))
         if chosen.since:
@@ -297,16 +258,21 @@ def main() -> int:
             continue
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork")) as child:
             by_line = child.submit(tests_by_line, module).result()
-        living, new = 0, 0
+        living: list[Mutant] = []
+        new = 0
         for mutant in survivors(iter(tested), by_line, known, chosen.at_once):
-            living += 1
+            living.append(mutant)
             if (module, mutant.change) not in known:
                 new += 1
                 # What JSON writes is TOML, too.
                 change = json.dumps(list(mutant.change), ensure_ascii=False)
                 print(f'[[mutant]]\nmodule = "{module}"\nchange = {change}\nreason = ""\n', flush=True)
-        print(f"# {module}: {len(tested)} mutants, {living} survive, {new} of them unlisted", flush=True)
-        surprises += new
+        print(f"# {module}: {len(tested)} mutants, {len(living)} survive, {new} of them unlisted", flush=True)
+        changes = {mutant.change for mutant in tested}, {mutant.change for mutant in living}
+        surplus = unused(known, module, *changes, is_whole=not chosen.since)
+        for sentence in surplus:
+            print(f"# {module}: survivors.toml has one too many. {sentence}", flush=True)
+        surprises += new + len(surplus)
     return 1 if surprises else 0
 
 

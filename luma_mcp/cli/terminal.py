@@ -44,7 +44,9 @@ def heading(text: str) -> None:
 
 
 def table(rows: Sequence[Sequence[str]], colours: Sequence[Colour | None] = ()) -> None:
-    """Print rows in columns. The last column is wrapped where the terminal ends.
+    """Print rows in columns. The last column is wrapped where the terminal ends, between words.
+
+    A word of it that is too long for its column, such as the name of a file, stands whole in the line below.
 
     Args:
         rows: the texts.
@@ -57,10 +59,12 @@ def table(rows: Sequence[Sequence[str]], colours: Sequence[Colour | None] = ()) 
         colour = colours[number] if colours else None
         if colour is not None:
             cells[0] = coloured(cells[0], colour)
-        lines = textwrap.wrap(row[-1], max(_NARROWEST, width() - indent), break_on_hyphens=False) or [""]
-        print((" " * _GAP).join([*cells, lines[0]]))
-        for line in lines[1:]:
-            print(" " * indent + line)
+        room = max(_NARROWEST, width() - indent)
+        lines = textwrap.wrap(row[-1], room, break_on_hyphens=False, break_long_words=False) or [""]
+        first, *others = lines if len(lines[0]) <= room else ["", *lines]
+        print((" " * _GAP).join([*cells, first]).rstrip())
+        for line in others:
+            print(" " * (indent if len(line) <= room else _GAP) + line)
 
 
 def states_in(message: str) -> list[tuple[str, str]]:

@@ -45,11 +45,11 @@ def _origin(listener: socket.socket) -> str:
     return f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
-def server(emulator: Emulator) -> uvicorn.Server:
+def server(emulator: Emulator, log_level: str = "warning") -> uvicorn.Server:
     """The server, which answers to the names of this machine only: a page whose name leads here cannot use it."""
     app = TrustedHostMiddleware(emulator.app, allowed_hosts=("127.0.0.1", "localhost"))
     config = uvicorn.Config(
-        app, log_level="warning", timeout_graceful_shutdown=_GRACE_SECONDS, lifespan="on", access_log=False
+        app, log_level=log_level, timeout_graceful_shutdown=_GRACE_SECONDS, lifespan="on", access_log=False
     )
     return uvicorn.Server(config)
 
@@ -60,10 +60,10 @@ def run(emulator: Emulator, listener: socket.socket) -> None:
 
 
 @asynccontextmanager
-async def serving(emulator: Emulator, port: int = 0) -> AsyncGenerator[str]:
+async def serving(emulator: Emulator, port: int = 0, log_level: str = "warning") -> AsyncGenerator[str]:
     """Serve inside a running event loop; yields the base URL and stops on leaving."""
     listener = listen(port)
-    running = server(emulator)
+    running = server(emulator, log_level)
     stopped = anyio.Event()
 
     async def serve() -> None:

@@ -8,10 +8,13 @@ import signal
 import socket
 import subprocess
 import sys
+import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.from_thread
 import av
 import httpx
 import pytest
@@ -20,6 +23,9 @@ from PIL import Image
 import luma_mcp
 from luma_mcp.cli import demo
 from luma_mcp.cli import run as run_here
+from luma_mcp.cli.demo_server import FastClock
+from luma_mcp.emulator.app import Emulator
+from luma_mcp.emulator.faults import Fault
 from tests.support.stdio_process import INHERITED
 
 pytestmark = pytest.mark.medium
@@ -60,6 +66,58 @@ def test_a_demo_that_fails_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     assert demo.run(tmp_path, 500) == 1
     assert "insufficient credits" in capsys.readouterr().out.replace("\n", " ")
+
+
+@pytest.mark.parametrize("lost", ["*/image.jpg", "*/objects/*"], ids=["dream_machine", "agents"])
+def test_a_demo_that_cannot_save_a_file_says_so_in_a_sentence(lost: str, tmp_path: Path, monkeypatch, capfd) -> None:
+    monkeypatch.setattr(demo, "Emulator", partial(Emulator, faults=[Fault("error", path=lost, status=500, times=999)]))
+
+    assert demo.run(tmp_path, 500) == 1
+    output = capfd.readouterr()
+    assert "The demo failed: " in output.out
+    assert "was not saved" in output.out.replace("\n", " ") or "500" in output.out
+    assert "Traceback" not in output.out + output.err
+
+
+def test_a_demo_with_a_file_that_is_missing_names_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def half(*_: Any, **__: Any) -> dict[str, Any]:
+        return {"files": [{"generation_id": "a", "path": "a.mp4"}], "problems": ["b was not saved. The disk is full."]}
+
+    made = demo._Demo(tmp_path, 500)
+    monkeypatch.setattr(made, "_call", half)
+
+    with pytest.raises(demo.DemoError, match=r"^b was not saved\. The disk is full\.$"):
+        anyio.run(made._save, None, "a", "b")
+
+
+async def _advance(clock: FastClock) -> float:
+    before = clock.now()
+    await clock.sleep(1)
+    return clock.now() - before
+
+
+def test_the_demo_s_clock_is_faster_and_its_time_of_day_is_right() -> None:
+    clock = FastClock(1000)
+    with anyio.from_thread.start_blocking_portal() as portal:
+        assert portal.call(_advance, clock) >= 1
+    assert abs(clock.wall() - time.time()) < 60
+
+
+@pytest.mark.parametrize("words", [["doctor"], []], ids=["a command", "serve"])
+def test_ctrl_c_while_it_imports_leaves_no_traceback(words: list[str]) -> None:
+    interrupted = """
+import sys
+class Finder:
+    def find_spec(name, *_):
+        if name in ("luma_mcp.cli", "luma_mcp.composition"):
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Finder)
+from luma_mcp.__main__ import main
+sys.exit(main(sys.argv[1:]))
+"""
+    done = subprocess.run([sys.executable, "-c", interrupted, *words], capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "Stopped.\n")
 
 
 def test_a_film_that_does_not_end_well_fails_the_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

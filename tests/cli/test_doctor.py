@@ -17,6 +17,7 @@ from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.serving import serving
 from luma_mcp.media import self_test
 from tests.support.agent import TOKEN
+from tests.support.processes import free_port
 
 pytestmark = pytest.mark.anyio
 
@@ -31,7 +32,7 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("LUMA_TOKEN", "LUMAAI_API_KEY", "LUMA_API_KEY", "LUMA_UPLOAD_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("LUMA_BASE_URL", "http://127.0.0.1:1/x")
+    monkeypatch.setenv("LUMA_BASE_URL", f"http://127.0.0.1:{free_port()}/x")
     monkeypatch.setenv("LUMA_LEDGER", str(tmp_path / "ledger.sqlite3"))
     monkeypatch.setenv("LUMA_OUTPUT_DIR", str(tmp_path / "files"))
 
@@ -80,7 +81,7 @@ async def test_what_is_wrong_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     (tmp_path / "files").write_text("in the way")
     monkeypatch.setenv("LUMA_TOKEN", TOKEN)
     monkeypatch.setenv("LUMA_INPUT_DIRS", str(tmp_path / "nowhere"))
-    monkeypatch.setenv("LUMA_UPLOAD_URL", "s3://bucket?endpoint=http://127.0.0.1:1")
+    monkeypatch.setenv("LUMA_UPLOAD_URL", f"s3://bucket?endpoint=http://127.0.0.1:{free_port()}")
     monkeypatch.setattr("luma_mcp.sources.bucket.Bucket._open", _refuses)
     checks = await found()
 

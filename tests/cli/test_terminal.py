@@ -33,6 +33,16 @@ def test_a_path_is_not_broken_in_a_narrow_place(monkeypatch: pytest.MonkeyPatch,
     assert "a-file-name.mp4" in capsys.readouterr().out
 
 
+def test_the_name_of_a_file_is_never_broken(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    name = "ray-2-a-lighthouse-on-a-cliff-at-dusk-waves-below-1a2b3c4d.mp4"
+    terminal.table([("text to video, orbit left", "1,234 kB", name), ("image", "99 kB", "short.jpg")])
+    first, second, third = capsys.readouterr().out.splitlines()
+
+    assert (first, second) == ("text to video, orbit left  1,234 kB", f"  {name}")
+    assert third == "image                      99 kB     short.jpg"
+
+
 def test_there_is_no_colour_and_no_changing_line_where_nobody_looks(capsys: pytest.CaptureFixture[str]) -> None:
     progress = terminal.Progress(["one", "two"])
     progress.update("one", "dreaming", is_over=False)

@@ -19,7 +19,8 @@ import httpx  # noqa: F401 - so that no child has to
 import truststore  # noqa: F401
 
 from luma_mcp.backends import transport
-from luma_mcp.composition import RealClock, build_services
+from luma_mcp.cli.demo_server import FastClock
+from luma_mcp.composition import build_services
 from luma_mcp.config.settings import Settings
 from luma_mcp.domain.errors import LumaError
 from luma_mcp.film.film import Film
@@ -38,19 +39,9 @@ reconcile.ABSENT_AFTER_SECONDS = 4.0
 FORM = Form("ray-flash-2", "16:9", "540p")
 
 
-class Hasty(RealClock):
-    """Time goes so many times as fast."""
-
-    def now(self) -> float:
-        return super().now() * FASTER
-
-    async def sleep(self, seconds: float) -> None:
-        await super().sleep(seconds / FASTER)
-
-
 async def make(shots: list[dict[str, Any]], take: int) -> dict[str, Any]:
     """Plan a film, or find it, and go on with it; what is known of it then."""
-    services = build_services(Settings.from_environment(json.loads(sys.argv[1])), clock=Hasty())
+    services = build_services(Settings.from_environment(json.loads(sys.argv[1])), clock=FastClock(FASTER))
 
     async def on_film(_film: Film, _seconds: float, _problem: str | None) -> None:
         """Nobody listens."""

@@ -609,7 +609,8 @@ async def test_a_film_that_was_left_alone_is_over(studio: Studio, emulator: Emul
 
     assert states(done) == ["completed", "stopped", "completed"]
     assert done.shots[1].reason == "The film was left alone for 24 hours, so its reservation ended."
-    assert await studio.money() == (0, 0), "yesterday's purchases are not today's"
+    today = await studio.services.purchases.spending()
+    assert (today.spent_usd, today.reserved_usd) == (0, 0), "yesterday's purchases are not today's"
     again = await studio.wait(await studio.change(done, *THREE))
     assert (again.state, bought(emulator)) == ("completed", 3)
 
