@@ -19,10 +19,24 @@ from luma_mcp.emulator.dream_machine.app import fetch_input
 from luma_mcp.emulator.dream_machine.callbacks import deliver
 from luma_mcp.emulator.faults import Fault, parse
 from luma_mcp.emulator.serving import listen, serving
+from tests.support.agent import until
+from tests.support.processes import free_port
 
 pytestmark = [pytest.mark.anyio, pytest.mark.medium]
 
 VIDEO = {"model": "ray-2", "prompt": "a boat", "resolution": "540p"}
+
+
+async def final(http: httpx.AsyncClient, generation_id: str) -> dict[str, Any]:
+    """A generation once it is over."""
+    found: dict[str, Any] = {}
+
+    async def is_over() -> bool:
+        found.update((await http.get(f"/generations/{generation_id}")).json())
+        return found["state"] in ("completed", "failed")
+
+    await until(is_over)
+    return found
 
 
 @pytest.fixture
@@ -64,8 +78,7 @@ async def test_an_answer_cut_in_half_does_not_arrive_whole(http: httpx.AsyncClie
 
 async def test_an_asset_can_be_cut_and_can_expire(http: httpx.AsyncClient, faulty: Emulator) -> None:
     made = (await http.post("/generations/image", json={"model": "photon-1", "prompt": "a boat"})).json()
-    await anyio.sleep(0.05)
-    link = (await http.get(f"/generations/{made['id']}")).json()["assets"]["image"]
+    link = (await final(http, made["id"]))["assets"]["image"]
     faulty.faults.extend([Fault("cut", path="/assets/*"), Fault("expire", path="/assets/*")])
 
     with pytest.raises(httpx.TransportError):
@@ -109,8 +122,7 @@ async def test_a_bad_answer_is_bad_once(http: httpx.AsyncClient, faulty: Emulato
 async def test_a_generation_can_be_made_to_fail(http: httpx.AsyncClient, faulty: Emulator) -> None:
     faulty.faults.append(Fault("moderate", path="*/video", reason="Frame moderation failed"))
     ids = [(await http.post("/generations/video", json=VIDEO)).json()["id"] for _ in range(2)]
-    await anyio.sleep(0.05)
-    result = [(await http.get(f"/generations/{generation_id}")).json() for generation_id in ids]
+    result = [await final(http, generation_id) for generation_id in ids]
 
     assert [(item["state"], item["failure_reason"]) for item in result] == [
         ("failed", "Frame moderation failed"),
@@ -185,16 +197,15 @@ async def test_a_callback_that_is_not_taken_is_tried_three_times_more(listening)
     listener.statuses = [500] * 9
     assert await deliver(url, {"id": "x"}, sleep) is False
     assert len(listener.received) == 8
-    assert await deliver("http://127.0.0.1:1/luma", {"id": "x"}, sleep) is False
+    assert await deliver(f"http://127.0.0.1:{free_port()}/luma", {"id": "x"}, sleep) is False
 
 
 async def test_inputs_are_fetched_over_the_network(http: httpx.AsyncClient, faulty: Emulator) -> None:
     made = (await http.post("/generations/image", json={"model": "photon-1", "prompt": "a boat"})).json()
-    await anyio.sleep(0.05)
-    link = (await http.get(f"/generations/{made['id']}")).json()["assets"]["image"]
+    link = (await final(http, made["id"]))["assets"]["image"]
 
     assert (await fetch_input(link)).startswith(b"\xff\xd8\xff")
-    for wrong in ("http://127.0.0.1:1/x", link.replace("image.jpg", "none.jpg"), "no url at all"):
+    for wrong in (f"http://127.0.0.1:{free_port()}/x", link.replace("image.jpg", "none.jpg"), "no url at all"):
         with pytest.raises(UnreadableInputError):
             await fetch_input(wrong)
 
@@ -204,8 +215,7 @@ async def test_an_input_over_100_mb_is_refused(
 ) -> None:
     monkeypatch.setattr("luma_mcp.emulator.dream_machine.app._MOST_INPUT_BYTES", 100)
     made = (await http.post("/generations/image", json={"model": "photon-1", "prompt": "a boat"})).json()
-    await anyio.sleep(0.05)
-    link = (await http.get(f"/generations/{made['id']}")).json()["assets"]["image"]
+    link = (await final(http, made["id"]))["assets"]["image"]
 
     with pytest.raises(UnreadableInputError, match="over 0 MB"):
         await fetch_input(link)

@@ -4,7 +4,6 @@ import base64
 import uuid
 from typing import Any
 
-import anyio
 import httpx
 import pytest
 
@@ -12,6 +11,7 @@ from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.faults import Fault
 from luma_mcp.emulator.serving import serving
 from tests.emulator.agents.conftest import KEY, Api, World, still
+from tests.support.agent import until
 
 pytestmark = pytest.mark.anyio
 
@@ -301,8 +301,13 @@ async def test_a_link_is_read_while_the_request_waits(monkeypatch: pytest.Monkey
         origin = base_url.removesuffix("/dream-machine/v1")
         async with httpx.AsyncClient(base_url=origin, headers={"Authorization": f"Bearer {KEY}"}) as client:
             made = (await client.post("/v1/generations", json={"prompt": "a boat"})).json()
-            await anyio.sleep(0.1)
-            generation = (await client.get(f"/v1/generations/{made['id']}")).json()
+            generation: dict[str, Any] = {}
+
+            async def is_over() -> bool:
+                generation.update((await client.get(f"/v1/generations/{made['id']}")).json())
+                return generation["state"] == "completed"
+
+            await until(is_over)
             body = {"prompt": "at night", "image_ref": [{"url": generation["output"][0]["url"]}]}
             assert (await client.post("/v1/generations", json=body)).status_code == 201
             unreadable = {"prompt": "a", "image_ref": [{"url": "http://127.0.0.1:9/a.png"}]}
