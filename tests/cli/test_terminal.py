@@ -84,6 +84,7 @@ def in_a_terminal(**variables: str) -> str:
     return written.decode().replace("\r\n", "\n")
 
 
+@pytest.mark.medium
 @pytest.mark.skipif(sys.platform == "win32", reason="terminals of POSIX")
 def test_in_a_terminal_there_are_colours_and_one_line_that_changes() -> None:
     out = in_a_terminal(NO_COLOR="")
@@ -93,6 +94,7 @@ def test_in_a_terminal_there_are_colours_and_one_line_that_changes() -> None:
     assert out.endswith("two: completed after 0 s\n")
 
 
+@pytest.mark.medium
 @pytest.mark.skipif(sys.platform == "win32", reason="terminals of POSIX")
 @pytest.mark.parametrize("variables", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
 def test_colours_can_be_turned_off(variables: dict[str, str]) -> None:

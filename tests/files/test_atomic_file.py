@@ -33,6 +33,7 @@ def test_words_become_a_safe_name(text: str, name: str) -> None:
     assert safe_name(text) == name
 
 
+@pytest.mark.medium
 @given(st.text())
 def test_no_text_makes_an_unsafe_name(text: str) -> None:
     name = safe_name(text)

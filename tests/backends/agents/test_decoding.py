@@ -87,6 +87,7 @@ def test_layers_are_in_their_order_and_named() -> None:
     assert generation.url("layer-2-background") == f"{URL}1"
 
 
+@pytest.mark.medium
 @given(JSON_VALUES)
 def test_no_answer_breaks_it(value: Any) -> None:
     data = json.dumps(value).encode()
