@@ -63,7 +63,11 @@ def test_ci_runs_its_test_command() -> None:
     (taken,) = re.findall(r'command=\$\(grep -o "(.*)" README.md\)', ci)
 
     assert re.findall(taken, README) == [command]
-    assert 'eval "${command' in ci
+    # The line is split at its last "&&", so that CI can start other work between its install and its tests.
+    assert "install=${command% && *}" in ci
+    assert "test_command=${command##* && }" in ci
+    assert 'eval "${install//.venv/' in ci
+    assert 'eval "${test_command//.venv/' in ci
 
 
 def test_its_links_lead_somewhere() -> None:
