@@ -63,7 +63,8 @@ class Backend(Protocol):
         Args:
             encoded: the request.
             request_id: names the POST at Luma.
-            decided_at: when the ledger last said that the purchase is ours, by `time.monotonic`; now by default.
+            decided_at: when the ledger last said that the purchase is ours, by `clock.suspend_aware_now`; now by
+                default.
 
         Raises:
             AmbiguousPurchaseError: it may have been bought.

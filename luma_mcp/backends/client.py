@@ -1,7 +1,7 @@
 """What the clients of both APIs have in common: one transport, and purchases whose answers are read."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from luma_mcp.backends import errors
 from luma_mcp.backends.transport import IsRefusal, OnAnswer, Sleep, Transport, ambiguous
@@ -25,6 +25,9 @@ class ApiClient:
         sleep: waits between attempts; a test gives its own.
         on_answer: called after each exchange.
     """
+
+    purchase_seconds: ClassVar[float] = 60.0
+    """How long the response to a purchase is awaited."""
 
     def __init__(
         self,
@@ -66,7 +69,9 @@ class ApiClient:
         self, path: str, body: dict[str, Any], *, request_id: str, decided_at: float | None
     ) -> Generation:
         """POST once, and read what was bought. Raises: as `Backend.submit`."""
-        data = await self._transport.purchase(path, body, request_id=request_id, decided_at=decided_at)
+        data = await self._transport.purchase(
+            path, body, request_id=request_id, decided_at=decided_at, seconds=self.purchase_seconds
+        )
         try:
             return self._read_generation(data)
         except UnexpectedResponseError as error:

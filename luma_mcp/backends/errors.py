@@ -1,7 +1,9 @@
-"""Answers of Luma's APIs that are no success: bytes to errors. Pure.
+"""Responses of Luma's APIs that are no success: bytes to errors. Pure.
 
-Both answer errors as `{"detail": ...}`: a sentence, sometimes after a literal "400: ", or for a schema violation (422)
-a list of what is wrong. Proxies on the way answer HTML, or nothing. The status decides; the words are shown only.
+Both APIs send errors as `{"detail": ...}`: a sentence, sometimes after a literal "400: ", or for a schema violation
+(422) a list of what is wrong. Proxies and firewalls on the way send HTML, or nothing. A 4xx in any other shape is not
+Luma's own, so it says nothing of the token, the request or the generation: it is an UnexpectedResponseError, which
+passes. In a response of Luma's own the status decides; the sentence is shown only.
 
 Sources: the API references, and the official SDKs `lumaai` 1.21.0 and `luma-agents` 0.5.0.
 """
@@ -13,6 +15,7 @@ from luma_mcp.backends.responses import JsonObject, detail_of, parse_json, retry
 from luma_mcp.domain.errors import (
     IDS_ARE_LISTED,
     AuthenticationError,
+    GoneError,
     InsufficientCreditsError,
     InvalidRequestError,
     LumaError,
@@ -24,7 +27,16 @@ from luma_mcp.domain.errors import (
 
 
 def error_of(status: int, data: bytes, headers: Mapping[str, str], now: float) -> LumaError:
-    """What an answer that is not a success means. `now` is Unix time, for a Retry-After that is a date."""
+    """The error for a response that is not a success. `now` is Unix time, for a Retry-After that is a date."""
+    if 400 <= status < 500 and status != 429 and not is_of_luma(data):
+        return UnexpectedResponseError(
+            f"The response has status {status}, and it is not Luma's own.",
+            "A proxy, a firewall or a login page stands in between; check the network and the base URL.",
+        )
+    return _own_error(status, data, headers, now)
+
+
+def _own_error(status: int, data: bytes, headers: Mapping[str, str], now: float) -> LumaError:
     detail = detail_of(data)
     reason = f" Luma says: {detail!r}." if detail else ""
     if status == 402 or (status == 400 and "insufficient credit" in detail.lower()):
@@ -33,19 +45,19 @@ def error_of(status: int, data: bytes, headers: Mapping[str, str], now: float) -
             "Nothing was bought. Only the account's owner can add API credits, at https://platform.lumalabs.ai.",
         )
     match status:
-        case 408 | 409 | 425:
-            return UnexpectedResponseError(f"Luma answered with status {status}.{reason}")
         case 401 | 403:
             return AuthenticationError(f"Luma refused the token ({status}).{reason}")
         case 404:
             return NotFoundError(f"Luma has nothing at this address (404).{reason}", IDS_ARE_LISTED)
+        case 410:
+            return GoneError(f"Luma has switched this off (410).{reason}", "Use a model of Luma's other API.")
         case 429:
             wait = retry_after(headers, now)
             when = f"in {wait:.0f} s" if wait is not None else "in a minute"
             return RateLimitError(
                 f"Luma's rate limit is reached (429).{reason}", f"Nothing was bought. Call again {when}.", wait
             )
-        case _ if 400 <= status < 500:
+        case _ if 400 <= status < 500 and status not in _PASSING:
             return InvalidRequestError(
                 f"Luma refused the request ({status}).{reason}", "Nothing was bought. Change the arguments."
             )
@@ -55,22 +67,37 @@ def error_of(status: int, data: bytes, headers: Mapping[str, str], now: float) -
             return UnexpectedResponseError(f"Luma answered with status {status}, which means nothing here.{reason}")
 
 
-# The statuses by which Luma's documentation refuses a request. An error that is not Luma's own is no refusal.
-_REFUSALS = frozenset({400, 401, 402, 403, 404, 413, 422, 429})
+# These refuse nothing: a time-out, a conflict with what is under way, too early.
+_PASSING = frozenset({408, 409, 425})
+
+
+def is_of_luma(data: bytes) -> bool:
+    """Whether the body of an error has Luma's own shape: a JSON object with a `detail`."""
+    try:
+        content = parse_json(data)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(content, dict) and isinstance(cast("JsonObject", content).get("detail"), str | list)
+
+
+# The statuses by which Luma's documentation refuses a request, and 410 of an API that was switched off. An error
+# that is not Luma's own is no refusal.
+_REFUSALS = frozenset({400, 401, 402, 403, 404, 410, 413, 422, 429})
 
 
 def is_refusal(status: int, data: bytes, _headers: Mapping[str, str]) -> bool:
-    """Whether an answer to a purchase proves that nothing was bought: a documented status, in Luma's own shape.
+    """Whether the response to a purchase proves that nothing was bought: a documented status, in Luma's own shape.
 
-    A proxy on the way may answer 403 or 429 in HTML after Luma accepted. Dream Machine's 429 is not documented, so any
+    A proxy on the way may send 403 or 429 in HTML after Luma accepted. Dream Machine's 429 is not documented, so any
     JSON object counts for it.
     """
     if status not in _REFUSALS:
         return False
+    return is_of_luma(data) or (status == 429 and _is_object(data))
+
+
+def _is_object(data: bytes) -> bool:
     try:
-        answer = parse_json(data)
+        return isinstance(parse_json(data), dict)
     except (ValueError, RecursionError):
         return False
-    if not isinstance(answer, dict):
-        return False
-    return status == 429 or isinstance(cast("JsonObject", answer).get("detail"), str | list)

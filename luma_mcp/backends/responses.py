@@ -91,6 +91,14 @@ def parse_json(data: bytes) -> Any:
         return from_json(replace_lone_surrogates(data), allow_inf_nan=False)
 
 
+def complete_part(data: bytes | bytearray) -> Any:
+    """The fields of JSON that was cut that came whole; None if it is not JSON so far."""
+    try:
+        return from_json(bytes(data), allow_inf_nan=False, allow_partial=True)
+    except ValueError:
+        return None
+
+
 def detail_of(data: bytes) -> str:
     """Luma's own words in an error, cleaned and cut; empty if there are none."""
     try:

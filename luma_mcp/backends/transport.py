@@ -9,16 +9,17 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import anyio
+from pydantic_core import to_json
 
 from luma_mcp import __version__
+from luma_mcp.backends.responses import complete_part, has_id
+from luma_mcp.domain.clock import suspend_aware_now
 from luma_mcp.domain.errors import (
     AmbiguousPurchaseError,
     AuthenticationError,
     LumaError,
     NoAnswerError,
     NotFoundError,
-    RateLimitError,
-    ServerError,
     UnexpectedResponseError,
     UnreachableError,
 )
@@ -39,11 +40,12 @@ _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 8.0
 # A read may wait as long as Luma's Retry-After asks, up to this.
 _LONGEST_RETRY_AFTER_SECONDS = 60.0
 _CONNECT_SECONDS, _ANSWER_SECONDS = 10.0, 60.0
+_SEND_HEADERS = "send_request_headers.started"
 _MAX_ANSWER_BYTES = 4 * 1024 * 1024
 _LARGE_READ_BYTES = 256 * 1024
 # A purchase whose connection stands only so late is not sent: another server may have settled it meanwhile.
 _YOUNG_SECONDS = 15.0
-_SUCCESSES = frozenset({200, 201, 204})
+_SUCCESSES = frozenset({200, 201, 202, 204})
 HINT_CA: Final = (
     "A company's proxy may sign in its place: set SSL_CERT_FILE to a file with that company's CA, "
     "or have the system trust it."
@@ -189,7 +191,13 @@ class Transport:
         return proxy_for(self.base_url) if self._transport is None else None
 
     async def purchase(
-        self, path: str, body: dict[str, Any], *, request_id: str, decided_at: float | None = None
+        self,
+        path: str,
+        body: dict[str, Any],
+        *,
+        request_id: str,
+        decided_at: float | None = None,
+        seconds: float = _ANSWER_SECONDS,
     ) -> bytes:
         """POST once, on a fresh connection.
 
@@ -197,24 +205,37 @@ class Transport:
             path: of the operation.
             body: its JSON.
             request_id: names the POST at Luma.
-            decided_at: when the ledger last said that the purchase is ours, by `time.monotonic`; now by default.
+            decided_at: when the ledger last said that the purchase is ours, by `clock.suspend_aware_now`; now by
+                default.
+            seconds: how long the response is awaited.
+
+        Returns:
+            The body. Where the response was cut, the part that came, if the id of the generation is in it.
 
         Raises:
             AmbiguousPurchaseError: it may have been carried out.
             LumaError: it was not carried out.
         """
+        import httpx  # noqa: PLC0415 - costs 50 ms, which the start of the process shall not pay
+
         if self._token is None:
             raise AuthenticationError("No Luma token is set.", self._token_hint)
         if self._purchase_http is None:
             # A connection that was idle may be dead without anybody knowing, so none is used again.
             self._purchase_http = open_http(self._transport, proxy=self._proxy(), keep_alive=False)
-        began = time.monotonic() if decided_at is None else decided_at
+        began = suspend_aware_now() if decided_at is None else decided_at
+        progress = _Progress(seconds)
 
-        async def check_age(event: str, _info: Any) -> None:
-            if event.endswith("send_request_headers.started") and time.monotonic() - began > _YOUNG_SECONDS:
+        async def follow(event: str, info: Any) -> None:
+            progress.is_traced = True
+            # A CONNECT goes to a proxy, and holds nothing of the purchase.
+            if not event.endswith(_SEND_HEADERS) or info["request"].method == b"CONNECT":
+                return
+            if suspend_aware_now() - began > _YOUNG_SECONDS:
                 raise UnreachableError(
                     "This server was stopped before the request could be sent.", "Nothing was sent. Call again."
                 )
+            progress.has_left = True
 
         try:
             status, data, headers = await self._send(
@@ -222,8 +243,10 @@ class Transport:
                 "POST",
                 path,
                 headers={"X-Request-Id": request_id},
+                progress=progress,
                 json=body,
-                extensions={"trace": check_age},
+                extensions={"trace": follow},
+                timeout=httpx.Timeout(seconds, connect=_CONNECT_SECONDS),
             )
         except (NoAnswerError, UnexpectedResponseError) as error:
             raise ambiguous(error) from error
@@ -235,7 +258,7 @@ class Transport:
     async def read(
         self, method: str, path: str, query: dict[str, Any] | None = None, *, json: dict[str, Any] | None = None
     ) -> bytes:
-        """What costs nothing, repeated after an error that may pass.
+        """Send what costs nothing; again after a transient error.
 
         A DELETE that was carried out already is a success.
         """
@@ -243,17 +266,18 @@ class Transport:
         while True:
             try:
                 return await self._exchange(method, path, query, json)
-            except (UnreachableError, ServerError, RateLimitError) as error:
-                retry_after = getattr(error, "retry_after", None)
-                if attempt == _ATTEMPTS or (retry_after is not None and retry_after > _LONGEST_RETRY_AFTER_SECONDS):
-                    raise
-                pause = min(_FIRST_PAUSE_SECONDS * 2 ** (attempt - 1), _LONGEST_PAUSE_SECONDS)
-                jitter = random.uniform(0.5, 1)  # noqa: S311 - no secret
-                await self._sleep(retry_after if retry_after is not None else pause * jitter)
             except NotFoundError:
                 if method == "DELETE" and attempt > 1:
                     return b""
                 raise
+            except LumaError as error:
+                retry_after = getattr(error, "retry_after", None)
+                is_too_long = retry_after is not None and retry_after > _LONGEST_RETRY_AFTER_SECONDS
+                if not error.is_transient or attempt == _ATTEMPTS or is_too_long:
+                    raise
+                pause = min(_FIRST_PAUSE_SECONDS * 2 ** (attempt - 1), _LONGEST_PAUSE_SECONDS)
+                jitter = random.uniform(0.5, 1)  # noqa: S311 - no secret
+                await self._sleep(retry_after if retry_after is not None else pause * jitter)
             attempt += 1
 
     async def _exchange(
@@ -276,9 +300,10 @@ class Transport:
         path: str,
         *,
         headers: Mapping[str, str] | None = None,
+        progress: "_Progress | None" = None,
         **content: Any,
     ) -> tuple[int, bytes, Mapping[str, str]]:
-        """Status, body and headers of an answer. The whole exchange has a deadline, for httpx counts per byte."""
+        """Status, body and headers of a response. The whole exchange has a deadline, for httpx counts per byte."""
         import httpx  # noqa: PLC0415 - costs 50 ms, which the start of the process shall not pay
 
         sent_headers = {"Authorization": f"Bearer {self._token}", **(headers or {})}
@@ -290,21 +315,35 @@ class Transport:
                 "Nothing was sent. Check LUMA_BASE_URL and LUMA_AGENTS_BASE_URL.",
             ) from error
         has_answered, status, began = False, 0, time.monotonic()
+        data, response_headers = bytearray(), cast("Mapping[str, str]", {})
+        longest = _ANSWER_SECONDS if progress is None else progress.seconds
         try:
-            with anyio.fail_after(_CONNECT_SECONDS + _ANSWER_SECONDS):
+            with anyio.fail_after(_CONNECT_SECONDS + longest):
                 async with aclosing(await http.send(request, stream=True)) as answer:
-                    has_answered, status = True, answer.status_code
-                    return answer.status_code, await _limited(answer), answer.headers
+                    has_answered, status, response_headers = True, answer.status_code, answer.headers
+                    await _read_into(data, answer)
+                    return status, bytes(data), response_headers
         except (httpx.DecodingError, httpx.InvalidURL, httpx.CookieConflict) as error:
+            if progress is not None and progress.is_unsent:
+                raise self._unreachable(error) from error
             raise UnexpectedResponseError(f"Luma's answer cannot be read ({type(error).__name__}).") from error
         except (httpx.HTTPError, httpx.StreamError, TimeoutError, OSError) as error:
+            if progress is not None and status in _SUCCESSES and has_id(complete_part(data)):
+                return status, to_json(complete_part(data)), response_headers
             never_left = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
-            if isinstance(error, never_left) and not has_answered:
+            is_unsent = progress is not None and progress.is_unsent
+            if is_unsent or (isinstance(error, never_left) and not has_answered):
                 raise self._unreachable(error) from error
             raise NoAnswerError(
                 f"Luma did not answer at {self.base_url} ({type(error).__name__}).", "Call again in a moment."
             ) from error
-
+        except LumaError:
+            raise
+        except Exception as error:
+            # Of a proxy's own protocol, which no httpx error stands for.
+            if progress is None or not progress.is_unsent:
+                raise
+            raise self._unreachable(error) from error
         finally:
             self._on_answer(method, status, time.monotonic() - began)
 
@@ -330,11 +369,23 @@ def ambiguous(error: LumaError) -> AmbiguousPurchaseError:
     return AmbiguousPurchaseError(f"{error} What became of the purchase is not known.", _HINT_AMBIGUOUS)
 
 
-async def _limited(answer: "httpx.Response") -> bytes:
-    data = bytearray()
+class _Progress:
+    """How far a purchase has come on its way, by httpcore's trace. A transport of a test may trace nothing."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.is_traced = self.has_left = False
+
+    @property
+    def is_unsent(self) -> bool:
+        """Whether certainly no byte of the purchase was sent, whatever a proxy did to the CONNECT before it."""
+        return self.is_traced and not self.has_left
+
+
+async def _read_into(data: bytearray, answer: "httpx.Response") -> None:
+    """Read the body. Raises: UnexpectedResponseError, if it is too long."""
     async with aclosing(cast("AsyncGenerator[bytes]", answer.aiter_bytes())) as blocks:
         async for block in blocks:
             data += block
             if len(data) > _MAX_ANSWER_BYTES:
                 raise UnexpectedResponseError(f"Luma answered more than {_MAX_ANSWER_BYTES // 1024 // 1024} MB.")
-    return bytes(data)

@@ -1,5 +1,7 @@
 """Time as a parameter: a test holds it, and a change of the wall clock ends no wait."""
 
+import sys
+import time
 from typing import Protocol
 
 
@@ -17,3 +19,16 @@ class Clock(Protocol):
     async def sleep(self, seconds: float) -> None:
         """Wait."""
         ...
+
+
+def suspend_aware_now() -> float:
+    """Seconds since some moment, also counted while the machine sleeps.
+
+    `time.monotonic` stands still in sleep on Linux and macOS. There CLOCK_BOOTTIME and CLOCK_MONOTONIC continue;
+    Windows has one clock, which continues.
+    """
+    if sys.platform == "linux":
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    if sys.platform == "darwin":  # pragma: no cover - macOS only
+        return time.clock_gettime(time.CLOCK_MONOTONIC)
+    return time.monotonic()  # pragma: no cover - elsewhere

@@ -3,24 +3,31 @@
 ::
 
     LumaError
-      UnreachableError          no answer: DNS, TLS, refused, a time-out before anything was sent
-        NoAnswerError              it was sent, and no answer came
+      UnreachableError       *  no response: DNS, TLS, refused, a time-out before anything was sent
+        NoAnswerError        *     it was sent, and no response came
       InvalidRequestError       Luma would refuse, or has refused, what was asked (400, 422)
         InsufficientCreditsError   the account cannot pay for it (400 with that detail)
       AuthenticationError       no usable token, or Luma refused it (401, 403)
       NotFoundError             no generation has that id (404)
-      RateLimitError            too many requests (429)
-      ServerError               Luma failed on a read (5xx), and went on failing
-      UnexpectedResponseError   a success that cannot be read
+      GoneError                 Luma has switched this API off (410)
+      RateLimitError         *  too many requests (429)
+      ServerError            *  Luma failed on a read (5xx), and continued to fail
+      UnexpectedResponseError * a response that is not Luma's own, or cannot be read
       AmbiguousPurchaseError    a purchase was sent and its outcome is not known
       BudgetError               a cap forbids it
-      LedgerError               the purchase ledger cannot be used, so nothing is bought
+      LedgerError            *  the purchase ledger cannot be used, so nothing is bought
       FileError                 a file cannot be fetched, read or saved
+        TransientFileError   *     the file store or the network failed; the file itself is sound
       InternalError             this server, or a library that it uses, is at fault
+
+`is_transient` is True for those with a star: the same request may succeed later with nothing changed. It is the only
+place that decides so; films, waits and reads ask it.
 
 `str()` says what happened and `hint` says what the caller can do. Both are safe to show: they hold no token, and text
 that comes from Luma or another server is cut and cleaned first (`text.cleaned`).
 """
+
+from typing import ClassVar
 
 IDS_ARE_LISTED = "list_generations shows the ids that exist."
 """The hint of an unknown id; the same where a person may not see it, so that nobody learns which ids others have."""
@@ -28,6 +35,9 @@ IDS_ARE_LISTED = "list_generations shows the ids that exist."
 
 class LumaError(Exception):
     """The base class. `hint` is a sentence, or empty if there is nothing to add."""
+
+    is_transient: ClassVar[bool] = False
+    """Whether the same request may succeed later with nothing changed."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -41,6 +51,8 @@ class LumaError(Exception):
 
 class UnreachableError(LumaError):
     """Luma was not reached. Unless it is a NoAnswerError nothing was sent, and it is safe to try again."""
+
+    is_transient = True
 
 
 class NoAnswerError(UnreachableError):
@@ -63,8 +75,14 @@ class NotFoundError(LumaError):
     """No generation has that id, or it was deleted."""
 
 
+class GoneError(LumaError):
+    """Luma has switched off what was asked for."""
+
+
 class RateLimitError(LumaError):
     """Luma wants to be asked less often. Nothing was bought."""
+
+    is_transient = True
 
     def __init__(self, message: str, hint: str = "", retry_after: float | None = None) -> None:
         super().__init__(message, hint)
@@ -73,11 +91,15 @@ class RateLimitError(LumaError):
 
 
 class ServerError(LumaError):
-    """Luma failed at answering a read."""
+    """Luma failed at a read."""
+
+    is_transient = True
 
 
 class UnexpectedResponseError(LumaError):
-    """Luma, or something on the way to it, answered what makes no sense here."""
+    """The response of Luma, or of something on the way to it, makes no sense here."""
+
+    is_transient = True
 
 
 class AmbiguousPurchaseError(LumaError):
@@ -91,9 +113,17 @@ class BudgetError(LumaError):
 class LedgerError(LumaError):
     """The purchase ledger cannot be read or written. Without it nothing is bought."""
 
+    is_transient = True
+
 
 class FileError(LumaError):
     """A file cannot be fetched, read or written."""
+
+
+class TransientFileError(FileError):
+    """A file could not be sent or fetched this time. The file itself is sound."""
+
+    is_transient = True
 
 
 class InternalError(LumaError):

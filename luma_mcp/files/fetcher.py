@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 import anyio
 
 from luma_mcp.backends.transport import HINT_CA, is_certificate_error, open_http
-from luma_mcp.domain.errors import FileError
+from luma_mcp.domain.errors import FileError, TransientFileError
 from luma_mcp.domain.text import cleaned
 from luma_mcp.files.atomic_file import MAX_BYTES, PartFile
 from luma_mcp.net import ssrf
@@ -92,9 +92,9 @@ class Fetcher:
                         stalled_attempts = 0 if part.size > before > 0 else stalled_attempts + 1
                         if stalled_attempts == _ATTEMPTS:
                             hint = "Nothing was lost at Luma; call download_generation again."
-                            raise FileError(str(error), hint) from error
+                            raise TransientFileError(str(error), hint) from error
         except TimeoutError:
-            raise FileError("The download took too long.", "Call download_generation again.") from None
+            raise TransientFileError("The download took too long.", "Call download_generation again.") from None
 
     async def _continue(self, url: str, part: PartFile, on_bytes: OnBytes, validator: "_Validator") -> None:
         """Fetch what is missing, or all of it."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from luma_mcp.backends.transport import open_http
-from luma_mcp.domain.errors import FileError
+from luma_mcp.domain.errors import FileError, TransientFileError
 from luma_mcp.net import ssrf
 from luma_mcp.net.proxies import proxy_for
 
@@ -79,4 +79,4 @@ class Uploader:
                     raise FileError(f"The file was refused by Luma's file store ({answer.status_code}).", _NOTHING)
                 failure = None
         reason = type(failure).__name__ if failure else "it failed"
-        raise FileError(f"The file cannot be sent to Luma's file store ({reason}).", _NOTHING)
+        raise TransientFileError(f"The file cannot be sent to Luma's file store ({reason}).", _NOTHING)

@@ -7,13 +7,13 @@ whose lease has run out belongs to nobody, on any machine.
 The states of a row are in `states`. Money is in whole micro-dollars.
 """
 
-import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 import anyio
 import anyio.to_thread
 
+from luma_mcp.domain.clock import suspend_aware_now
 from luma_mcp.domain.errors import LedgerError
 from luma_mcp.ledger import film_rows, spending
 from luma_mcp.ledger.caps import Balance, Budget, Spending
@@ -110,7 +110,7 @@ class Ledger:
             # What is in doubt holds its take until it is settled, however long ago it was.
             is_young = found and now - found[0].reserved_at < TAKE_SECONDS
             if found and (found[0].state not in SETTLED or is_young or shot is not None):
-                return Decision(found[0], is_new=False, now=now, decided_at=time.monotonic())
+                return Decision(found[0], is_new=False, now=now, decided_at=suspend_aware_now())
             for row in found:
                 transaction.execute("UPDATE purchases SET holds_take = 0 WHERE id = ?", (row.id,))
             if shot is not None:
@@ -132,7 +132,7 @@ class Ledger:
             row = self._select(transaction, "id = ?", made.fetchone()[0])[0]
             if shot is not None:
                 film_rows.bought(transaction, shot, row.id, now)
-            return Decision(row, is_new=True, now=now, decided_at=time.monotonic())
+            return Decision(row, is_new=True, now=now, decided_at=suspend_aware_now())
 
         return await self.transact(work)
 

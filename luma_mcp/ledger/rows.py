@@ -83,7 +83,7 @@ class Decision:
         row: the purchase.
         is_new: whether it was written.
         now: the ledger's time.
-        decided_at: the time of this process, by `time.monotonic`.
+        decided_at: the time of this process, by `clock.suspend_aware_now`.
     """
 
     row: Row

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import anyio
 
 from luma_mcp.domain.addresses import is_public_address
-from luma_mcp.domain.errors import FileError
+from luma_mcp.domain.errors import FileError, TransientFileError
 from luma_mcp.domain.text import cleaned
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]
@@ -70,7 +70,9 @@ async def check(url: str, *, api_url: str, resolve_host: Resolve = resolve, by_p
     except (OSError, UnicodeError) as error:
         if by_proxy and "." in host:
             return Destination(url, host)
-        raise FileError(f"The host {cleaned(host, 80)} of the link cannot be found.", "Check the network.") from error
+        raise TransientFileError(
+            f"The host {cleaned(host, 80)} of the link cannot be found.", "Check the network."
+        ) from error
     if not addresses or not all(is_public_address(address) for address in addresses):
         raise FileError(f"The link leads to {cleaned(host, 80)}, which is not a public address.", _REFUSED)
     return Destination(url, host, () if by_proxy else tuple(addresses))

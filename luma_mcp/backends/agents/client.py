@@ -37,6 +37,9 @@ class Agents(ApiClient):
         on_answer: called after each exchange.
     """
 
+    # Nothing but the response to a purchase names its generation: the API has no list.
+    purchase_seconds = 15 * 60.0
+
     def __init__(
         self,
         token: str | None,

@@ -11,7 +11,7 @@ from typing import Any
 from luma_mcp.backends.agents import decoding
 from luma_mcp.backends.agents.decoding import UploadedFile
 from luma_mcp.backends.transport import Sleep, Transport
-from luma_mcp.domain.errors import FileError
+from luma_mcp.domain.errors import FileError, TransientFileError
 
 PutBytes = Callable[[str, Mapping[str, str], bytes], Awaitable[None]]
 """PUTs bytes to a link with some headers. Raises: FileError."""
@@ -67,7 +67,7 @@ class FilesApi:
         }
         created = decoding.read_created_file(await self._transport.read("POST", "/files", json=body))
         if created.target is None:
-            raise FileError("Luma named no place to put the file.", "Nothing was bought. Call again.")
+            raise TransientFileError("Luma named no place to put the file.", "Nothing was bought. Call again.")
         await put_bytes(created.target.url, created.target.headers, data)
         file = decoding.read_file(await self._transport.read("POST", f"/files/{created.id}/complete"))
         return await self._ingested(file)
@@ -96,7 +96,7 @@ class FilesApi:
                     f"Luma cannot use the file: {file.failure_reason or file.state}.", "Nothing was bought. Convert it."
                 )
             if waited >= _LONGEST_INGEST_SECONDS:
-                raise FileError("Luma did not take the file in time.", "Nothing was bought. Call again.")
+                raise TransientFileError("Luma did not take the file in time.", "Nothing was bought. Call again.")
             await self._sleep(_LOOK_EVERY_SECONDS)
             waited += _LOOK_EVERY_SECONDS
             file = decoding.read_file(await self._transport.read("GET", f"/files/{file.id}"))

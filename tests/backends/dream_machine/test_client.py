@@ -1,13 +1,13 @@
 """What the client does when the way to Luma is bad. Purchases are counted in the emulator's own records."""
 
 import json
-import time
 
 import httpx
 import pytest
 
 from luma_mcp.backends.dream_machine.client import DreamMachine
 from luma_mcp.backends.dream_machine.encoding import encode
+from luma_mcp.domain.clock import suspend_aware_now
 from luma_mcp.domain.errors import (
     AmbiguousPurchaseError,
     AuthenticationError,
@@ -222,8 +222,8 @@ async def test_a_purchase_that_was_decided_long_ago_is_not_sent() -> None:
     async with luma.serving() as base_url:
         client = DreamMachine(TOKEN, base_url=base_url)
         with pytest.raises(UnreachableError, match="stopped before the request could be sent"):
-            await client.submit(encode(VIDEO), request_id="r", decided_at=time.monotonic() - 15.1)
-        await client.submit(encode(VIDEO), request_id="r", decided_at=time.monotonic() - 10)
+            await client.submit(encode(VIDEO), request_id="r", decided_at=suspend_aware_now() - 15.1)
+        await client.submit(encode(VIDEO), request_id="r", decided_at=suspend_aware_now() - 10)
         await client.close()
 
     assert luma.posts == 1

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from luma_mcp.backends import errors, responses
 from luma_mcp.domain.errors import (
     AuthenticationError,
+    GoneError,
     InsufficientCreditsError,
     InvalidRequestError,
     LumaError,
@@ -56,6 +57,27 @@ def test_an_error_answer_is_understood(status: int, detail: Any, kind: type[Luma
 
     assert type(error) is kind
     assert words in str(error)
+
+
+@pytest.mark.parametrize(
+    "body", [b"<html>Access denied</html>", b"", b"[]", b'{"message": "no Route matched"}', b"[" * 9999]
+)
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 422])
+def test_an_error_that_is_not_luma_s_own_says_nothing_of_the_token_or_the_generation(status: int, body: bytes) -> None:
+    error = errors.error_of(status, body, {}, 0)
+
+    assert type(error) is UnexpectedResponseError
+    assert error.is_transient
+    assert f"status {status}, and it is not Luma's own" in str(error)
+
+
+def test_an_api_that_was_switched_off_is_gone_and_refuses_purchases() -> None:
+    error = errors.error_of(410, b'{"detail": "Retired"}', {}, 0)
+
+    assert (type(error), error.is_transient) == (GoneError, False)
+    assert "Luma's other API" in error.hint
+    assert errors.is_refusal(410, b'{"detail": "Retired"}', {})
+    assert not errors.is_refusal(410, b"<html>", {})
 
 
 def test_an_html_error_page_is_understood_and_not_repeated() -> None:

@@ -1,0 +1,167 @@
+"""A purchase on bad ways: proxies that fail before it is sent, and responses that are cut."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+
+from luma_mcp.backends.agents.client import Agents
+from luma_mcp.backends.agents.encoding import encode as encode_for_agents
+from luma_mcp.backends.dream_machine.client import DreamMachine
+from luma_mcp.backends.dream_machine.encoding import encode
+from luma_mcp.domain.errors import AmbiguousPurchaseError, UnreachableError
+from luma_mcp.domain.requests import VideoRequest
+from tests.support.raw_luma import RawLuma, Script, raw
+
+pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
+
+ID = "15b7abb1-3741-4b7e-9615-1f9a16c7442d"
+WHOLE = json.dumps({"id": ID, "type": "video", "state": "queued", "model": "ray-3.2"})
+AGENTS_REQUEST = encode_for_agents(VideoRequest(model="ray-3.2", prompt="a boat"))
+
+
+class Proxy:
+    """A proxy of the tests' own: it reads one head and does what a test says."""
+
+    def __init__(self, manner: str) -> None:
+        self.manner = manner
+        self.heads: list[bytes] = []
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[str]:
+        server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
+        async with server:
+            yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            self.heads.append(await reader.readuntil(b"\r\n\r\n"))
+            writer.write(RESPONSES[self.manner])
+            await writer.drain()
+            if self.manner == "tunnels, then closes":
+                await reader.read(1)
+        if self.manner == "resets":
+            writer.transport.abort()
+        writer.close()
+
+
+RESPONSES = {
+    "closes": b"",
+    "resets": b"",
+    "junk": b"\x00\x01 this is no HTTP\r\n\r\n",
+    "half a head": b"HTTP/1.1 200 Connec",
+    "refuses": b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n",
+    "fails": b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 4\r\n\r\nnone",
+    "tunnels, then closes": b"HTTP/1.1 200 Connection established\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("manner", RESPONSES)
+async def test_a_proxy_that_fails_at_connect_is_certainly_not_a_purchase(
+    manner: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy = Proxy(manner)
+    async with proxy.serving() as address:
+        monkeypatch.setenv("HTTPS_PROXY", address)
+        client = Agents("luma-api-key", base_url="https://agents.example.com/v1")
+        with pytest.raises(UnreachableError, match="cannot be reached") as caught:
+            await client.submit(AGENTS_REQUEST, request_id="r")
+        await client.close()
+
+    assert "Nothing was sent" in caught.value.hint
+    assert [head.split()[0] for head in proxy.heads] == [b"CONNECT"]
+    assert all(b"luma-api-key" not in head for head in proxy.heads)
+
+
+@pytest.mark.parametrize("manner", ["closes", "resets", "junk"])
+async def test_a_proxy_that_was_sent_the_purchase_itself_leaves_it_in_doubt(
+    manner: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without TLS there is no CONNECT: the proxy reads the purchase, and may have passed it on."""
+    proxy = Proxy(manner)
+    async with proxy.serving() as address:
+        monkeypatch.setenv("HTTP_PROXY", address)
+        client = Agents("luma-api-key", base_url="http://agents.example.com/v1")
+        with pytest.raises(AmbiguousPurchaseError):
+            await client.submit(AGENTS_REQUEST, request_id="r")
+        await client.close()
+
+    assert [head.split()[0] for head in proxy.heads] == [b"POST"]
+
+
+@pytest.mark.parametrize(
+    ("place", "kind"),
+    [
+        # Before a connection stands.
+        ("httpcore._backends.auto.AutoBackend.connect_tcp", UnreachableError),
+        # Before anything was traced, so nobody knows.
+        ("httpcore.AsyncConnectionPool.handle_async_request", ZeroDivisionError),
+    ],
+)
+async def test_a_mistake_of_a_library_is_no_purchase_only_before_a_connection_stands(
+    place: str, kind: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(*_arguments: object, **_named: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(place, fails)
+    client = Agents("luma-api-key", base_url="http://127.0.0.1:9/v1")
+    with pytest.raises(kind):
+        await client.submit(AGENTS_REQUEST, request_id="r")
+    with pytest.raises(ZeroDivisionError):
+        await client.get_generation(ID)
+    await client.close()
+
+
+async def submit(luma: RawLuma, *, to_agents: bool = True) -> str:
+    async with luma.serving() as base_url:
+        if to_agents:
+            client = Agents("luma-api-key", base_url=base_url.replace("/dream-machine", ""))
+            encoded = AGENTS_REQUEST
+        else:
+            client = DreamMachine("a-key", base_url=base_url)
+            encoded = encode(VideoRequest(model="ray-2", prompt="a boat"))
+        try:
+            return (await client.submit(encoded, request_id="r")).id
+        finally:
+            await client.close()
+
+
+def cut(body: str, at: int, status: int = 201) -> bytes:
+    """A response that promises all of a body and ends in the middle."""
+    head, _, data = raw(status, body, "application/json").partition(b"\r\n\r\n")
+    return head + b"\r\n\r\n" + data[:at]
+
+
+@pytest.mark.parametrize("to_agents", [True, False])
+@pytest.mark.parametrize("status", [200, 201, 202])
+async def test_a_success_with_a_whole_generation_is_a_purchase(status: int, to_agents: bool) -> None:
+    luma = RawLuma(scripts=[Script(answer=raw(status, WHOLE, "application/json"))])
+
+    assert await submit(luma, to_agents=to_agents) == ID
+
+
+@pytest.mark.parametrize("to_agents", [True, False])
+@pytest.mark.parametrize("at", [WHOLE.index(ID) + len(ID) + 1, WHOLE.index("queued") + 3, len(WHOLE) - 1])
+async def test_a_response_that_is_cut_after_the_id_is_a_purchase(at: int, to_agents: bool) -> None:
+    luma = RawLuma(scripts=[Script(answer=cut(WHOLE, at))])
+
+    assert await submit(luma, to_agents=to_agents) == ID
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        cut(WHOLE, WHOLE.index(ID) + 10),
+        cut(WHOLE, 0),
+        cut(json.dumps({"trace": {"id": ID}, "id": ID}), 60),
+        cut("<html>" + WHOLE, 90),
+        cut(WHOLE, 70, status=502),
+        cut(json.dumps({"detail": "Invalid API key", "more": 1}), 35, status=401),
+    ],
+)
+async def test_a_response_that_is_cut_before_the_id_leaves_it_in_doubt(answer: bytes) -> None:
+    with pytest.raises(AmbiguousPurchaseError):
+        await submit(RawLuma(scripts=[Script(answer=answer)]))
