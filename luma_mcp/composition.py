@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import anyio
 
 from luma_mcp.backends.agents.client import Agents
+from luma_mcp.backends.base import Listing
 from luma_mcp.backends.concepts import CameraVocabulary
 from luma_mcp.backends.dream_machine.client import DreamMachine
 from luma_mcp.backends.luma_apis import LumaApis
@@ -134,16 +135,19 @@ def build_services(
     accounts = settings.accounts
     ways: dict[str, Reconciliation] = {account: Unverifiable(ledger) for account in accounts.values()}
     if apis.dream_machine is not None:
-        ways[accounts["dream_machine"]] = ByListing(apis.dream_machine, ledger)
+        ways[accounts["dream_machine"]] = ByListing(apis.dream_machine, ledger, clock)
     reconciler = Reconciler(ByAccount(ways), ledger, clock)
-    purchases = PurchaseService(apis, ledger, clock, reconciler, budget=_budget(settings), accounts=accounts)
+    listings: dict[BackendName, Listing] = {"dream_machine": apis.dream_machine} if apis.dream_machine else {}
+    purchases = PurchaseService(
+        apis, ledger, clock, reconciler, budget=_budget(settings), accounts=accounts, listings=listings
+    )
     bucket = Bucket(settings.upload_url, local_api=bool(_emulators(settings)))
     stores: dict[BackendName, FileStore] = {"dream_machine": bucket}
     if apis.agents is not None:
         uploader = Uploader(api_url=api_url, transport=transport)
         stores["agents"] = LumaFiles(partial(apis.agents.files.put, put_bytes=uploader.put))
     key = _key(settings)
-    poller = Poller(apis, clock, purchases.is_young, listing=apis.dream_machine)
+    poller = Poller(apis, clock, purchases.may_exist, listing=apis.dream_machine, api_of=purchases.api_of)
     return Services(
         backend=apis,
         purchases=purchases,

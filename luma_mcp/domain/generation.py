@@ -45,6 +45,7 @@ class Generation:
         state: `queued`, `dreaming`, `completed` or `failed`; other words are kept as Luma says them.
         kind: the operation, by its name in `requests.KINDS`; an unknown one is kept as Luma says it.
         failure_reason: Luma's own words.
+        is_refunded: whether Luma refunds it if it failed, as far as Luma says.
         created_at: when Luma accepted the request.
         outputs: links to what was made.
         model: the model's name; for images it may differ from the name in the request.
@@ -57,6 +58,7 @@ class Generation:
     state: str = "unknown"
     kind: str = "video"
     failure_reason: str | None = None
+    is_refunded: bool = True
     created_at: datetime | None = None
     outputs: tuple[Output, ...] = ()
     model: str | None = None
@@ -102,10 +104,11 @@ class Generation:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Part of a list of generations, newest first."""
+    """Part of a list of generations, newest first. `unreadable` counts the entries that are left out."""
 
     generations: tuple[Generation, ...]
     has_more: bool
+    unreadable: int = 0
 
 
 def check_id(generation_id: str, *, as_given: str | None = None) -> None:

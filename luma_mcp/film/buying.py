@@ -9,12 +9,11 @@ import anyio
 from luma_mcp.domain.errors import (
     AmbiguousPurchaseError,
     AuthenticationError,
+    GoneError,
     InsufficientCreditsError,
     InvalidRequestError,
-    LedgerError,
     LumaError,
-    RateLimitError,
-    UnreachableError,
+    NotFoundError,
 )
 from luma_mcp.domain.meter import Meter
 from luma_mcp.domain.pricing import Price
@@ -33,7 +32,8 @@ from luma_mcp.sources.resolver import Resolution
 
 _LONGEST_NOTE = 300
 _ANEW = "create_film with this film_id and the shots plans it with what is there now."
-_PASSING = (RateLimitError, UnreachableError, LedgerError)
+# These count once they are repeated: one replica of Luma's, or a gateway, may be wrong for a moment.
+_TO_BE_CONFIRMED = (NotFoundError, AuthenticationError, GoneError)
 # No shot is to blame for these, so none is given up; a person mends the account and calls again.
 _OF_THE_ACCOUNT = (AuthenticationError, InsufficientCreditsError)
 
@@ -53,6 +53,7 @@ class ShotBuyer:
         self._purchases = purchases
         self._links = links
         self._meter = meter
+        self._refused: set[tuple[str, str]] = set()
 
     async def look_for_lost(self, film: Film, problems: dict[str, str]) -> bool:
         """Look for the purchases whose answers were lost; whether there were any.
@@ -109,16 +110,26 @@ class ShotBuyer:
         except AmbiguousPurchaseError as error:
             problems[key] = f"Shot {shot.number}: {error.full_text}"
             self._meter.purchased(backend, film.row.person, "in doubt", 0.0)
-        except _PASSING as error:
-            problems[key] = f"Shot {shot.number}: {error.full_text}"
         except LumaError as error:
+            if error.is_transient or self._is_first_refusal(film.id, key, error):
+                problems[key] = f"Shot {shot.number}: {error.full_text}"
+                return
             self._meter.purchased(backend, film.row.person, "refused", 0.0)
             if isinstance(error, _OF_THE_ACCOUNT):
                 raise
             await self._films.stop(film.id, {key: error.full_text[:_LONGEST_NOTE]})
         else:
+            self._refused.discard((film.id, key))
             outcome, usd = ("joined", 0.0) if bought.recovered else ("bought", bought.price.usd)
             self._meter.purchased(backend, film.row.person, outcome, usd)
+
+    def _is_first_refusal(self, film_id: str, key: str, error: LumaError) -> bool:
+        """Whether an error that must be confirmed comes for the first time; the shot is tried once more then."""
+        if not isinstance(error, _TO_BE_CONFIRMED) or (film_id, key) in self._refused:
+            self._refused.discard((film_id, key))
+            return False
+        self._refused.add((film_id, key))
+        return True
 
     async def _request(self, film: Film, shot: FilmShot, sources: Resolution) -> VideoRequest:
         """The request of a shot, with the clips and pictures that it waited for.

@@ -5,9 +5,9 @@
     reserved -> sending -> accepted -> completed
                                     -> failed -> completed
                         -> refused
-                        -> lost     -> accepted
+                        -> lost     -> accepted | refused
                                     -> absent   -> accepted
-                                    -> disputed -> accepted | absent
+                                    -> disputed -> accepted | absent | refused
                         -> reserved
              -> refused
 
@@ -17,7 +17,7 @@ state        meaning                                                            
 `reserved`   It is allowed and on disk. Nothing was sent.                                                reserved  held
 `sending`    The one POST is under way, or may be.                                                       reserved  held
 `accepted`   Luma accepted it; its generation id is known.                                               spent     held
-`completed`  Its generation is completed.                                                                spent     held
+`completed`  Its generation is completed, or failed and Luma does not say that it was refunded.          spent     held
 `failed`     Its generation failed, and Luma refunded it.                                                none      free
 `refused`    Luma refused it, or it was never sent.                                                      none      free
 `lost`       It was sent and the answer is lost. It is looked for.                                       reserved  held
@@ -44,9 +44,10 @@ _NEXT: dict[State, frozenset[State]] = {
     "reserved": frozenset({"sending", "refused"}),
     # Back to `reserved` after a rate limit: Luma said that it took nothing.
     "sending": frozenset({"accepted", "refused", "lost", "reserved"}),
-    "lost": frozenset({"accepted", "absent", "disputed"}),
+    # To `refused` only by the server that knows that it sent nothing.
+    "lost": frozenset({"accepted", "absent", "disputed", "refused"}),
     "absent": frozenset({"accepted"}),
-    "disputed": frozenset({"accepted", "absent"}),
+    "disputed": frozenset({"accepted", "absent", "refused"}),
     "accepted": frozenset({"completed", "failed"}),
     "failed": frozenset({"completed"}),
     "completed": frozenset(),

@@ -1,22 +1,23 @@
-"""Waiting for generations: one task polls for everybody who waits.
+"""Waiting for generations: one scheduler polls for all callers that wait.
 
-The task sleeps on an event while nothing is tracked. A generation is tracked while somebody waits for it. From a
-handful of generations on, the list is asked instead of each generation. All times are of a monotonic clock, so a change
-of the time of day changes nothing.
+It sleeps on an event while nothing is tracked. A generation is tracked while a caller waits for it. From a handful of
+generations on, the list is read instead of each generation. Each API has a state of its own: while one refuses, limits
+or hangs, generations of the other are polled as always. All times are of a monotonic clock, so a change of the time of
+day changes nothing.
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, replace
 from typing import Literal
 
 import anyio
+from anyio.abc import TaskGroup
 
 from luma_mcp.backends.base import Backend, Listing
 from luma_mcp.domain.clock import Clock
 from luma_mcp.domain.errors import (
     AuthenticationError,
-    InvalidRequestError,
+    GoneError,
     LumaError,
     NotFoundError,
     RateLimitError,
@@ -24,6 +25,17 @@ from luma_mcp.domain.errors import (
 )
 from luma_mcp.domain.generation import NOT_FOUND, Generation
 from luma_mcp.polling.schedule import jitter, schedule_of
+from luma_mcp.polling.tracking import (
+    CONFIRM_AFTER_SECONDS,
+    ApiOf,
+    ApiState,
+    MayExist,
+    Snapshot,
+    Tracked,
+    never,
+    unknown,
+    with_unknown,
+)
 
 Until = Literal["all", "any"]
 
@@ -35,77 +47,50 @@ _GATHER_SECONDS = 2.0
 _REQUESTS_AT_ONCE = 5
 # What falls due so soon is polled together with what is due now.
 _TOGETHER_SECONDS = 1.5
-# Errors that do not pass by themselves.
-_FINAL_ERRORS = (AuthenticationError, InvalidRequestError)
-# One answer of one replica of Luma's proves little: a generation is not found after so many.
-_NOT_FOUND_LOOKS = 2
+# These concern every generation of the API.
+_OF_THE_API = (AuthenticationError, GoneError)
 _AFTER_ERROR_SECONDS = 5.0
-_AFTER_NOT_FOUND_SECONDS = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """The generations of one wait as they were last seen. `elapsed_seconds` counts from the begin of the wait."""
-
-    generations: tuple[Generation, ...]
-    elapsed_seconds: float
-    stalled: tuple[str, ...] = ()
-    """Ids of those that have been in one state for unusually long."""
-    problem: str | None = None
-    """The last error, if the last request failed."""
+# The scheduler waits so long, by the real clock, for a poll that is under way before it looks after other APIs.
+_POLL_PATIENCE_SECONDS = 1.0
+# A wait ends so long after its timeout, also if Luma has sent nothing by then.
+_OVERDUE_SECONDS = 20.0
+_LISTED_API = "dream_machine"
 
 
 OnSnapshot = Callable[[Snapshot], Awaitable[None]]
-
-
-@dataclass
-class _Tracked:
-    """A generation that somebody waits for. Times are of the clock."""
-
-    waiters: int = 0
-    generation: Generation | None = None
-    error: LumaError | None = None
-    due: float = 0.0
-    state_since: float = 0.0
-    first_seen: float | None = None
-    not_found: int = 0
-
-    @property
-    def is_final(self) -> bool:
-        return self.generation is not None and self.generation.is_final
-
-
-IsYoung = Callable[[str], Awaitable[bool]]
-
-
-async def _never_young(_generation_id: str) -> bool:
-    return False
 
 
 class Poller:
     """Polls on behalf of waiters. A wait that is cancelled ends at once; the generation continues at Luma.
 
     Args:
-        backend: what is asked.
+        backend: the APIs.
         clock: how time passes.
-        listing: the list that tells of many at once; None if there is none.
-        is_young: whether a generation was bought so short a time ago that Luma may not know it everywhere yet.
+        may_exist: whether a generation may exist though Luma said twice that it does not.
+        listing: the list that shows many at once; None if there is none.
+        api_of: the API that made a generation, as far as that is known without asking Luma.
     """
 
     def __init__(
-        self, backend: Backend, clock: Clock, is_young: IsYoung = _never_young, *, listing: Listing | None
+        self,
+        backend: Backend,
+        clock: Clock,
+        may_exist: MayExist = never,
+        *,
+        listing: Listing | None,
+        api_of: ApiOf = unknown,
     ) -> None:
         self._backend = backend
         self._listing = listing
-        self._is_young = is_young
+        self._may_exist = may_exist
+        self._api_of = api_of
         self._clock = clock
         self._is_running = False
         self._is_ending = False
-        self._tracked: dict[str, _Tracked] = {}
+        self._is_assigning = False
+        self._tracked: dict[str, Tracked] = {}
+        self._apis: dict[str | None, ApiState] = {}
         self._deadlines: dict[object, float] = {}
-        self._not_before = 0.0
-        self._problem: LumaError | None = None
-        self._jitter = 1.0
         self._published_at = 0.0
         self._published = anyio.Event()
         self._changed = anyio.Event()
@@ -134,11 +119,11 @@ class Poller:
 
     @property
     def tracked(self) -> int:
-        """How many generations somebody waits for."""
+        """How many generations callers wait for."""
         return len(self._tracked)
 
-    def hint(self, generation_id: str) -> None:
-        """Poll a generation at once, if somebody waits for it: there is word that it has changed."""
+    def poll_now(self, generation_id: str) -> None:
+        """Poll a generation at once, if a caller waits for it: Luma has called back."""
         tracked = self._tracked.get(generation_id)
         if tracked is not None:
             tracked.due = min(tracked.due, self._clock.now())
@@ -149,12 +134,13 @@ class Poller:
     ) -> Snapshot:
         """Wait until all, or any, generations are final, or until the timeout.
 
-        Every snapshot is given to `on_snapshot`, also the last one. An error that may pass does not end the wait. A
-        generation that Luma does not know is `not found`; the wait for the others continues.
+        Every snapshot is given to `on_snapshot`, also the last one. A transient error does not end the wait, nor does
+        a single refusal. A generation that Luma does not know is `not found`; the wait for the others continues, also
+        if an API refuses.
 
         Raises:
             NotFoundError: no generation has any of the ids.
-            LumaError: Luma answered nothing about any of them before the timeout.
+            LumaError: Luma refused to say anything of any of them, or said nothing before the timeout.
         """
         ids = list(dict.fromkeys(ids))
         began = self._clock.now()
@@ -162,12 +148,11 @@ class Poller:
             while True:
                 published = self._published
                 snapshot = self._snapshot(ids, began)
-                is_timed_out = snapshot.elapsed_seconds >= timeout_seconds and self._was_polled(ids)
-                is_over = is_timed_out or self._is_ending
+                overdue = snapshot.elapsed_seconds - timeout_seconds
+                is_over = self._is_ending or (overdue >= 0 and (self._is_known(ids) or overdue >= _OVERDUE_SECONDS))
                 if snapshot.generations or is_over:
                     await on_snapshot(snapshot)
-                final = [self._tracked[generation_id].is_final for generation_id in ids]
-                if any(final) if until == "any" else all(final):
+                if self._is_reached(ids, until):
                     return self._ended(ids, snapshot)
                 if is_over:
                     return self._timed_out(ids, snapshot)
@@ -178,90 +163,136 @@ class Poller:
         """Have generations polled while this is entered; waiters are woken at that time of the clock at the latest."""
         if not self._is_running:
             raise RuntimeError("the poller is not running: enter Poller.running() first")
-        waiter = object()
-        self._deadlines[waiter] = until
+        waiter, overdue = object(), object()
+        self._deadlines |= {waiter: until, overdue: until + _OVERDUE_SECONDS}
         now = self._clock.now()
         due = now if len(self._tracked) < _HANDFUL else min(now + _GATHER_SECONDS, until)
         for generation_id in ids:
-            self._tracked.setdefault(generation_id, _Tracked(due=due)).waiters += 1
+            self._tracked.setdefault(generation_id, Tracked(due=due)).waiters += 1
         self._changed.set()
         try:
             yield
         finally:
-            del self._deadlines[waiter]
+            del self._deadlines[waiter], self._deadlines[overdue]
             for generation_id in ids:
                 self._tracked[generation_id].waiters -= 1
                 if not self._tracked[generation_id].waiters:
                     del self._tracked[generation_id]
-            # The poller may be asleep until a time that nobody waits for any more.
+            # The scheduler may be asleep until a time that no caller waits for any more.
             self._changed.set()
 
     def _snapshot(self, ids: Sequence[str], began: float) -> Snapshot:
-        """Raises: the error that ends the wait for one of them."""
         now = self._clock.now()
         generations: list[Generation] = []
         stalled: list[str] = []
+        problems: list[LumaError] = []
         for generation_id in ids:
             tracked = self._tracked[generation_id]
-            if isinstance(tracked.error, _FINAL_ERRORS):
-                raise tracked.error
+            if tracked.is_refused and tracked.error is not None:
+                problems.append(tracked.error)
+            elif (problem := self._api(tracked).problem) is not None:
+                problems.append(problem)
             generation = tracked.generation
             if generation is None:
                 continue
             generations.append(generation)
             if not generation.is_final and now - tracked.state_since > schedule_of(generation).stalled_after:
                 stalled.append(generation.id)
-        problem = str(self._problem) if self._problem else None
+        problem = str(problems[0]) if problems else None
         return Snapshot(tuple(generations), now - began, tuple(stalled), problem)
 
-    def _was_polled(self, ids: Sequence[str]) -> bool:
-        """Whether each was asked for at least once, or may not be asked for now."""
+    def _api(self, tracked: Tracked) -> ApiState:
+        return self._apis.setdefault(tracked.api, ApiState())
+
+    def _is_known(self, ids: Sequence[str]) -> bool:
+        """Whether each was polled at least once, or may not be polled now."""
+        now = self._clock.now()
         tracked = [self._tracked[generation_id] for generation_id in ids]
-        return all(entry.generation or entry.error for entry in tracked) or self._clock.now() < self._not_before
+        return all(entry.is_known or now < self._api(entry).not_before for entry in tracked)
+
+    def _is_reached(self, ids: Sequence[str], until: Until) -> bool:
+        """Whether the wait has what it waits for, or can wait for nothing more."""
+        tracked = [self._tracked[generation_id] for generation_id in ids]
+        is_any_final = any(entry.is_over and not entry.is_refused for entry in tracked)
+        return all(entry.is_over for entry in tracked) or (until == "any" and is_any_final)
 
     def _ended(self, ids: Sequence[str], snapshot: Snapshot) -> Snapshot:
-        """Raises: NotFoundError, if nothing was found at all."""
+        """Raises: the first error, if there is nothing to be shown of any."""
         if all(generation.state == NOT_FOUND for generation in snapshot.generations):
             raise self._tracked[ids[0]].error or NotFoundError(f"No generation has the id {ids[0]}.")
-        return snapshot
+        return with_unknown(ids, snapshot)
 
     def _timed_out(self, ids: Sequence[str], snapshot: Snapshot) -> Snapshot:
-        """The last snapshot, with those unknown that Luma answered nothing about. Raises: if those are all."""
+        """The last snapshot, with those unknown that Luma said nothing of. Raises: if those are all."""
         if not snapshot.generations:
-            raise self._tracked[ids[0]].error or self._problem or UnreachableError("Luma was not reached.")
-        known = {generation.id: generation for generation in snapshot.generations}
-        generations = tuple(known.get(generation_id) or Generation(id=generation_id) for generation_id in ids)
-        return replace(snapshot, generations=generations)
+            first = self._tracked[ids[0]]
+            # A first refusal is none yet.
+            error = first.error if first.is_known else None
+            raise error or self._api(first).problem or UnreachableError("Luma was not reached.")
+        return with_unknown(ids, snapshot)
 
     async def _run(self) -> None:
-        """Poll whatever is due, and wake the waiters after each poll and at their deadlines."""
-        while True:
-            self._changed = anyio.Event()
-            wake_at = self._next_wake()
-            if wake_at is None:
-                await self._changed.wait()
-                continue
-            pause = wake_at - self._clock.now()
-            if pause > 0:
-                await self._sleep(pause)
-                continue
-            await self._poll()
-            self._published_at = self._clock.now()
-            published, self._published = self._published, anyio.Event()
-            published.set()
-            # A waiter that is done leaves before the next time is computed.
-            await anyio.lowlevel.checkpoint()
+        """Start the polls that are due, and wake the waiters after each poll and at their deadlines."""
+        async with anyio.create_task_group() as polls:
+            while True:
+                self._changed = anyio.Event()
+                self._start_polls(polls)
+                wake_at = self._next_wake()
+                if self._is_assigning or any(api.is_polling for api in self._apis.values()):
+                    with anyio.move_on_after(_POLL_PATIENCE_SECONDS):
+                        await self._changed.wait()
+                    if self._changed.is_set():
+                        continue
+                if wake_at is None:
+                    await self._changed.wait()
+                    continue
+                pause = wake_at - self._clock.now()
+                if pause > 0:
+                    await self._sleep(pause)
+                    continue
+                await self._publish()
+
+    def _start_polls(self, polls: TaskGroup) -> None:
+        """Start a poll of each API of which something is due, unless one is under way."""
+        if not self._is_assigning and any(not tracked.is_assigned for tracked in self._tracked.values()):
+            self._is_assigning = True
+            polls.start_soon(self._assign)
+        now = self._clock.now()
+        for name in {entry.api for entry in self._tracked.values() if entry.is_pollable and entry.due <= now}:
+            api = self._apis.setdefault(name, ApiState())
+            if not api.is_polling and now >= api.not_before:
+                api.is_polling = True
+                polls.start_soon(self._poll, name, api)
+
+    async def _assign(self) -> None:
+        """Look up which API made each new generation."""
+        for generation_id, tracked in list(self._tracked.items()):
+            if not tracked.is_assigned:
+                tracked.api = await self._api_of(generation_id)
+                tracked.is_assigned = True
+        self._is_assigning = False
+        self._changed.set()
+
+    async def _publish(self) -> None:
+        """Wake the waiters. A waiter that is done leaves before the next time is computed."""
+        self._published_at = self._clock.now()
+        published, self._published = self._published, anyio.Event()
+        published.set()
+        await anyio.lowlevel.checkpoint()
 
     def _next_wake(self) -> float | None:
-        """When something is due or a deadline comes; None if neither is to come."""
-        due = [tracked.due for tracked in self._tracked.values() if not tracked.is_final]
-        times = [max(min(due), self._not_before)] if due else []
+        """When something is due that is not being polled, or a deadline comes; None if neither is to come."""
+        times = [
+            max(tracked.due, api.not_before)
+            for tracked in self._tracked.values()
+            if tracked.is_pollable and not (api := self._api(tracked)).is_polling
+        ]
         # Each deadline wakes the waiters once: a waiter that is slow to leave must not keep this task busy.
         times += [deadline for deadline in self._deadlines.values() if deadline > self._published_at]
         return min(times, default=None)
 
     async def _sleep(self, seconds: float) -> None:
-        """Sleep that long, or until something else is tracked."""
+        """Sleep that long, or until something changes."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._wake_when_changed, tasks.cancel_scope)
             await self._clock.sleep(seconds)
@@ -271,66 +302,63 @@ class Poller:
         await self._changed.wait()
         sleep.cancel()
 
-    async def _poll(self) -> None:
-        """Ask for all that is due."""
-        now = self._clock.now()
-        if now < self._not_before:
-            return
-        running = [generation_id for generation_id, tracked in self._tracked.items() if not tracked.is_final]
-        due = [
-            generation_id for generation_id in running if self._tracked[generation_id].due <= now + _TOGETHER_SECONDS
-        ]
-        # One factor for a whole poll, so that what is polled together falls due together.
-        self._jitter = jitter(1.0)
-        # A page of the list tells about all that are on it, so all that run are read from it.
-        listed = [generation_id for generation_id in running if self._may_be_listed(generation_id)]
-        unlisted = [generation_id for generation_id in due if generation_id not in listed]
-        missing = [generation_id for generation_id in due if generation_id in listed]
-        if self._listing is not None and len(missing) >= _HANDFUL and _page_count(listed) < len(missing):
-            missing = await self._poll_list(self._listing, listed)
-        await self._poll_each([*missing, *unlisted])
+    async def _poll(self, name: str | None, api: ApiState) -> None:
+        """Poll all that is due of one API, and wake the waiters."""
+        try:
+            now = self._clock.now()
+            running = [key for key, entry in self._tracked.items() if entry.api == name and entry.is_pollable]
+            due = [key for key in running if self._tracked[key].due <= now + _TOGETHER_SECONDS]
+            # One factor for a whole poll, so that what is polled together falls due together.
+            factor = jitter(1.0)
+            # A page of the list shows all that are on it, so all that run are read from it.
+            is_worth_a_list = len(due) >= _HANDFUL and _page_count(running) < len(due)
+            if self._listing is not None and name in (None, _LISTED_API) and is_worth_a_list:
+                missing = await self._poll_list(self._listing, api, running, factor)
+                due = [key for key in due if key in missing]
+            await self._poll_each(api, due, factor)
+        finally:
+            api.is_polling = False
+        await self._publish()
+        self._changed.set()
 
-    def _may_be_listed(self, generation_id: str) -> bool:
-        """Whether Dream Machine, which has a list, may have made it."""
-        generation = self._tracked[generation_id].generation
-        return generation is None or generation.backend == "dream_machine"
-
-    async def _poll_list(self, listing: Listing, ids: Sequence[str]) -> list[str]:
+    async def _poll_list(self, listing: Listing, api: ApiState, ids: Sequence[str], factor: float) -> list[str]:
         """Read pages of the list; the ids that are not on them, or all if the list fails."""
         missing = dict.fromkeys(ids)
         for number in range(_page_count(ids)):
             try:
                 page = await listing.list_generations(limit=_PAGE, offset=number * _PAGE)
             except LumaError as error:
-                self._record_error(error)
+                self._record_error(api, error)
                 break
             for generation in page.generations:
                 if generation.id in missing:
                     del missing[generation.id]
-                    self._record(generation.id, generation)
+                    self._record(api, generation.id, generation, factor)
             if not missing or not page.has_more:
                 break
-        return list(missing) if self._clock.now() >= self._not_before else []
+        return list(missing)
 
-    async def _poll_each(self, ids: Sequence[str]) -> None:
+    async def _poll_each(self, api: ApiState, ids: Sequence[str], factor: float) -> None:
         limiter = anyio.CapacityLimiter(_REQUESTS_AT_ONCE)
 
         async def poll(generation_id: str) -> None:
             async with limiter:
-                if self._clock.now() < self._not_before:
+                if self._clock.now() < api.not_before:
                     return
                 try:
-                    self._record(generation_id, await self._backend.get_generation(generation_id))
+                    generation = await self._backend.get_generation(generation_id)
                 except NotFoundError as error:
-                    await self._record_not_found(error, generation_id)
+                    await self._record_not_found(api, error, generation_id, factor)
                 except LumaError as error:
-                    self._record_error(error, generation_id)
+                    self._record_error(api, error, generation_id)
+                else:
+                    self._record(api, generation_id, generation, factor)
 
         async with anyio.create_task_group() as tasks:
             for generation_id in ids:
                 tasks.start_soon(poll, generation_id)
 
-    def _record(self, generation_id: str, generation: Generation) -> None:
+    def _record(self, api: ApiState, generation_id: str, generation: Generation, factor: float) -> None:
         tracked = self._tracked.get(generation_id)
         if tracked is None:
             return  # its last waiter left meanwhile
@@ -339,35 +367,40 @@ class Poller:
             tracked.first_seen = now
         if tracked.generation is None or tracked.generation.state != generation.state:
             tracked.state_since = now
-        tracked.generation, tracked.error, tracked.not_found = generation, None, 0
-        self._problem = None
-        tracked.due = now + schedule_of(generation).interval(now - tracked.first_seen) * self._jitter
+        if tracked.generation is None and generation.state != NOT_FOUND and tracked.api is None:
+            tracked.api = generation.backend
+        tracked.generation = generation
+        tracked.clear()
+        api.problem = None
+        tracked.due = now + schedule_of(generation).interval(now - tracked.first_seen) * factor
 
-    async def _record_not_found(self, error: NotFoundError, generation_id: str) -> None:
-        tracked = self._tracked.get(generation_id)
-        if tracked is None:
-            return
-        if await self._is_young(generation_id):
-            self._record(generation_id, Generation(id=generation_id))
-            return
-        tracked.not_found += 1
-        if tracked.not_found >= _NOT_FOUND_LOOKS:
-            self._record(generation_id, Generation(id=generation_id, state=NOT_FOUND))
-            tracked.error = error
-        else:
-            tracked.error, tracked.due = error, self._clock.now() + jitter(_AFTER_NOT_FOUND_SECONDS)
-
-    def _record_error(self, error: LumaError, generation_id: str | None = None) -> None:
-        self._problem = error
+    def _record_error(self, api: ApiState, error: LumaError, generation_id: str | None = None) -> None:
         now = self._clock.now()
         if isinstance(error, RateLimitError):
             wait = error.retry_after if error.retry_after is not None else _AFTER_ERROR_SECONDS
-            self._not_before = max(self._not_before, now + wait)
+            api.not_before = max(api.not_before, now + wait)
+        if not isinstance(error, NotFoundError):
+            api.problem = error
         for tracked_id, tracked in self._tracked.items():
-            # A refused token concerns them all.
-            if tracked_id == generation_id or isinstance(error, AuthenticationError):
-                tracked.error = error
-                tracked.due = now + jitter(_AFTER_ERROR_SECONDS)
+            is_of_the_api = isinstance(error, _OF_THE_API) and self._apis.get(tracked.api) is api
+            if tracked_id != generation_id and not is_of_the_api:
+                continue
+            if error.is_transient:
+                tracked.error, tracked.due = error, now + jitter(_AFTER_ERROR_SECONDS)
+            else:
+                tracked.refuse(error, now)
+                tracked.due = now + jitter(CONFIRM_AFTER_SECONDS)
+
+    async def _record_not_found(self, api: ApiState, error: NotFoundError, generation_id: str, factor: float) -> None:
+        """Decide on a generation that Luma does not know, once it has said so twice."""
+        tracked = self._tracked.get(generation_id)
+        if tracked is None or not tracked.refusals:
+            self._record_error(api, error, generation_id)
+        elif await self._may_exist(generation_id):
+            self._record(api, generation_id, tracked.generation or Generation(id=generation_id), factor)
+        else:
+            self._record(api, generation_id, Generation(id=generation_id, state=NOT_FOUND), factor)
+            tracked.error = error
 
 
 def _page_count(ids: Sequence[str]) -> int:

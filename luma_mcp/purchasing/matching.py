@@ -146,10 +146,13 @@ def _quantity(value: Any) -> float | None:
 
 
 def _compare_texts(requested: str, echoed: str) -> Verdict:
-    """A prompt may come back trimmed, with other white space, in another normal form, or cut."""
-    first, second = _plain(requested), _plain(echoed)
-    if first == second:
+    """Only the same text to the letter is surely it: another wish may differ in case or white space alone.
+
+    Luma may trim a prompt, change its white space or its normal form, or cut it.
+    """
+    if requested.strip() == echoed.strip():
         return Verdict.SURELY
+    first, second = _plain(requested), _plain(echoed)
     shorter, longer = sorted((first.rstrip(_CUT), second.rstrip(_CUT)), key=len)
     return Verdict.CANNOT_SAY if shorter in longer else Verdict.SURELY_NOT
 

@@ -1,26 +1,24 @@
 """Purchases whose answer was lost: evidence is gathered, and never a guess.
 
-`ByListing` looks for them in Luma's list. A list is trusted only if it can be: it must reach back to a generation that
-the ledger knows to be older, and its times must fall. Absence counts from the loss, needs every newer generation to be
-`surely not` it, by an echo that has proved faithful, and is looked at again later. Where an API has no list,
-`Unverifiable` says so.
+`ByListing` looks for them in Luma's list, which is read once for all of them (`listing`). Absence counts from the loss,
+needs every newer generation to be `surely not` it, by an echo that has proved faithful, and is looked at again later.
+Where an API has no list, `Unverifiable` says so.
 """
 
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import anyio
 
-from luma_mcp.backends.base import FullBackend
 from luma_mcp.domain.clock import Clock
-from luma_mcp.domain.errors import LumaError, NotFoundError
+from luma_mcp.domain.errors import LumaError
 from luma_mcp.domain.generation import Generation
 from luma_mcp.ledger.purchases import Ledger
 from luma_mcp.ledger.rows import Row
 from luma_mcp.ledger.states import UNDER_WAY
+from luma_mcp.purchasing.listing import ListedBackend, Reading, created, is_unlisted, read_list
 from luma_mcp.purchasing.matching import Verdict, compare
 
 _log = logging.getLogger(__name__)
@@ -37,10 +35,6 @@ _PAUSES_BETWEEN_LOOKS = (1.0, 3.0, 8.0)
 _CLOCK_SKEW_SECONDS = 120.0
 # A clock in the wrong time zone, or on the wrong day.
 _WRONG_CLOCK_SECONDS = 26 * 3600.0
-_PAGE, _MAX_PAGES = 50, 12
-_KNOWN_IDS = 20
-# So many known generations may have been deleted since.
-_MAX_DELETED = 5
 _UNPROVEN_ECHO = "Other generations are listed, and nothing shows yet that Luma lists requests as they were sent."
 # Luma may accept a request so long after its answer was given up.
 _LATE_SECONDS = 30 * 60.0
@@ -64,19 +58,27 @@ class Finding:
 
 
 class Reconciliation(Protocol):
-    """How purchases with a lost answer are looked for at one API."""
+    """How purchases with a lost response are looked for at one API."""
 
     async def look(self, row: Row) -> Finding:
         """Look once, within a deadline. The finding is on disk when it is returned."""
         ...
 
+    async def look_all(self, rows: Sequence[Row]) -> None:
+        """Look once for all of them together, with a bounded number of requests. The findings are on disk then."""
+        ...
+
+    async def is_gone(self, row: Row) -> bool:
+        """Whether the generation of a purchase was deleted, after Luma said twice that it does not know it."""
+        ...
+
     def observe_echo(self, row: Row, generation: Generation) -> None:
-        """Learn from the answer to a purchase whether Luma echoes requests faithfully."""
+        """Learn from the response to a purchase whether Luma echoes requests faithfully."""
         ...
 
 
 class Unverifiable:
-    """For an API without a list: a purchase whose answer is lost is disputed at once, and a person settles it."""
+    """For an API without a list: a purchase whose response is lost is disputed at once, and a person settles it."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -86,39 +88,68 @@ class Unverifiable:
         await self._ledger.advance(row, "disputed", note=reason)
         return Finding("cannot say", reason=reason, is_last=True)
 
+    async def look_all(self, rows: Sequence[Row]) -> None:
+        for row in rows:
+            await self.look(row)
+
+    async def is_gone(self, row: Row) -> bool:  # noqa: ARG002 - the protocol's argument
+        """Never: the API deletes nothing, and no list could confirm it."""
+        return False
+
     def observe_echo(self, row: Row, generation: Generation) -> None:
         """There is no echo to learn from."""
 
 
 class ByAccount:
-    """Looks for each purchase in the way of the API that it was made at.
+    """Looks for each purchase by the strategy of the API that it was made at.
 
     Args:
-        ways: the way of each account.
+        strategies: the strategy of each account.
     """
 
-    def __init__(self, ways: Mapping[str, Reconciliation]) -> None:
-        self._ways = ways
+    def __init__(self, strategies: Mapping[str, Reconciliation]) -> None:
+        self._strategies = strategies
 
     async def look(self, row: Row) -> Finding:
-        return await self._ways[row.account].look(row)
+        return await self._strategies[row.account].look(row)
+
+    async def look_all(self, rows: Sequence[Row]) -> None:
+        """One API after the other; what fails at one is logged, and the others are looked at all the same."""
+        for account, strategy in self._strategies.items():
+            mine = [row for row in rows if row.account == account]
+            if not mine:
+                continue
+            try:
+                await strategy.look_all(mine)
+            except LumaError:
+                _log.info("what is in doubt at one API cannot be settled now", exc_info=True)
+
+    async def is_gone(self, row: Row) -> bool:
+        return await self._strategies[row.account].is_gone(row)
 
     def observe_echo(self, row: Row, generation: Generation) -> None:
-        self._ways[row.account].observe_echo(row, generation)
+        self._strategies[row.account].observe_echo(row, generation)
 
 
 class ByListing:
-    """Looks for purchases in Luma's list of generations."""
+    """Looks for purchases in Luma's list of generations.
 
-    def __init__(self, backend: FullBackend, ledger: Ledger) -> None:
+    Args:
+        backend: the API.
+        ledger: the ledger.
+        clock: waits before a second look; None looks again at once.
+    """
+
+    def __init__(self, backend: ListedBackend, ledger: Ledger, clock: Clock | None = None) -> None:
         self._backend = backend
         self._ledger = ledger
+        self._clock = clock
         self._echo_differs = False
         # The operations of which at least one echo agreed in full with what was asked.
         self._faithful_kinds: set[str] = set()
 
     def observe_echo(self, row: Row, generation: Generation) -> None:
-        """Where the echo of a good answer does not match what was asked, absence is off for this process."""
+        """Where the echo of a good response does not match what was asked, absence is off for this process."""
         verdict = compare(row.body, generation)
         if verdict is Verdict.SURELY:
             self._faithful_kinds.add(row.kind)
@@ -128,22 +159,60 @@ class ByListing:
 
     async def look(self, row: Row) -> Finding:
         """Look once. What is surely this purchase is recovered; absence and doubt are written down."""
-        claimed = await self._ledger.claim(row)
-        if claimed is None:
-            return Finding("cannot say", reason="Another server is looking for it right now.")
-        note: str | None = None
+        findings = await self._look_all([row])
+        return findings.get(row.id, Finding("cannot say", reason="Another server is looking for it right now."))
+
+    async def look_all(self, rows: Sequence[Row]) -> None:
+        """Look once for all, in one reading of the list."""
+        await self._look_all(rows)
+
+    async def _look_all(self, rows: Sequence[Row]) -> dict[int, Finding]:
+        """Look once for those that no other server works at; the findings by row."""
+        claimed: dict[int, Row] = {}
+        findings: dict[int, Finding] = {}
         try:
-            # Before the list is asked for: a list that is old by the time it is judged says nothing of later.
-            age = await self._ledger.now() - (claimed.lost_at or claimed.reserved_at)
-            finding = await self._write_down(claimed, await self._gather(claimed), age)
-            note = finding.reason or None
-            return finding
+            for row in rows:
+                if (mine := await self._ledger.claim(row)) is not None:
+                    claimed[row.id] = mine
+            if claimed:
+                # Before the list is asked for: a list that is old by the time it is judged says nothing of later.
+                now = await self._ledger.now()
+                await self._gather(list(claimed.values()), now, findings)
         finally:
             with anyio.CancelScope(shield=True):
-                await self._ledger.release(claimed, note)
+                for row_id, mine in claimed.items():
+                    note = findings[row_id].reason if row_id in findings else ""
+                    await self._ledger.release(mine, note or None)
+        return findings
+
+    async def _gather(self, rows: Sequence[Row], now: float, findings: dict[int, Finding]) -> None:
+        """Read the list, and judge and write down each purchase. `now` is when the look started."""
+        reading: Reading | None = None
+        failure = ""
+        try:
+            with anyio.fail_after(LOOK_DEADLINE_SECONDS):
+                reading = await read_list(self._backend, self._ledger, rows, self._clock)
+        except TimeoutError:
+            failure = "Luma's list did not come in time."
+        except LumaError as error:
+            failure = f"Luma's list could not be read ({type(error).__name__})."
+        owned: dict[str, Row] = {}
+        if reading is not None:
+            owned = await self._ledger.by_generation(reading.generations)
+            for generation_id, owner in owned.items():
+                self.observe_echo(owner, reading.generations[generation_id])
+        for row in rows:
+            if reading is None:
+                finding = Finding("cannot say", reason=failure)
+            else:
+                finding = await self._judge(row, reading, owned)
+            age = now - (row.lost_at or row.reserved_at)
+            findings[row.id] = await self._write_down(row, finding, age)
+            if reading is not None and findings[row.id].outcome == "found":
+                owned[findings[row.id].generations[0].id] = row
 
     async def _write_down(self, row: Row, finding: Finding, age: float) -> Finding:
-        """Write down what a look found. `age` is how long ago the answer had been lost when the look began."""
+        """Write down what a look found. `age` is how long ago the response had been lost when the look started."""
         if finding.outcome == "found":
             for generation in finding.generations:
                 if await self._ledger.advance(
@@ -164,22 +233,8 @@ class ByListing:
             await self._ledger.advance(row, "disputed", note=finding.reason)
         return finding
 
-    async def _gather(self, row: Row) -> Finding:
-        try:
-            with anyio.fail_after(LOOK_DEADLINE_SECONDS):
-                return await self._evidence(row)
-        except TimeoutError:
-            return Finding("cannot say", reason="Luma's list did not come in time.")
-        except LumaError as error:
-            return Finding("cannot say", reason=f"Luma's list could not be read ({type(error).__name__}).")
-
-    async def _evidence(self, row: Row) -> Finding:
-        listed = await self._read_list(row)
-        owned = await self._ledger.by_generation(generation.id for generation in listed.generations)
-        for generation in listed.generations:
-            if generation.id in owned:
-                self.observe_echo(owned[generation.id], generation)
-        strangers = [generation for generation in listed.generations if generation.id not in owned]
+    async def _judge(self, row: Row, reading: Reading, owned: Mapping[str, Row]) -> Finding:
+        strangers = [generation for generation in reading.generations.values() if generation.id not in owned]
         verdicts = [(generation, _verdict(row, generation)) for generation in strangers]
         surely = [generation for generation, verdict in verdicts if verdict is Verdict.SURELY]
         maybe = [generation for generation, verdict in verdicts if verdict is Verdict.CANNOT_SAY]
@@ -187,8 +242,8 @@ class ByListing:
             return await self._assign(row, surely)
         if maybe:
             return _ambiguous_finding(maybe)
-        if listed.doubt:
-            return Finding("cannot say", reason=listed.doubt)
+        if doubt := reading.doubts.get(row.id):
+            return Finding("cannot say", reason=doubt)
         if self._echo_differs:
             return Finding("cannot say", reason="Luma's echo differs from what is asked, so the list proves nothing.")
         if row.kind not in self._faithful_kinds and not all(_is_much_older(row, stranger) for stranger in strangers):
@@ -196,62 +251,31 @@ class ByListing:
         return Finding("absent")
 
     async def _assign(self, row: Row, surely: list[Generation]) -> Finding:
-        """Whose they are: purchases that look alike and are all in doubt may share as many generations, no more."""
+        """Whose they are: purchases that look alike and are all in doubt may share as many generations, no more.
+
+        Alike are those that are surely one of these generations by the same comparison that found them.
+        """
         rows = await self._ledger.in_state("reserved", "sending", "lost", "disputed")
-        alike = [other for other in rows if other.signature == row.signature and other.id != row.id]
+        alike = [
+            other
+            for other in rows
+            if other.id != row.id
+            and other.account == row.account
+            and any(compare(other.body, generation) is Verdict.SURELY for generation in surely)
+        ]
         if any(other.state in UNDER_WAY for other in alike):
             return Finding("cannot say", reason="An equal purchase is under way, and what is listed may be that one's.")
         if len(surely) > len(alike) + 1 or any(other.fingerprint != row.fingerprint for other in alike):
             return _ambiguous_finding(surely)
-        return Finding("found", tuple(sorted(surely, key=_created)))
+        return Finding("found", tuple(sorted(surely, key=created)))
 
-    async def _read_list(self, row: Row) -> "_List":
-        """Read the list back to the newest generation that the ledger knows to be older than a purchase.
-
-        Where there is none, or the times do not fall, the list is read as far as it goes.
-        """
-        known = [earlier.generation_id or "" for earlier in await self._ledger.known_before(row, _KNOWN_IDS)]
-        read: dict[str, Generation] = {}
-        offset, last, is_sorted, is_whole = 0, math.inf, True, False
-        for _ in range(_MAX_PAGES):
-            page = await self._backend.list_generations(limit=_PAGE, offset=offset)
-            fresh = [generation for generation in page.generations if generation.id not in read]
-            for generation in fresh:
-                created = _created(generation)
-                is_sorted = is_sorted and 0 < created <= last + 1
-                last = min(last, created)
-                read[generation.id] = generation
-            if is_sorted and any(generation_id in read for generation_id in known[:1]):
-                break
-            if not fresh:
-                # The end, or a server that answers the same page again.
-                is_whole = not page.generations
-                break
-            offset += len(page.generations)
-        doubt = await self._doubt(known, read, is_sorted=is_sorted, is_whole=is_whole)
-        return _List(tuple(read.values()), doubt)
-
-    async def _doubt(self, known: list[str], read: Mapping[str, Generation], *, is_sorted: bool, is_whole: bool) -> str:
-        """Why the list cannot be trusted to show everything that is newer; empty if it can."""
-        if read and not is_sorted:
-            return "Luma's list is not sorted by time, so it may not show the newest."
-        for generation_id in known[:_MAX_DELETED]:
-            if generation_id in read:
-                return ""
-            try:
-                await self._backend.get_generation(generation_id)
-            except NotFoundError:
-                continue  # deleted, so the list cannot show it
-            return "Luma's list does not show the newest generation that is known, so it may lag."
-        return "" if is_whole else "Luma's list is too long to be read to its end."
-
-
-@dataclass(frozen=True)
-class _List:
-    """The part of Luma's list that was read, and why it cannot be trusted; empty if it can."""
-
-    generations: tuple[Generation, ...]
-    doubt: str
+    async def is_gone(self, row: Row) -> bool:
+        """Whether Luma's list, read back to before the purchase, does not show its generation."""
+        try:
+            with anyio.fail_after(LOOK_DEADLINE_SECONDS):
+                return await is_unlisted(self._backend, row)
+        except (TimeoutError, LumaError):
+            return False
 
 
 def _ambiguous_finding(generations: Sequence[Generation]) -> Finding:
@@ -263,43 +287,46 @@ class Reconciler:
     """Settles what is in doubt: a caller's own purchase at once, everything else in the background.
 
     Args:
-        how: how the API is asked.
+        strategy: how the APIs are asked.
         ledger: the ledger.
         clock: waits between looks.
     """
 
-    def __init__(self, how: Reconciliation, ledger: Ledger, clock: Clock) -> None:
-        self._how = how
+    def __init__(self, strategy: Reconciliation, ledger: Ledger, clock: Clock) -> None:
+        self._strategy = strategy
         self._ledger = ledger
         self._clock = clock
 
     def observe_echo(self, row: Row, generation: Generation) -> None:
         """Learn from the answer to a purchase whether Luma echoes requests faithfully."""
-        self._how.observe_echo(row, generation)
+        self._strategy.observe_echo(row, generation)
 
     async def look(self, row: Row) -> Finding:
         """Look once for a purchase that was lost."""
-        return await self._how.look(row)
+        return await self._strategy.look(row)
 
     async def find(self, row: Row) -> Finding:
         """Look a few times for a purchase whose answer was just lost."""
         finding = Finding("cannot say")
         for pause in _PAUSES_BETWEEN_LOOKS:
             await self._clock.sleep(pause)
-            finding = await self._how.look(row)
+            finding = await self._strategy.look(row)
             if finding.outcome == "found" or finding.generations or finding.is_last:
                 break
         return finding
 
-    async def settle_all(self) -> None:
-        """Look once for everything that is in doubt."""
+    async def is_gone(self, row: Row) -> bool:
+        """Whether the generation of a purchase was deleted, after Luma said twice that it does not know it."""
+        return await self._strategy.is_gone(row)
+
+    async def settle_all(self) -> bool:
+        """Look once for everything that is in doubt, all together; whether anything is `lost`."""
         now = await self._ledger.now()
-        rows = [
-            *await self._ledger.in_state("lost"),
-            *await self._ledger.in_state("absent", since=now - ABSENT_FOR_SECONDS),
-        ]
-        for row in rows:
-            await self._how.look(row)
+        lost = await self._ledger.in_state("lost")
+        absent = await self._ledger.in_state("absent", since=now - ABSENT_FOR_SECONDS)
+        if lost or absent:
+            await self._strategy.look_all([*lost, *absent])
+        return bool(lost)
 
 
 def _verdict(row: Row, generation: Generation) -> Verdict:
@@ -318,7 +345,3 @@ def _is_much_older(row: Row, generation: Generation) -> bool:
     """Whether a generation is older than a purchase by more than a clock may be wrong."""
     created_at = generation.created_at
     return created_at is not None and row.reserved_at - created_at.timestamp() > _WRONG_CLOCK_SECONDS
-
-
-def _created(generation: Generation) -> float:
-    return generation.created_at.timestamp() if generation.created_at else 0.0

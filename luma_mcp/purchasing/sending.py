@@ -1,20 +1,24 @@
-"""Sends one reserved purchase, and writes down what came of it.
+"""Sends one reserved purchase, and writes down its outcome.
 
 The row is `sending` from the start where nothing has to be done before the POST. Else it becomes `sending` right before
-it, if this process still holds its lease. The lease is renewed for as long as Luma has not answered. A caller that
-gives up changes nothing from there on: the outcome is written down.
+it, if this process still holds its lease. The lease is renewed for as long as Luma has not responded. The POST is a
+task of the process, not of the call: a caller that gives up, or that waits no longer, changes nothing from there on,
+and the process does not end before the outcome is known. An outcome that cannot be written is kept in memory and
+written later.
 """
 
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import anyio
 import anyio.lowlevel
+from anyio.abc import TaskGroup
 
-from luma_mcp.backends.base import EncodedRequest, FullBackend
+from luma_mcp.backends.base import Backend, EncodedRequest
 from luma_mcp.domain.clock import Clock
 from luma_mcp.domain.errors import AmbiguousPurchaseError, LedgerError, LumaError, RateLimitError
 from luma_mcp.domain.generation import Generation
@@ -32,22 +36,69 @@ _RATE_LIMIT_TRIES = 5
 _LONGEST_RATE_LIMIT_SECONDS = 60.0
 _SHORTEST_RATE_LIMIT_PAUSE_SECONDS = 1.0
 _RATE_LIMIT_PAUSE_SECONDS = 15.0
-_WRITE_TRIES = 3
+# The pauses between attempts to write down an outcome; then it is written later.
+_WRITE_PAUSES = (0.2, 1.0)
+_FIRST_LATER_SECONDS, _MAX_LATER_SECONDS = 2.0, 30.0
+# A caller waits so long for the response, by the real clock. The response itself is awaited for as long as it takes.
+CALLER_SECONDS = 75.0
+
+
+class StillSendingError(AmbiguousPurchaseError):
+    """Luma has not responded yet, and the response is still awaited. The purchase is `sending`."""
+
+
+@dataclass(frozen=True)
+class _Unwritten:
+    """An outcome that could not be written down."""
+
+    row: Row
+    state: State
+    generation_id: str | None
+    note: str
+
+
+@dataclass
+class _Post:
+    """One POST, and how it ended."""
+
+    done: anyio.Event = field(default_factory=anyio.Event)
+    outcome: Generation | LumaError | None = None
+    failure: Exception | None = None
 
 
 class Sender:
     """Sends the purchases of one account."""
 
-    def __init__(self, backend: FullBackend, ledger: Ledger, clock: Clock) -> None:
+    def __init__(self, backend: Backend, ledger: Ledger, clock: Clock) -> None:
         self._backend = backend
         self._ledger = ledger
         self._clock = clock
+        self._tasks: TaskGroup | None = None
+        self._posts = 0
+        self._unwritten: dict[int, _Unwritten] = {}
+
+    @property
+    def is_sending(self) -> bool:
+        """Whether a POST is under way, or the outcome of one is not on disk, so that the process should not end."""
+        return self._posts > 0
+
+    async def run(self) -> None:
+        """Hold the tasks of the POSTs. When this is cancelled, those that are under way are waited for."""
+        try:
+            async with anyio.create_task_group() as tasks:
+                self._tasks = tasks
+                await anyio.sleep_forever()
+        finally:
+            self._tasks = None
+            with anyio.CancelScope(shield=True):
+                await self.write_unwritten()
 
     async def send(self, decision: Decision, order: Order) -> Generation:
         """Send a new purchase once, and again only where Luma's rate limit refused it.
 
         Raises:
-            AmbiguousPurchaseError: the answer is lost. The row is `lost`.
+            StillSendingError: Luma has not responded yet. The row is `sending`.
+            AmbiguousPurchaseError: the response is lost. The row is `lost`.
             LumaError: it was not bought. The row is `refused`.
         """
         row, encoded = decision.row, order.quote.encoded
@@ -106,8 +157,40 @@ class Sender:
                         "This server was stopped for so long that another one settled the purchase.",
                         "Nothing was sent. Call again with the same arguments.",
                     )
-            return await self._under_lease(row, lambda: self._exchange(row, encoded, request_id, decided_at))
+            post = _Post()
+
+            async def carry() -> None:
+                await self._carry(post, row, encoded, request_id, decided_at)
+
+            self._posts += 1
+            if self._tasks is None:
+                await carry()
+            else:
+                self._tasks.start_soon(carry)
+                with anyio.move_on_after(CALLER_SECONDS):
+                    await post.done.wait()
+            if post.failure is not None:
+                raise post.failure
+            return post.outcome or StillSendingError(
+                f"Luma has not responded for {CALLER_SECONDS:.0f} s. The response is still awaited.",
+                "It may be bought. Call again with the same arguments in a minute; nothing is sent twice.",
+            )
         raise AssertionError("a shield lets nothing out")  # pragma: no cover
+
+    async def _carry(
+        self, post: _Post, row: Row, encoded: EncodedRequest, request_id: str, decided_at: float | None
+    ) -> None:
+        """Send, and write down the outcome, whatever becomes of the caller."""
+        try:
+            with anyio.CancelScope(shield=True):
+                post.outcome = await self._under_lease(
+                    row, lambda: self._exchange(row, encoded, request_id, decided_at)
+                )
+        except Exception as error:  # noqa: BLE001 - the caller raises it
+            post.failure = error
+        finally:
+            self._posts -= 1
+            post.done.set()
 
     async def _under_lease(self, row: Row, work: Callable[[], Awaitable[_T]]) -> _T:
         """Do some work with the lease kept."""
@@ -150,20 +233,54 @@ class Sender:
         return generation
 
     async def _write(self, row: Row, state: State, *, generation_id: str | None = None, note: str = "") -> None:
-        """Write down an outcome, if the ledger can still be written.
+        """Write down an outcome now, or else later, as soon as the ledger can be written.
 
-        The answer to the caller matters more: without this write the lease runs out, and the purchase is looked for.
+        The response to the caller matters more than the write.
         """
-        for attempt in range(_WRITE_TRIES):
+        outcome = _Unwritten(row, state, generation_id, note)
+        for pause in (*_WRITE_PAUSES, None):
             try:
-                written = await self._ledger.advance(row, state, generation_id=generation_id, note=note)
+                await self._write_once(outcome)
             except LedgerError:
-                if attempt == _WRITE_TRIES - 1:
-                    _log.exception("purchase %d is %s (%s) and could not be written down", row.id, state, generation_id)
+                if pause is not None:
+                    await self._clock.sleep(pause)
             else:
-                if written is None:
-                    _log.warning("purchase %d was settled by another server before it was %s", row.id, state)
                 return
+        _log.error("purchase %d is %s (%s) and could not be written down", row.id, state, generation_id)
+        # After a rate limit it is not sent again from here: the ledger does not say that it may be.
+        self._unwritten[row.id] = _Unwritten(row, "refused" if state == "reserved" else state, generation_id, note)
+        if self._tasks is not None:
+            self._posts += 1
+            self._tasks.start_soon(self._write_later, row)
+
+    async def _write_once(self, outcome: _Unwritten) -> None:
+        """Raises: LedgerError."""
+        row, state = outcome.row, outcome.state
+        written = await self._ledger.advance(row, state, generation_id=outcome.generation_id, note=outcome.note)
+        if written is None:
+            _log.warning("purchase %d was settled by another server before it was %s", row.id, state)
+
+    async def _write_later(self, row: Row) -> None:
+        """Try to write down an outcome until that succeeds, with the lease kept meanwhile."""
+        pause = _FIRST_LATER_SECONDS
+        try:
+            while row.id in self._unwritten:
+                await anyio.sleep(pause)
+                pause = min(pause * 2, _MAX_LATER_SECONDS)
+                with suppress(LedgerError):
+                    await self._ledger.renew(row)
+                await self.write_unwritten()
+        finally:
+            self._posts -= 1
+
+    async def write_unwritten(self) -> None:
+        """Write down every outcome that could not be written. What still cannot be stays in memory."""
+        for row_id, outcome in list(self._unwritten.items()):
+            try:
+                await self._write_once(outcome)
+            except LedgerError:
+                return
+            self._unwritten.pop(row_id, None)
 
 
 def new_request_id() -> str:

@@ -7,7 +7,6 @@
 4. What Luma answers is written down. If the answer is lost it is looked for, and never sent again unseen.
 """
 
-import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -15,7 +14,7 @@ from typing import TypeVar
 
 import anyio
 
-from luma_mcp.backends.base import FullBackend
+from luma_mcp.backends.base import FullBackend, Listing
 from luma_mcp.domain import validation
 from luma_mcp.domain.catalogue import BackendName
 from luma_mcp.domain.clock import Clock
@@ -26,23 +25,22 @@ from luma_mcp.domain.errors import (
     LumaError,
     NotFoundError,
 )
-from luma_mcp.domain.generation import FINAL_STATES, Generation
+from luma_mcp.domain.generation import Generation
 from luma_mcp.domain.pricing import Basis, Footage, Price, price_of
 from luma_mcp.domain.requests import Request, backend_of
 from luma_mcp.ledger import caps
 from luma_mcp.ledger.caps import Balance, Budget, ConsentUsedError, Spending
 from luma_mcp.ledger.purchases import Ledger
 from luma_mcp.ledger.rows import Decision, Row
-from luma_mcp.ledger.states import UNDER_WAY, State
+from luma_mcp.ledger.states import UNDER_WAY
 from luma_mcp.purchasing import matching
 from luma_mcp.purchasing.errors import disputed, doubt
 from luma_mcp.purchasing.orders import Order, Purchase, Quote, new_purchase
 from luma_mcp.purchasing.reconcile import Finding, Reconciler
-from luma_mcp.purchasing.sending import Sender, new_request_id
+from luma_mcp.purchasing.sending import Sender, StillSendingError, new_request_id
+from luma_mcp.purchasing.settling import Settler
 
 _T = TypeVar("_T")
-
-_log = logging.getLogger(__name__)
 
 _JOINER_LOOKS_EVERY_SECONDS = 0.5
 # Somebody who joins a purchase waits for its outcome for as long as one request may take.
@@ -50,8 +48,8 @@ _LONGEST_JOIN_SECONDS = 90.0
 # Luma may not know a generation yet that it has just accepted.
 YOUNG_SECONDS = 10 * 60.0
 _SECOND_LOOK_SECONDS = 1.0
-_MAX_SETTLED_SINGLY = 10
-_PAGE = 25
+# How many purchases at each API are asked for, when a cap forbids another one.
+_MAX_REFUNDS = 40
 
 
 @dataclass
@@ -64,7 +62,11 @@ class _InFlight:
 
 
 class PurchaseService:
-    """Buys at Luma for one account, within a budget."""
+    """Buys at Luma for one account, within a budget.
+
+    `accounts` are the ledger's accounts by API; without them all is Dream Machine's. `listings` are the lists of the
+    APIs that have one.
+    """
 
     def __init__(
         self,
@@ -75,8 +77,8 @@ class PurchaseService:
         *,
         budget: Budget,
         accounts: Mapping[BackendName, str] | None = None,
+        listings: Mapping[BackendName, Listing] | None = None,
     ) -> None:
-        """`accounts` are the ledger's accounts by API; without them all is Dream Machine's."""
         self._backend = backend
         self._ledger = ledger
         self._clock = clock
@@ -85,22 +87,19 @@ class PurchaseService:
         self.budget = budget
         self._accounts = accounts or {}
         self._in_flight: dict[tuple[str, str, int], _InFlight] = {}
-        self._settle_wanted = anyio.Event()
+        by_account = {self.account_of(name): listing for name, listing in (listings or {}).items()}
+        self._settler = Settler(backend, ledger, clock, reconciler, by_account)
 
     async def run(self) -> None:
-        """Settle what is in doubt in the background, whenever somebody asks for the day's money or buys."""
-        while True:
-            await self._settle_wanted.wait()
-            self._settle_wanted = anyio.Event()
-            try:
-                await self._reconciler.settle_all()
-                await self.settle_states()
-            except LumaError:
-                _log.info("what is in doubt cannot be settled now", exc_info=True)
+        """Hold the POSTs that are under way, and settle what is open on a schedule."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._sender.run)
+            tasks.start_soon(self._settler.run)
 
-    def settle_soon(self) -> None:
-        """Have everything in doubt looked for, without waiting for it."""
-        self._settle_wanted.set()
+    @property
+    def is_sending(self) -> bool:
+        """Whether a purchase is under way at Luma, so that the process should not end."""
+        return self._sender.is_sending
 
     def quote(self, request: Request, source: Footage | None = None, made_from: tuple[str, ...] = ()) -> Quote:
         """Price a request; nothing is sent.
@@ -161,8 +160,7 @@ class PurchaseService:
         return self._accounts.get(backend, "")
 
     async def spending(self, person: str | None = None) -> Spending:
-        """Today's money, or one person's. What is in doubt is looked for in the background; this does not wait."""
-        self.settle_soon()
+        """Today's money, or one person's, as the ledger has it. Luma is not asked."""
         return await self._ledger.today(person)
 
     async def newest_today(self, most: int, person: str | None = None) -> list[Row]:
@@ -178,7 +176,7 @@ class PurchaseService:
         return await self._ledger.since_days(days, person)
 
     async def get_generation(self, generation_id: str) -> Generation:
-        """Ask for a generation. One that was bought a moment ago is never "not found".
+        """Ask for a generation. One that may exist though Luma denies it is unknown, not "not found".
 
         Raises:
             NotFoundError: no generation has that id.
@@ -188,31 +186,56 @@ class PurchaseService:
         except NotFoundError:
             if await self.is_young(generation_id):
                 return Generation(id=generation_id)
-            # One answer of one replica of Luma's proves little.
+            # One response of one replica of Luma's proves little.
             await self._clock.sleep(_SECOND_LOOK_SECONDS)
-            generation = await self._backend.get_generation(generation_id)
+            try:
+                generation = await self._backend.get_generation(generation_id)
+            except NotFoundError:
+                if await self.may_exist(generation_id):
+                    return Generation(id=generation_id)
+                raise
         await self.observe(generation)
         return generation
 
     async def is_young(self, generation_id: str) -> bool:
         """Whether a generation was bought so short a time ago that Luma may not know it everywhere yet."""
         with suppress(LedgerError):
-            rows = await self._ledger.by_generation([generation_id])
-            # One that was deleted holds its take no more.
-            if generation_id in rows and rows[generation_id].holds_take:
-                return await self._ledger.now() - rows[generation_id].updated_at < YOUNG_SECONDS
+            row = await self._row_of(generation_id)
+            return row is not None and await self._is_young(row)
         return False
+
+    async def may_exist(self, generation_id: str) -> bool:
+        """Whether a generation may exist though Luma said twice that it does not know it.
+
+        It may if it was bought here and not deleted here: just now, or at an API whose list does not prove the
+        contrary. While the ledger cannot be read, nobody knows.
+        """
+        try:
+            row = await self._row_of(generation_id)
+            return row is not None and (await self._is_young(row) or not await self._reconciler.is_gone(row))
+        except LedgerError:
+            return True
+
+    async def api_of(self, generation_id: str) -> BackendName | None:
+        """The API at which a generation was bought here; None if the ledger does not know it or cannot be read."""
+        with suppress(LedgerError):
+            rows = await self._ledger.by_generation([generation_id])
+            if generation_id in rows:
+                account = rows[generation_id].account
+                return next((name for name, mine in self._accounts.items() if mine == account), None)
+        return None
+
+    async def _row_of(self, generation_id: str) -> Row | None:
+        """The purchase of a generation. One that was deleted here holds its take no more, and counts as none."""
+        row = (await self._ledger.by_generation([generation_id])).get(generation_id)
+        return row if row is not None and row.holds_take else None
+
+    async def _is_young(self, row: Row) -> bool:
+        return await self._ledger.now() - row.updated_at < YOUNG_SECONDS
 
     async def observe(self, *generations: Generation) -> None:
         """Write down how purchases ended, as a caller's own question shows."""
-        final = [generation for generation in generations if generation.state in FINAL_STATES]
-        if not final:
-            return
-        with suppress(LedgerError):
-            rows = await self._ledger.by_generation(generation.id for generation in final)
-            for generation in final:
-                if row := rows.get(generation.id):
-                    await self._note_end(row, generation)
+        await self._settler.observe(*generations)
 
     async def deleted(self, generation_id: str) -> None:
         """Let the request of a deleted generation be bought anew."""
@@ -228,23 +251,11 @@ class PurchaseService:
 
     async def settle_states(self) -> None:
         """Write down how accepted purchases ended; Luma refunds what failed. What cannot be asked stays."""
-        rows = await self._ledger.in_state("accepted")
-        if not rows:
-            return
-        try:
-            page = await self._backend.list_generations(limit=_PAGE)
-        except LumaError:
-            return
-        listed = {generation.id: generation for generation in page.generations}
-        singly = 0
-        for row in reversed(rows):
-            generation = listed.get(row.generation_id or "")
-            if generation is None and singly < _MAX_SETTLED_SINGLY:
-                singly += 1
-                with suppress(LumaError):
-                    generation = await self._backend.get_generation(row.generation_id or "")
-            if generation is not None and generation.is_final:
-                await self._note_end(row, generation)
+        await self._settler.settle_states()
+
+    async def settle_if_due(self) -> None:
+        """Look for what is in doubt and settle what has ended, if the schedule says so."""
+        await self._settler.settle_if_due()
 
     async def look_for(self, row: Row) -> None:
         """Look once for a purchase whose answer was lost, and write down what is found. Raises: LumaError."""
@@ -256,6 +267,7 @@ class PurchaseService:
 
     async def _decide(self, order: Order) -> Purchase | None:
         """Buy, or answer the purchase that this is already; None while another server works at it."""
+        await self._sender.write_unwritten()
         # The money of a film's shot was allowed with the film.
         balance = await self.read_balance(backend_of(order.quote.encoded.request)) if order.shot is None else None
         try:
@@ -288,7 +300,7 @@ class PurchaseService:
         try:
             return await decide()
         except BudgetError:
-            await self.settle_states()
+            await self._settler.settle_states(most=_MAX_REFUNDS)
             return await decide()
 
     async def read_balance(self, backend: BackendName) -> Balance | None:
@@ -323,21 +335,34 @@ class PurchaseService:
         try:
             generation = await self._backend.get_generation(generation_id)
         except NotFoundError:
-            if now - row.updated_at >= YOUNG_SECONDS:
-                await self._ledger.free_take(row)
-                return await self._decide(order)
             generation = Generation(id=generation_id)
+            if now - row.updated_at >= YOUNG_SECONDS and await self._is_deleted(row):
+                await self._ledger.free_take(row)
+                raise NotFoundError(
+                    f"This was bought already, as generation {generation_id}, which was deleted at Luma since.",
+                    "Nothing was bought now. The same call again buys it once more.",
+                ) from None
         except LumaError:
             # At least the id.
             generation = Generation(id=generation_id)
-        if generation.is_final:
-            await self._note_end(row, generation)
+        await self._settler.note_end(row, generation)
         if generation.state == "failed":
             current = await self._ledger.get(row.id)
             # One that was completed stays paid, whatever Luma says of it later.
             if current is None or not current.holds_take:
                 return await self._decide(order)
         return Purchase(generation, _price(row), take=row.take, age_seconds=max(0.0, now - row.reserved_at))
+
+    async def _is_deleted(self, row: Row) -> bool:
+        """Whether Luma says a second time that it has no such generation, and its list does not show it either."""
+        await self._clock.sleep(_SECOND_LOOK_SECONDS)
+        try:
+            await self._backend.get_generation(row.generation_id or "")
+        except NotFoundError:
+            return await self._reconciler.is_gone(row)
+        except LumaError:
+            return False
+        return False
 
     async def _recover(self, finding: Finding, row: Row, order: Order) -> Purchase | None:
         """What a look means for the caller: the purchase, or that nobody can say; absence lets it be bought anew."""
@@ -355,7 +380,10 @@ class PurchaseService:
         row = decision.row
         try:
             generation = await self._sender.send(decision, order)
+        except StillSendingError:
+            raise
         except AmbiguousPurchaseError as lost:
+            self._settler.settle_soon()
             return await self._look_for(row, lost)
         self._reconciler.observe_echo(row, generation)
         return Purchase(generation, order.quote.price, take=row.take)
@@ -370,12 +398,6 @@ class PurchaseService:
         except LedgerError:
             raise lost from None  # that it may have been bought matters more than that the ledger fails
         raise doubt(finding, current)
-
-    async def _note_end(self, row: Row, generation: Generation) -> None:
-        """Write down how a generation ended. A failed one frees its take; one that is completed after all is paid."""
-        state: State = "failed" if generation.state == "failed" else "completed"
-        if row.state != state:
-            await self._ledger.advance(row, state, note=generation.failure_reason if state == "failed" else None)
 
 
 def _price(row: Row) -> Price:

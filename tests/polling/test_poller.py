@@ -8,7 +8,17 @@ import pytest
 
 from luma_mcp.backends.dream_machine.client import DreamMachine
 from luma_mcp.composition import RealClock
-from luma_mcp.domain.errors import AuthenticationError, LumaError, NotFoundError
+from luma_mcp.domain.errors import (
+    AuthenticationError,
+    GoneError,
+    InvalidRequestError,
+    LumaError,
+    NotFoundError,
+    RateLimitError,
+    ServerError,
+    UnexpectedResponseError,
+    UnreachableError,
+)
 from luma_mcp.domain.generation import Generation
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.dream_machine.bodies import ImageBody, VideoBody
@@ -385,8 +395,154 @@ async def test_word_that_one_has_changed_has_it_asked_for_at_once(
             await anyio.wait_all_tasks_blocked()
             asked = len(emulator.requests)
             clock.seconds += 1000
-            poller.hint("15b7abb1-3741-4b7e-9615-1f9a16c7442d")
-            poller.hint(video)
+            poller.poll_now("15b7abb1-3741-4b7e-9615-1f9a16c7442d")
+            poller.poll_now(video)
 
     assert looks[0].generations[0].state == "completed"
     assert len(emulator.requests) == asked + 1
+
+
+class Apis:
+    """Two APIs behind one backend. Each generation is completed at a fixed time; an API refuses as a test says."""
+
+    def __init__(self, clock: HeldClock) -> None:
+        self.clock = clock
+        self.failures: dict[str, list[LumaError]] = {}
+        self.hangs: set[str] = set()
+        self.calls: list[tuple[str, float]] = []
+
+    async def get_generation(self, generation_id: str) -> Generation:
+        api = generation_id.partition("-")[0]
+        self.calls.append((generation_id, self.clock.seconds))
+        if api in self.hangs:
+            await anyio.sleep_forever()
+        if self.failures.get(api):
+            raise self.failures[api].pop(0)
+        state = "completed" if self.clock.seconds >= 1030 else "dreaming"
+        return Generation(id=generation_id, state=state)
+
+    async def api_of(self, generation_id: str) -> str | None:
+        return generation_id.partition("-")[0]
+
+
+REFUSED = AuthenticationError("Luma refused the token (401).")
+TROUBLE: dict[str, list[LumaError]] = {
+    "a refused key": [REFUSED] * 99,
+    "a limit of 300 s": [RateLimitError("limit", "", 300.0)] * 3,
+    "a 503": [ServerError("Luma failed to answer (503).")] * 99,
+    "HTML": [UnexpectedResponseError("not Luma's own")] * 99,
+    "a 410": [GoneError("Luma has switched this off (410).")] * 99,
+    "a 404": [NotFoundError("not there")] * 99,
+}
+
+
+@pytest.mark.parametrize("trouble", TROUBLE)
+@pytest.mark.parametrize("is_one_wait", [True, False])
+async def test_trouble_of_one_api_neither_ends_nor_delays_waits_for_the_other(
+    clock: HeldClock, trouble: str, is_one_wait: bool
+) -> None:
+    apis = Apis(clock)
+    apis.failures["agents"] = list(TROUBLE[trouble])
+    poller = Poller(apis, clock, listing=None, api_of=apis.api_of)  # type: ignore[arg-type]
+    sound, failing = "dream_machine-1", "agents-1"
+    completed_at: list[float] = []
+    states: list[str] = []
+
+    async def note(snapshot: Snapshot) -> None:
+        if any(generation.id == sound and generation.state == "completed" for generation in snapshot.generations):
+            completed_at.append(clock.seconds)
+
+    async def wait_for(ids: list[str]) -> None:
+        try:
+            ended = await poller.wait(ids, until="all", timeout_seconds=100, on_snapshot=note)
+            states.extend(generation.state for generation in ended.generations if generation.id == sound)
+        except LumaError as error:
+            assert ids == [failing]
+            states.append(type(error).__name__)
+
+    async with poller.running(), anyio.create_task_group() as tasks:
+        for ids in [[sound, failing]] if is_one_wait else [[sound], [failing]]:
+            tasks.start_soon(wait_for, ids)
+
+    assert completed_at[0] < 1045
+    assert "completed" in states
+
+
+async def test_an_api_that_hangs_delays_no_wait_for_the_other(clock: HeldClock) -> None:
+    apis = Apis(clock)
+    apis.hangs.add("agents")
+    poller = Poller(apis, clock, listing=None, api_of=apis.api_of)  # type: ignore[arg-type]
+    async with poller.running(), anyio.create_task_group() as tasks:
+        tasks.start_soon(wait, poller, ["agents-1"], 1e9)
+        await anyio.wait_all_tasks_blocked()
+        with anyio.fail_after(60):
+            ended = await wait(poller, ["dream_machine-1"])
+            # And a wait for the one that hangs ends soon after its timeout.
+            with pytest.raises(UnreachableError):
+                await wait(poller, ["agents-2"], 10)
+        tasks.cancel_scope.cancel()
+
+    assert ended.generations[0].state == "completed"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [NotFoundError("404"), REFUSED, AuthenticationError("403"), InvalidRequestError("400"), GoneError("410")],
+    ids=str,
+)
+@pytest.mark.parametrize("patience", [0, 600])
+async def test_one_refusal_ends_no_wait_and_two_seconds_apart_do(
+    clock: HeldClock, error: LumaError, patience: float
+) -> None:
+    apis = Apis(clock)
+    poller = Poller(apis, clock, listing=None, api_of=apis.api_of)  # type: ignore[arg-type]
+    async with poller.running():
+        apis.failures["agents"] = [error]
+        once_refused = await wait(poller, ["agents-1"], patience)
+        apis.failures["agents"] = [error, error]
+        with pytest.raises(type(error)):
+            await wait(poller, ["agents-2"], patience)
+
+    assert once_refused.generations[0].state == ("dreaming" if patience == 0 else "completed")
+    (first, second) = [at for generation_id, at in apis.calls if generation_id == "agents-2"]
+    assert second - first > 0.8
+
+
+async def test_two_refusals_of_one_moment_are_one(clock: HeldClock) -> None:
+    """A firewall that refuses for a moment refuses all that is asked then."""
+    apis = Apis(clock)
+    apis.failures["agents"] = [REFUSED] * 4
+    poller = Poller(apis, clock, listing=None, api_of=apis.api_of)  # type: ignore[arg-type]
+    async with poller.running():
+        ended = await wait(poller, [f"agents-{number}" for number in range(4)])
+
+    assert [generation.state for generation in ended.generations] == ["completed"] * 4
+
+
+async def test_what_may_exist_is_not_called_not_found_however_often_luma_says_so(clock: HeldClock) -> None:
+    apis = Apis(clock)
+    apis.failures["agents"] = [NotFoundError("404")] * 20
+    asked: list[str] = []
+
+    async def may_exist(generation_id: str) -> bool:
+        asked.append(generation_id)
+        return True
+
+    poller = Poller(apis, clock, may_exist, listing=None, api_of=apis.api_of)  # type: ignore[arg-type]
+    async with poller.running():
+        unknown = await wait(poller, ["agents-1"], 10)
+        ended = await wait(poller, ["agents-1"], 1000)
+
+    assert [unknown.generations[0].state, ended.generations[0].state] == ["unknown", "completed"]
+    assert asked == ["agents-1"] * 10
+
+
+async def test_a_refused_generation_stands_as_unknown_beside_one_that_ends(clock: HeldClock) -> None:
+    apis = Apis(clock)
+    apis.failures["agents"] = [REFUSED] * 9
+    poller = Poller(apis, clock, listing=None, api_of=apis.api_of)  # type: ignore[arg-type]
+    async with poller.running():
+        ended = await wait(poller, ["agents-1", "dream_machine-1"])
+
+    assert [generation.state for generation in ended.generations] == ["unknown", "completed"]
+    assert ended.problem == str(REFUSED)

@@ -121,7 +121,9 @@ def test_an_echo_that_is_missing_proves_nothing() -> None:
     ("change", "expected"),
     [
         ({"prompt": "A boat, at dawn\n"}, SURELY),
-        ({"prompt": "  a  boat, at\u00a0dawn"}, SURELY),
+        ({"prompt": "  a  boat, at\u00a0dawn"}, CANNOT_SAY),
+        ({"prompt": "a boat, at dawn"}, CANNOT_SAY),
+        ({"prompt": "A  boat, at dawn"}, CANNOT_SAY),
         ({"prompt": "A boat"}, CANNOT_SAY),
         ({"prompt": "A boat, a…"}, CANNOT_SAY),
         ({"prompt": "A boat, at dawn. Cinematic, 35 mm."}, CANNOT_SAY),

@@ -215,9 +215,11 @@ async def test_an_equal_purchase_that_is_being_sent_may_be_the_one_that_is_liste
 @pytest.mark.medium
 @pytest.mark.usefixtures("in_one_day")
 async def test_a_purchase_that_is_absent_may_still_turn_up(
-    agent: Agent, emulator: Emulator, transport: InMemory, clock: HeldClock
+    agent: Agent, services, emulator: Emulator, transport: InMemory, clock: HeldClock
 ) -> None:
     """Luma's list was late by minutes: what was found absent is found after all, and counted."""
+    await agent.call("create_image", prompt="known")
+    clock.seconds += 60
     transport.fails_before.append(httpx.WriteError("reset"))
     await agent.refusal("create_video", prompt="a boat")
     clock.seconds += ABSENT_AFTER_SECONDS
@@ -226,11 +228,10 @@ async def test_a_purchase_that_is_absent_may_still_turn_up(
     late = emulator.dream_machine.accept(
         VideoBody(model="ray-2", prompt="a boat", aspect_ratio="16:9", resolution="720p", duration="5s")
     )
+    await services.purchases.settle_if_due()
+    credit = await agent.call("get_credits")
 
-    async def is_found() -> bool:
-        return (await agent.call("get_credits"))["spent_today_usd"] == 0.71
-
-    await until(is_found)
+    assert credit["spent_today_usd"] == 0.71 + 0.0173
     (contents,) = (await agent.client.read_resource("luma://spending")).contents
     assert late.id in contents.text
 
@@ -268,6 +269,7 @@ async def test_a_generation_from_before_the_purchase_is_not_taken_for_it(
 
 
 async def test_when_absence_is_certain_is_told(agent: Agent, transport: InMemory, clock: HeldClock) -> None:
+    await agent.call("create_image", prompt="known")
     transport.fails_before.append(httpx.WriteError("reset"))
     await agent.refusal("create_video", prompt="a boat")
     clock.seconds += 60
@@ -523,7 +525,7 @@ async def test_a_caller_that_leaves_between_the_ledger_and_the_sending_buys_noth
 
 @pytest.mark.usefixtures("in_one_day")
 async def test_old_purchases_are_settled_one_by_one_when_the_list_has_moved_on(
-    agent: Agent, emulator: Emulator, clock: HeldClock
+    agent: Agent, services, emulator: Emulator, clock: HeldClock
 ) -> None:
     await agent.call("create_video", prompt="a boat [fail]")
     gone = await agent.call("create_video", prompt="another boat")
@@ -532,10 +534,8 @@ async def test_old_purchases_are_settled_one_by_one_when_the_list_has_moved_on(
     clock.seconds += 300
     emulator.dream_machine.delete(gone["generation_id"])
 
-    async def is_settled() -> bool:
-        return (await agent.call("get_credits"))["spent_today_usd"] == 0.71
-
-    await until(is_settled)
+    await services.purchases.settle_if_due()
+    assert (await agent.call("get_credits"))["spent_today_usd"] == 0.71
 
 
 async def test_what_was_learned_is_noted_and_the_lease_is_given_back(

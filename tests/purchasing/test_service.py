@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,8 @@ from pydantic_core import to_json
 
 from luma_mcp.backends.dream_machine.client import DreamMachine
 from luma_mcp.backends.dream_machine.encoding import encode
-from luma_mcp.domain.generation import Generation
+from luma_mcp.domain.errors import LedgerError, NotFoundError
+from luma_mcp.domain.generation import Generation, Page
 from luma_mcp.domain.requests import ImageRequest
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.dream_machine.bodies import ImageBody
@@ -22,7 +25,9 @@ from luma_mcp.ledger.caps import Budget
 from luma_mcp.ledger.purchases import Ledger
 from luma_mcp.ledger.rows import NewPurchase
 from luma_mcp.ledger.sqlite import SqliteStore
+from luma_mcp.mcp.services import Services
 from luma_mcp.purchasing import matching
+from luma_mcp.purchasing.orders import Order
 from luma_mcp.purchasing.reconcile import ABSENT_AFTER_SECONDS, ByListing
 from tests.support.agent import Agent, HeldClock, InMemory, until
 from tests.support.ledgers import open_rows
@@ -245,6 +250,8 @@ async def test_a_deleted_generation_is_bought_anew_by_the_same_call(
     joined = await agent.call("create_video", prompt="a boat")
     assert joined["generation_id"] == again["generation_id"], "so young, it may be that not all of Luma knows it"
     clock.seconds += 3600
+    told = await agent.refusal("create_video", prompt="a boat")
+    assert f"generation {again['generation_id']}, which was deleted at Luma since. Nothing was bought now" in told
     third = await agent.call("create_video", prompt="a boat")
     assert third["generation_id"] not in (first, again["generation_id"])
 
@@ -270,20 +277,21 @@ async def test_a_retry_after_of_nothing_makes_no_storm(agent: Agent, emulator: E
 
 
 @pytest.mark.usefixtures("in_one_day")
-async def test_whoever_asks_for_the_day_s_spending_has_lost_answers_looked_for(
-    agent: Agent, emulator: Emulator, transport: InMemory, clock: HeldClock
+async def test_a_lost_purchase_is_looked_for_on_the_schedule_and_at_no_read(
+    agent: Agent, services: Services, emulator: Emulator, transport: InMemory, clock: HeldClock
 ) -> None:
     await lose_a_boat(agent, emulator)
     emulator.faults.clear()
     clock.seconds += 61
+    before = len(emulator.requests)
+    await agent.client.read_resource("luma://spending")
+    assert len(emulator.requests) == before
+
+    await services.purchases.settle_if_due()
+    (contents,) = (await agent.client.read_resource("luma://spending")).contents
 
     (bought,) = emulator.dream_machine.billing.purchases()
-
-    async def is_reported() -> bool:
-        (contents,) = (await agent.client.read_resource("luma://spending")).contents
-        return bought in contents.text
-
-    await until(is_reported)
+    assert bought in contents.text
     assert posts(transport) == 1
 
 
@@ -525,3 +533,170 @@ async def test_what_is_found_long_after_tells_its_age(agent: Agent, emulator: Em
     (age,) = re.findall(r"bought (\d+) s ago", found["next"])
 
     assert 500 <= int(age) <= 520
+
+
+@pytest.mark.parametrize("denials", [1, 2, 99])
+async def test_404s_buy_nothing_again_while_the_list_shows_it(
+    agent: Agent, emulator: Emulator, clock: HeldClock, monkeypatch: pytest.MonkeyPatch, denials: int
+) -> None:
+    """A replica of Luma's may deny for a moment what is there."""
+    first = await agent.call("create_image", prompt="a boat")
+    clock.seconds += 3600
+    real, left = DreamMachine.get_generation, [denials]
+
+    async def deny(client: DreamMachine, generation_id: str) -> Generation:
+        left[0] -= 1
+        if left[0] >= 0:
+            raise NotFoundError("Luma has nothing at this address (404).")
+        return await real(client, generation_id)
+
+    monkeypatch.setattr(DreamMachine, "get_generation", deny)
+    again = await agent.call("create_image", prompt="a boat")
+    seen = await agent.call("get_generation", generation_id=first["generation_id"])
+    (waited,) = (await agent.call("wait_for_generation", generation_ids=[first["generation_id"]], timeout_seconds=0))[
+        "generations"
+    ]
+
+    assert again["generation_id"] == first["generation_id"]
+    assert {seen["state"], waited["state"]} <= {"unknown", "completed"}
+    assert len(emulator.dream_machine.billing.purchases()) == 1
+
+
+async def test_an_html_404_is_no_deletion(agent: Agent, emulator: Emulator, clock: HeldClock) -> None:
+    first = await agent.call("create_image", prompt="a boat")
+    clock.seconds += 3600
+    emulator.faults.append(Fault("error", method="GET", path="*/generations/*", status=404, times=99))
+
+    assert (await agent.call("create_image", prompt="a boat"))["generation_id"] == first["generation_id"]
+    assert len(emulator.dream_machine.billing.purchases()) == 1
+
+
+async def test_many_lost_purchases_are_looked_for_by_one_reading(
+    services: Services, emulator: Emulator, transport: InMemory, clock: HeldClock
+) -> None:
+    lost = await lose_many(services, emulator, 12)
+    before = len(emulator.requests)
+    await services.purchases.settle_if_due()
+    found = [row.state for row in await services.purchases.newest_today(100)]
+
+    assert emulator.requests[before:].count(("GET", "/generations")) <= 3
+    assert len(emulator.requests) - before <= 10
+    assert found == ["accepted"] * lost
+
+
+async def lose_many(services: Services, emulator: Emulator, count: int) -> int:
+    """Accepted purchases whose responses were lost, while the list failed."""
+    await services.purchases.buy(image_order(services, "known"))
+    for number in range(count):
+        await services.purchases.buy(image_order(services, f"boat {number}"))
+    ledger = services.purchases._ledger
+    await ledger.transact(
+        lambda rows: rows.execute(
+            "UPDATE purchases SET state = 'lost', generation_id = NULL, lost_at = reserved_at WHERE id > 1"
+        )
+    )
+    return count + 1
+
+
+def image_order(services: Services, prompt: str) -> Order:
+    return Order(services.purchases.quote(ImageRequest(model="photon-1", prompt=prompt)), on_wait, take=1)
+
+
+async def on_wait(_seconds: float, _why: str) -> None:
+    """Nobody is told of waits."""
+
+
+async def test_what_is_in_doubt_is_disputed_by_itself_after_its_time(
+    agent: Agent, services: Services, emulator: Emulator, clock: HeldClock
+) -> None:
+    await lose_a_boat(agent, emulator)
+    clock.seconds += 16 * 60
+    await services.purchases.settle_if_due()
+
+    assert [row.state for row in await services.purchases.newest_today(5)] == ["disputed"]
+
+
+async def test_the_schedule_grows_rarer_and_starts_again_after_a_loss(
+    services: Services, clock: HeldClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes: list[float] = []
+
+    async def settle_all(_reconciler: Any) -> bool:
+        passes.append(clock.seconds)
+        return False
+
+    monkeypatch.setattr("luma_mcp.purchasing.reconcile.Reconciler.settle_all", settle_all)
+    for _ in range(2 * 360):
+        clock.seconds += 10
+        await services.purchases.settle_if_due()
+    gaps = [later - earlier for earlier, later in pairwise(passes)]
+    assert gaps == [30, 60, 120, 240, 480, 960, 1800, 1800]
+
+    services.purchases._settler.settle_soon()
+    clock.seconds += 31
+    await services.purchases.settle_if_due()
+    assert passes[-1] == clock.seconds
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("ours"), LedgerError("The disk is full.")])
+async def test_a_mistake_in_a_pass_is_logged_and_the_schedule_continues(
+    services: Services,
+    clock: HeldClock,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
+) -> None:
+    caplog.set_level("INFO")
+    with monkeypatch.context() as patch:
+
+        async def fails(_reconciler: Any) -> bool:
+            raise error
+
+        patch.setattr("luma_mcp.purchasing.reconcile.Reconciler.settle_all", fails)
+        await services.purchases.settle_if_due()
+    assert type(error).__name__ in caplog.text
+    clock.seconds += 60
+    await services.purchases.settle_if_due()
+
+
+async def test_an_empty_list_proves_nothing_to_a_ledger_that_knows_nothing(
+    agent: Agent, transport: InMemory, clock: HeldClock, emulator: Emulator
+) -> None:
+    transport.fails_before.append(httpx.WriteError("reset"))
+    for _ in range(4):
+        assert "Luma's list is empty" in await agent.refusal("create_image", prompt="a boat")
+        clock.seconds += 200
+
+    assert posts(transport) == 1
+
+
+async def test_a_list_entry_that_cannot_be_read_may_be_the_purchase(
+    agent: Agent, transport: InMemory, clock: HeldClock, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await agent.call("create_image", prompt="known")
+    clock.seconds += 200
+    real = DreamMachine.list_generations
+
+    async def with_a_riddle(client: DreamMachine, **named: Any) -> Page:
+        return replace(await real(client, **named), unreadable=1)
+
+    monkeypatch.setattr(DreamMachine, "list_generations", with_a_riddle)
+    transport.fails_before.append(httpx.WriteError("reset"))
+    for _ in range(3):
+        assert "an entry that cannot be read" in await agent.refusal("create_image", prompt="a boat")
+        clock.seconds += 200
+
+    assert posts(transport) == 2
+
+
+async def test_a_wish_that_differs_in_case_is_not_taken_for_the_lost_one(
+    agent: Agent, emulator: Emulator, transport: InMemory, clock: HeldClock
+) -> None:
+    await agent.call("create_image", prompt="known")
+    clock.seconds += 60
+    transport.fails_before.append(httpx.WriteError("reset"))
+    await agent.refusal("create_image", prompt="a boat at sea")
+    other = emulator.dream_machine.accept(ImageBody(model="photon-1", prompt="A boat at sea"))
+
+    told = await agent.refusal("create_image", prompt="a boat at sea")
+    assert f"may be one of these generations: {other.id}" in told

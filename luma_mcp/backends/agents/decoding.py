@@ -26,6 +26,10 @@ _KINDS = {
 }
 
 
+# Luma says of these failures that they are refunded. Of `budget_exhausted` it says that part may be charged, and of
+# the others nothing.
+_REFUNDED = frozenset({"content_moderated", "generation_failed", "output_not_found"})
+
 # The fields of a request that name pictures and clips.
 _MEDIA = ("source", "image_ref", "start_frame", "end_frame", "keyframes")
 
@@ -119,6 +123,7 @@ def read_generation(data: bytes) -> Generation:
         state=state_of(read.state),
         kind=_KINDS.get(read.type or "", read.type or "video"),
         failure_reason=reason,
+        is_refunded=(read.failure_code or "").strip().casefold() in _REFUNDED,
         created_at=read.created_at,
         outputs=tuple(_outputs(read.output or [])),
         model=read.model,

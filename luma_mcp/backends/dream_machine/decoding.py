@@ -65,13 +65,14 @@ def read_generation(data: bytes) -> Generation:
 
 
 def read_page(data: bytes) -> Page:
-    """Raises: UnexpectedResponseError. An entry without an id is left out."""
+    """Raises: UnexpectedResponseError. An entry without an id is left out and counted."""
     answer = read_object(data)
     entries = answer.get("generations")
     if not isinstance(entries, list):
         raise UnexpectedResponseError("Luma answered a list without generations in it.")
-    generations = tuple(_generation(entry) for entry in cast("list[Any]", entries) if has_id(entry))
-    return Page(generations, has_more=answer.get("has_more") is True)
+    listed = cast("list[Any]", entries)
+    generations = tuple(_generation(entry) for entry in listed if has_id(entry))
+    return Page(generations, answer.get("has_more") is True, unreadable=len(listed) - len(generations))
 
 
 _MOST_CENTS = 1e15

@@ -160,7 +160,7 @@ def make_app(server: ToolServer, settings: Settings, transport: httpx.AsyncBaseT
     application: ASGIApp = Explained(Bounded(_signed_in(measured, server, settings, transport)))
     links = server.services.links
     if links is not None:
-        application = PublicPaths(application, links, lambda: settings.output_folder, server.services.poller.hint)
+        application = PublicPaths(application, links, lambda: settings.output_folder, server.services.poller.poll_now)
     return Logged(open_to_pages(Healthy(application, server.services), origins))
 
 

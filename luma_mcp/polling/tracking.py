@@ -1,0 +1,117 @@
+"""The state of a generation that is waited for and of an API that is polled, and the snapshots of a wait."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+
+from luma_mcp.domain.errors import LumaError
+from luma_mcp.domain.generation import Generation
+
+# A refusal that does not pass by itself counts once it was repeated so much later. One replica of Luma's, or something
+# on the way to it, may be wrong for a moment.
+CONFIRM_AFTER_SECONDS = 1.0
+_REFUSALS = 2
+# What was asked for together was refused once.
+_TOGETHER_SECONDS = 0.5
+
+
+MayExist = Callable[[str], Awaitable[bool]]
+ApiOf = Callable[[str], Awaitable[str | None]]
+
+
+async def never(_generation_id: str) -> bool:
+    """A generation that Luma denied twice does not exist."""
+    return False
+
+
+async def unknown(_generation_id: str) -> str | None:
+    """Nothing says which API made it."""
+    return None
+
+
+@dataclass
+class ApiState:
+    """One API. Times are of the clock.
+
+    Args:
+        not_before: when it may be polled again.
+        problem: the last error, if the last request failed.
+        is_polling: whether a poll of it is under way.
+    """
+
+    not_before: float = 0.0
+    problem: LumaError | None = None
+    is_polling: bool = False
+
+
+@dataclass
+class Tracked:
+    """A generation that a caller waits for. Times are of the clock.
+
+    Args:
+        due: when it is polled next.
+        api: the API that made it; None where nothing says so yet.
+        is_assigned: whether it was looked up which API that is.
+        error: the last error; one that does not pass stands only once it `is_refused`.
+    """
+
+    due: float
+    api: str | None = None
+    is_assigned: bool = False
+    waiters: int = 0
+    generation: Generation | None = None
+    error: LumaError | None = None
+    state_since: float = 0.0
+    first_seen: float | None = None
+    refusals: int = 0
+    refused_at: float = 0.0
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether an error that does not pass was repeated."""
+        return self.refusals >= _REFUSALS
+
+    @property
+    def is_over(self) -> bool:
+        """Whether polling it again says nothing new."""
+        return self.is_refused or (self.generation is not None and self.generation.is_final)
+
+    @property
+    def is_pollable(self) -> bool:
+        """Whether it may be polled once it is due."""
+        return self.is_assigned and not self.is_over
+
+    @property
+    def is_known(self) -> bool:
+        """Whether something can be reported of it: a state, or why there is none. A first refusal is not enough."""
+        has_transient_error = self.error is not None and self.error.is_transient
+        return self.generation is not None or self.is_refused or has_transient_error
+
+    def refuse(self, error: LumaError, now: float) -> None:
+        """Record an error that does not pass."""
+        self.error = error
+        if not self.refusals or now - self.refused_at >= _TOGETHER_SECONDS:
+            self.refusals += 1
+            self.refused_at = now
+
+    def clear(self) -> None:
+        """Forget errors: Luma has sent a state, or a 404 proves nothing."""
+        self.error, self.refusals = None, 0
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The generations of one wait as they were last seen. `elapsed_seconds` counts from the start of the wait."""
+
+    generations: tuple[Generation, ...]
+    elapsed_seconds: float
+    stalled: tuple[str, ...] = ()
+    """Ids of those that have been in one state for unusually long."""
+    problem: str | None = None
+    """The last error, if the last request failed."""
+
+
+def with_unknown(ids: Sequence[str], snapshot: Snapshot) -> Snapshot:
+    """The snapshot with each generation, in the order of the ids."""
+    known = {generation.id: generation for generation in snapshot.generations}
+    generations = tuple(known.get(generation_id) or Generation(id=generation_id) for generation_id in ids)
+    return replace(snapshot, generations=generations)
