@@ -152,7 +152,9 @@ def _shown(action: Action, services: Services, person: Person) -> dict[str, Any]
     """An action as the player gets it. Pressing its button is the person's yes, where one is wanted."""
     limit = services.purchases.budget.confirm_above_usd
     if limit is not None and action.price_usd > limit:
-        quote_id = services.quotes.of_button(action.tool, action.arguments, action.price_usd, person)
+        quote_id = services.quotes.of_button(
+            action.tool, action.arguments, action.price_usd, person, asks_for_prompt=action.prompt is not None
+        )
         action = action.model_copy(update={"arguments": {**action.arguments, "quote_id": quote_id}})
     return action.model_dump(mode="json", exclude_none=True)
 

@@ -1,8 +1,9 @@
 """A person's yes without a question: a quote that a model shows to the person, or a button that the person presses.
 
 Both are sealed texts that come back as `quote_id`. A quote is for one request, one take, one price and one person, and
-it is answered only where the settings allow it. A button is for one tool with its arguments, to which the person may
-add a prompt. Models do not see what is behind a button: hosts hand it to the player alone.
+a dry run returns it only where the settings allow it. A button is for one tool with exactly its arguments, one price
+and one person; the person writes the prompt only where the button asks for one. Each serves for one purchase. Models
+do not see the approval of a button: hosts hand it to the player alone, and the player reports it to nobody.
 """
 
 import hashlib
@@ -17,8 +18,9 @@ from luma_mcp.domain.signing import Seal
 
 QUOTE_SECONDS = 15 * 60
 BUTTON_SECONDS = 24 * 3600
-# What a person may add to a button, and what does not say what is bought.
-_NOT_FIXED = frozenset({"prompt", "take", "quote_id", "dry_run"})
+# These do not say what is bought. The player counts the takes: the next one that is not bought yet.
+_NOT_FIXED = frozenset({"take", "quote_id", "dry_run"})
+_PROMPT = "prompt"
 
 
 class Quotes:
@@ -40,9 +42,12 @@ class Quotes:
         """A quote for what a subject names."""
         return self._seal(self._quotes, subject, usd, person, QUOTE_SECONDS)
 
-    def of_button(self, tool: str, arguments: Mapping[str, Any], usd: float, person: Person) -> str:
-        """What a button sends with its call."""
-        return self._seal(self._buttons, _button(tool, arguments), usd, person, BUTTON_SECONDS)
+    def of_button(
+        self, tool: str, arguments: Mapping[str, Any], usd: float, person: Person, *, asks_for_prompt: bool = False
+    ) -> str:
+        """The approval that a button sends with its call. `asks_for_prompt`: the person writes the prompt."""
+        subject = _button(tool, arguments, has_free_prompt=asks_for_prompt)
+        return self._seal(self._buttons, subject, usd, person, BUTTON_SECONDS)
 
     def consent(self, quote_id: str, subject: str, usd: float, person: Person) -> str | None:
         """The name of the yes that a quote stands for; None if it is none, is another's, or has ended."""
@@ -51,9 +56,13 @@ class Quotes:
     def consent_by_button(
         self, quote_id: str, tool: str, arguments: Mapping[str, Any], usd: float, person: Person
     ) -> str | None:
-        """The name of the yes that a pressed button stands for, which is another one for each take."""
-        name = self._read(self._buttons, quote_id, _button(tool, arguments), usd, person)
-        return f"{name}-{arguments.get('take', 1)}" if name else None
+        """The name of the approval that a pressed button stands for; it serves once, whatever the take."""
+        for has_free_prompt in (False, True):
+            subject = _button(tool, arguments, has_free_prompt=has_free_prompt)
+            name = self._read(self._buttons, quote_id, subject, usd, person)
+            if name is not None:
+                return name
+        return None
 
     def _seal(self, seal: Seal, subject: str, usd: float, person: Person, seconds: int) -> str:
         return seal.seal(
@@ -74,9 +83,11 @@ class Quotes:
         return None if is_over else content["name"]
 
 
-def _button(tool: str, arguments: Mapping[str, Any]) -> str:
-    fixed = {name: arguments[name] for name in sorted(arguments) if name not in _NOT_FIXED}
-    return f"{tool} {to_json(fixed).decode()}"
+def _button(tool: str, arguments: Mapping[str, Any], *, has_free_prompt: bool) -> str:
+    """The subject of a button's approval: the tool and its arguments, and whether the person writes the prompt."""
+    free = _NOT_FIXED | {_PROMPT} if has_free_prompt else _NOT_FIXED
+    fixed = {name: arguments[name] for name in sorted(arguments) if name not in free}
+    return f"{tool} {'any prompt' if has_free_prompt else 'as it is'} {to_json(fixed).decode()}"
 
 
 def _digest(text: str) -> str:

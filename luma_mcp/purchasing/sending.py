@@ -74,13 +74,13 @@ class Sender:
         self._ledger = ledger
         self._clock = clock
         self._tasks: TaskGroup | None = None
-        self._posts = 0
+        self._posts: dict[int, str] = {}
         self._unwritten: dict[int, _Unwritten] = {}
 
     @property
-    def is_sending(self) -> bool:
-        """Whether a POST is under way, or the outcome of one is not on disk, so that the process should not end."""
-        return self._posts > 0
+    def accounts_under_way(self) -> frozenset[str]:
+        """The accounts of the POSTs that are under way."""
+        return frozenset(self._posts.values())
 
     async def run(self) -> None:
         """Hold the tasks of the POSTs. When this is cancelled, those that are under way are waited for."""
@@ -162,7 +162,7 @@ class Sender:
             async def carry() -> None:
                 await self._carry(post, row, encoded, request_id, decided_at)
 
-            self._posts += 1
+            self._posts[row.id] = row.account
             if self._tasks is None:
                 await carry()
             else:
@@ -189,7 +189,7 @@ class Sender:
         except Exception as error:  # noqa: BLE001 - the caller raises it
             post.failure = error
         finally:
-            self._posts -= 1
+            self._posts.pop(row.id, None)
             post.done.set()
 
     async def _under_lease(self, row: Row, work: Callable[[], Awaitable[_T]]) -> _T:
@@ -250,7 +250,6 @@ class Sender:
         # After a rate limit it is not sent again from here: the ledger does not say that it may be.
         self._unwritten[row.id] = _Unwritten(row, "refused" if state == "reserved" else state, generation_id, note)
         if self._tasks is not None:
-            self._posts += 1
             self._tasks.start_soon(self._write_later, row)
 
     async def _write_once(self, outcome: _Unwritten) -> None:
@@ -263,15 +262,12 @@ class Sender:
     async def _write_later(self, row: Row) -> None:
         """Try to write down an outcome until that succeeds, with the lease kept meanwhile."""
         pause = _FIRST_LATER_SECONDS
-        try:
-            while row.id in self._unwritten:
-                await anyio.sleep(pause)
-                pause = min(pause * 2, _MAX_LATER_SECONDS)
-                with suppress(LedgerError):
-                    await self._ledger.renew(row)
-                await self.write_unwritten()
-        finally:
-            self._posts -= 1
+        while row.id in self._unwritten:
+            await anyio.sleep(pause)
+            pause = min(pause * 2, _MAX_LATER_SECONDS)
+            with suppress(LedgerError):
+                await self._ledger.renew(row)
+            await self.write_unwritten()
 
     async def write_unwritten(self) -> None:
         """Write down every outcome that could not be written. What still cannot be stays in memory."""

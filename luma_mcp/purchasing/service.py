@@ -97,9 +97,9 @@ class PurchaseService:
             tasks.start_soon(self._settler.run)
 
     @property
-    def is_sending(self) -> bool:
-        """Whether a purchase is under way at Luma, so that the process should not end."""
-        return self._sender.is_sending
+    def must_not_end(self) -> bool:
+        """Whether a purchase is under way at an API without a list, where only the response names its generation."""
+        return any(account not in self._settler.listed_accounts for account in self._sender.accounts_under_way)
 
     def quote(self, request: Request, source: Footage | None = None, made_from: tuple[str, ...] = ()) -> Quote:
         """Price a request; nothing is sent.

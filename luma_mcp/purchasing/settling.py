@@ -6,7 +6,7 @@ settled in time. An API that fails holds up nothing of the other.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 
 import anyio
@@ -61,6 +61,11 @@ class Settler:
         self._turns: dict[int, int] = {}
         self._interval = _FIRST_SECONDS
         self._due_at = clock.now()
+
+    @property
+    def listed_accounts(self) -> Collection[str]:
+        """The accounts of the APIs that have a list."""
+        return self._listings.keys()
 
     def settle_soon(self) -> None:
         """Start the schedule again: something was lost."""

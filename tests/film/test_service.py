@@ -405,6 +405,9 @@ LOST: dict[str, Fault] = {
 async def test_what_goes_wrong_while_it_is_bought_buys_no_shot_twice(
     studio: Studio, emulator: Emulator, form: Form, name: str
 ) -> None:
+    # Of an account of which the ledger knows nothing, an empty list proves nothing.
+    known = studio.services.purchases.quote(ImageRequest(model="photon-1", prompt="known"))
+    paid = (await studio.services.purchases.buy(Order(known, nobody, take=1))).price.usd if form is OLDER else 0
     emulator.faults.append(replace(LOST[name], times=2))
     film = await studio.create(form, *THREE)
     done = await studio.wait(film)
@@ -415,8 +418,8 @@ async def test_what_goes_wrong_while_it_is_bought_buys_no_shot_twice(
         done = await studio.wait(film)
 
     if form is OLDER or name == "limited":
-        assert (done.state, bought(emulator)) == ("completed", 3)
-        assert await studio.money() == (film.plan.usd, 0)
+        assert (done.state, bought(emulator)) == ("completed", 3 + bool(paid))
+        assert await studio.money() == (pytest.approx(film.plan.usd + paid), 0)
     else:
         # The Agents API cannot be asked what was bought: the shots are in doubt, and are not bought again.
         assert done.state == "in doubt"

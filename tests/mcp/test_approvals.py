@@ -12,9 +12,9 @@ from luma_mcp.domain.person import Person
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.dream_machine.bodies import ImageBody, VideoBody
 from luma_mcp.mcp.adapter import ACTIONS_META
+from luma_mcp.mcp.app import page
 from luma_mcp.mcp.approvals import BUTTON_SECONDS, QUOTE_SECONDS, Quotes
-from tests.support.agent import Agent, HeldClock, once
-from tests.support.ledgers import open_rows
+from tests.support.agent import Agent, HeldClock, fields_of, once, text
 
 pytestmark = pytest.mark.anyio
 
@@ -143,13 +143,61 @@ async def test_pressing_a_button_is_a_yes(player: Client, clock: HeldClock, emul
 
 
 @once
-async def test_a_button_is_pressed_for_another_take(player: Client, clock: HeldClock, emulator: Emulator) -> None:
+async def test_an_approval_of_a_button_serves_for_one_take(
+    player: Client, clock: HeldClock, emulator: Emulator
+) -> None:
     offer = (await _offers(player, "create_image", clock, emulator))["variation"]
     results = [await player.call_tool(offer["tool"], {**offer["arguments"], "take": take}) for take in (2, 3, 2)]
 
-    assert not any(result.is_error for result in results)
-    ids = [(result.structured_content or {})["generation_id"] for result in results]
-    assert ids[0] == ids[2] != ids[1]
+    assert [result.is_error for result in results] == [False, True, False]
+    assert "yes has served" in text(results[1])
+    assert fields_of(results[2])["recovered"] is True
+    assert len(emulator.dream_machine.billing.purchases()) == 2, "the one of another program, and one take"
+
+
+@once
+async def test_a_button_that_asks_for_no_prompt_is_for_its_own_alone(
+    player: Client, clock: HeldClock, emulator: Emulator
+) -> None:
+    offers = await _offers(player, "create_image", clock, emulator)
+    before = len(emulator.dream_machine.billing.purchases())
+    other = await player.call_tool("create_image", {**offers["variation"]["arguments"], "prompt": "a ship", "take": 2})
+
+    assert other.is_error
+    assert len(emulator.dream_machine.billing.purchases()) == before
+
+
+@once
+async def test_a_button_that_asks_for_a_prompt_serves_one_of_them(
+    player: Client, clock: HeldClock, emulator: Emulator
+) -> None:
+    offer = (await _offers(player, "create_image", clock, emulator))["animate"]
+    results = [
+        await player.call_tool(offer["tool"], {**offer["arguments"], "prompt": words})
+        for words in ("it sails", "it sinks")
+    ]
+
+    assert [result.is_error for result in results] == [False, True]
+
+
+@once
+async def test_no_result_of_a_pressed_button_carries_its_approval(
+    player: Client, clock: HeldClock, emulator: Emulator
+) -> None:
+    offer = (await _offers(player, "create_image", clock, emulator))["variation"]
+    for take in (2, 2, 3):
+        result = await player.call_tool(offer["tool"], {**offer["arguments"], "take": take})
+        assert offer["arguments"]["quote_id"] not in result.model_dump_json()
+
+
+def test_the_player_reports_no_approval() -> None:
+    """Whatever is told to the model is built from arguments without it."""
+    script = page()
+    told = [line for line in script.splitlines() if "JSON.stringify(args" in line or "JSON.stringify(offer" in line]
+
+    assert "JSON.stringify(withoutApproval(args))" in script
+    assert told == []
+    assert script.count("quote_id") == 2
 
 
 @once
@@ -182,20 +230,6 @@ async def test_the_model_does_not_see_what_a_button_sends(player: Client, clock:
     assert "quote_id" not in json.dumps(result.structured_content)
 
 
-@once
-async def test_a_yes_of_each_take_is_in_the_ledger(
-    player: Client, clock: HeldClock, emulator: Emulator, ledger_path: Any
-) -> None:
-    offer = (await _offers(player, "create_image", clock, emulator))["variation"]
-    for take in (2, 3):
-        await player.call_tool(offer["tool"], {**offer["arguments"], "take": take})
-    with open_rows(ledger_path) as ledger:
-        consents = [name for (name,) in ledger.execute("SELECT consent FROM purchases ORDER BY id")]
-
-    assert [name.rpartition("-")[2] for name in consents] == ["2", "3"]
-    assert consents[0].rpartition("-")[0] == consents[1].rpartition("-")[0]
-
-
 class Clock:
     seconds = 1000.0
 
@@ -221,10 +255,13 @@ def test_a_quote_is_for_one_person_and_one_price() -> None:
     assert quotes.consent(quote, "boat 1", 0.71, ANNA) is None
 
 
-def test_a_button_is_for_its_arguments_and_any_prompt() -> None:
+@pytest.mark.parametrize("asks_for_prompt", [True, False])
+def test_a_button_is_for_its_arguments_and_only_where_it_asks_for_a_prompt_for_any(asks_for_prompt: bool) -> None:
     clock = Clock()
     quotes = Quotes(b"key", clock)
-    button = quotes.of_button("upscale_video", {"generation_id": "a", "resolution": "4k"}, 1.0, ANNA)
+    button = quotes.of_button(
+        "upscale_video", {"generation_id": "a", "resolution": "4k"}, 1.0, ANNA, asks_for_prompt=asks_for_prompt
+    )
 
     def pressed(tool: str = "upscale_video", usd: float = 1.0, person: Person = ANNA, **changes: Any) -> str | None:
         arguments = {"resolution": "4k", "generation_id": "a", "quote_id": button, **changes}
@@ -232,8 +269,8 @@ def test_a_button_is_for_its_arguments_and_any_prompt() -> None:
 
     first = pressed()
     assert first
-    assert pressed(prompt="more") == pressed(dry_run=False) == first
-    assert pressed(take=2) not in (None, first)
+    assert pressed(dry_run=False) == pressed(take=2) == first
+    assert pressed(prompt="more") == (first if asks_for_prompt else None)
     assert [pressed("add_audio"), pressed(usd=1.01), pressed(person=BEN), pressed(resolution="1080p")] == [None] * 4
     assert pressed(extra=1) is None
     assert quotes.consent(button, "upscale_video", 1.0, ANNA) is None

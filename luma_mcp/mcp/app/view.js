@@ -376,12 +376,23 @@ const takes = new Map();   // by the arguments of a variation: the take that was
  */
 async function order(offer, args) {
   if (offer.action !== "variation") return callTool(offer.tool, args);
-  const name = JSON.stringify(args);
+  const name = JSON.stringify(withoutApproval(args));
   for (let take = (takes.get(name) ?? 1) + 1; ; take += 1) {
     const result = await callTool(offer.tool, { ...args, take });
     takes.set(name, take);
     if (!result.structuredContent.recovered) return result;
   }
+}
+
+/** The arguments as the model may hear of them: an approval is the person's, and serves one press. */
+function withoutApproval({ quote_id: _approval, ...args }) {
+  return args;
+}
+
+/** An approval serves once, so the buttons of a generation get new ones after a purchase. */
+function renewApproval(offer) {
+  if (!offer.arguments.quote_id) return;
+  callTool("get_generation", { generation_id: offer.generation_id }).then(take, () => {});
 }
 
 async function buy(offer, prompt) {
@@ -398,7 +409,8 @@ async function buy(offer, prompt) {
     choose(id);
     say(recovered ? `Bought before for ${dollars(price)}, and not again.` : `Bought for ${dollars(price)}.`);
     report(`In the player the person bought "${offer.action}" of generation ${offer.generation_id}: ` +
-      `${offer.tool}(${JSON.stringify(args)}) made generation ${id} for ${dollars(price)}.`);
+      `${offer.tool}(${JSON.stringify(withoutApproval(args))}) made generation ${id} for ${dollars(price)}.`);
+    renewApproval(offer);
     follow();
   } catch (error) {
     say(error.message, "bad");

@@ -13,7 +13,7 @@ import os
 import signal
 import stat
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, cast
 
@@ -22,11 +22,14 @@ from mcp.server.mcpserver import MCPServer
 
 from luma_mcp.domain.text import replace_lone_surrogates
 from luma_mcp.mcp.sdk_compat import run_on_streams
+from luma_mcp.mcp.server import ToolServer
 
 # After the end of input, what was asked already may still be answered for so long.
 _GRACE_SECONDS = 0.5
-# A purchase that is under way is not cancelled. It is in the ledger, so after this the process may go all the same.
+# After so long the process ends, whatever is open. A purchase that is under way is in the ledger, and Luma's list shows
+# it; where there is no list, its response is awaited.
 _LAST_SECONDS = 1.0
+_BUSY_CHECK_SECONDS = 0.1
 _READ_BYTES = 64 * 1024
 # What clients send to learn which protocol a server speaks.
 _PROBES = frozenset({"server/discover", "ping"})
@@ -39,10 +42,36 @@ def run(server: MCPServer[Any]) -> None:
     asyncio.run(_serve(server))
 
 
+class _Exit:
+    """Ends the process, if it does not end by itself, but not while a response must be awaited.
+
+    At an API without a list the response to a purchase is all that names its generation, so it is awaited until Luma
+    responds or the host kills the process.
+
+    Args:
+        is_busy: whether such a purchase is under way.
+    """
+
+    def __init__(self, is_busy: Callable[[], bool]) -> None:
+        self._is_busy = is_busy
+
+    def after(self, seconds: float, code: int = 0) -> None:
+        """End the process then."""
+        asyncio.get_running_loop().call_later(seconds, self.now, code)
+
+    def now(self, code: int) -> None:
+        """End the process, as soon as no such purchase is under way."""
+        if self._is_busy():
+            self.after(_BUSY_CHECK_SECONDS, code)
+        else:
+            os._exit(code)
+
+
 async def _serve(server: MCPServer[Any]) -> None:
-    async with _streams() as streams:
+    ending = _Exit(lambda: isinstance(server, ToolServer) and server.services.purchases.must_not_end)
+    async with _streams(ending) as streams:
         serving = asyncio.create_task(_serve_sessions(server, streams))
-        _stop_on_signals(serving)
+        _stop_on_signals(serving, ending)
         await asyncio.wait([serving])
     if not serving.cancelled():
         serving.result()
@@ -58,16 +87,17 @@ async def _serve_sessions(server: MCPServer[Any], streams: "tuple[_Lines, _Write
         await run_on_streams(server, streams)
 
 
-def _stop_on_signals(serving: asyncio.Task[None]) -> None:
+def _stop_on_signals(serving: asyncio.Task[None], ending: _Exit) -> None:
     is_stopping = False
 
     def stop() -> None:
         # The thread of the SDK's own transport cannot be interrupted: then the process leaves with a read open.
         nonlocal is_stopping
         if is_stopping:
-            os._exit(1)  # a second signal: do not wait for the cleanup
+            ending.now(1)  # a second signal: do not wait for the cleanup
+            return
         is_stopping = True
-        _leave_after(_LAST_SECONDS)
+        ending.after(_LAST_SECONDS)
         serving.cancel()
 
     loop = asyncio.get_running_loop()
@@ -76,13 +106,8 @@ def _stop_on_signals(serving: asyncio.Task[None]) -> None:
             loop.add_signal_handler(number, stop)
 
 
-def _leave_after(seconds: float) -> None:
-    """End the process then, if it has not ended by itself."""
-    asyncio.get_running_loop().call_later(seconds, os._exit, 0)
-
-
 @asynccontextmanager
-async def _streams() -> AsyncGenerator["tuple[_Lines, _Writer] | None"]:
+async def _streams(ending: _Exit) -> AsyncGenerator["tuple[_Lines, _Writer] | None"]:
     """Line streams over the process's own stdin and stdout, or None where they cannot be polled.
 
     Meanwhile descriptor 1 leads to stderr, so that a stray print, or a child's, does not land in the protocol.
@@ -101,8 +126,8 @@ async def _streams() -> AsyncGenerator["tuple[_Lines, _Writer] | None"]:
         transport, protocol = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, sink)
         open_requests = _OpenRequests()
         yield (
-            _Lines(reader, open_requests),
-            _Writer(asyncio.StreamWriter(transport, protocol, None, loop), open_requests),
+            _Lines(reader, open_requests, ending),
+            _Writer(asyncio.StreamWriter(transport, protocol, None, loop), open_requests, ending),
         )
     finally:
         # A host that has gone has closed its end, and the transport then closes ours.
@@ -149,7 +174,8 @@ class _Lines:
     `initialize` after nothing but probes ends the session, and is the first line of the next one.
     """
 
-    def __init__(self, reader: asyncio.StreamReader, open_requests: _OpenRequests) -> None:
+    def __init__(self, reader: asyncio.StreamReader, open_requests: _OpenRequests, ending: _Exit) -> None:
+        self._ending = ending
         self._reader = reader
         self._open_requests = open_requests
         self._unread = bytearray()
@@ -196,7 +222,7 @@ class _Lines:
                 await self._open_requests.wait_until_none(_GRACE_SECONDS)
                 self._open_requests.input_has_ended = True
                 self.has_session = False
-                _leave_after(_LAST_SECONDS)
+                self._ending.after(_LAST_SECONDS)
                 raise StopAsyncIteration
             self._unread += block
         line = bytes(self._unread[: end + 1])
@@ -227,7 +253,8 @@ def _mended(line: bytes) -> bytes:
 class _Writer:
     """stdout, written on the event loop."""
 
-    def __init__(self, writer: asyncio.StreamWriter, open_requests: _OpenRequests) -> None:
+    def __init__(self, writer: asyncio.StreamWriter, open_requests: _OpenRequests, ending: _Exit) -> None:
+        self._ending = ending
         self._writer = writer
         self._open_requests = open_requests
 
@@ -244,4 +271,4 @@ class _Writer:
             await self._writer.drain()
         except ConnectionError:  # pragma: no cover - in a process that leaves at once, so nothing is written down of it
             # The host has closed its end, so there is nobody to answer.
-            _leave_after(_LAST_SECONDS)
+            self._ending.after(_LAST_SECONDS)

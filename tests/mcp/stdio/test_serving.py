@@ -19,6 +19,7 @@ from luma_mcp.emulator.faults import Fault
 from luma_mcp.emulator.serving import serving
 from luma_mcp.mcp.stdio import serving as stdio
 from tests.support.agent import Agent
+from tests.support.raw_luma import RawLuma, Script
 from tests.support.stdio_process import INHERITED, SECONDS_TO_STOP, Wire, environment_for, started
 
 pytestmark = [
@@ -120,6 +121,40 @@ async def test_a_purchase_under_way_does_not_hold_the_process_and_is_not_lost(ou
             bought = (await wire.receive())["result"]["structuredContent"]
 
     assert emulator.dream_machine.billing.purchases() == [bought["generation_id"]]
+    assert bought["recovered"] is True
+
+
+@pytest.mark.parametrize("how", ["SIGTERM", "SIGINT twice", "end of input"])
+async def test_a_purchase_at_an_api_without_a_list_holds_the_process_until_luma_responds(
+    output: Path, how: str
+) -> None:
+    """Nothing but the response names the generation."""
+    luma = RawLuma(scripts=[Script(answer_after=4)])
+    async with luma.serving() as base_url:
+        agents_url = base_url.replace("/dream-machine", "")
+        settings = (f"LUMA_TOKEN=luma-api-{'a' * 20}", f"LUMA_AGENTS_BASE_URL={agents_url}")
+        command = ("env", *settings, sys.executable, "-m", "luma_mcp")
+        async with started(base_url, output, *command) as wire:
+            await wire.shake_hands()
+            await wire.call(1, "create_video", prompt="a boat", resolution="540p")
+            with anyio.fail_after(20):
+                while not luma.posts:  # noqa: ASYNC110 - it is another process that buys
+                    await anyio.sleep(0.01)
+            if how == "end of input":
+                await wire.stdin.aclose()
+            else:
+                wire.process.send_signal(signal.SIGTERM if how == "SIGTERM" else signal.SIGINT)
+                if how == "SIGINT twice":
+                    await anyio.sleep(0.2)
+                    wire.process.send_signal(signal.SIGINT)
+            await wire.exit_code()
+        async with started(base_url, output, *command) as wire:
+            await wire.shake_hands()
+            await wire.call(1, "create_video", prompt="a boat", resolution="540p")
+            bought = (await wire.receive())["result"]["structuredContent"]
+
+    assert luma.posts == 1
+    assert [bought["generation_id"]] == list(luma.accepted)
     assert bought["recovered"] is True
 
 
