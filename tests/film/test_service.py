@@ -16,12 +16,14 @@ from luma_mcp.domain.errors import (
     AuthenticationError,
     BudgetError,
     FileError,
+    GoneError,
     InsufficientCreditsError,
     InvalidRequestError,
     LedgerError,
     LumaError,
     NotFoundError,
 )
+from luma_mcp.domain.requests import ImageRequest
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.dream_machine.account import RuleBrokenError
 from luma_mcp.emulator.faults import Fault
@@ -31,6 +33,7 @@ from luma_mcp.film.plan import CONTINUE, NEXT, Form, Shot
 from luma_mcp.ledger.caps import ConsentNeededError
 from luma_mcp.ledger.states import SPENT
 from luma_mcp.mcp.services import Services
+from luma_mcp.purchasing.orders import Order
 from tests.sources.test_local_files import picture
 from tests.support.agent import BASE_URL, INTERNET, TOKEN, HeldClock, InMemory, emulator_of_both
 
@@ -389,6 +392,65 @@ async def test_a_yes_is_needed_for_the_whole(open_studio: Any, emulator: Emulato
     done = await studio.wait(film)
 
     assert (done.state, bought(emulator)) == ("completed", 3)
+
+
+async def nobody(_seconds: float, _why: str) -> None:
+    """Nobody is told of waits."""
+
+
+PASSING: dict[str, Fault] = {
+    "500": Fault("error", method="GET", status=500, times=3),
+    "garbled": Fault("garble", method="GET"),
+    "dropped": Fault("drop", method="GET", times=3),
+    "404": Fault("error", method="GET", status=404, times=2),
+    "403": Fault("error", method="GET", status=403, times=2),
+    "limited": Fault("limit", method="GET", seconds=70),
+}
+
+
+@BOTH
+@pytest.mark.parametrize("name", PASSING)
+async def test_what_passes_by_itself_ends_no_film(studio: Studio, emulator: Emulator, form: Form, name: str) -> None:
+    film = await studio.create(form, Shot("a boat"), Shot("the boat goes on", start=CONTINUE))
+    struck: list[int] = []
+
+    async def strike(current: Film, _seconds: float, _problem: str | None) -> None:
+        if states(current) == ["completed", "planned"] and not struck:
+            struck.append(1)
+            emulator.faults.append(replace(PASSING[name]))
+
+    done = await studio.services.films.wait(
+        film.id, None, timeout_seconds=3600, sources_of=studio.services.sources.begin, on_film=strike
+    )
+
+    assert struck
+    assert (done.state, bought(emulator)) == ("completed", 2)
+
+
+@pytest.mark.parametrize("error", [NotFoundError("404"), AuthenticationError("401"), GoneError("410")], ids=str)
+async def test_one_refusal_of_luma_s_ends_no_film_and_a_second_does(
+    studio: Studio, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, error: LumaError
+) -> None:
+    real, left = studio.services.purchases.buy, [1]
+
+    async def refuse(order: Order) -> Any:
+        left[0] -= 1
+        if left[0] >= 0:
+            raise error
+        return await real(order)
+
+    monkeypatch.setattr(studio.services.purchases, "buy", refuse)
+    film = await studio.create(OLDER, Shot("a boat"))
+    assert (await studio.wait(film)).state == "completed"
+
+    left[0] = 2
+    other = await studio.create(OLDER, Shot("a storm"))
+    if isinstance(error, AuthenticationError):
+        with pytest.raises(AuthenticationError):
+            await studio.wait(other)
+    else:
+        assert (await studio.wait(other)).state == "stopped"
+    assert bought(emulator) == 1
 
 
 LOST: dict[str, Fault] = {

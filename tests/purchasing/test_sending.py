@@ -10,9 +10,9 @@ import httpx
 import pytest
 from mcp import Client
 
-from luma_mcp.composition import build_server
+from luma_mcp.composition import build_server, build_services
 from luma_mcp.config.settings import Settings
-from luma_mcp.domain.errors import AmbiguousPurchaseError, LedgerError, LumaError, RateLimitError
+from luma_mcp.domain.errors import AmbiguousPurchaseError, LedgerError, LumaError, RateLimitError, UnreachableError
 from luma_mcp.domain.generation import Generation
 from luma_mcp.domain.requests import VideoRequest
 from luma_mcp.emulator.app import Emulator
@@ -26,7 +26,9 @@ from luma_mcp.ledger.states import State
 from luma_mcp.mcp.services import Services
 from luma_mcp.purchasing import sending
 from luma_mcp.purchasing.orders import Order, new_purchase
+from luma_mcp.purchasing.sending import StillSendingError
 from tests.support.agent import Agent, HeldClock, InMemory, until
+from tests.support.ledgers import open_rows
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
 
@@ -326,3 +328,118 @@ async def test_a_lease_that_another_server_took_is_not_ours(
 
     store.close()
     assert emulator.dream_machine.billing.purchases() == []
+
+
+async def test_a_response_that_is_late_is_awaited_beside_and_written_down(
+    settings: Settings, emulator: Emulator, clock: HeldClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The caller hears of it in time; the purchase is bought once."""
+    monkeypatch.setattr(sending, "CALLER_SECONDS", 0.05)
+    transport = Held(emulator)
+    services = build_services(settings, transport, clock, clock.wall)
+    async with services.running():
+        with pytest.raises(StillSendingError, match="still awaited"):
+            await services.purchases.buy(order(services))
+        assert [row.state for row in await services.purchases.newest_today(5)] == ["sending"]
+        transport.go_on.set()
+        joined = await services.purchases.buy(order(services))
+
+    assert joined.recovered
+    assert emulator.dream_machine.billing.purchases() == [joined.generation.id]
+
+
+@pytest.mark.parametrize("account", ["", "agents"])
+async def test_only_an_api_without_a_list_holds_the_process(services: Services, account: str) -> None:
+    listed = services.purchases.account_of("dream_machine")
+    services.purchases._sender._posts[1] = account or listed
+
+    assert services.purchases.must_not_end is (account == "agents")
+
+
+async def test_a_server_that_ends_writes_down_the_outcome_of_a_post_first(
+    settings: Settings, emulator: Emulator, clock: HeldClock, ledger_path: Path
+) -> None:
+    transport = Held(emulator)
+    services = build_services(settings, transport, clock, clock.wall)
+    async with services.running(), anyio.create_task_group() as tasks:
+        tasks.start_soon(services.purchases.buy, order(services))
+        await transport.reached.wait()
+        tasks.cancel_scope.cancel()
+        transport.go_on.set()
+    with open_rows(ledger_path) as rows:
+        found = rows.execute("SELECT state, generation_id FROM purchases").fetchall()
+
+    assert found == [("accepted", *emulator.dream_machine.billing.purchases())]
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, failures: list[int]) -> None:
+    """Have that many writes of outcomes fail."""
+    real = Ledger.advance
+
+    async def fails(ledger: Ledger, row: Row, state: State, **named: Any) -> Row | None:
+        if failures[0]:
+            failures[0] -= 1
+            raise LedgerError("The disk is full.")
+        return await real(ledger, row, state, **named)
+
+    monkeypatch.setattr(Ledger, "advance", fails)
+
+
+@pytest.mark.parametrize(
+    ("fault", "state"), [(None, "accepted"), (Fault("limit", method="POST", seconds=1), "refused")]
+)
+async def test_an_outcome_that_could_not_be_written_is_written_before_the_next_purchase(
+    services: Services, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, fault: Fault | None, state: str
+) -> None:
+    left = [3]
+    failing(monkeypatch, left)
+    if fault is None:
+        await services.purchases.buy(order(services))
+    else:
+        emulator.faults.append(fault)
+        with pytest.raises(LumaError):
+            await services.purchases.buy(order(services))
+    assert [row.state for row in await services.purchases.newest_today(5)] == ["sending"]
+    await services.purchases.buy(order(services, take=2))
+
+    assert [row.state for row in await services.purchases.newest_today(5)] == [state, "accepted"]
+
+
+async def test_an_outcome_is_written_by_itself_once_the_ledger_is_back(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending, "_FIRST_LATER_SECONDS", 0.01)
+    failing(monkeypatch, [5])
+    await services.purchases.buy(order(services))
+    with anyio.fail_after(20):
+        while [row.state for row in await services.purchases.newest_today(5)] != ["accepted"]:
+            await anyio.lowlevel.checkpoint()
+
+
+@pytest.mark.parametrize("left_behind", ["lost", "disputed"])
+async def test_whoever_knows_that_nothing_was_sent_says_so_though_another_server_called_it_lost(
+    services: Services, monkeypatch: pytest.MonkeyPatch, left_behind: str
+) -> None:
+    async def stopped(_encoded: Any, **_named: Any) -> Generation:
+        row = (await services.purchases.newest_today(1))[0]
+        for state in ("lost", "disputed")[: 1 + (left_behind == "disputed")]:
+            assert await services.purchases._ledger.advance(row, state)
+        raise UnreachableError("This server was stopped before the request could be sent.", "Nothing was sent.")
+
+    services.purchases._sender._backend.submit = stopped  # type: ignore[method-assign]
+    with pytest.raises(UnreachableError):
+        await services.purchases.buy(order(services))
+
+    assert [row.state for row in await services.purchases.newest_today(5)] == ["refused"]
+    assert (await services.purchases.spending()).reserved_usd == 0
+
+
+async def test_a_failure_that_luma_does_not_refund_stays_spent(services: Services) -> None:
+    bought = await services.purchases.buy(order(services))
+    await services.purchases.observe(
+        Generation(id=bought.generation.id, state="failed", failure_reason="out (budget_exhausted)", is_refunded=False)
+    )
+    (row,) = await services.purchases.newest_today(5)
+
+    assert (row.state, (await services.purchases.spending()).spent_usd) == ("completed", 0.71)
+    assert "does not say that it was refunded: out (budget_exhausted)" in row.note
