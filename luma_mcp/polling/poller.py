@@ -2,8 +2,7 @@
 
 It sleeps on an event while nothing is tracked. A generation is tracked while a caller waits for it. From a handful of
 generations on, the list is read instead of each generation. Each API has a state of its own: while one refuses, limits
-or hangs, generations of the other are polled as always. All times are of a monotonic clock, so a change of the time of
-day changes nothing.
+or hangs, generations of the other are polled as always. All times are of a monotonic clock.
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
@@ -27,21 +26,22 @@ from luma_mcp.domain.generation import NOT_FOUND, Generation
 from luma_mcp.polling.schedule import jitter, schedule_of
 from luma_mcp.polling.tracking import (
     CONFIRM_AFTER_SECONDS,
+    PAGE,
     ApiOf,
     ApiState,
     MayExist,
     Snapshot,
     Tracked,
     never,
+    page_count,
     unknown,
     with_unknown,
 )
 
 Until = Literal["all", "any"]
 
-# From this many on, the list is cheaper than single requests. A page serves fifty; a limit of 100 is known to fail.
+# From this many on, the list is cheaper than single requests.
 _HANDFUL = 3
-_PAGE = 50
 # While a handful is tracked already, a new one waits so long for others to be polled with.
 _GATHER_SECONDS = 2.0
 _REQUESTS_AT_ONCE = 5
@@ -185,21 +185,18 @@ class Poller:
         now = self._clock.now()
         generations: list[Generation] = []
         stalled: list[str] = []
-        problems: list[LumaError] = []
+        problems: list[str] = []
         for generation_id in ids:
             tracked = self._tracked[generation_id]
-            if tracked.is_refused and tracked.error is not None:
-                problems.append(tracked.error)
-            elif (problem := self._api(tracked).problem) is not None:
-                problems.append(problem)
+            if problem := (tracked.error if tracked.is_refused else self._api(tracked).problem):
+                problems.append(str(problem))
             generation = tracked.generation
             if generation is None:
                 continue
             generations.append(generation)
             if not generation.is_final and now - tracked.state_since > schedule_of(generation).stalled_after:
                 stalled.append(generation.id)
-        problem = str(problems[0]) if problems else None
-        return Snapshot(tuple(generations), now - began, tuple(stalled), problem)
+        return Snapshot(tuple(generations), now - began, tuple(stalled), problems[0] if problems else None)
 
     def _api(self, tracked: Tracked) -> ApiState:
         return self._apis.setdefault(tracked.api, ApiState())
@@ -311,7 +308,7 @@ class Poller:
             # One factor for a whole poll, so that what is polled together falls due together.
             factor = jitter(1.0)
             # A page of the list shows all that are on it, so all that run are read from it.
-            is_worth_a_list = len(due) >= _HANDFUL and _page_count(running) < len(due)
+            is_worth_a_list = len(due) >= _HANDFUL and page_count(running) < len(due)
             if self._listing is not None and name in (None, _LISTED_API) and is_worth_a_list:
                 missing = await self._poll_list(self._listing, api, running, factor)
                 due = [key for key in due if key in missing]
@@ -324,9 +321,9 @@ class Poller:
     async def _poll_list(self, listing: Listing, api: ApiState, ids: Sequence[str], factor: float) -> list[str]:
         """Read pages of the list; the ids that are not on them, or all if the list fails."""
         missing = dict.fromkeys(ids)
-        for number in range(_page_count(ids)):
+        for number in range(page_count(ids)):
             try:
-                page = await listing.list_generations(limit=_PAGE, offset=number * _PAGE)
+                page = await listing.list_generations(limit=PAGE, offset=number * PAGE)
             except LumaError as error:
                 self._record_error(api, error)
                 break
@@ -401,8 +398,3 @@ class Poller:
         else:
             self._record(api, generation_id, Generation(id=generation_id, state=NOT_FOUND), factor)
             tracked.error = error
-
-
-def _page_count(ids: Sequence[str]) -> int:
-    """How many pages of the list hold so many, if nothing else is on them."""
-    return -(-len(ids) // _PAGE)

@@ -10,6 +10,8 @@ from luma_mcp.domain.generation import Generation
 # on the way to it, may be wrong for a moment.
 CONFIRM_AFTER_SECONDS = 1.0
 _REFUSALS = 2
+# A page of the list serves fifty; a limit of 100 is known to fail.
+PAGE = 50
 # What was asked for together was refused once.
 _TOGETHER_SECONDS = 0.5
 
@@ -115,3 +117,8 @@ def with_unknown(ids: Sequence[str], snapshot: Snapshot) -> Snapshot:
     known = {generation.id: generation for generation in snapshot.generations}
     generations = tuple(known.get(generation_id) or Generation(id=generation_id) for generation_id in ids)
     return replace(snapshot, generations=generations)
+
+
+def page_count(ids: Sequence[str]) -> int:
+    """How many pages of the list hold so many, if nothing else is on them."""
+    return -(-len(ids) // PAGE)

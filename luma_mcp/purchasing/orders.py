@@ -10,7 +10,7 @@ from luma_mcp.backends.base import EncodedRequest
 from luma_mcp.domain.generation import Generation
 from luma_mcp.domain.pricing import Price
 from luma_mcp.ledger.film_rows import ShotName
-from luma_mcp.ledger.rows import MADE_FROM, NewPurchase
+from luma_mcp.ledger.rows import MADE_FROM, NewPurchase, Row
 from luma_mcp.purchasing import matching
 
 OnWait = Callable[[float, str], Awaitable[None]]
@@ -95,3 +95,8 @@ def new_purchase(order: Order) -> NewPurchase:
         person=order.person,
         consent=order.consent,
     )
+
+
+def price_of_row(row: Row) -> Price:
+    """The price of a purchase in the ledger."""
+    return Price(row.usd, "published" if row.basis == "published" else "assumed")

@@ -18,15 +18,9 @@ from luma_mcp.backends.base import FullBackend, Listing
 from luma_mcp.domain import validation
 from luma_mcp.domain.catalogue import BackendName
 from luma_mcp.domain.clock import Clock
-from luma_mcp.domain.errors import (
-    AmbiguousPurchaseError,
-    BudgetError,
-    LedgerError,
-    LumaError,
-    NotFoundError,
-)
+from luma_mcp.domain.errors import AmbiguousPurchaseError, BudgetError, LedgerError, LumaError, NotFoundError
 from luma_mcp.domain.generation import Generation
-from luma_mcp.domain.pricing import Basis, Footage, Price, price_of
+from luma_mcp.domain.pricing import Footage, price_of
 from luma_mcp.domain.requests import Request, backend_of
 from luma_mcp.ledger import caps
 from luma_mcp.ledger.caps import Balance, Budget, ConsentUsedError, Spending
@@ -35,7 +29,7 @@ from luma_mcp.ledger.rows import Decision, Row
 from luma_mcp.ledger.states import UNDER_WAY
 from luma_mcp.purchasing import matching
 from luma_mcp.purchasing.errors import disputed, doubt
-from luma_mcp.purchasing.orders import Order, Purchase, Quote, new_purchase
+from luma_mcp.purchasing.orders import Order, Purchase, Quote, new_purchase, price_of_row
 from luma_mcp.purchasing.reconcile import Finding, Reconciler
 from luma_mcp.purchasing.sending import Sender, StillSendingError, new_request_id
 from luma_mcp.purchasing.settling import Settler
@@ -186,16 +180,19 @@ class PurchaseService:
         except NotFoundError:
             if await self.is_young(generation_id):
                 return Generation(id=generation_id)
-            # One response of one replica of Luma's proves little.
-            await self._clock.sleep(_SECOND_LOOK_SECONDS)
-            try:
-                generation = await self._backend.get_generation(generation_id)
-            except NotFoundError:
-                if await self.may_exist(generation_id):
-                    return Generation(id=generation_id)
-                raise
+            generation = await self._ask_again(generation_id)
         await self.observe(generation)
         return generation
+
+    async def _ask_again(self, generation_id: str) -> Generation:
+        """One response of one replica of Luma's proves little. Raises: NotFoundError."""
+        await self._clock.sleep(_SECOND_LOOK_SECONDS)
+        try:
+            return await self._backend.get_generation(generation_id)
+        except NotFoundError:
+            if await self.may_exist(generation_id):
+                return Generation(id=generation_id)
+            raise
 
     async def is_young(self, generation_id: str) -> bool:
         """Whether a generation was bought so short a time ago that Luma may not know it everywhere yet."""
@@ -351,7 +348,7 @@ class PurchaseService:
             # One that was completed stays paid, whatever Luma says of it later.
             if current is None or not current.holds_take:
                 return await self._decide(order)
-        return Purchase(generation, _price(row), take=row.take, age_seconds=max(0.0, now - row.reserved_at))
+        return Purchase(generation, price_of_row(row), take=row.take, age_seconds=max(0.0, now - row.reserved_at))
 
     async def _is_deleted(self, row: Row) -> bool:
         """Whether Luma says a second time that it has no such generation, and its list does not show it either."""
@@ -374,7 +371,7 @@ class PurchaseService:
 
     async def _recovered(self, finding: Finding, row: Row) -> Purchase:
         age = max(0.0, await self._ledger.now() - row.reserved_at)
-        return Purchase(finding.generations[0], _price(row), take=row.take, age_seconds=age)
+        return Purchase(finding.generations[0], price_of_row(row), take=row.take, age_seconds=age)
 
     async def _send(self, decision: Decision, order: Order) -> Purchase:
         row = decision.row
@@ -398,8 +395,3 @@ class PurchaseService:
         except LedgerError:
             raise lost from None  # that it may have been bought matters more than that the ledger fails
         raise doubt(finding, current)
-
-
-def _price(row: Row) -> Price:
-    basis: Basis = "published" if row.basis == "published" else "assumed"
-    return Price(row.usd, basis)
