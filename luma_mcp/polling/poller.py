@@ -50,8 +50,8 @@ _TOGETHER_SECONDS = 1.5
 # These concern every generation of the API.
 _OF_THE_API = (AuthenticationError, GoneError)
 _AFTER_ERROR_SECONDS = 5.0
-# The scheduler waits so long, by the real clock, for a poll that is under way before it looks after other APIs.
-_POLL_PATIENCE_SECONDS = 1.0
+# The scheduler waits once so long, by the real clock, for a poll that is under way before it looks after other APIs.
+_POLL_PATIENCE_SECONDS = 5.0
 # A wait ends so long after its timeout, also if Luma has sent nothing by then.
 _OVERDUE_SECONDS = 20.0
 _LISTED_API = "dream_machine"
@@ -235,11 +235,14 @@ class Poller:
                 self._changed = anyio.Event()
                 self._start_polls(polls)
                 wake_at = self._next_wake()
-                if self._is_assigning or any(api.is_polling for api in self._apis.values()):
+                polled = [api for api in self._apis.values() if api.is_polling and not api.is_slow]
+                if polled or self._is_assigning:
                     with anyio.move_on_after(_POLL_PATIENCE_SECONDS):
                         await self._changed.wait()
                     if self._changed.is_set():
                         continue
+                    for api in polled:
+                        api.is_slow = True
                 if wake_at is None:
                     await self._changed.wait()
                     continue
@@ -290,14 +293,15 @@ class Poller:
 
     async def _sleep(self, seconds: float) -> None:
         """Sleep that long, or until something changes."""
+
+        async def wake(sleep: anyio.CancelScope) -> None:
+            await self._changed.wait()
+            sleep.cancel()
+
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._wake_when_changed, tasks.cancel_scope)
+            tasks.start_soon(wake, tasks.cancel_scope)
             await self._clock.sleep(seconds)
             tasks.cancel_scope.cancel()
-
-    async def _wake_when_changed(self, sleep: anyio.CancelScope) -> None:
-        await self._changed.wait()
-        sleep.cancel()
 
     async def _poll(self, name: str | None, api: ApiState) -> None:
         """Poll all that is due of one API, and wake the waiters."""
@@ -314,7 +318,7 @@ class Poller:
                 due = [key for key in due if key in missing]
             await self._poll_each(api, due, factor)
         finally:
-            api.is_polling = False
+            api.is_polling = api.is_slow = False
         await self._publish()
         self._changed.set()
 

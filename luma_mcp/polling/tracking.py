@@ -38,11 +38,13 @@ class ApiState:
         not_before: when it may be polled again.
         problem: the last error, if the last request failed.
         is_polling: whether a poll of it is under way.
+        is_slow: whether that poll takes long, so that nothing waits for it.
     """
 
     not_before: float = 0.0
     problem: LumaError | None = None
     is_polling: bool = False
+    is_slow: bool = False
 
 
 @dataclass
