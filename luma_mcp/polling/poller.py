@@ -5,9 +5,8 @@ generations on, the list is read instead of each generation. Each API has a stat
 or hangs, generations of the other are polled as always. All times are of a monotonic clock.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from typing import Literal
 
 import anyio
 from anyio.abc import TaskGroup
@@ -30,15 +29,15 @@ from luma_mcp.polling.tracking import (
     ApiOf,
     ApiState,
     MayExist,
+    OnSnapshot,
     Snapshot,
     Tracked,
+    Until,
     never,
     page_count,
     unknown,
     with_unknown,
 )
-
-Until = Literal["all", "any"]
 
 # From this many on, the list is cheaper than single requests.
 _HANDFUL = 3
@@ -55,9 +54,6 @@ _POLL_PATIENCE_SECONDS = 5.0
 # A wait ends so long after its timeout, also if Luma has sent nothing by then.
 _OVERDUE_SECONDS = 20.0
 _LISTED_API = "dream_machine"
-
-
-OnSnapshot = Callable[[Snapshot], Awaitable[None]]
 
 
 class Poller:
@@ -203,9 +199,8 @@ class Poller:
 
     def _is_known(self, ids: Sequence[str]) -> bool:
         """Whether each was polled at least once, or may not be polled now."""
-        now = self._clock.now()
         tracked = [self._tracked[generation_id] for generation_id in ids]
-        return all(entry.is_known or now < self._api(entry).not_before for entry in tracked)
+        return all(entry.is_known or self._clock.now() < self._api(entry).not_before for entry in tracked)
 
     def _is_reached(self, ids: Sequence[str], until: Until) -> bool:
         """Whether the wait has what it waits for, or can wait for nothing more."""
@@ -224,8 +219,8 @@ class Poller:
         if not snapshot.generations:
             first = self._tracked[ids[0]]
             # A first refusal is none yet.
-            error = first.error if first.is_known else None
-            raise error or self._api(first).problem or UnreachableError("Luma was not reached.")
+            error = first.error if first.is_known else self._api(first).problem
+            raise error or UnreachableError("Luma was not reached.")
         return with_unknown(ids, snapshot)
 
     async def _run(self) -> None:
@@ -378,7 +373,7 @@ class Poller:
     def _record_error(self, api: ApiState, error: LumaError, generation_id: str | None = None) -> None:
         now = self._clock.now()
         if isinstance(error, RateLimitError):
-            wait = error.retry_after if error.retry_after is not None else _AFTER_ERROR_SECONDS
+            wait = _AFTER_ERROR_SECONDS if error.retry_after is None else error.retry_after
             api.not_before = max(api.not_before, now + wait)
         if not isinstance(error, NotFoundError):
             api.problem = error

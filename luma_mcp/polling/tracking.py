@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from luma_mcp.domain.errors import LumaError
 from luma_mcp.domain.generation import Generation
@@ -112,6 +113,10 @@ class Snapshot:
     """Ids of those that have been in one state for unusually long."""
     problem: str | None = None
     """The last error, if the last request failed."""
+
+
+Until = Literal["all", "any"]
+OnSnapshot = Callable[[Snapshot], Awaitable[None]]
 
 
 def with_unknown(ids: Sequence[str], snapshot: Snapshot) -> Snapshot:

@@ -23,7 +23,7 @@ from luma_mcp.ledger.rows import NewPurchase, Row
 from luma_mcp.ledger.sqlite import SqliteStore
 from luma_mcp.purchasing import reconcile
 from luma_mcp.purchasing.reconcile import ABSENT_AFTER_SECONDS, Reconciler, Unverifiable
-from tests.support.agent import Agent, HeldClock, InMemory, until
+from tests.support.agent import Agent, HeldClock, InMemory
 from tests.support.ledgers import CloseLater, open_rows
 from tests.support.spending_calls import SPENDING, arguments
 

@@ -336,7 +336,7 @@ async def test_a_response_that_is_late_is_awaited_beside_and_written_down(
     """The caller hears of it in time; the purchase is bought once."""
     monkeypatch.setattr(sending, "CALLER_SECONDS", 0.05)
     transport = Held(emulator)
-    services = build_services(settings, transport, clock, clock.wall)
+    services = build_services(settings, transport, clock)
     async with services.running():
         with pytest.raises(StillSendingError, match="still awaited"):
             await services.purchases.buy(order(services))
@@ -360,7 +360,7 @@ async def test_a_server_that_ends_writes_down_the_outcome_of_a_post_first(
     settings: Settings, emulator: Emulator, clock: HeldClock, ledger_path: Path
 ) -> None:
     transport = Held(emulator)
-    services = build_services(settings, transport, clock, clock.wall)
+    services = build_services(settings, transport, clock)
     async with services.running(), anyio.create_task_group() as tasks:
         tasks.start_soon(services.purchases.buy, order(services))
         await transport.reached.wait()

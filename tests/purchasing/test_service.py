@@ -29,7 +29,7 @@ from luma_mcp.mcp.services import Services
 from luma_mcp.purchasing import matching
 from luma_mcp.purchasing.orders import Order
 from luma_mcp.purchasing.reconcile import ABSENT_AFTER_SECONDS, ByListing
-from tests.support.agent import Agent, HeldClock, InMemory, until
+from tests.support.agent import Agent, HeldClock, InMemory
 from tests.support.ledgers import open_rows
 from tests.support.spending_calls import SPENDING, arguments
 
