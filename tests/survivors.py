@@ -27,12 +27,14 @@ TESTS = {
     "ledger/states": ["tests/ledger/test_states.py", "tests/ledger/test_purchases.py"],
     "purchasing/access": ["tests/purchasing/test_access.py", "tests/mcp/test_persons.py"],
     "purchasing/errors": ["tests/purchasing/test_errors.py", "tests/purchasing/test_service.py"],
+    "purchasing/listing": [f"tests/purchasing/test_{name}.py" for name in ("listing", "reconcile", "service")],
     "purchasing/matching": ["tests/purchasing/test_matching.py", "tests/purchasing/test_habits.py"],
     "purchasing/orders": ["tests/purchasing/test_service.py", "tests/film/test_service.py"],
     "purchasing/reconcile": [
         *(f"tests/purchasing/test_{name}.py" for name in ("reconcile", "habits", "service")),
         "tests/mcp/tools/test_agents_api.py",
     ],
+    "purchasing/settling": [f"tests/purchasing/test_{name}.py" for name in ("settling", "service", "reconcile")],
     "purchasing/sending": [f"tests/purchasing/test_{name}.py" for name in ("sending", "reconcile", "service")],
     "purchasing/service": [
         *(f"tests/purchasing/test_{name}.py" for name in ("sending", "service", "reconcile", "habits")),
