@@ -324,8 +324,6 @@ class Transport:
                     await _read_into(data, answer)
                     return status, bytes(data), response_headers
         except (httpx.DecodingError, httpx.InvalidURL, httpx.CookieConflict) as error:
-            if progress is not None and progress.is_unsent:
-                raise self._unreachable(error) from error
             raise UnexpectedResponseError(f"Luma's answer cannot be read ({type(error).__name__}).") from error
         except (httpx.HTTPError, httpx.StreamError, TimeoutError, OSError) as error:
             if progress is not None and status in _SUCCESSES and has_id(complete_part(data)):

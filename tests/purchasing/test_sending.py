@@ -443,3 +443,19 @@ async def test_a_failure_that_luma_does_not_refund_stays_spent(services: Service
 
     assert (row.state, (await services.purchases.spending()).spent_usd) == ("completed", 0.71)
     assert "does not say that it was refunded: out (budget_exhausted)" in row.note
+
+
+async def test_an_outcome_that_another_server_settled_is_logged(
+    services: Services, caplog: pytest.LogCaptureFixture
+) -> None:
+    real = services.backend.submit
+
+    async def settled_meanwhile(encoded: Any, **named: Any) -> Generation:
+        row = (await services.purchases.newest_today(1))[0]
+        await services.purchases._ledger.advance(row, "refused")
+        return await real(encoded, **named)
+
+    services.purchases._sender._backend.submit = settled_meanwhile  # type: ignore[method-assign]
+    await services.purchases.buy(order(services))
+
+    assert "purchase 1 was settled by another server before it was accepted" in caplog.text

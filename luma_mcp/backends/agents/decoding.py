@@ -123,7 +123,7 @@ def read_generation(data: bytes) -> Generation:
         state=state_of(read.state),
         kind=_KINDS.get(read.type or "", read.type or "video"),
         failure_reason=reason,
-        is_refunded=(read.failure_code or "").strip().casefold() in _REFUNDED,
+        is_refunded=state_of(read.state) != "failed" or (read.failure_code or "").strip().casefold() in _REFUNDED,
         created_at=read.created_at,
         outputs=tuple(_outputs(read.output or [])),
         model=read.model,

@@ -232,3 +232,16 @@ def test_a_file_gets_its_id_right_before_it_is_sent() -> None:
     encoded = encoding.encode(VideoRequest(model="ray-3.2", prompt="p", start=ImageKeyframe(FILE)))
 
     assert encoded.with_links({FILE: "f-1"}).body["video"]["start_frame"] == {"file_id": "f-1"}
+
+
+@pytest.mark.parametrize(
+    ("code", "is_refunded"),
+    [
+        ("content_moderated", True), ("generation_failed", True), ("output_not_found", True),
+        ("budget_exhausted", False), ("corrupt_input", False), ("something_new", False), (None, False),
+    ],
+)  # fmt: skip
+def test_a_failure_is_refunded_only_where_luma_says_so(code: str | None, is_refunded: bool) -> None:
+    answer = {"id": "15b7abb1-3741-4b7e-9615-1f9a16c7442d", "state": "failed", "failure_code": code}
+
+    assert decoding.read_generation(json.dumps(answer).encode()).is_refunded is is_refunded
