@@ -71,6 +71,12 @@ def sendable(data: bytes, max_bytes: int) -> bytes:
     return sent
 
 
+def is_animated(data: bytes) -> bool:
+    """Return whether a picture moves. Raises: FileError, if it is not an image that can be read."""
+    with _opened(data) as image:
+        return bool(getattr(image, "is_animated", False)) and image.format != "MPO"
+
+
 def small_jpeg(image: "Image", max_side: int) -> bytes:
     """A JPEG of at most so many pixels on a side and at most 150 KB: first the quality is lowered, then the size."""
     image = image.copy()
