@@ -39,7 +39,8 @@ def decoded_from(clip: "InputContainer", details: ClipDetails, second: Fraction)
         second: the second, from the start of the clip.
     """
     stream = clip.streams.video[0]
-    stream.thread_type = "AUTO"
+    if not stream.codec_context.is_open:
+        stream.thread_type = "AUTO"
     time = details.start + second
     if second > _SEEK_BACK_SECONDS and clip.format.name != "gif":
         clip.seek(int((time - _SEEK_BACK_SECONDS) * 1_000_000))
