@@ -114,7 +114,7 @@ def _in_place(clip: MeasuredRange, count: int, fades: tuple[float, float]) -> "I
         graph.configure()
         for frame in _decoded(container, float(origin + Fraction(count, SAMPLE_RATE))):
             if frame.pts is not None and frame.time_base:
-                frame.pts -= round(origin / frame.time_base)
+                frame.pts -= round(origin / libav.exact(frame.time_base))
             source.push(frame)
             yield from ready(sink)
         source.push(None)
@@ -247,7 +247,7 @@ def _decoded(container: "InputContainer", until: float) -> "Iterator[AudioFrame]
     """Yield the sound of a file up to a second. Raises: FileError."""
     from av.error import FFmpegError  # noqa: PLC0415 - see libav.load
 
-    frames = container.decode(cast("Any", sound_track(container)))
+    frames: Any = container.decode(cast("Any", sound_track(container)))
     while True:
         try:
             frame = next(frames, None)

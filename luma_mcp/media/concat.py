@@ -8,17 +8,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from luma_mcp.media import libav
 from luma_mcp.media.audio_track import sound_of
 from luma_mcp.media.edit_plan import MeasuredRange, Sound, Timeline
 from luma_mcp.media.encoder import AudioStream
 from luma_mcp.media.formats import sniff
 from luma_mcp.media.probe import ClipDetails, open_clip
-
-if TYPE_CHECKING:
-    from av.container import OutputContainer
-    from av.packet import Packet
 
 # Sound that is copied ends with the picture; the rates of both are exact at this one.
 _SOUND_RATE = Fraction(48_000)
@@ -34,9 +31,7 @@ def can_copy_pictures(paths: Sequence[Path], clips: Sequence[ClipDetails]) -> bo
     return len(described) == 1 and None not in described
 
 
-def copy_pictures(
-    paths: Sequence[Path], clips: Sequence[ClipDetails], sound: Sound | None, target: Path
-) -> None:
+def copy_pictures(paths: Sequence[Path], clips: Sequence[ClipDetails], sound: Sound | None, target: Path) -> None:
     """Write the clips one after the other into one MP4, with their own sound and a sound file beneath it.
 
     Raises:
@@ -46,7 +41,10 @@ def copy_pictures(
     import av  # noqa: PLC0415 - see libav.load
 
     # One frame of this timeline is one sample, so that the sound ends with the picture of each clip.
-    ends = [round(sum((clip.seconds for clip in clips[: number + 1]), Fraction()) * _SOUND_RATE) for number in range(len(clips))]
+    ends = [
+        round(sum((clip.seconds for clip in clips[: number + 1]), Fraction()) * _SOUND_RATE)
+        for number in range(len(clips))
+    ]
     ranges = tuple(
         MeasuredRange(path, clip, 0.0, float(clip.seconds), end - before)
         for path, clip, end, before in zip(paths, clips, ends, [0, *ends], strict=False)
@@ -72,13 +70,13 @@ def copy_pictures(
             audio.end()
 
 
-def _placed(path: Path, clip: ClipDetails, start: Fraction) -> "Iterator[Packet]":
+def _placed(path: Path, clip: ClipDetails, start: Fraction) -> Iterator[Any]:
     """Yield the picture packets of a clip, with times from a second on."""
     with path.open("rb") as file, open_clip(file) as container:
         for packet in container.demux(container.streams.video[0]):
             if packet.pts is None or packet.dts is None or not packet.size:
                 continue
-            later = round((start - clip.start) / Fraction(packet.time_base))
+            later = round((start - clip.start) / libav.exact(packet.time_base))
             packet.pts += later
             packet.dts += later
             yield packet
@@ -92,10 +90,12 @@ def _described(path: Path) -> tuple[Any, ...] | None:
         if kind not in ("mp4", "mov"):
             return None
         with open_clip(file) as container:
-            video = container.streams.video[0]
+            video: Any = container.streams.video[0]
             codec: Any = video.codec_context
-            packets = [packet for packet in container.demux(video) if packet.pts is not None and packet.dts is not None]
-            delay = min(packet.pts for packet in packets) - packets[0].dts  # type: ignore[type-var, operator]
+            packets: list[Any] = [
+                packet for packet in container.demux(video) if packet.pts is not None and packet.dts is not None
+            ]
+            delay: int = min(packet.pts for packet in packets) - packets[0].dts
             is_open = not packets[0].is_keyframe
             extradata = hashlib.sha256(codec.extradata or b"").hexdigest()
             form = (video.width, video.height, codec.name, codec.pix_fmt, codec.codec_tag, extradata)

@@ -176,7 +176,7 @@ class Timeline:
             raise FileError(
                 f"This edit of {seconds:.0f} s at {self.size[0]}x{self.size[1]} may take {self.work_seconds / 60:.0f} "
                 f"minutes; an edit may take {MAX_WORK_SECONDS / 60:.0f}.",
-                "Nothing was written. Name shorter parts or a smaller width; whole clips of equal form are only copied.",
+                "Nothing was written. Name shorter parts or a smaller width; whole equal clips are only copied.",
             )
         for number, clip in enumerate(self.ranges, start=1):
             if clip.frames < 2 * self.crossfade_frames:

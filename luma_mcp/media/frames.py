@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from luma_mcp.domain.errors import FileError
 from luma_mcp.media.picture import PictureFilter
@@ -50,15 +50,17 @@ def frames_at(
         for frame in _frames(container, details, wanted):
             if time.monotonic() > deadline:
                 raise FileError("The clip takes too long to read.")
-            while shown is not None and len(found) < len(wanted) and _moment(frame, details) > wanted[len(found)] + half:
-                found.append((_seconds(shown, details), picture(shown).to_image()))
+            while (
+                shown is not None and len(found) < len(wanted) and _moment(frame, details) > wanted[len(found)] + half
+            ):
+                found.append((_seconds(shown, details), cast("Image", picture(shown).to_image())))
             if len(found) == len(wanted):
                 break
             shown = frame
         if shown is None:  # pragma: no cover - libav opens no track without a frame; a damaged one fails above
             raise FileError("The clip has no frames.")
         if len(found) < len(wanted):
-            end = (_seconds(shown, details), picture(shown).to_image())
+            end = (_seconds(shown, details), cast("Image", picture(shown).to_image()))
             found += [end] * (len(wanted) - len(found))
     return details.info, found
 
@@ -97,9 +99,7 @@ def _bounded(details: ClipDetails, max_side: int | None) -> tuple[int, int] | No
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def _frames(
-    container: "InputContainer", details: ClipDetails, wanted: Sequence[Fraction]
-) -> Iterator["VideoFrame"]:
+def _frames(container: "InputContainer", details: ClipDetails, wanted: Sequence[Fraction]) -> Iterator["VideoFrame"]:
     """Yield the frames around the wanted moments, in order."""
     if details.seconds <= _SEEK_ABOVE_SECONDS:
         yield from decoded_from(container, details, Fraction())

@@ -5,6 +5,7 @@ PyAV breaks its interface at each major version. Versions 15 to 19 are supported
 
 import struct
 from collections.abc import Mapping
+from fractions import Fraction
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
@@ -41,9 +42,7 @@ def version() -> str:
         return "none"
 
 
-def open_input(
-    file: BinaryIO, container_format: str, options: Mapping[str, str] | None = None
-) -> "InputContainer":
+def open_input(file: BinaryIO, container_format: str, options: Mapping[str, str] | None = None) -> "InputContainer":
     """Open a file object in a container format that the caller chose; libav never guesses it.
 
     The options are those of the container format in libav.
@@ -61,6 +60,11 @@ def open_input(
     return cast("InputContainer", av.open(file, format=container_format, **arguments))
 
 
+def exact(rational: Any) -> Fraction:
+    """Return a number of PyAV as a fraction. PyAV 19 has a type of its own for them."""
+    return Fraction(rational.numerator, rational.denominator)
+
+
 def display_matrix(frame: "VideoFrame") -> tuple[int, int, int, int] | None:
     """Return the part of a frame's display matrix that turns and flips it; None if the frame has no matrix.
 
@@ -69,10 +73,10 @@ def display_matrix(frame: "VideoFrame") -> tuple[int, int, int, int] | None:
     """
     from av.sidedata.sidedata import Type  # noqa: PLC0415
 
-    data = frame.side_data.get(Type.DISPLAYMATRIX)
+    data = cast("Any", frame).side_data.get(Type.DISPLAYMATRIX)
     if data is None:
         return None
-    a, b, _, c, d = struct.unpack_from("<5i", bytes(cast("Any", data)))
+    a, b, _, c, d = struct.unpack_from("<5i", bytes(data))
     return a, b, c, d
 
 

@@ -49,9 +49,9 @@ def orientation(frame: "VideoFrame") -> tuple[int, int, int, int]:
 def pixel_aspect(codec: Any) -> Fraction:
     """Return how much wider than high a pixel is; 1 if the clip does not state it, or states what no camera makes."""
     aspect = codec.sample_aspect_ratio
-    if not aspect or not Fraction(1, _MAX_ASPECT) <= Fraction(aspect) <= _MAX_ASPECT:
+    if not aspect or not aspect.denominator or not Fraction(1, _MAX_ASPECT) <= libav.exact(aspect) <= _MAX_ASPECT:
         return Fraction(1)
-    return Fraction(aspect)
+    return libav.exact(aspect)
 
 
 def display_size(frame: "VideoFrame", codec: Any) -> Size:
@@ -149,7 +149,9 @@ class PictureFilter:
         if self._size is None:
             return ()
         width, height = self._size
-        return [("crop", f"{width}:{height}") if self._fit == "cover" else ("pad", f"{width}:{height}:(ow-iw)/2:(oh-ih)/2")]
+        return [
+            ("crop", f"{width}:{height}") if self._fit == "cover" else ("pad", f"{width}:{height}:(ow-iw)/2:(oh-ih)/2")
+        ]
 
 
 def _even(length: float, fit: Fit) -> int:
@@ -158,5 +160,5 @@ def _even(length: float, fit: Fit) -> int:
 
 
 def _escaped(path: Path) -> str:
-    """Return a path as libav's filters read it: `:` and `\\` mean something there."""
+    """Return a path as libav's filters read it, where a colon separates arguments."""
     return path.as_posix().replace(":", "\\:")

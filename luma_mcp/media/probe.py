@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 MAX_PIXELS = 50_000_000
 # The codecs that cameras, editors, this server and Luma write; libav has hundreds more.
 _CODECS = frozenset(
-    {"h264", "hevc", "av1", "libdav1d", "libaom-av1", "vp9", "vp8", "libvpx", "libvpx-vp9", "mpeg4", "mjpeg", "prores", "gif"}
+    {
+        "h264", "hevc", "av1", "libdav1d", "libaom-av1", "vp9", "vp8", "libvpx", "libvpx-vp9", "mpeg4", "mjpeg", "prores", "gif",
+    }
 )  # fmt: skip
 _DEMUXERS = {"webm": "matroska", "gif": "gif"}
 # Sound that starts earlier than the picture by less than this is the encoder's delay.
@@ -157,7 +159,7 @@ def inspect(file: BinaryIO) -> ClipDetails:
             raise FileError("The file has no frames.")
         times = sorted(time for time, _ in packets)
         promised, sound_start = stream.frames, _sound_start(container)
-        rate = nominal_rate(times, stream.average_rate)
+        rate = nominal_rate(times, libav.exact(stream.average_rate) if stream.average_rate else None)
         end = max(time + (length or 1 / rate) for time, length in packets)
         container.seek(0)
         frame = next(container.decode(stream), None)
@@ -179,7 +181,7 @@ def inspect(file: BinaryIO) -> ClipDetails:
 def _packets(container: "InputContainer", stream: "VideoStream") -> list[tuple[Fraction, Fraction]]:
     """Return the time and the length of each frame that is shown."""
     return [
-        (packet.pts * Fraction(packet.time_base), (packet.duration or 0) * Fraction(packet.time_base))
+        (packet.pts * libav.exact(packet.time_base), (packet.duration or 0) * libav.exact(packet.time_base))
         for packet in container.demux(stream)
         if packet.pts is not None and packet.size and not packet.is_discard
     ]
@@ -198,7 +200,7 @@ def _check_whole(file: BinaryIO, promised: int) -> None:
 def _sound_start(container: "InputContainer") -> Fraction | None:
     """Return the time at which the sound starts, by its own time stamps; None if there is no sound."""
     sound: Any = sound_track(container)
-    return None if sound is None or sound.start_time is None else sound.start_time * Fraction(sound.time_base)
+    return None if sound is None or sound.start_time is None else sound.start_time * libav.exact(sound.time_base)
 
 
 def sound_track(container: "InputContainer") -> "Stream | None":

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from fractions import Fraction
+from itertools import pairwise
 
 _NTSC = Fraction(1000, 1001)
 _STANDARD = (
@@ -26,9 +27,9 @@ def nominal_rate(times: Sequence[Fraction], stated: Fraction | None) -> Fraction
         times: the times of its frames, sorted.
         stated: the rate that its headers state.
     """
-    steps = Counter(later - earlier for earlier, later in zip(times, times[1:], strict=False) if later > earlier)
+    steps = Counter(later - earlier for earlier, later in pairwise(times) if later > earlier)
     if not steps:
-        return _bounded(Fraction(stated or _DEFAULT))
+        return _bounded(stated or Fraction(_DEFAULT))
     frequent = max(steps.items(), key=lambda item: (item[1], -item[0]))[0]
     mean = (times[-1] - times[0]) / (len(times) - 1)
     # Rounded time stamps of a constant rate differ by the rounding; their mean is nearly exact.
@@ -46,7 +47,7 @@ def _bounded(rate: Fraction) -> Fraction:
 def _standard(rate: Fraction, stated: Fraction | None, tolerance: Fraction) -> Fraction:
     """Return the stated rate if it is near; else the nearest standard rate, if that is near; else the rate itself."""
     nearest = min(_STANDARD, key=lambda standard: abs(standard - rate))
-    for known in (Fraction(stated) if stated in _STANDARD else nearest, nearest):
+    for known in (stated if stated is not None and stated in _STANDARD else nearest, nearest):
         if abs(known - rate) <= known * tolerance:
             return known
     return rate.limit_denominator(1001)

@@ -1,7 +1,7 @@
 """The way from HDR and wide colours to SDR, as a table for libav's filter `lut3d`.
 
 PQ and HLG become light by Recommendation ITU-R BT.2100. Highlights are rolled off by the curve of Report ITU-R BT.2390,
-with white paper at 203 nits (Report BT.2408). Colours go from BT.2020 or P3 to BT.709. The result is encoded by BT.1886.
+with white paper at 203 nits (Report BT.2408). Colours go from BT.2020 or P3 to BT.709, encoded by BT.1886.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,7 +29,7 @@ _TO_BT709 = {9: _BT2020_TO_BT709, 11: _P3_TO_BT709, 12: _P3_TO_BT709}
 
 
 def sdr_table(colours: Colours) -> str:
-    """Return the table from full-range RGB of these colours to full-range RGB of BT.709, as the text of a .cube file."""
+    """Return the table from full-range RGB of these colours to full-range RGB of BT.709, as a .cube file."""
     light = _LIGHT.get(colours.transfer, _sdr_light)
     matrix = _TO_BT709.get(colours.primaries, _IDENTITY)
     levels = [index / (_SIZE - 1) for index in range(_SIZE)]
@@ -79,11 +79,7 @@ def _curve(signal: float) -> float:
     value = signal / peak
     if value > knee:
         t = (value - knee) / (1 - knee)
-        value = (
-            (2 * t**3 - 3 * t**2 + 1) * knee
-            + (t**3 - 2 * t**2 + t) * (1 - knee)
-            + (-2 * t**3 + 3 * t**2) * highest
-        )
+        value = (2 * t**3 - 3 * t**2 + 1) * knee + (t**3 - 2 * t**2 + t) * (1 - knee) + (-2 * t**3 + 3 * t**2) * highest
     return value * peak
 
 

@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any, cast
 
 from luma_mcp.domain.errors import FileError
+from luma_mcp.media import libav
 from luma_mcp.media.edit_plan import MeasuredRange, Timeline
 from luma_mcp.media.filters import chain, ready
 from luma_mcp.media.picture import Fit, PictureFilter
@@ -56,7 +57,7 @@ def decoded_from(clip: "InputContainer", details: ClipDetails, second: Fraction)
 
 def time_of(frame: "VideoFrame") -> Fraction:
     """Return the time of a frame, by the clip's own time stamps."""
-    return (frame.pts or 0) * Fraction(frame.time_base or 1)
+    return (frame.pts or 0) * libav.exact(frame.time_base)
 
 
 def _frames_of_range(clip: MeasuredRange, timeline: Timeline, fit: Fit) -> Iterator["VideoFrame"]:

@@ -1,7 +1,7 @@
 """Values between the server and its media child, as JSON and bytes.
 
-Both sides only ever build the types that are listed here. Nothing is unpickled, so a child that a hostile file has taken
-over can send wrong values and no code.
+Both sides build the listed types only. Nothing is unpickled, so a child that a hostile file controls can send wrong
+values and no code.
 
 A message is the length of its JSON, the JSON, and the bytes that the JSON refers to by their lengths.
 """
@@ -108,7 +108,9 @@ def _made(kind: type[Any], items: list[Any]) -> Any:
 
 def _rendered(items: list[Any]) -> Rendered:
     jpeg, info, moments = items
-    are_times = isinstance(moments, tuple) and all(isinstance(moment, float) for moment in cast("Sequence[Any]", moments))
+    are_times = isinstance(moments, tuple) and all(
+        isinstance(moment, float) for moment in cast("Sequence[Any]", moments)
+    )
     if not (isinstance(jpeg, bytes | None) and isinstance(info, ClipInfo) and are_times):
         raise WireError("The message has a value of the wrong type.")
     return Rendered(jpeg, info, cast("tuple[float, ...]", moments))

@@ -47,8 +47,8 @@ _CODE = "import sys; sys.path[:] = sys.argv[1:]; from luma_mcp.media.child impor
 # The variables that programs and their libraries need to run at all.
 _ENVIRONMENT = frozenset(
     {
-        "PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "WINDIR", "TEMP", "TMP", "TMPDIR", "LANG", "LC_ALL",
-        "LC_CTYPE", "TZ", "COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START",
+        "PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "WINDIR", "TEMP", "TMP", "TMPDIR", "LANG",
+        "LC_ALL", "LC_CTYPE", "TZ", "COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START",
     }
 )  # fmt: skip
 
@@ -97,7 +97,7 @@ async def run(
     return cast("_T", _result(name, response))
 
 
-def _result(name: str, response: object) -> object:
+def _result(name: str, response: Any) -> Any:
     """Return the result that the child sent. Raises: as `run`."""
     match response:
         case ("returned", result) if isinstance(result, FUNCTIONS[name][1] or type(None)):

@@ -108,7 +108,9 @@ class LocalFiles:
                 if is_sound and sniff_sound(head) is None:
                     raise _not_a("sound", shown, "MP3, WAV, FLAC, OGG and M4A are read; convert it first.")
                 if not is_sound and sniff(head) not in _EDITED_ENDINGS:
-                    raise _not_a("clip", shown, "MP4, MOV, WebM, MKV, GIF, PNG, JPEG and WebP are read; convert it first.")
+                    raise _not_a(
+                        "clip", shown, "MP4, MOV, WebM, MKV, GIF, PNG, JPEG and WebP are read; convert it first."
+                    )
                 file.seek(0)
                 with target.open("xb") as copy:
                     shutil.copyfileobj(file, copy, _BLOCK_BYTES)

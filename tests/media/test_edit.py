@@ -150,7 +150,9 @@ def test_a_part_begins_at_its_very_frame(tmp_path: Path, clip: MakeClip, begin: 
 
 
 def test_one_goes_over_into_the_next(tmp_path: Path, clip: MakeClip) -> None:
-    seen = made(tmp_path, Edit((ClipRange(clip(RED)), ClipRange(clip(BLUE)), ClipRange(clip(GREEN))), crossfade_seconds=0.5))
+    seen = made(
+        tmp_path, Edit((ClipRange(clip(RED)), ClipRange(clip(BLUE)), ClipRange(clip(GREEN))), crossfade_seconds=0.5)
+    )
     middle = tuple((one + other) // 2 for one, other in zip(RED, BLUE, strict=True))
 
     assert len(seen.frames) == 3 * 48 - 2 * 12
@@ -190,7 +192,9 @@ def test_the_sound_of_each_part_is_where_the_part_is(tmp_path: Path, clip: MakeC
 
 
 def test_sounds_go_over_into_one_another(tmp_path: Path, clip: MakeClip) -> None:
-    seen = made(tmp_path, Edit((ClipRange(clip(RED, tone=440)), ClipRange(clip(BLUE, tone=660))), crossfade_seconds=1.0))
+    seen = made(
+        tmp_path, Edit((ClipRange(clip(RED, tone=440)), ClipRange(clip(BLUE, tone=660))), crossfade_seconds=1.0)
+    )
 
     assert len(seen.frames) == 72
     assert len(seen.levels) == pytest.approx(30, abs=1)
@@ -221,7 +225,9 @@ def test_a_sound_that_is_shorter_than_the_clip_ends(tmp_path: Path, clip: MakeCl
 
 
 def test_webm(tmp_path: Path, clip: MakeClip, music: Path) -> None:
-    seen = made(tmp_path, Edit((ClipRange(clip(RED)), ClipRange(clip(BLUE))), format="webm", width=160, sound=Sound(music)))
+    seen = made(
+        tmp_path, Edit((ClipRange(clip(RED)), ClipRange(clip(BLUE))), format="webm", width=160, sound=Sound(music))
+    )
 
     assert (seen.codec, seen.size) == ("vp9", (160, 90))
     assert len(seen.frames) == 96
@@ -258,10 +264,22 @@ def test_equal_clips_that_are_only_joined_are_not_encoded_again(
 @pytest.mark.parametrize(
     ("plan", "sentence"),
     [
-        (lambda clip: Edit((ClipRange(clip(RED), 2.5),)), "Clip 1 is 2.00 s long, so there is nothing between 2.5 s and 2 s"),
-        (lambda clip: Edit((ClipRange(clip(RED)), ClipRange(clip(RED), 1, 1.05))), "Clip 2 is 2.00 s long, so there is nothing"),
-        (lambda clip: Edit((ClipRange(clip(RED)), ClipRange(clip(BLUE), 0, 1)), crossfade_seconds=0.8), "Clip 2 has 1.00 s here"),
-        (lambda clip: Edit((ClipRange(clip(RED, seconds=31, rate=10)),), format="gif"), "31 s long; a gif may have 30 s"),
+        (
+            lambda clip: Edit((ClipRange(clip(RED), 2.5),)),
+            "Clip 1 is 2.00 s long, so there is nothing between 2.5 s and 2 s",
+        ),
+        (
+            lambda clip: Edit((ClipRange(clip(RED)), ClipRange(clip(RED), 1, 1.05))),
+            "Clip 2 is 2.00 s long, so there is nothing",
+        ),
+        (
+            lambda clip: Edit((ClipRange(clip(RED)), ClipRange(clip(BLUE), 0, 1)), crossfade_seconds=0.8),
+            "Clip 2 has 1.00 s here",
+        ),
+        (
+            lambda clip: Edit((ClipRange(clip(RED, seconds=31, rate=10)),), format="gif"),
+            "31 s long; a gif may have 30 s",
+        ),
     ],
 )
 def test_what_cannot_be_made_is_said_with_the_clip(tmp_path: Path, clip: MakeClip, plan: Any, sentence: str) -> None:

@@ -35,7 +35,11 @@ def test_a_trim_and_a_cross_fade_keep_hdr(tmp_path: Path, kind: str, fade: float
     before, after = Seen(source), Seen(tmp_path / "made.mp4")
 
     assert (after.tags, after.pixel_format, after.codec) == (TAGS[kind], "yuv420p10le", "hevc")
-    assert all(abs(a - b) <= 3 for x, y in zip(before.patches(), after.patches(), strict=True) for a, b in zip(x, y, strict=True))
+    assert all(
+        abs(a - b) <= 3
+        for x, y in zip(before.patches(), after.patches(), strict=True)
+        for a, b in zip(x, y, strict=True)
+    )
 
 
 @pytest.mark.parametrize("kind", TAGS)

@@ -1,4 +1,4 @@
-"""Clips as people hold them, edited: colours, orientation, pixel aspect, times and sound stay what a person sees and hears."""
+"""Clips as people hold them, edited: colours, orientation, pixel aspect, times and sound stay as they are."""
 
 from collections.abc import Callable
 from fractions import Fraction
@@ -26,20 +26,30 @@ INPUTS: dict[str, Callable[[Path], Path]] = {
     "BT.601, not stated": lambda folder: make_clip(folder / "a.mp4", patches(SD), frames=12, tags=None, matrix="bt601"),
     "BT.709, small": lambda folder: make_clip(folder / "a.mp4", patches(SD), frames=12),
     "full range": lambda folder: make_clip(
-        folder / "a.mp4", patches(SD), frames=12, matrix="bt601", is_full=True, pixel_format="yuvj420p", tags=(6, 6, 6, 2)
+        folder / "a.mp4",
+        patches(SD),
+        frames=12,
+        matrix="bt601",
+        is_full=True,
+        pixel_format="yuvj420p",
+        tags=(6, 6, 6, 2),
     ),
     "full range, BT.709": lambda folder: make_clip(
         folder / "a.mp4", patches(HD), frames=12, is_full=True, tags=(1, 1, 1, 2)
     ),
     "4:4:4": lambda folder: make_clip(folder / "a.mp4", patches(SD), frames=12, pixel_format="yuv444p"),
     "4:2:2, 10 bits": lambda folder: make_clip(folder / "a.mp4", patches(SD), frames=12, pixel_format="yuv422p10le"),
-    "HEVC": lambda folder: make_clip(folder / "a.mp4", patches(SD), frames=12, codec="libx265", options={"x265-params": "log-level=none"}),
+    "HEVC": lambda folder: make_clip(
+        folder / "a.mp4", patches(SD), frames=12, codec="libx265", options={"x265-params": "log-level=none"}
+    ),
     "VP9 in WebM": lambda folder: make_clip(folder / "a.webm", patches(SD), frames=12, codec="libvpx-vp9"),
     "MKV": lambda folder: make_clip(folder / "a.mkv", patches(SD), frames=12),
     "PNG": lambda folder: _picture(folder / "a.png"),
     "JPEG": lambda folder: _picture(folder / "a.jpg", quality=98, subsampling=0),
     "WebP": lambda folder: _picture(folder / "a.webp", lossless=True),
-    "GIF": lambda folder: _picture(folder / "a.gif", save_all=True, append_images=[patches(SD).rotate(180)], duration=500),
+    "GIF": lambda folder: _picture(
+        folder / "a.gif", save_all=True, append_images=[patches(SD).rotate(180)], duration=500
+    ),
 }
 EDITS: dict[str, Callable[[Path], Edit]] = {
     "trim": lambda path: Edit((ClipRange(path, 0.0, 0.3),)),
@@ -57,7 +67,9 @@ def _picture(path: Path, **options: Any) -> Path:
 
 
 def is_near(found: list[Rgb], wanted: Any, by: int) -> bool:
-    return all(abs(a - b) <= by for one, other in zip(found, wanted, strict=True) for a, b in zip(one, other, strict=True))
+    return all(
+        abs(a - b) <= by for one, other in zip(found, wanted, strict=True) for a, b in zip(one, other, strict=True)
+    )
 
 
 @pytest.mark.parametrize("kind", INPUTS)
@@ -137,7 +149,9 @@ def test_a_join_of_equal_turns_is_copied_with_its_turn(tmp_path: Path) -> None:
     assert Seen(tmp_path / "made.mp4").size == SD
 
 
-@pytest.mark.parametrize(("size", "aspect", "shown"), [((360, 288), Fraction(64, 45), (512, 288)), ((400, 300), Fraction(1, 2), (200, 300))])
+@pytest.mark.parametrize(
+    ("size", "aspect", "shown"), [((360, 288), Fraction(64, 45), (512, 288)), ((400, 300), Fraction(1, 2), (200, 300))]
+)
 def test_pixels_become_square(tmp_path: Path, size: Any, aspect: Fraction, shown: Any) -> None:
     source = make_clip(tmp_path / "a.mp4", patches(size), aspect=aspect)
     edit(Edit((ClipRange(source, 0, 0.5),)), tmp_path / "made.mp4")
@@ -168,7 +182,9 @@ def sync_clip(path: Path, start: float = 0.0, **more: Any) -> Path:
 @pytest.mark.parametrize("start", [0.0, 0.7])
 @pytest.mark.parametrize("ending", ["mp4", "webm"])
 @pytest.mark.parametrize("begin", [0.0, 0.5])
-def test_sound_that_starts_later_stays_with_its_picture(tmp_path: Path, start: float, ending: Any, begin: float) -> None:
+def test_sound_that_starts_later_stays_with_its_picture(
+    tmp_path: Path, start: float, ending: Any, begin: float
+) -> None:
     source = sync_clip(tmp_path / "a.mp4", start)
     edit(Edit((ClipRange(source, begin),), format=ending, width=160), tmp_path / f"made.{ending}")
     seen = Seen(tmp_path / f"made.{ending}")

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -181,7 +180,13 @@ async def test_time_in_line_is_not_the_file_s_own(monkeypatch: pytest.MonkeyPatc
 
 
 async def test_the_child_has_no_secret_in_its_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("LUMA_TOKEN", "LUMA_AGENTS_API_KEY", "AWS_SECRET_ACCESS_KEY", "GOOGLE_APPLICATION_CREDENTIALS", "HOME"):
+    for name in (
+        "LUMA_TOKEN",
+        "LUMA_AGENTS_API_KEY",
+        "AWS_SECRET_ACCESS_KEY",
+        "GOOGLE_APPLICATION_CREDENTIALS",
+        "HOME",
+    ):
         monkeypatch.setenv(name, "a secret")
 
     assert set(await worker.run(environment)) <= worker._ENVIRONMENT

@@ -207,7 +207,9 @@ class Seen:
 
 def _rgb(frame: av.VideoFrame) -> Image.Image:
     """A frame by its own tags, with libav's converter and not by the filters that are tested."""
-    matrix = {1: "ITU709", 5: "ITU601", 6: "ITU601"}.get(int(frame.colorspace), "ITU709" if frame.height >= 720 else "ITU601")
+    matrix = {1: "ITU709", 5: "ITU601", 6: "ITU601"}.get(
+        int(frame.colorspace), "ITU709" if frame.height >= 720 else "ITU601"
+    )
     is_full = int(frame.color_range) == 2 or frame.format.name.startswith("yuvj")
     options = {} if frame.format.is_rgb or frame.format.has_palette else {
         "src_colorspace": matrix, "dst_colorspace": "DEFAULT", "src_color_range": "JPEG" if is_full else "MPEG",

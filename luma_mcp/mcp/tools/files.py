@@ -162,7 +162,9 @@ class ClipArgument(BaseModel):
 
 
 class EditVideoArguments(Arguments):
-    clips: Annotated[list[ClipArgument], Field(min_length=1, max_length=MAX_CLIPS, description="In this order."), AsReferences]
+    clips: Annotated[
+        list[ClipArgument], Field(min_length=1, max_length=MAX_CLIPS, description="In this order."), AsReferences
+    ]
     crossfade_seconds: Annotated[float, Field(ge=0, le=MAX_CROSSFADE_SECONDS, description="0: cut.")] = 0.0
     fit: Annotated[Fit, Field(description="Other ratios: bars, or cropped.")] = "contain"
     sound: Annotated[str | None, Field(description="Path of music or a voice to lay under it."), AsSource] = None
