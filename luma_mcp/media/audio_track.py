@@ -247,7 +247,7 @@ def _decoded(container: "InputContainer", until: float) -> "Iterator[AudioFrame]
     """Yield the sound of a file up to a second. Raises: FileError."""
     from av.error import FFmpegError  # noqa: PLC0415 - see libav.load
 
-    frames: Any = container.decode(cast("Any", sound_track(container)))
+    frames = cast("Iterator[Any]", container.decode(cast("Any", sound_track(container))))
     while True:
         try:
             frame = next(frames, None)

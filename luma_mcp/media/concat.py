@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from luma_mcp.media import libav
 from luma_mcp.media.audio_track import sound_of
@@ -92,9 +92,8 @@ def _described(path: Path) -> tuple[Any, ...] | None:
         with open_clip(file) as container:
             video: Any = container.streams.video[0]
             codec: Any = video.codec_context
-            packets: list[Any] = [
-                packet for packet in container.demux(video) if packet.pts is not None and packet.dts is not None
-            ]
+            demuxed = cast("Iterator[Any]", container.demux(video))
+            packets: list[Any] = [packet for packet in demuxed if packet.pts is not None and packet.dts is not None]
             delay: int = min(packet.pts for packet in packets) - packets[0].dts
             is_open = not packets[0].is_keyframe
             extradata = hashlib.sha256(codec.extradata or b"").hexdigest()
