@@ -30,8 +30,8 @@ MAX_PIXELS = 50_000_000
 # The codecs that cameras, editors, this server and Luma write; libav has hundreds more.
 _CODECS = frozenset(
     {
-        "h264", "hevc", "av1", "libdav1d", "libaom-av1", "vp9", "vp8", "libvpx", "libvpx-vp9", "mpeg4", "mjpeg", "prores",
-        "gif",
+        "h264", "hevc", "av1", "libdav1d", "libaom-av1", "vp9", "vp8", "libvpx", "libvpx-vp9", "mpeg4", "mjpeg",
+        "prores", "gif",
     }
 )  # fmt: skip
 _DEMUXERS = {"webm": "matroska", "gif": "gif"}

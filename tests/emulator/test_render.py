@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import av
@@ -378,3 +379,17 @@ def test_the_camera_never_sees_beyond_the_picture() -> None:
         camera.Pose(y=1, angle=-20),
     ):
         assert camera.shoot(white, pose, (200, 150)).getextrema() == ((255, 255),) * 3
+
+
+def test_an_hdr_clip_is_pq_and_comes_back_as_it_was(tmp_path: Path) -> None:
+    source = Image.new("RGB", (64, 36), (180, 90, 40))
+    clips.write_clip(tmp_path / "hdr.mp4", [source] * 3, (64, 36), hdr=True)
+    clips.write_clip(tmp_path / "sdr.mp4", [source] * 3, (64, 36))
+
+    for name, tags in (("hdr.mp4", (9, 16, 9, 1)), ("sdr.mp4", (1, 1, 1, 1))):
+        with av.open(str(tmp_path / name)) as container:
+            codec = container.streams.video[0].codec_context
+            assert (codec.color_primaries, codec.color_trc, codec.colorspace, codec.color_range) == tags
+        with (tmp_path / name).open("rb") as file:
+            found = clips.first_frame(file).getpixel((32, 18))
+        assert all(abs(a - b) <= 4 for a, b in zip(found, (180, 90, 40), strict=True)), found  # type: ignore[arg-type]

@@ -20,7 +20,7 @@ from av.filter import Graph
 from PIL import Image
 
 from luma_mcp.emulator.dream_machine.catalogue import FRAMES_PER_SECOND
-from luma_mcp.emulator.rendering.colours import BT709_TAGS, PQ_TAGS, encoded_frames, picture_of
+from luma_mcp.emulator.rendering.colours import BT709_TAGS, PQ_TAGS, encoded_frames, pictures_of
 from luma_mcp.emulator.rendering.images import Size, UnreadableMediaError
 
 _SAMPLE_RATE = 44_100
@@ -64,8 +64,7 @@ def frames_of(source: BinaryIO) -> Iterator[Image.Image]:
     """Each frame of a clip, in order; at least one, for libav opens no track without."""
     with _opened(source) as container:
         container.streams.video[0].thread_type = "AUTO"
-        for frame in container.decode(video=0):
-            yield picture_of(frame)
+        yield from pictures_of(container.decode(video=0))
 
 
 def write_exr(target: Path, picture: Image.Image) -> None:

@@ -18,7 +18,7 @@ PQ_TAGS = (9, 16, 9, 1)
 _BT2020_MATRIX = 9
 _WHITE_NITS = 203.0
 _GAMMA = 2.4
-_SIZE = 17
+_SIZE = 33
 _M1, _M2 = 2610 / 16384, 2523 / 32
 _C1, _C2, _C3 = 3424 / 4096, 2413 / 128, 2392 / 128
 _TO_BT2020 = ((0.6274, 0.3293, 0.0433), (0.0691, 0.9195, 0.0114), (0.0164, 0.0880, 0.8956))
@@ -43,13 +43,18 @@ def encoded_frames(pictures: Iterable[Image.Image], *, hdr: bool) -> Iterator[Vi
         yield graph(frame)
 
 
-def picture_of(frame: VideoFrame) -> Image.Image:
-    """Return a frame as a picture in the colours that it states; one that states none is BT.601."""
-    matrix = {1: "bt709", _BT2020_MATRIX: "bt2020"}.get(int(frame.colorspace), "bt601")
-    steps = [("scale", f"{_FLAGS}:in_color_matrix={matrix}:out_range=pc")]
-    if matrix == "bt2020":
-        steps += [("format", "gbrp10le"), ("lut3d", _sdr_table())]
-    return cast("Image.Image", _Steps(frame, [*steps, ("format", "rgb24")])(frame).to_image())
+def pictures_of(frames: Iterable[VideoFrame]) -> Iterator[Image.Image]:
+    """Yield frames as pictures in the colours that they state; those that state none are BT.601."""
+    graphs: dict[tuple[int, int, str, int], _Steps] = {}
+    for frame in frames:
+        key = (frame.width, frame.height, frame.format.name, int(frame.colorspace))
+        if key not in graphs:
+            matrix = {1: "bt709", _BT2020_MATRIX: "bt2020"}.get(key[3], "bt601")
+            steps = [("scale", f"{_FLAGS}:in_color_matrix={matrix}:out_range=pc")]
+            if matrix == "bt2020":
+                steps += [("format", "gbrp10le"), ("lut3d", _sdr_table())]
+            graphs[key] = _Steps(frame, [*steps, ("format", "rgb24")])
+        yield cast("Image.Image", graphs[key](frame).to_image())
 
 
 class _Steps:
@@ -98,7 +103,7 @@ def _sdr_table() -> str:
 
 
 def _table(mapped: Any) -> str:
-    levels = [index / (_SIZE * 2) for index in range(_SIZE * 2 + 1)]
+    levels = [index / (_SIZE - 1) for index in range(_SIZE)]
     rows = (mapped((red, green, blue)) for blue, green, red in product(levels, repeat=3))
     lines = (" ".join(f"{value:.6f}" for value in row) for row in rows)
     return "\n".join([f"LUT_3D_SIZE {len(levels)}", *lines, ""])
