@@ -1,5 +1,6 @@
 """Saving assets, and what is made of them, as files inside one folder, each with a sidecar."""
 
+import shutil
 import tempfile
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -19,8 +20,8 @@ from luma_mcp.files.fetcher import Fetcher, GoneError, OnBytes
 from luma_mcp.files.naming import Naming
 from luma_mcp.files.saved_file import SavedFile, find_numbered, proven
 from luma_mcp.media import worker
-from luma_mcp.media.edit import edit
-from luma_mcp.media.edit_plan import MEMORY_BYTES, Cut, Edit
+from luma_mcp.media.edit import edit, edit_cost
+from luma_mcp.media.edit_plan import MEMORY_BYTES, ClipRange, Edit
 from luma_mcp.media.formats import MEDIA_TYPES
 
 GetGeneration = Callable[[str], Awaitable[Generation]]
@@ -28,8 +29,11 @@ GetGeneration = Callable[[str], Awaitable[Generation]]
 # The place of what people send, inside the output folder.
 RECEIVED = "received"
 _BLOCK_BYTES = 1024**2
-# Five minutes of 1080p are encoded in less.
-_EDIT_SECONDS = 600.0
+# The least time that an edit is given, and the part by which it may exceed its estimate.
+_MIN_EDIT_SECONDS = 600.0
+_ESTIMATE_FACTOR = 2.0
+# Space that stays free on the disk.
+_SPARE_BYTES = 64 * 1024**2
 
 
 Bring = Callable[[Path], Awaitable[None]]
@@ -37,18 +41,18 @@ Bring = Callable[[Path], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """A part of a clip, for an edit.
+class EditSource:
+    """A range of a clip, for an edit.
 
     Args:
         source: the generation, or the name of a local file.
-        begin: its first second.
+        start: its first second.
         end: its last second; None for the clip's end.
         bring: brings the local file; a generation needs none.
     """
 
     source: Generation | str
-    begin: float = 0.0
+    start: float = 0.0
     end: float | None = None
     bring: Bring | None = None
 
@@ -114,7 +118,7 @@ class DownloadService:
 
     async def edit(
         self,
-        parts: Sequence[Part],
+        parts: Sequence[EditSource],
         plan: Edit,
         *,
         sound: Bring | None = None,
@@ -129,7 +133,7 @@ class DownloadService:
 
         Args:
             parts: the parts, in order.
-            plan: what is done with them; its cuts, and the path of its sound, are filled in here.
+            plan: what is done with them; its ranges, and the path of its sound, are filled in here.
             sound: brings the sound file of the plan.
             directory: a folder inside the output folder.
             name: the file's name without its ending; after the first part if there is none.
@@ -142,9 +146,9 @@ class DownloadService:
         place = self._folder_for(directory) / (name or self._name_of(parts))
         with translated_disk_errors(place.parent), tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
-            cuts = [Cut(await self._bring(part, folder, number, on_bytes), part.begin, part.end)
-                    for number, part in enumerate(parts)]  # fmt: skip
-            plan = replace(plan, cuts=tuple(cuts))
+            ranges = [ClipRange(await self._bring(part, folder, number, on_bytes), part.start, part.end)
+                      for number, part in enumerate(parts)]  # fmt: skip
+            plan = replace(plan, ranges=tuple(ranges))
             if sound is not None and plan.sound is not None:
                 path = folder / "sound"
                 await sound(path)
@@ -153,13 +157,18 @@ class DownloadService:
             saved = await anyio.to_thread.run_sync(_find_edited, place, parts, how)
             if saved is not None:
                 return saved
-            made = folder / f"edited.{plan.form}"
-            await worker.run(edit, plan, made, seconds=_EDIT_SECONDS, memory_bytes=MEMORY_BYTES, is_long=True)
+            made = folder / f"edited.{plan.format}"
+            cost = await worker.run(edit_cost, plan, seconds=_MIN_EDIT_SECONDS, memory_bytes=MEMORY_BYTES, is_long=True)
+            # The file is made in the temporary folder, and copied to its place.
+            for space in (folder, place.parent):
+                await anyio.to_thread.run_sync(_check_space, space, cost.size_bytes)
+            seconds = max(_MIN_EDIT_SECONDS, cost.work_seconds * _ESTIMATE_FACTOR)
+            await worker.run(edit, plan, made, seconds=seconds, memory_bytes=MEMORY_BYTES, is_long=True)
             async with await PartFile.begin(place.parent) as part:
                 await _copy(made, part)
                 return await self._finish_edited(part, parts, how, place.name, about or {})
 
-    def _name_of(self, parts: Sequence[Part]) -> PurePosixPath:
+    def _name_of(self, parts: Sequence[EditSource]) -> PurePosixPath:
         """Folders and name of what is made of these, after the first."""
         first = parts[0]
         made = self._naming.path_for(first.source) if isinstance(first.source, Generation) else None
@@ -167,7 +176,7 @@ class DownloadService:
         number = f"-{len(parts)}" if len(parts) > 1 else ""
         return place.with_name(f"{place.name or 'clip'}-edited{number}")
 
-    async def _bring(self, part: Part, folder: Path, number: int, on_bytes: OnBytes) -> Path:
+    async def _bring(self, part: EditSource, folder: Path, number: int, on_bytes: OnBytes) -> Path:
         """A local file with the clip of a part."""
         if isinstance(part.source, Generation):
             return await self._local_copy(part.source, None, folder, on_bytes)
@@ -247,7 +256,7 @@ class DownloadService:
         return saved
 
     async def _finish_edited(
-        self, file: PartFile, parts: Sequence[Part], how: Mapping[str, Any], name: str, about: Mapping[str, Any]
+        self, file: PartFile, parts: Sequence[EditSource], how: Mapping[str, Any], name: str, about: Mapping[str, Any]
     ) -> SavedFile:
         """Give a file that was made here its name and its sidecar. It is no generation, and has no link at Luma."""
         path = await file.finish(name)
@@ -289,36 +298,36 @@ class DownloadService:
         return target
 
 
-def _named_id(parts: Sequence[Part]) -> str:
+def _named_id(parts: Sequence[EditSource]) -> str:
     """The id of the first generation in an edit; empty if there is none."""
     return next((part.source.id for part in parts if isinstance(part.source, Generation)), "")
 
 
-def _how_made(parts: Sequence[Part], plan: Edit) -> dict[str, Any]:
+def _how_made(parts: Sequence[EditSource], plan: Edit) -> dict[str, Any]:
     """What a sidecar says of an edit, without paths: its parts, and what was done with them."""
     facts: dict[str, Any] = {
-        "format": plan.form,
+        "format": plan.format,
         "crossfade_seconds": plan.crossfade_seconds or None,
-        "fit": plan.fit if len(plan.cuts) > 1 else None,
+        "fit": plan.fit if len(plan.ranges) > 1 else None,
         "width": plan.width,
         "sound_sha256": digest(plan.sound.path) if plan.sound else None,
         "sound_volume": plan.sound.volume if plan.sound else None,
         "sound_fade_seconds": plan.sound.fade_seconds if plan.sound else None,
     }
     return {
-        "parts": [_part_facts(part, digest(cut.path)) for part, cut in zip(parts, plan.cuts, strict=True)],
+        "parts": [_part_facts(part, digest(clip.path)) for part, clip in zip(parts, plan.ranges, strict=True)],
         "edit": {name: value for name, value in facts.items() if value is not None},
     }
 
 
-def _part_facts(part: Part, sha256: str) -> dict[str, Any]:
+def _part_facts(part: EditSource, sha256: str) -> dict[str, Any]:
     source = part.source
     named = {"generation_id": source.id} if isinstance(source, Generation) else {"file": Path(source).name}
-    begin, end = {"from": part.begin} if part.begin else {}, {} if part.end is None else {"to": part.end}
+    begin, end = {"from": part.start} if part.start else {}, {} if part.end is None else {"to": part.end}
     return {**named, **begin, **end, "sha256": sha256}
 
 
-def _find_edited(place: Path, parts: Sequence[Part], how: Mapping[str, Any]) -> SavedFile | None:
+def _find_edited(place: Path, parts: Sequence[EditSource], how: Mapping[str, Any]) -> SavedFile | None:
     """The file that was made just so, at a place or at its name with a number."""
 
     def is_it(content: dict[str, Any]) -> bool:
@@ -335,6 +344,18 @@ def _facts(saved: SavedFile) -> dict[str, Any]:
         "sha256": saved.sha256,
         "media_type": saved.media_type,
     }
+
+
+def _check_space(folder: Path, size_bytes: int) -> None:
+    """Raises: FileError, if a disk has not enough space for a file of that size; OSError."""
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    if free < size_bytes + _SPARE_BYTES:
+        raise FileError(
+            f"The edit may need {size_bytes / 1e6:,.0f} MB, and {folder} has {free / 1e6:,.0f} MB free.",
+            "Nothing was written. Free some space there, or name shorter parts or a smaller width.",
+        )
 
 
 async def _copy(source: Path, part: PartFile) -> None:

@@ -12,7 +12,7 @@ from luma_mcp.domain.generation import Generation
 from luma_mcp.files.atomic_file import PartFile, safe_name
 from luma_mcp.files.fetcher import OnBytes
 from luma_mcp.files.saved_file import SavedFile, find_numbered
-from luma_mcp.files.service import DownloadService, Part, translated_disk_errors
+from luma_mcp.files.service import DownloadService, EditSource, translated_disk_errors
 from luma_mcp.media import previews, worker
 from luma_mcp.media.edit_plan import Edit
 
@@ -70,8 +70,8 @@ async def save_film(
             "shots": [_facts(number, shot) for number, shot in enumerate(shots, start=1)],
             "price_usd": round(sum(shot.usd for shot in shots), 4),
         }
-        parts = [Part(shot.generation) for shot in shots]
-        file = await downloads.edit(parts, Edit(cuts=()), name=name, about=about, on_bytes=on_bytes)
+        parts = [EditSource(shot.generation) for shot in shots]
+        file = await downloads.edit(parts, Edit(ranges=()), name=name, about=about, on_bytes=on_bytes)
     sheet = file.path.with_name(f"{file.path.stem}-sheet.jpg")
     with translated_disk_errors(sheet.parent):
         if sheet.is_file() and not sheet.is_symlink():

@@ -1,98 +1,101 @@
-"""Joining clips of equal form, packet by packet: nothing is encoded again, so nothing is lost. This blocks."""
+"""Joining clips of equal form: their pictures are copied packet by packet, so that nothing is lost. This blocks.
+
+Sound is encoded at the joints: packets of AAC are longer than the rest of a picture, and would drift.
+"""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, cast
 
-from luma_mcp.domain.errors import FileError
-from luma_mcp.media.probe import open_clip
+from luma_mcp.media import libav
+from luma_mcp.media.audio_track import sound_of
+from luma_mcp.media.edit_plan import MeasuredRange, Sound, Timeline
+from luma_mcp.media.encoder import AudioStream
+from luma_mcp.media.formats import sniff
+from luma_mcp.media.probe import ClipDetails, open_clip
 
-if TYPE_CHECKING:
-    from av.container import InputContainer, OutputContainer
-    from av.stream import Stream
+# Sound that is copied ends with the picture; the rates of both are exact at this one.
+_SOUND_RATE = Fraction(48_000)
 
 
-def concatenate(clips: Sequence[Path], target: Path) -> None:
-    """Write the clips one after the other into one MP4.
+def can_copy_pictures(paths: Sequence[Path], clips: Sequence[ClipDetails]) -> bool:
+    """Return whether the pictures of whole clips can be copied one behind the other. Raises: FileError, OSError."""
+    if any(clip.is_still or clip.is_edited or clip.start != clip.picture_start for clip in clips):
+        return False
+    if len({(clip.turned, clip.aspect, clip.colours, clip.info.width, clip.info.height) for clip in clips}) > 1:
+        return False
+    described = {_described(path) for path in dict.fromkeys(paths)}
+    return len(described) == 1 and None not in described
+
+
+def copy_pictures(paths: Sequence[Path], clips: Sequence[ClipDetails], sound: Sound | None, target: Path) -> None:
+    """Write the clips one after the other into one MP4, with their own sound and a sound file beneath it.
 
     Raises:
-        FileError: a file is not a clip, or not of the form of the first.
+        FileError: a file is not a clip that can be read.
         OSError: a file cannot be read or written.
     """
-    import av  # noqa: PLC0415 - see frames
+    import av  # noqa: PLC0415 - see libav.load
 
+    # One frame of this timeline is one sample, so that the sound ends with the picture of each clip.
+    ends = [
+        round(sum((clip.seconds for clip in clips[: number + 1]), Fraction()) * _SOUND_RATE)
+        for number in range(len(clips))
+    ]
+    ranges = tuple(
+        MeasuredRange(path, clip, 0.0, float(clip.seconds), end - before)
+        for path, clip, end, before in zip(paths, clips, ends, [0, *ends], strict=False)
+    )
+    timeline = Timeline(ranges, _SOUND_RATE, (clips[0].info.width, clips[0].info.height))
     with ExitStack() as stack:
-        containers = [stack.enter_context(open_clip(stack.enter_context(clip.open("rb")))) for clip in clips]
-        for number, clip in enumerate(containers[1:], start=2):
-            _check_like(containers[0], clip, number)
         output = stack.enter_context(av.open(str(target), "w", format="mp4", options={"movflags": "+faststart"}))
-        tracks = {stream.type: output.add_stream_from_template(stream) for stream in _tracks(containers[0])}
-        begins, reached = 0.0, dict.fromkeys(tracks, -(2**62))
-        for clip in containers:
-            begins = _append(clip, output, tracks, begins, reached)
+        with paths[0].open("rb") as file, open_clip(file) as first:
+            video: Any = output.add_stream_from_template(first.streams.video[0])
+        frames = sound_of(stack, sound, timeline)
+        audio = AudioStream(output, "mp4", frames) if frames is not None else None
+        start = Fraction()
+        for path, clip in zip(paths, clips, strict=True):
+            for packet in _placed(path, clip, start):
+                packet.stream = video
+                seconds = float((packet.dts or 0) * packet.time_base)
+                output.mux(packet)
+                if audio is not None:
+                    audio.write_past(seconds)
+            start += clip.seconds
+        if audio is not None:
+            audio.write_past(float("inf"))
+            audio.end()
 
 
-def can_concatenate(clips: Sequence[Path]) -> bool:
-    """Whether clips are of equal form. Raises: FileError, if one is no clip; OSError."""
-    with ExitStack() as stack:
-        described = [_described(stack.enter_context(open_clip(stack.enter_context(clip.open("rb"))))) for clip in clips]
-    return all(form == described[0] for form in described)
+def _placed(path: Path, clip: ClipDetails, start: Fraction) -> Iterator[Any]:
+    """Yield the picture packets of a clip, with times from a second on."""
+    with path.open("rb") as file, open_clip(file) as container:
+        for packet in container.demux(container.streams.video[0]):
+            if packet.pts is None or packet.dts is None or not packet.size:
+                continue
+            later = round((start - clip.start) / libav.exact(packet.time_base))
+            packet.pts += later
+            packet.dts += later
+            yield packet
 
 
-def _append(
-    clip: "InputContainer", output: "OutputContainer", tracks: dict[str, Any], begins: float, reached: dict[str, int]
-) -> float:
-    """Put a clip's packets behind those that are there; where the next clip begins, in seconds.
-
-    A clip's sound may be longer than its picture by part of a packet. What would overlap is left out, so that picture
-    and sound stay together however many clips there are.
-    """
-    ends = begins
-    for packet in clip.demux(_tracks(clip)):
-        if packet.dts is None or packet.pts is None:
-            continue
-        later, kind = round(begins / packet.time_base), packet.stream.type
-        if packet.dts + later <= reached[kind]:
-            continue
-        packet.pts += later
-        packet.dts += later
-        reached[kind] = packet.dts
-        if kind == "video":
-            ends = max(ends, float((packet.pts + (packet.duration or 0)) * packet.time_base))
-        packet.stream = tracks[kind]
-        output.mux(packet)
-    return ends
-
-
-def _tracks(clip: "InputContainer") -> list["Stream"]:
-    return [*clip.streams.video[:1], *clip.streams.audio[:1]]
-
-
-def _check_like(first: "InputContainer", other: "InputContainer", number: int) -> None:
-    expected, actual = _described(first), _described(other)
-    differing = [name for name in expected if expected[name] != actual[name]]
-    if differing:
-        name = differing[0]
-        raise FileError(
-            f"Clip {number} cannot be joined to the first: its {name} is {actual[name]}, not {expected[name]}.",
-            "Only clips of equal form are joined. Download them singly, or make them alike (upscale_video, add_audio).",
-        )
-
-
-def _described(clip: "InputContainer") -> dict[str, str]:
-    """What must be equal, the most telling difference first."""
-    video, audio = clip.streams.video[0], clip.streams.audio
-    sound = f"{audio[0].codec_context.name}, {audio[0].rate} Hz, {audio[0].layout.name}" if audio else "none"
-    return {
-        "size": f"{video.width}x{video.height}",
-        "sound": sound,
-        "encoding": f"{video.codec_context.name} {video.codec_context.pix_fmt}",
-        "time base": str(video.time_base),
-        "stream header": _fingerprint(video) + (_fingerprint(audio[0]) if audio else ""),
-    }
-
-
-def _fingerprint(stream: Any) -> str:
-    return hashlib.sha256(stream.codec_context.extradata or b"").hexdigest()[:8]
+def _described(path: Path) -> tuple[Any, ...] | None:
+    """Return the properties of a clip that must be equal for copying; None if it cannot be copied at all."""
+    with path.open("rb") as file:
+        kind = sniff(file.read(16))
+        file.seek(0)
+        if kind not in ("mp4", "mov"):
+            return None
+        with open_clip(file) as container:
+            video: Any = container.streams.video[0]
+            codec: Any = video.codec_context
+            demuxed = cast("Iterator[Any]", container.demux(video))
+            packets: list[Any] = [packet for packet in demuxed if packet.pts is not None and packet.dts is not None]
+            delay: int = min(packet.pts for packet in packets) - packets[0].dts
+            is_open = not packets[0].is_keyframe
+            extradata = hashlib.sha256(codec.extradata or b"").hexdigest()
+            form = (video.width, video.height, codec.name, codec.pix_fmt, codec.codec_tag, extradata)
+            return None if is_open else (*form, video.time_base, delay)

@@ -18,6 +18,7 @@ _VIDEO = {
     "mp4": ("libx264", {"preset": "veryfast", "crf": "20"}),
     "webm": ("libvpx-vp9", {"deadline": "realtime", "cpu-used": "7", "crf": "33", "b": "0", "row-mt": "1"}),
 }
+_HDR = ("libx265", {"preset": "ultrafast", "crf": "18", "x265-params": "log-level=none:pools=2:frame-threads=2"})
 _AUDIO = {"mp4": ("aac", 160_000), "webm": ("libopus", 128_000)}
 
 
@@ -29,21 +30,26 @@ def write_video(
     target: Path,
 ) -> None:
     """Encode picture and sound side by side, so that neither waits in memory for the other."""
-    import av  # noqa: PLC0415 - see frames
+    import av  # noqa: PLC0415 - see libav.load
 
-    rate = timeline.frames_per_second
+    rate = timeline.rate
     options = {"movflags": "+faststart"} if form == "mp4" else {}
     with av.open(str(target), "w", format=form, options=options) as output:
-        name, settings = _VIDEO[form]
+        name, settings = _HDR if timeline.is_hdr else _VIDEO[form]
         video = cast("Any", output.add_stream(name, rate=rate, options=settings))
         video.width, video.height = timeline.size
-        video.pix_fmt = "yuv420p"
-        audio = _AudioStream(output, form, sound) if sound is not None else None
+        video.pix_fmt = timeline.pixel_format
+        if timeline.is_hdr:
+            # Apple's players know HEVC by this name only.
+            video.codec_context.codec_tag = "hvc1"
+        if timeline.colours is not None:
+            timeline.colours.tag(video.codec_context)
+        audio = AudioStream(output, form, sound) if sound is not None else None
         for number, frame in enumerate(frames):
-            frame.pts, frame.time_base = number, Fraction(1, rate)
+            frame.pts, frame.time_base = number, 1 / rate
             output.mux(video.encode(frame))
             if audio is not None:
-                audio.write_past(number / rate)
+                audio.write_past(float(number / rate))
         if audio is not None:
             audio.write_past(float("inf"))
         output.mux(video.encode(None))
@@ -51,7 +57,7 @@ def write_video(
             audio.end()
 
 
-class _AudioStream:
+class AudioStream:
     """The encoded sound of a file."""
 
     def __init__(self, output: "OutputContainer", form: Literal["mp4", "webm"], sound: "Iterator[AudioFrame]") -> None:
@@ -73,21 +79,21 @@ class _AudioStream:
             self._output.mux(self._stream.encode(frame))
 
     def end(self) -> None:
-        """Write what the encoder still holds."""
+        """Write the rest that the encoder holds."""
         self._output.mux(self._stream.encode(None))
 
 
 def write_gif(frames: Callable[[], Iterator["VideoFrame"]], timeline: Timeline, target: Path) -> None:
     """Find the best 256 colours in one pass, and draw with them in another, so that no frames wait in memory."""
-    import av  # noqa: PLC0415 - see frames
-    from av.filter import Graph  # noqa: PLC0415 - see frames
+    import av  # noqa: PLC0415 - see libav.load
+    from av.filter import Graph  # noqa: PLC0415 - see libav.load
 
-    (width, height), rate = timeline.size, timeline.frames_per_second
-    form = {"width": width, "height": height, "format": "yuv420p", "time_base": Fraction(1, rate)}
+    (width, height), rate = timeline.size, timeline.rate
+    form = {"width": width, "height": height, "format": timeline.pixel_format, "time_base": 1 / rate}
 
     def timed() -> Iterator["VideoFrame"]:
         for number, frame in enumerate(frames()):
-            frame.pts, frame.time_base = number, Fraction(1, rate)
+            frame.pts, frame.time_base = number, 1 / rate
             yield frame
 
     finding: Graph = Graph()
@@ -100,7 +106,7 @@ def write_gif(frames: Callable[[], Iterator["VideoFrame"]], timeline: Timeline, 
 
     drawing: Graph = Graph()
     source = drawing.add_buffer(**cast("Any", form))
-    colours = drawing.add_buffer(width=16, height=16, format=cast("Any", "bgra"), time_base=Fraction(1, rate))
+    colours = drawing.add_buffer(width=16, height=16, format=cast("Any", "bgra"), time_base=1 / rate)
     painter, sink = drawing.add("paletteuse", "dither=sierra2_4a"), drawing.add("buffersink")
     source.link_to(painter, 0, 0)
     colours.link_to(painter, 0, 1)
@@ -113,6 +119,6 @@ def write_gif(frames: Callable[[], Iterator["VideoFrame"]], timeline: Timeline, 
         stream = cast("Any", output.add_stream("gif", rate=rate))
         stream.width, stream.height, stream.pix_fmt = width, height, "pal8"
         for number, frame in enumerate(through(timed(), source, sink)):
-            frame.pts, frame.time_base = number, Fraction(1, rate)
+            frame.pts, frame.time_base = number, 1 / rate
             output.mux(stream.encode(frame))
         output.mux(stream.encode(None))

@@ -1,14 +1,24 @@
 """Frames through a graph of FFmpeg's filters."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from av.filter.context import FilterContext
+    from av.filter.graph import Graph
+
+
+def chain(graph: "Graph", source: "FilterContext", steps: "Sequence[tuple[str, str]]") -> "FilterContext":
+    """Link filters one behind the other, each by its name and its arguments, and return the last."""
+    for name, arguments in steps:
+        step = graph.add(name, arguments) if arguments else graph.add(name)
+        source.link_to(step)
+        source = step
+    return source
 
 
 def through(frames: Iterator[Any], source: "FilterContext", sink: "FilterContext") -> Iterator[Any]:
-    """What comes out of filters for what is put into them."""
+    """Yield the frames that come out of filters for those that are put into them."""
     for frame in frames:
         source.push(frame)
         yield from ready(sink)
@@ -17,8 +27,9 @@ def through(frames: Iterator[Any], source: "FilterContext", sink: "FilterContext
 
 
 def ready(sink: "FilterContext") -> Iterator[Any]:
-    from av.error import BlockingIOError as NotYetError  # noqa: PLC0415
-    from av.error import EOFError as NoMoreError  # noqa: PLC0415
+    """Yield the frames that a filter has ready."""
+    from av.error import BlockingIOError as NotYetError  # noqa: PLC0415 - see libav.load
+    from av.error import EOFError as NoMoreError  # noqa: PLC0415 - see libav.load
 
     while True:
         try:

@@ -2,17 +2,19 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from luma_mcp.domain.errors import FileError
-from luma_mcp.media.probe import ClipInfo, measure_file, open_clip
+from luma_mcp.media.picture import PictureFilter
+from luma_mcp.media.probe import ClipDetails, ClipInfo, inspect_file, open_clip
+from luma_mcp.media.video_track import decoded_from, time_of
 
 if TYPE_CHECKING:
     from av import VideoFrame
     from av.container import InputContainer
-    from av.video.stream import VideoStream
     from PIL.Image import Image
 
 _DEADLINE_SECONDS = 20.0
@@ -23,7 +25,7 @@ _SEEK_ABOVE_SECONDS = 30.0
 def frames_at(
     path: Path, moments: Sequence[float], *, max_side: int | None = None
 ) -> tuple[ClipInfo, list[tuple[float, "Image"]]]:
-    """The frames at some moments, each with its own moment.
+    """Return the frames at some moments as a person sees them, each with its own moment.
 
     Args:
         path: the clip.
@@ -35,36 +37,41 @@ def frames_at(
         OSError: the file cannot be opened.
     """
     deadline = time.monotonic() + _DEADLINE_SECONDS
-    # The length is that of the packets: a header may say anything.
-    info = measure_file(path)
+    # The length is that of the packets: a header may state anything.
+    details = inspect_file(path)
+    half = 1 / details.rate / 2
+    latest = float(max(details.seconds - 1 / details.rate, Fraction()))
+    wanted = sorted(Fraction(min(max(moment, 0.0), latest)) for moment in moments)
+    found: list[tuple[float, Image]] = []
     with path.open("rb") as file, open_clip(file) as container:
-        stream = container.streams.video[0]
-        stream.thread_type = "AUTO"
-        step = 1 / info.frames_per_second if info.frames_per_second else 0.0
-        wanted = sorted(min(max(moment, 0.0), max(info.seconds - step, 0.0)) for moment in moments)
-        found: list[tuple[float, Image]] = []
-        last: VideoFrame | None = None
-        for frame in _frames(container, stream, wanted, info):
+        codec = container.streams.video[0].codec_context
+        picture = PictureFilter(codec, _bounded(details, max_side), None, "rgb24")
+        shown: VideoFrame | None = None
+        for frame in _frames(container, details, wanted):
             if time.monotonic() > deadline:
                 raise FileError("The clip takes too long to read.")
-            last = frame
-            while len(found) < len(wanted) and _moment(frame) + step / 2 >= wanted[len(found)]:
-                found.append((_moment(frame), _image(frame, max_side)))
+            while (
+                shown is not None and len(found) < len(wanted) and _moment(frame, details) > wanted[len(found)] + half
+            ):
+                found.append((_seconds(shown, details), cast("Image", picture(shown).to_image())))
             if len(found) == len(wanted):
                 break
-        if last is None:  # pragma: no cover - libav opens no track without a frame; a damaged one fails above
+            shown = frame
+        if shown is None:  # pragma: no cover - libav opens no track without a frame; a damaged one fails above
             raise FileError("The clip has no frames.")
-        found += [(_moment(last), _image(last, max_side))] * (len(wanted) - len(found))
-        return info, found
+        if len(found) < len(wanted):
+            end = (_seconds(shown, details), cast("Image", picture(shown).to_image()))
+            found += [end] * (len(wanted) - len(found))
+    return details.info, found
 
 
 def still(path: Path, frame: str | None, name: str, max_bytes: int) -> tuple[str, bytes]:
-    """A frame of a clip: its file ending and its content, as PNG, or as JPEG where a PNG is too large.
+    """Return a frame of a clip: its file ending and its content, as PNG, or as JPEG where a PNG is too large.
 
     Args:
         path: the clip.
         frame: `first`, `last`, or seconds such as `2.5s`.
-        name: what a person calls the frame.
+        name: the name of the frame for a person.
         max_bytes: the most that the PNG may have.
 
     Raises:
@@ -85,25 +92,35 @@ def still(path: Path, frame: str | None, name: str, max_bytes: int) -> tuple[str
     return "jpg", out.getvalue()
 
 
-def _image(frame: "VideoFrame", max_side: int | None) -> "Image":
-    scale = min(1.0, max_side / max(frame.width, frame.height)) if max_side else 1.0
-    width, height = (max(1, round(side * scale)) for side in (frame.width, frame.height))
-    return cast("Image", frame.to_image(width=width, height=height, interpolation="AREA"))
+def _bounded(details: ClipDetails, max_side: int | None) -> tuple[int, int] | None:
+    """Return the size of a picture whose sides have at most so many pixels."""
+    width, height = details.info.width, details.info.height
+    scale = min(1.0, max_side / max(width, height)) if max_side else 1.0
+    return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def _frames(
-    container: "InputContainer", stream: "VideoStream", wanted: Sequence[float], info: ClipInfo
-) -> Iterator["VideoFrame"]:
-    if info.seconds <= _SEEK_ABOVE_SECONDS:
-        yield from container.decode(stream)
+def _frames(container: "InputContainer", details: ClipDetails, wanted: Sequence[Fraction]) -> Iterator["VideoFrame"]:
+    """Yield the frames around the wanted moments, in order."""
+    if details.seconds <= _SEEK_ABOVE_SECONDS:
+        yield from decoded_from(container, details, Fraction())
         return
+    reached = Fraction(-1)
     for moment in wanted:
-        container.seek(int(moment * 1_000_000))
-        for frame in container.decode(stream):
+        if reached > moment + 1 / details.rate:
+            continue
+        for frame in decoded_from(container, details, moment):
+            if _moment(frame, details) <= reached:
+                continue
+            reached = _moment(frame, details)
             yield frame
-            if _moment(frame) >= moment - 1 / (2 * info.frames_per_second or 1):
+            if reached > moment + 1 / details.rate:
                 break
 
 
-def _moment(frame: "VideoFrame") -> float:
-    return frame.time or 0.0
+def _moment(frame: "VideoFrame", details: ClipDetails) -> Fraction:
+    """Return the time of a frame, from the start of the clip."""
+    return time_of(frame) - details.start
+
+
+def _seconds(frame: "VideoFrame", details: ClipDetails) -> float:
+    return max(0.0, float(_moment(frame, details)))

@@ -1,13 +1,14 @@
 """Images: opened within limits, made small to be looked at, and made ready to be sent. These functions block."""
 
-import struct
 import warnings
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from luma_mcp.domain.errors import FileError
+from luma_mcp.media.deep_png import is_deep, turned_deep
+from luma_mcp.media.image_metadata import PNG_SIGNATURE, PNG_TEXTS, png_chunks, without_position
 from luma_mcp.media.probe import MAX_PIXELS
 
 if TYPE_CHECKING:
@@ -23,8 +24,6 @@ _TRANSPOSITIONS = {
     8: "ROTATE_90",
 }  # fmt: skip
 _TURNS_THE_SIDES = frozenset({5, 6, 7, 8})
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_PNG_TEXTS = frozenset({b"tEXt", b"zTXt", b"iTXt"})
 # Texts of a PNG are left out when it is sent if they are larger than this, or compressed: then their size is not known.
 _MAX_TEXT_BYTES = 64 * 1024
 
@@ -45,10 +44,11 @@ def open_image(data: bytes) -> "Image":
 
 
 def sendable(data: bytes, max_bytes: int) -> bytes:
-    """An image as Luma takes it: a still JPEG, PNG or WebP that is upright without EXIF. Unchanged if it is that.
+    """Return an image as Luma accepts it: a still JPEG, PNG or WebP that is upright, without the place it was taken.
 
-    Nothing is lost: a colour profile and transparency are kept, and a JPEG that is turned keeps its quantization, so it
-    looks the same and is as large. A still GIF becomes a PNG.
+    It is unchanged if it is that. Nothing of the picture is lost: a colour profile, transparency and 16 bits a channel
+    stay, and a JPEG that is turned keeps its quantization, so it looks the same and is as large. A still GIF becomes a
+    PNG.
 
     Raises:
         FileError: it is not an image that can be read, is animated, or is larger than that in the end.
@@ -59,16 +59,24 @@ def sendable(data: bytes, max_bytes: int) -> bytes:
         orientation = _orientation(image)
         if image.format == "GIF":
             sent = _saved(image, "PNG")
+        elif orientation in _TRANSPOSITIONS and is_deep(data):
+            sent = turned_deep(data, orientation)
         elif orientation in _TRANSPOSITIONS:
             sent = _saved_upright(image, orientation, max_bytes)
         else:
-            sent = _without_texts(data) if _has_large_texts(data) else data
+            sent = without_position(_without_texts(data) if _has_large_texts(data) else data)
     if len(sent) > max_bytes:
         size, limit = len(sent) / 1e6, max_bytes // 10**6
         raise FileError(
             f"The picture has {size:.0f} MB upright, and Luma takes at most {limit} MB.", "Make it smaller."
         )
     return sent
+
+
+def is_animated(data: bytes) -> bool:
+    """Return whether a picture moves. Raises: FileError, if it is not an image that can be read."""
+    with _opened(data) as image:
+        return bool(getattr(image, "is_animated", False)) and image.format != "MPO"
 
 
 def small_jpeg(image: "Image", max_side: int) -> bytes:
@@ -157,31 +165,19 @@ def _saved(image: "Image", kind: str, **options: Any) -> bytes:
     return out.getvalue()
 
 
-def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """The kind of each chunk of a PNG, and where the whole chunk begins and ends."""
-    at = len(_PNG_SIGNATURE)
-    while at + 12 <= len(data):
-        length, kind = struct.unpack_from(">I4s", data, at)
-        end = at + 12 + length
-        if end > len(data):
-            return
-        yield kind, at, end
-        at = end
-
-
 def _has_large_texts(data: bytes) -> bool:
     """Whether a PNG has texts that are large or compressed."""
-    if not data.startswith(_PNG_SIGNATURE):
+    if not data.startswith(PNG_SIGNATURE):
         return False
-    texts = [(kind, begin, end) for kind, begin, end in _png_chunks(data) if kind in _PNG_TEXTS]
+    texts = [(kind, begin, end) for kind, begin, end in png_chunks(data) if kind in PNG_TEXTS]
     return any(kind != b"tEXt" for kind, _, _ in texts) or sum(end - begin for _, begin, end in texts) > _MAX_TEXT_BYTES
 
 
 def _without_texts(data: bytes) -> bytes:
     """A PNG without its texts; another file as it is."""
-    if not data.startswith(_PNG_SIGNATURE):
+    if not data.startswith(PNG_SIGNATURE):
         return data
-    texts = [(begin, end) for kind, begin, end in _png_chunks(data) if kind in _PNG_TEXTS]
+    texts = [(begin, end) for kind, begin, end in png_chunks(data) if kind in PNG_TEXTS]
     if not texts:
         return data
     begins = [0, *(end for _, end in texts)]

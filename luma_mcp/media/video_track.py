@@ -1,128 +1,144 @@
-"""The pictures of an edited file: the frames of each part, made alike, cut or cross-faded.
+"""The pictures of an edited file: the frames of each range, of one size and rate, cut or cross-faded.
 
-Frames go from the decoders to the encoder one by one; at most the frames of one cross-fade are kept.
+Frames go from the decoders to the encoder one by one; at most the frames of one cross-fade are held.
 """
 
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, cast
 
 from luma_mcp.domain.errors import FileError
-from luma_mcp.media.edit_plan import Fit, Part, Timeline
-from luma_mcp.media.filters import through
-from luma_mcp.media.probe import open_clip
+from luma_mcp.media import libav
+from luma_mcp.media.edit_plan import MeasuredRange, Timeline
+from luma_mcp.media.filters import chain, ready
+from luma_mcp.media.picture import Fit, PictureFilter
+from luma_mcp.media.probe import ClipDetails, open_clip
+from luma_mcp.media.stills import StillCodec, still_frame
 
 if TYPE_CHECKING:
-    from fractions import Fraction
-
     from av.container import InputContainer
-    from av.filter.context import FilterContext
     from av.video.frame import VideoFrame
 
-# Of curves that an 8-bit picture cannot have: PQ and HLG, by their numbers in H.273.
-_HDR_CURVES = frozenset({16, 18})
+# A range starts at the frame that is there, or at the next one if that is less than this part of a frame away.
+_NEXT_FRAME = Fraction(1, 4)
+# Seeking goes further back than this, because files index the times of decoding, which are earlier.
+_SEEK_BACK_SECONDS = 1
 
 
 def frames_of(timeline: Timeline, fit: Fit) -> Iterator["VideoFrame"]:
-    """The frames of an edited file. Raises: FileError, if a clip cannot be read."""
-    streams = [_frames_of_part(part, timeline, fit) for part in timeline.parts]
-    return _crossfaded(streams, [part.frames for part in timeline.parts], timeline.crossfade_frames)
+    """Yield the frames of an edited file. Raises: FileError, if a clip cannot be read."""
+    streams = [_frames_of_range(clip, timeline, fit) for clip in timeline.ranges]
+    return _crossfaded(streams, [clip.frames for clip in timeline.ranges], timeline.crossfade_frames)
 
 
-def _frames_of_part(part: Part, timeline: Timeline, fit: Fit) -> Iterator["VideoFrame"]:
-    """The frames of a part, of one size and rate: just as many as it shall have."""
-    made, last = 0, None
-    with part.path.open("rb") as file, open_clip(file) as clip:
-        for frame in _even(_decoded(clip, part), clip, timeline, fit):
-            last = frame
-            yield frame
-            made += 1
-            if made == part.frames:
-                return
-    if last is None:
-        raise FileError("A clip has no frames in the part that is named.")
-    # The last frame is shown for as long as it lasts.
-    for _ in range(part.frames - made):
-        yield last
+def decoded_from(clip: "InputContainer", details: ClipDetails, second: Fraction) -> "Iterator[VideoFrame]":
+    """Yield the frames of a clip, some that are shown before a second included.
 
-
-def _decoded(clip: "InputContainer", part: Part) -> Iterator["VideoFrame"]:
-    """The frames of a part as the clip has them, with times that begin at the part."""
+    Args:
+        clip: the open clip.
+        details: its measures.
+        second: the second, from the start of the clip.
+    """
     stream = clip.streams.video[0]
-    stream.thread_type = "AUTO"
-    if stream.codec_context.color_trc in _HDR_CURVES:
-        raise FileError("An HDR clip cannot be edited without losing its light.", "Join it with equal ones as it is.")
-    base = cast("Fraction", stream.time_base)
-    if part.begin > 1:
-        clip.seek(int(part.begin / base), stream=stream)
-    first: VideoFrame | None = None
-    for frame in clip.decode(stream):
-        if frame.pts is None:  # pragma: no cover - MP4 has a time for each
-            continue
-        time = float(frame.pts * base) - part.begin
-        if time >= part.seconds:
-            break
-        frame.pts = max(0, round(time / base))
-        if time <= 0:
-            first = frame  # what is shown at the begin may have come before it
-            continue
-        if first is not None:
+    if not stream.codec_context.is_open:
+        stream.thread_type = "AUTO"
+    time = details.start + second
+    if second > _SEEK_BACK_SECONDS and clip.format.name != "gif":
+        clip.seek(int((time - _SEEK_BACK_SECONDS) * 1_000_000))
+        frames = clip.decode(stream)
+        first = next(frames, None)
+        if first is not None and time_of(first) <= time:
             yield first
-            first = None
-        yield frame
-    if first is not None:
-        yield first
+            yield from frames
+            return
+    clip.seek(0)
+    yield from clip.decode(stream)
 
 
-def _even(
-    frames: Iterator["VideoFrame"], clip: "InputContainer", timeline: Timeline, fit: Fit
-) -> Iterator["VideoFrame"]:
-    """The frames in one size, rate and format."""
-    from av.filter import Graph  # noqa: PLC0415 - see frames
+def time_of(frame: "VideoFrame") -> Fraction:
+    """Return the time of a frame, by the clip's own time stamps."""
+    return (frame.pts or 0) * libav.exact(frame.time_base)
 
-    width, height = timeline.size
-    graph = Graph()
-    ends: list[FilterContext] = [graph.add_buffer(template=clip.streams.video[0])]
-    grow = "increase" if fit == "cover" else "decrease"
-    steps = [("scale", f"{width}:{height}:force_original_aspect_ratio={grow}:force_divisible_by=2")]
-    steps += [("crop", f"{width}:{height}")] if fit == "cover" else [("pad", f"{width}:{height}:(ow-iw)/2:(oh-ih)/2")]
-    rate = timeline.frames_per_second
-    steps += [("setsar", "1"), ("fps", f"{rate}:start_time=0"), ("format", "yuv420p"), ("buffersink", "")]
-    for name, values in steps:
-        ends.append(graph.add(name, values) if values else graph.add(name))
-        ends[-2].link_to(ends[-1])
-    graph.configure()
-    # The graph must live as long as its filters are used, which do not keep it.
-    yield from cast("Iterator[VideoFrame]", through(frames, ends[0], ends[-1]))
+
+def _frames_of_range(clip: MeasuredRange, timeline: Timeline, fit: Fit) -> Iterator["VideoFrame"]:
+    """Yield the frames of a range: exactly as many as it has in the new file.
+
+    Each is the one that the clip shows at its time, so that a frame may come twice, or not at all.
+    """
+    shown: VideoFrame | None = None
+    made = 0
+    for picture, time in _pictures(clip, timeline, fit):
+        while shown is not None and made < clip.frames and (made + _NEXT_FRAME) / timeline.rate < time:
+            yield shown
+            made += 1
+        if made == clip.frames:
+            return
+        shown = picture
+    if shown is None:
+        raise FileError("A clip has no frames in the part that is named.")
+    # The last frame is shown until the end.
+    for _ in range(clip.frames - made):
+        yield shown
+
+
+def _pictures(clip: MeasuredRange, timeline: Timeline, fit: Fit) -> "Iterator[tuple[VideoFrame, Fraction]]":
+    """Yield the pictures of a range, each with its time from the start of the range. The first may be earlier."""
+    if clip.clip.is_still:
+        make = PictureFilter(StillCodec(), timeline.size, timeline.colours, timeline.pixel_format, fit)
+        yield make(still_frame(clip.path)), Fraction()
+        return
+    start = Fraction(clip.start)
+    first_time = _NEXT_FRAME / timeline.rate
+    earlier: tuple[VideoFrame, Fraction] | None = None
+    with clip.path.open("rb") as file, open_clip(file) as container:
+        codec = container.streams.video[0].codec_context
+        make = PictureFilter(codec, timeline.size, timeline.colours, timeline.pixel_format, fit)
+        for frame in decoded_from(container, clip.clip, start):
+            time = time_of(frame) - clip.clip.start - start
+            if time <= first_time:
+                earlier = frame, time  # The last of these is shown at the start.
+                continue
+            if earlier is not None:
+                yield make(earlier[0]), earlier[1]
+                earlier = None
+            yield make(frame), time
+        if earlier is not None:
+            yield make(earlier[0]), earlier[1]
 
 
 def _crossfaded(streams: Sequence[Iterator["VideoFrame"]], counts: Sequence[int], fade: int) -> Iterator["VideoFrame"]:
-    """The frames of all parts; the last ones of each go over into the first ones of the next."""
+    """Yield the frames of all ranges; the last ones of each are blended with the first ones of the next."""
     held: list[VideoFrame] = []
-    blend = _Blend()
     for number, frames in enumerate(streams):
         ending, held = held, []
-        keeps_from = counts[number] - (fade if number < len(streams) - 1 else 0)
+        holds_from = counts[number] - (fade if number < len(streams) - 1 else 0)
         for place, frame in enumerate(frames):
             if place < len(ending):
-                yield blend(ending[place], frame, (place + 1) / (fade + 1))
-            elif place < keeps_from:
+                yield _blended(ending[place], frame, (place + 1) / (fade + 1))
+            elif place < holds_from:
                 yield frame
             else:
                 held.append(frame)
 
 
-class _Blend:
-    """Lays a frame over another one. A converter for each frame would bring threads of its own, so there are two."""
+def _blended(before: "VideoFrame", after: "VideoFrame", share: float) -> "VideoFrame":
+    """Return a mix of two pictures of the same format, in that format, so that no colour is converted."""
+    from av.filter import Graph  # noqa: PLC0415 - see libav.load
 
-    def __init__(self) -> None:
-        from av.video.reformatter import VideoReformatter  # noqa: PLC0415
-
-        self._to_rgb, self._to_yuv = VideoReformatter(), VideoReformatter()
-
-    def __call__(self, before: "VideoFrame", after: "VideoFrame", share: float) -> "VideoFrame":
-        from av import VideoFrame as Frame  # noqa: PLC0415
-        from PIL import Image  # noqa: PLC0415 - costs 20 ms, which only looking at images shall pay
-
-        pictures = [cast("Any", self._to_rgb.reformat(frame, format="rgb24")).to_image() for frame in (before, after)]
-        blended = cast("VideoFrame", Frame.from_image(Image.blend(pictures[0], pictures[1], share)))
-        return self._to_yuv.reformat(blended, format="yuv420p")
+    graph = Graph()
+    sources = [
+        graph.add_buffer(
+            width=frame.width, height=frame.height, format=cast("Any", frame.format), time_base=Fraction(1, 1000)
+        )
+        for frame in (before, after)
+    ]
+    mix = graph.add("mix", f"inputs=2:weights='{1 - share:.6f} {share:.6f}'")
+    for pad, source in enumerate(sources):
+        source.link_to(mix, 0, pad)
+    sink = chain(graph, mix, [("buffersink", "")])
+    graph.configure()
+    for source, frame in zip(sources, (before, after), strict=True):
+        frame.pts, frame.time_base = 0, Fraction(1, 1000)
+        source.push(frame)
+        source.push(None)
+    return cast("VideoFrame", next(ready(sink)))

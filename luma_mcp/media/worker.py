@@ -2,38 +2,55 @@
 
 What decodes a hostile file may need any amount of memory and time, or crash. So it happens in a process of its own that
 has limits of memory and CPU, is started for the first file and kept, and is killed when it overruns. One file is worked
-on at a time, and one that takes long beside.
+on at a time, and one that takes long beside. The time in line is not the file's own.
+
+The child has none of this server's secrets in its environment. It is asked by the name of a function, and answers with
+plain data (`wire`), so that what a hostile file does to it stays there.
 
 The limits of memory and CPU are those of the operating system: Linux has both, macOS the CPU's, Windows neither. The
 limit of time holds everywhere.
 """
 
+import atexit
 import logging
 import os
-import traceback
+import subprocess
+import sys
+import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 import anyio
 import anyio.lowlevel
-import anyio.to_process
+import anyio.to_thread
 
-from luma_mcp.domain.errors import FileError, InternalError, LumaError
-from luma_mcp.media import libav
+from luma_mcp.domain.errors import FileError, InternalError
+from luma_mcp.media import wire
+from luma_mcp.media.functions import FUNCTIONS, name_of
+from luma_mcp.media.limits import limit
+from luma_mcp.media.translation import translated
+
+__all__ = ["MEMORY_BYTES", "SECONDS", "limit", "run", "translated"]
 
 _LOG = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
-# What a sheet of nine frames of a 4k clip needs, four times over.
+# The need of a sheet of nine frames of a 4k clip, four times over.
 MEMORY_BYTES = 768 * 1024**2
 SECONDS = 20.0
-# The child needs some time to start, and to import what it works with.
+# The child needs some time to start, and to import its libraries.
 _START_SECONDS = 10.0
 
-# Errors of a call that the program makes wrongly, for example of an argument that a version of PyAV does not have. No
-# file causes them: Pillow and PyAV raise none of them for 800,000 damaged pictures.
-_PROGRAM_ERRORS = (TypeError, AttributeError, NameError, ImportError)
+# The child imports from the folders of its parent, and from no other: neither the working folder nor PYTHONPATH counts.
+_CODE = "import sys; sys.path[:] = sys.argv[1:]; from luma_mcp.media.child import main; main()"
+# The variables that programs and their libraries need to run at all.
+_ENVIRONMENT = frozenset(
+    {
+        "PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "WINDIR", "TEMP", "TMP", "TMPDIR", "LANG",
+        "LC_ALL", "LC_CTYPE", "TZ", "COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START",
+    }
+)  # fmt: skip
 
 _Limiters = dict[bool, anyio.CapacityLimiter]
 _limiters: anyio.lowlevel.RunVar[_Limiters] = anyio.lowlevel.RunVar("media workers")
@@ -46,13 +63,13 @@ async def run(
     memory_bytes: int = MEMORY_BYTES,
     is_long: bool = False,
 ) -> _T:
-    """What a function of this package answers, called in the child process.
+    """Call a function of this package in the child process and return its result.
 
     Args:
-        function: a function of a module; it and its arguments are pickled.
-        arguments: its arguments.
-        seconds: how long it may take.
-        memory_bytes: how much memory it may need.
+        function: one of the functions that the child calls (`functions`).
+        arguments: its arguments, of the types that are sent (`wire`).
+        seconds: the time that it may take, from when its turn comes.
+        memory_bytes: the memory that it may need.
         is_long: whether it takes so long that others shall not wait for it; it has a child of its own then.
 
     Raises:
@@ -60,18 +77,41 @@ async def run(
         InternalError: this server is at fault, or a library; its traceback is logged.
         OSError: the function could not open or write a file.
     """
-    try:
-        with anyio.fail_after(seconds + _START_SECONDS):
-            return await anyio.to_process.run_sync(
-                _limited, function, arguments, memory_bytes, seconds, cancellable=True, limiter=_limiter(is_long)
-            )
-    except TimeoutError:
-        raise _too_much() from None
-    except anyio.BrokenWorkerProcess as error:
-        raise _too_much() from error
-    except InternalError as error:
-        _LOG.error("%s\n%s", error, error.traceback_text)
-        raise
+    name = name_of(function, FUNCTIONS)
+    child = _CHILDREN[is_long]
+    async with _limiter(is_long):
+        try:
+            with anyio.fail_after(seconds + _START_SECONDS):
+                response = await anyio.to_thread.run_sync(
+                    child.call, (name, arguments, memory_bytes, seconds), abandon_on_cancel=True
+                )
+        except TimeoutError:
+            child.kill()
+            raise _too_much() from None
+        except anyio.get_cancelled_exc_class():
+            child.kill()
+            raise
+        except (EOFError, OSError, wire.WireError) as error:
+            child.kill()
+            raise _too_much() from error
+    return cast("_T", _result(name, response))
+
+
+def _result(name: str, response: Any) -> Any:
+    """Return the result that the child sent. Raises: as `run`."""
+    match response:
+        case ("returned", result) if isinstance(result, FUNCTIONS[name][1] or type(None)):
+            return result
+        case ("FileError", str(message), str(hint)):
+            raise FileError(message, hint)
+        case ("OSError", int(number), str(message)):
+            raise OSError(number, message)
+        case ("InternalError", str(message), str(hint), str(traceback_text)):
+            error = InternalError(message, hint, traceback_text)
+            _LOG.error("%s\n%s", error, traceback_text)
+            raise error
+        case _:
+            raise _too_much()
 
 
 def _limiter(is_long: bool) -> anyio.CapacityLimiter:
@@ -90,57 +130,51 @@ def _too_much() -> FileError:
     )
 
 
-def _limited(  # pragma: no cover - in a process that is killed, so that nothing is written down of it
-    function: Callable[..., _T], arguments: tuple[object, ...], memory_bytes: int, seconds: float
-) -> _T:
-    """In the child: the function under the limits."""
-    limit(memory_bytes, seconds)
-    try:
-        return translated(function, *arguments)
-    except MemoryError:
-        # What is left of the memory is not known, so the child ends.
-        os._exit(1)
+class _Child:
+    """A child process, started for the first call and after it has ended."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock = threading.Lock()
+        atexit.register(self.kill)
+
+    def call(self, request: tuple[Any, ...]) -> object:
+        """Send a call and return what comes back. Raises: EOFError, OSError, WireError, if the child ends."""
+        with self._lock:
+            process = self._process
+            if process is None or process.poll() is not None:
+                self._close()
+                process = self._process = _started()
+            if process.stdin is None or process.stdout is None:  # pragma: no cover - both are pipes
+                raise EOFError
+            wire.write(cast("Any", process.stdin), request)
+            return wire.read(cast("Any", process.stdout))
+
+    def kill(self) -> None:
+        """End the process. A call that waits for it ends, too."""
+        if self._process is not None:
+            self._process.kill()
+        with self._lock:
+            self._close()
+
+    def _close(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.kill()
+        process.wait()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                with suppress(OSError):  # what was not sent is lost with the process
+                    pipe.close()
 
 
-def translated(function: Callable[..., _T], *arguments: object) -> _T:
-    """Call a function. Every error of a decoder becomes a FileError, here and nowhere else.
-
-    Raises:
-        FileError: the file cannot be read.
-        InternalError: this server is at fault, or a library.
-        OSError: the function could not open or write a file.
-        MemoryError: it needs too much memory.
-    """
-    try:
-        return function(*arguments)
-    except BlockingIOError as error:
-        # libav could not start a thread.
-        raise MemoryError from error
-    except (LumaError, OSError, MemoryError):
-        raise
-    except _PROGRAM_ERRORS as error:
-        raise InternalError(
-            f"Media cannot be read through a mistake in this server ({type(error).__name__}, PyAV {libav.version()}).",
-            "The file is not at fault. dream-machine-mcp doctor checks the libraries.",
-            traceback.format_exc(),
-        ) from error
-    except Exception as error:
-        raise FileError(
-            "The file cannot be read.", "It may be damaged, or of a form that is not known here."
-        ) from error
+def _started() -> "subprocess.Popen[bytes]":
+    environment = {name: value for name, value in os.environ.items() if name.upper() in _ENVIRONMENT}
+    command = [sys.executable, "-I", "-X", "utf8", "-c", _CODE, *filter(None, sys.path)]
+    return subprocess.Popen(  # noqa: S603 - our own program
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
+    )
 
 
-def limit(memory_bytes: int, seconds: float) -> None:
-    """Limit this process from now on: its memory, and its CPU time from what it has used until now."""
-    try:
-        import resource  # noqa: PLC0415 - Windows has none
-    except ImportError:  # pragma: no cover - not on this system
-        return
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    cpu_seconds = int(used.ru_utime + used.ru_stime + seconds) + 1
-    # Memory that is mapped from files, such as libraries, does not count.
-    for kind, value in ((resource.RLIMIT_CPU, cpu_seconds), (resource.RLIMIT_DATA, memory_bytes)):
-        _, hardest = resource.getrlimit(kind)
-        allowed = value if hardest == resource.RLIM_INFINITY else min(value, hardest)
-        with suppress(ValueError, OSError):  # a system may have the limit and refuse to set it
-            resource.setrlimit(kind, (allowed, hardest))
+_CHILDREN = {False: _Child(), True: _Child()}

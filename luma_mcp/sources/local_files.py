@@ -29,6 +29,7 @@ from luma_mcp.sources import file_search
 MAX_EDITED_BYTES = 500_000_000
 _BLOCK_BYTES = 1024**2
 _IMAGE_ENDINGS = frozenset({"jpg", "png", "webp", "gif"})
+_EDITED_ENDINGS = _IMAGE_ENDINGS | {"mp4", "mov", "webm"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +107,10 @@ class LocalFiles:
                 head = file.read(16)
                 if is_sound and sniff_sound(head) is None:
                     raise _not_a("sound", shown, "MP3, WAV, FLAC, OGG and M4A are read; convert it first.")
-                if not is_sound and sniff(head) not in ("mp4", "mov"):
-                    raise _not_a("clip", shown, "MP4 and MOV are read; convert it first.")
+                if not is_sound and sniff(head) not in _EDITED_ENDINGS:
+                    raise _not_a(
+                        "clip", shown, "MP4, MOV, WebM, MKV, GIF, PNG, JPEG and WebP are read; convert it first."
+                    )
                 file.seek(0)
                 with target.open("xb") as copy:
                     shutil.copyfileobj(file, copy, _BLOCK_BYTES)

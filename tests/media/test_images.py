@@ -173,3 +173,97 @@ def test_whatever_breaks_pillow_s_exif_is_no_orientation(monkeypatch: pytest.Mon
     monkeypatch.setattr(Image.Image, "getexif", broken)
 
     assert sendable(data, LARGEST) == data
+
+
+def with_position(kind: str, **options: Any) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = 1
+    exif.get_ifd(0x8825)[1] = "N"
+    exif.get_ifd(0x8825)[2] = (52.0, 31.0, 12.0)
+    out = BytesIO()
+    scenery().save(out, kind, exif=exif.tobytes(), icc_profile=PROFILE, **options)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "MPO"])
+def test_the_place_where_a_photo_was_taken_is_not_sent(kind: str) -> None:
+    options = {"lossless": True} if kind == "WEBP" else {}
+    if kind == "MPO":
+        options = {"save_all": True, "append_images": [scenery()]}
+    data = with_position(kind, **options)
+    assert opened(data).getexif().get_ifd(0x8825)
+    sent = sendable(data, LARGEST)
+
+    assert not opened(sent).getexif().get_ifd(0x8825)
+    assert not any(mark in sent for mark in (b"Exif", b"eXIf", b"EXIF"))
+    assert opened(sent).tobytes() == opened(data).tobytes(), "the picture is not encoded again"
+    assert opened(sent).info["icc_profile"] == PROFILE
+    assert len(sent) < len(data)
+    assert sendable(sent, LARGEST) == sent
+
+
+def test_the_place_in_the_picture_behind_the_first_is_not_sent() -> None:
+    plain, second = encoded(scenery(), "JPEG"), with_position("JPEG")
+    sent = sendable(plain + second, LARGEST)
+
+    assert b"Exif" not in sent
+    assert opened(sent).tobytes() == opened(plain).tobytes()
+
+
+def test_the_place_in_xmp_and_in_a_text_of_a_png_is_not_sent() -> None:
+    xmp = b"http://ns.adobe.com/xap/1.0/\0<x exif:GPSLatitude='52,31N'/>"
+    jpeg = encoded(scenery(), "JPEG")
+    jpeg = jpeg[:2] + b"\xff\xe1" + (len(xmp) + 2).to_bytes(2, "big") + xmp + jpeg[2:]
+    png = encoded(scenery(), "PNG")
+    png = png[:33] + text_chunk(b"tEXt", b"Raw profile type exif\x00\n3132") + png[33:]
+
+    assert b"GPS" not in sendable(jpeg, LARGEST)
+    assert b"Raw profile" not in sendable(png, LARGEST)
+
+
+@pytest.mark.parametrize("orientation", range(2, 9))
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_a_png_of_16_bits_keeps_them_when_it_is_turned(orientation: int, channels: int) -> None:
+    width, height = 5, 3
+    numbers = [(997 * n) % 65_536 for n in range(width * height * channels)]
+    data = deep_png(numbers, width, height, channels, orientation)
+    sent = sendable(data, LARGEST)
+
+    sides, found = deep_pixels(sent, channels)
+    pixels = [tuple(numbers[at : at + channels]) for at in range(0, len(numbers), channels)]
+    index = Image.new("I", (width, height))
+    index.putdata(range(width * height))
+    upright = index.transpose(Image.Transpose[images._TRANSPOSITIONS[orientation]])
+    assert sides == upright.size
+    assert found == [pixels[place] for place in upright.get_flattened_data()]
+    assert b"gAMA" in sent
+    assert b"eXIf" not in sent
+
+
+def deep_png(numbers: list[int], width: int, height: int, channels: int, orientation: int) -> bytes:
+    kind = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
+    row = width * channels
+    rows = b"".join(b"\0" + struct.pack(f">{row}H", *numbers[at : at + row]) for at in range(0, len(numbers), row))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    chunks = (
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0)),
+        (b"gAMA", struct.pack(">I", 45_455)),
+        (b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0")),
+        (b"IDAT", zlib.compress(rows)),
+        (b"IEND", b""),
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(text_chunk(kind, content) for kind, content in chunks)
+
+
+def deep_pixels(data: bytes, channels: int) -> tuple[tuple[int, int], list[tuple[int, ...]]]:
+    import av
+
+    with av.open(BytesIO(data), format="png_pipe") as container:
+        frame = next(container.decode(video=0))
+    assert "16be" in frame.format.name or frame.format.name in ("rgb48be", "rgba64be")
+    plane, size = frame.planes[0], frame.width * channels
+    raw = bytes(plane)
+    rows = [struct.unpack_from(f">{size}H", raw, row * plane.line_size) for row in range(frame.height)]
+    found = [row[at : at + channels] for row in rows for at in range(0, size, channels)]
+    return (frame.width, frame.height), found

@@ -3,9 +3,8 @@
 import os
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import anyio
@@ -13,7 +12,22 @@ import av
 import pytest
 
 from luma_mcp.domain.errors import FileError, InternalError
-from luma_mcp.media import worker
+from luma_mcp.media import functions, worker
+from tests.support.media_child import (
+    TEST_FUNCTIONS,
+    call_wrongly,
+    crash,
+    environment,
+    fail,
+    fill,
+    missing,
+    pid,
+    refuse,
+    return_a_wrong_field,
+    return_a_wrong_type,
+    sleep,
+    spin,
+)
 
 pytestmark = [pytest.mark.anyio, pytest.mark.child_process, pytest.mark.slow]
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the memory of a process")
@@ -24,20 +38,16 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-def pid() -> int:
-    return os.getpid()
-
-
-def refuse(message: str) -> None:
-    raise FileError(message, "a hint")
-
-
-def fail() -> None:
-    raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "of a library")
-
-
-def call_wrongly() -> None:
-    int(no_such_argument=1)  # type: ignore[call-arg]
+@pytest.fixture(autouse=True)
+def test_child(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Children that also call the functions of the tests."""
+    code = worker._CODE.replace("luma_mcp.media.child", "tests.support.media_child")
+    monkeypatch.setattr(worker, "_CODE", code)
+    monkeypatch.setattr(worker, "FUNCTIONS", {**functions.FUNCTIONS, **TEST_FUNCTIONS})
+    monkeypatch.setattr(worker, "_CHILDREN", {False: worker._Child(), True: worker._Child()})
+    yield
+    for child in worker._CHILDREN.values():
+        child.kill()
 
 
 def read_no_such_attribute() -> None:
@@ -50,27 +60,6 @@ def use_no_such_name() -> None:
 
 def import_no_such_module() -> None:
     import no_such_module  # type: ignore[import-not-found] # noqa: F401
-
-
-def fill(megabytes: int) -> int:
-    return len(bytearray(b"x") * (megabytes * 1024**2))
-
-
-def sleep(seconds: float) -> None:
-    threading.Event().wait(seconds)
-
-
-def spin() -> None:
-    while True:
-        pass
-
-
-def crash() -> None:
-    os.abort()
-
-
-def missing() -> None:
-    Path("/no/such/file").read_bytes()
 
 
 def memory() -> None:
@@ -168,8 +157,67 @@ async def test_one_file_at_a_time() -> None:
     assert len(pids) == 1
 
 
-def test_the_child_ends_with_the_server() -> None:
-    code = "import anyio; from luma_mcp.media import worker; import os; print(anyio.run(worker.run, os.getpid))"
+async def test_time_in_line_is_not_the_file_s_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others' hostile files take their whole time, and the one behind them is read all the same."""
+    monkeypatch.setattr(worker, "_START_SECONDS", 1.5)
+    outcomes: list[str] = []
+
+    async def overrun() -> None:
+        with pytest.raises(FileError, match="more memory or time"):
+            await worker.run(sleep, 60.0, seconds=0.5)
+        outcomes.append("refused")
+
+    async def innocent() -> None:
+        await worker.run(pid, seconds=0.5)
+        outcomes.append("read")
+
+    async with anyio.create_task_group() as tasks:
+        for function in (overrun, overrun, innocent):
+            tasks.start_soon(function)
+            await anyio.lowlevel.checkpoint()
+
+    assert sorted(outcomes) == ["read", "refused", "refused"]
+
+
+async def test_the_child_has_no_secret_in_its_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (
+        "LUMA_TOKEN",
+        "LUMA_AGENTS_API_KEY",
+        "AWS_SECRET_ACCESS_KEY",
+        "GOOGLE_APPLICATION_CREDENTIALS",
+        "HOME",
+    ):
+        monkeypatch.setenv(name, "a secret")
+
+    assert set(await worker.run(environment)) <= worker._ENVIRONMENT
+
+
+@pytest.mark.parametrize("function", [return_a_wrong_type, return_a_wrong_field])
+async def test_a_child_that_returns_what_it_may_not_is_not_believed(function: Callable[[], object]) -> None:
+    with pytest.raises(FileError, match="more memory or time"):
+        await worker.run(function)
+    assert await worker.run(pid)
+
+
+async def test_a_function_that_is_not_listed_is_not_called() -> None:
+    with pytest.raises(LookupError, match="getpid"):
+        await worker.run(os.getpid)
+
+
+async def test_a_call_that_is_cancelled_ends_its_child() -> None:
+    before = await worker.run(pid)
+    with anyio.move_on_after(0.3):
+        await worker.run(sleep, 60.0)
+
+    assert await worker.run(pid) != before
+
+
+def test_the_child_ends_with_the_server(tmp_path: Path) -> None:
+    code = (
+        "import anyio, sys; from pathlib import Path; from luma_mcp.media import worker\n"
+        "from luma_mcp.media.self_test import check_libraries\n"
+        "anyio.run(worker.run, check_libraries); print(worker._CHILDREN[False]._process.pid)"
+    )
     child = int(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
 
     with pytest.raises(ProcessLookupError):

@@ -85,7 +85,7 @@ def _still(generation: Generation, sources: Mapping[str, Source]) -> Image.Image
         strength = "reimagine_1" if body.style == "manga" else "flex_1"
         picture = pictures.restyled(_picture(sources["source"]), strength, pictures.tint(body.prompt))
     else:
-        picture = pictures.scene(body.prompt, marker.picture_size)
+        picture = pictures.scene(body.prompt, marker.picture_size, generation.id)
         if body.style == "manga":
             picture = ImageOps.grayscale(picture).convert("RGB")
     for field, source in sources.items():
@@ -124,7 +124,7 @@ def _filmed(generation: Generation, marker: Marker, sources: Mapping[str, Source
     moves = camera.moves_of([], body.prompt)
     path = camera.path(moves, from_whole=bool(met), to_whole=len(met) > 1, loop=body.settings.loop)
     room = (round(marker.picture_size[0] * camera.ROOM.zoom), round(marker.picture_size[1] * camera.ROOM.zoom))
-    ground = pictures.scene(body.prompt, room)
+    ground = pictures.scene(body.prompt, room, generation.id)
     indexes = sorted(met)
     for number in range(count):
         moment = number / (count - 1)

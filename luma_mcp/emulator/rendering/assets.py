@@ -130,7 +130,7 @@ def _picture(source: Path | bytes) -> Image.Image:
 
 def _painted(generation: Generation, body: ImageBody, sources: dict[str, Path | bytes]) -> Image.Image:
     marker = pictures.Marker(generation.form.size, caption(generation))
-    picture = pictures.scene(body.prompt or "", marker.picture_size)
+    picture = pictures.scene(body.prompt or "", marker.picture_size, generation.id)
     weights = {f"image_ref{n}": reference.weight for n, reference in enumerate(body.image_ref or [])}
     weights |= {f"style_ref{n}": reference.weight for n, reference in enumerate(body.style_ref or [])}
     if body.modify_image_ref:
@@ -165,7 +165,7 @@ def _frames(generation: Generation, form: Form, sources: dict[str, Path | bytes]
     body = generation.body
     marker = pictures.Marker(form.size, caption(generation))
     if isinstance(body, VideoBody):
-        yield from _filmed(body, form, marker, sources)
+        yield from _filmed(body, form, marker, sources, generation.id)
         return
     media = sources.get("source") or sources["media"]
     ours = not isinstance(media, bytes)
@@ -184,7 +184,7 @@ def _frames(generation: Generation, form: Form, sources: dict[str, Path | bytes]
 
 
 def _filmed(
-    body: VideoBody, form: Form, marker: pictures.Marker, sources: dict[str, Path | bytes]
+    body: VideoBody, form: Form, marker: pictures.Marker, sources: dict[str, Path | bytes], take: str
 ) -> Iterator[Image.Image]:
     """A camera's way over a scene, or over the pictures that the clip begins and ends with."""
     start = _keyframe(body, "frame0", sources, marker)
@@ -192,7 +192,7 @@ def _filmed(
     moves = camera.moves_of([concept.key for concept in body.concepts or []], body.prompt)
     path = camera.path(moves, from_whole=start is not None, to_whole=end is not None, loop=body.loop)
     room = tuple(round(side * camera.ROOM.zoom) for side in marker.picture_size)
-    ground = start or end or pictures.scene(body.prompt or "", (room[0], room[1]))
+    ground = start or end or pictures.scene(body.prompt or "", (room[0], room[1]), take)
     count = round(form.seconds * FRAMES_PER_SECOND)
     for number in range(count):
         moment = number / (count - 1)

@@ -20,18 +20,18 @@ from av.filter import Graph
 from PIL import Image
 
 from luma_mcp.emulator.dream_machine.catalogue import FRAMES_PER_SECOND
+from luma_mcp.emulator.rendering.colours import BT709_TAGS, PQ_TAGS, encoded_frames, pictures_of
 from luma_mcp.emulator.rendering.images import Size, UnreadableMediaError
 
 _SAMPLE_RATE = 44_100
-# ITU-T H.273: primaries of BT.2020, transfer of SMPTE ST 2084, matrix of BT.2020 with non-constant luminance.
-_BT2020, _PQ, _BT2020_NCL = 9, 16, 9
 _AUDIO_BLOCK = 1024
 
 
 def write_clip(target: Path, frames: Iterable[Image.Image], size: Size, *, hdr: bool = False) -> None:
     """Encode pictures, all of that size, into a playable file; it appears whole or not at all.
 
-    With `hdr` it has 10 bits a channel, marked as BT.2020 with the PQ curve.
+    It states its colours: BT.709. With `hdr` it has 10 bits a channel, in BT.2020 with the PQ curve, and white is 203
+    nits.
     """
     unfinished = target.with_suffix(".part")
     with av.open(str(unfinished), "w", format="mp4", options={"movflags": "+faststart"}) as container:
@@ -39,11 +39,9 @@ def write_clip(target: Path, frames: Iterable[Image.Image], size: Size, *, hdr: 
         stream.width, stream.height = size
         stream.pix_fmt = "yuv420p10le" if hdr else "yuv420p"
         stream.options = {"preset": "veryfast", "crf": "24"}
-        if hdr:
-            codec = stream.codec_context
-            codec.color_primaries, codec.color_trc, codec.colorspace = _BT2020, _PQ, _BT2020_NCL
-        for number, picture in enumerate(frames):
-            frame = cast("VideoFrame", VideoFrame.from_image(picture))
+        codec = stream.codec_context
+        codec.color_primaries, codec.color_trc, codec.colorspace, codec.color_range = PQ_TAGS if hdr else BT709_TAGS
+        for number, frame in enumerate(encoded_frames(frames, hdr=hdr)):
             frame.pts = number
             frame.time_base = Fraction(1, FRAMES_PER_SECOND)
             container.mux(stream.encode(frame))
@@ -66,8 +64,7 @@ def frames_of(source: BinaryIO) -> Iterator[Image.Image]:
     """Each frame of a clip, in order; at least one, for libav opens no track without."""
     with _opened(source) as container:
         container.streams.video[0].thread_type = "AUTO"
-        for frame in container.decode(video=0):
-            yield frame.to_image()
+        yield from pictures_of(container.decode(video=0))
 
 
 def write_exr(target: Path, picture: Image.Image) -> None:

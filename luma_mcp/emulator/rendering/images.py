@@ -94,10 +94,14 @@ def covering(picture: Image.Image, size: Size) -> Image.Image:
     return picture if picture.size == size else ImageOps.fit(picture, size, Image.Resampling.BILINEAR)
 
 
-def scene(prompt: str, size: Size) -> Image.Image:
-    """A landscape whose colours, hills and sun follow from the words of the prompt, the same each time."""
-    chance = _chance_of(prompt)
-    hue = chance.random()
+def scene(prompt: str, size: Size, take: str = "") -> Image.Image:
+    """A landscape whose colours follow from the words of the prompt, and its hills, trees and sun from the take, too.
+
+    Two takes of the same words are two pictures, as those of a real model are. `take` is the id of the generation.
+    """
+    hue = _chance_of(prompt).random()
+    chance = _chance_of(f"{prompt}\n{take}")
+    hue += chance.uniform(-0.05, 0.05)
     width, height = size
     picture = _gradient(size, _colour(hue, 0.55, 0.35), _colour(hue + 0.09, 0.45, 0.95))
     _sun(picture, chance, hue)

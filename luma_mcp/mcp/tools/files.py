@@ -15,7 +15,7 @@ from luma_mcp.domain.sources import FileSource, GenerationSource
 from luma_mcp.domain.text import cleaned
 from luma_mcp.files.fetcher import OnBytes
 from luma_mcp.files.saved_file import SavedFile
-from luma_mcp.files.service import RECEIVED, Part
+from luma_mcp.files.service import RECEIVED, EditSource
 from luma_mcp.mcp.arguments.api_variants import differs
 from luma_mcp.mcp.arguments.values import AsReferences, AsSource
 from luma_mcp.mcp.public_links import Links
@@ -23,7 +23,8 @@ from luma_mcp.mcp.results import generation_result
 from luma_mcp.mcp.services import SharedFile
 from luma_mcp.mcp.spec import READS, WRITES_A_FILE, Arguments, Call, Caller, Result, ToolSpec
 from luma_mcp.mcp.tools.arguments import GenerationId, GenerationIds
-from luma_mcp.media.edit_plan import MAX_CROSSFADE_SECONDS, MAX_WIDTH, MIN_WIDTH, Edit, Fit, Form, Sound
+from luma_mcp.media.edit_plan import MAX_CLIPS, MAX_CROSSFADE_SECONDS, MAX_WIDTH, MIN_WIDTH, Edit, EditFormat, Sound
+from luma_mcp.media.picture import Fit
 from luma_mcp.sources.resolver import Resolution
 
 _DOWNLOADS_AT_ONCE = 4
@@ -150,7 +151,7 @@ def _assets(generation: Generation, asset: str | None) -> list[str | None]:
     return [asset] if asset else [output.name or None for output in generation.main_outputs] or [None]
 
 
-class ClipPart(BaseModel):
+class ClipArgument(BaseModel):
     """A clip, or a part of it."""
 
     model_config = ConfigDict(extra="forbid")
@@ -161,13 +162,15 @@ class ClipPart(BaseModel):
 
 
 class EditVideoArguments(Arguments):
-    clips: Annotated[list[ClipPart], Field(min_length=1, max_length=20, description="In this order."), AsReferences]
+    clips: Annotated[
+        list[ClipArgument], Field(min_length=1, max_length=MAX_CLIPS, description="In this order."), AsReferences
+    ]
     crossfade_seconds: Annotated[float, Field(ge=0, le=MAX_CROSSFADE_SECONDS, description="0: cut.")] = 0.0
     fit: Annotated[Fit, Field(description="Other ratios: bars, or cropped.")] = "contain"
     sound: Annotated[str | None, Field(description="Path of music or a voice to lay under it."), AsSource] = None
     sound_volume: Annotated[float, Field(ge=0, le=2, description="1: as it is.")] = 1.0
     sound_fade_seconds: Annotated[float, Field(ge=0, le=30, description="At the end.")] = 1.0
-    format: Annotated[Form, Field(description="jpg: a poster.")] = "mp4"
+    format: Annotated[EditFormat, Field(description="jpg: a poster.")] = "mp4"
     width: Annotated[int | None, Field(ge=MIN_WIDTH, le=MAX_WIDTH, description="Pixels.")] = None
     directory: Annotated[str | None, Field(description="Folder inside the output folder.")] = None
 
@@ -177,8 +180,8 @@ async def edit_video(call: Call, arguments: EditVideoArguments) -> DownloadResul
     sources = call.sources(call.services.backend.names[0])
     parts = [await _part(sources, clip) for clip in arguments.clips]
     plan = Edit(
-        cuts=(),
-        form=arguments.format,
+        ranges=(),
+        format=arguments.format,
         crossfade_seconds=arguments.crossfade_seconds,
         fit=arguments.fit,
         width=arguments.width,
@@ -192,16 +195,16 @@ async def edit_video(call: Call, arguments: EditVideoArguments) -> DownloadResul
     return await _saved(call, [saved])
 
 
-async def _part(sources: Resolution, clip: ClipPart) -> Part:
+async def _part(sources: Resolution, clip: ClipArgument) -> EditSource:
     """The part of a clip that an argument names. Raises: InvalidRequestError, NotFoundError."""
     if clip.end is not None and clip.end <= clip.start:
         raise InvalidRequestError(f"A part cannot begin at {clip.start:g} s and end at {clip.end:g} s.")
     parsed = sources.parsed(clip.source)
     match parsed:
         case GenerationSource(generation_id, None):
-            return Part(await sources.video(generation_id), clip.start, clip.end)
+            return EditSource(await sources.video(generation_id), clip.start, clip.end)
         case FileSource(path):
-            return Part(path, clip.start, clip.end, bring=partial(sources.copy_file, path))
+            return EditSource(path, clip.start, clip.end, bring=partial(sources.copy_file, path))
         case _:
             raise InvalidRequestError(
                 f"{cleaned(clip.source, 80)!r} cannot be edited.", "Name a generation id or the path of a saved clip."

@@ -12,6 +12,7 @@ from mcp import Client
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.files import service
 from luma_mcp.media import worker
+from luma_mcp.media.edit import edit
 from luma_mcp.sources import local_files
 from tests.support.agent import Agent, once
 from tests.support.ledgers import open_rows
@@ -97,7 +98,7 @@ async def test_an_edit_that_was_made_before_is_answered_as_it_is(
     run = worker.run
 
     async def counted(*arguments: Any, **settings: Any) -> Any:
-        edits.append(arguments)
+        edits.extend(call for call in [arguments] if call[0] is edit)
         return await run(*arguments, **settings)
 
     monkeypatch.setattr(worker, "run", counted)
@@ -217,7 +218,7 @@ async def test_it_is_made_in_a_child_while_others_look(
     answer = await agent.call("edit_video", clips=[{"source": clip, "start": 1}])
     assert frames(answer["files"][0]["path"]) == 96
 
-    monkeypatch.setattr(service, "_EDIT_SECONDS", -10.0)
+    monkeypatch.setattr(service, "_MIN_EDIT_SECONDS", -10.0)
     assert "needs more memory or time" in await agent.refusal("edit_video", clips=[{"source": clip, "start": 2}])
     assert len([path for path in output.iterdir() if path.suffix != ".json"]) == 1
 
