@@ -27,7 +27,7 @@ from luma_mcp.mcp.arguments.api_variants import adapted, is_offered
 from luma_mcp.mcp.arguments.names import Names, tidied
 from luma_mcp.mcp.arguments.schema import simplified
 from luma_mcp.mcp.arguments.values import AsId, AsIds
-from luma_mcp.mcp.confirmation import ContextCaller, QuestionAskedError
+from luma_mcp.mcp.client.caller import McpCaller, QuestionAskedError
 from luma_mcp.mcp.persons import current_person
 from luma_mcp.mcp.sdk_compat import UnexpectedToolError
 from luma_mcp.mcp.services import Services
@@ -94,7 +94,7 @@ async def run_tool(
         arguments = _checked(spec, services, sent_arguments)
         try:
             await services.access.check(person, _ids_in(arguments))
-            result = await spec.run(Call(services, ContextCaller(ctx, person), person, spec.name), arguments)
+            result = await spec.run(Call(services, McpCaller(ctx, person), person, spec.name), arguments)
         except QuestionAskedError as error:
             return error.question
         except InternalError as error:

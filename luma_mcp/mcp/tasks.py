@@ -31,11 +31,11 @@ from luma_mcp.domain.generation import FINAL_STATES, Generation
 from luma_mcp.domain.person import Right
 from luma_mcp.domain.signing import Seal
 from luma_mcp.mcp.adapter import to_call_tool_result
-from luma_mcp.mcp.films import waited_film
 from luma_mcp.mcp.persons import current_person
 from luma_mcp.mcp.results import updated_purchase, wait_result
 from luma_mcp.mcp.services import Services
 from luma_mcp.mcp.spec import Call
+from luma_mcp.mcp.tools.film_results import waited_film
 
 IDENTIFIER = "io.modelcontextprotocol/tasks"
 VERSION = "2026-07-28"

@@ -16,7 +16,7 @@ from luma_mcp.cli import _parser
 from luma_mcp.cli.hosts import HOSTS
 from luma_mcp.config.settings import Settings
 from luma_mcp.emulator.faults import parse
-from luma_mcp.mcp import client_timeouts
+from luma_mcp.mcp.client import timeouts as client_timeouts
 from luma_mcp.mcp.server import TOOLSETS
 
 ROOT = Path(__file__).parent.parent.parent

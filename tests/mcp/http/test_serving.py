@@ -30,8 +30,9 @@ from luma_mcp.composition import build_server
 from luma_mcp.config.settings import Settings, SettingsError
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.serving import serving
-from luma_mcp.mcp.http import doors
 from luma_mcp.mcp.http import serving as http_serving
+from luma_mcp.mcp.http.body_timeout import BodyTimeout
+from luma_mcp.mcp.http.json_log import JsonLines
 from tests.support.agent import TOKEN
 from tests.support.http_process import call_over_http, http_process, http_server
 
@@ -117,7 +118,7 @@ async def test_a_page_elsewhere_cannot_reach_it_through_a_browser(message: dict[
 
 async def test_a_body_that_is_far_too_large_is_refused() -> None:
     async with door() as caller:
-        answer = await caller.post("/mcp", content=b"x" * (http_serving.MOST_BODY_BYTES + 1), headers=WANTED)
+        answer = await caller.post("/mcp", content=b"x" * (http_serving.MAX_BODY_BYTES + 1), headers=WANTED)
 
     assert answer.status_code == 413
 
@@ -227,7 +228,7 @@ async def test_the_real_process_speaks_both_eras_and_stops_in_order(process: Pro
 def test_a_fault_of_our_own_is_one_line_with_its_trace() -> None:
     fault = ZeroDivisionError("by zero")
     record = logging.LogRecord("a", logging.ERROR, "x", 1, "it failed", None, (type(fault), fault, None))
-    line = json.loads(http_serving._JsonLines().format(record))
+    line = json.loads(JsonLines().format(record))
 
     assert line["message"] == "it failed"
     assert line["trace"].endswith("ZeroDivisionError: by zero")
@@ -335,7 +336,7 @@ async def test_a_body_that_does_not_end_holds_nothing(monkeypatch: pytest.Monkey
         yield b"{"
         await anyio.sleep(30)
 
-    inner = httpx.ASGITransport(doors.Bounded(echo, seconds=0.2))
+    inner = httpx.ASGITransport(BodyTimeout(echo, seconds=0.2))
     async with httpx.AsyncClient(transport=inner, base_url="http://127.0.0.1") as caller:
         assert (await caller.post("/mcp", content=b"{}")).content == b"{}"
         assert (await caller.post("/mcp", content=slow())).status_code == 408
@@ -346,7 +347,7 @@ async def test_a_time_out_of_what_is_served_is_not_one_of_the_body() -> None:
         await Request(scope, receive).body()
         raise TimeoutError
 
-    inner = httpx.ASGITransport(doors.Bounded(slow_inside))
+    inner = httpx.ASGITransport(BodyTimeout(slow_inside))
     async with httpx.AsyncClient(transport=inner, base_url="http://127.0.0.1") as caller:
         with pytest.raises(TimeoutError):
             await caller.post("/mcp", content=b"{}")

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from luma_mcp.domain.errors import BudgetError
 from luma_mcp.domain.person import OWNER, Person
 from luma_mcp.mcp.arguments.schema import simplified
-from luma_mcp.mcp.client_timeouts import timeout_for
+from luma_mcp.mcp.client.timeouts import timeout_for
 
 _KEY = "confirm"
 # From this protocol version on a server cannot send requests, so a question is asked by the result of the call.
@@ -35,7 +35,7 @@ class QuestionAskedError(Exception):
         self.question = question
 
 
-class ContextCaller:
+class McpCaller:
     """A caller, by the SDK's context of its request."""
 
     def __init__(self, ctx: Context[Any, Any], person: Person = OWNER) -> None:

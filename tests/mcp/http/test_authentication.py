@@ -13,7 +13,7 @@ import pytest
 from luma_mcp.composition import build_server
 from luma_mcp.config.settings import Settings, SettingsError
 from luma_mcp.emulator.app import Emulator
-from luma_mcp.mcp.http import sign_in
+from luma_mcp.mcp.http import authentication
 from luma_mcp.mcp.http.serving import make_app
 from tests.support import plain_http
 from tests.support.agent import TOKEN, HeldClock, InMemory
@@ -153,7 +153,7 @@ async def test_who_signed_in_is_let_in(caller: Caller, issuer: FakeIssuer) -> No
 async def test_tokens_of_the_settings_go_on(
     caller: Caller, headers: dict[str, str], status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sign_in, "GUESS_SECONDS", 0)
+    monkeypatch.setattr(authentication, "GUESS_SECONDS", 0)
 
     assert (await caller.ping(**headers)).status_code == status
 
@@ -268,15 +268,15 @@ async def test_wrong_tokens_are_answered_late_and_right_ones_at_once(
         slept.append(seconds)
         await sleep(0)
 
-    monkeypatch.setattr(sign_in.anyio, "sleep", note)
+    monkeypatch.setattr(authentication.anyio, "sleep", note)
     await caller.ping(authorization="Bearer wrong")
     await caller.ping(**{"x-api-key": "wrong"})
-    assert slept.count(sign_in.GUESS_SECONDS) == 2
+    assert slept.count(authentication.GUESS_SECONDS) == 2
 
     await caller.ping()
     await caller.ping(authorization=f"Bearer {KEY}")
     await caller.ping(authorization=f"Bearer {issuer.token(exp=1)}")
-    assert slept.count(sign_in.GUESS_SECONDS) == 2
+    assert slept.count(authentication.GUESS_SECONDS) == 2
 
 
 async def test_many_guesses_at_once_are_turned_away_while_the_right_one_comes_in(
@@ -287,7 +287,7 @@ async def test_many_guesses_at_once_are_turned_away_while_the_right_one_comes_in
     async def hold(_seconds: float) -> None:
         await release.wait()
 
-    monkeypatch.setattr(sign_in.anyio, "sleep", hold)
+    monkeypatch.setattr(authentication.anyio, "sleep", hold)
     statuses: list[int] = []
 
     async def guess() -> None:

@@ -17,8 +17,8 @@ from luma_mcp.domain.errors import LedgerError, UnreachableError
 from luma_mcp.domain.meter import NO_METER
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.faults import Fault
-from luma_mcp.mcp.http import probes
-from luma_mcp.mcp.http.probes import prometheus_meter
+from luma_mcp.mcp.http import health
+from luma_mcp.mcp.http.metrics import prometheus_meter
 from luma_mcp.mcp.http.serving import make_app
 from tests.support import plain_http
 from tests.support.agent import TOKEN, HeldClock, InMemory
@@ -129,7 +129,7 @@ class Asked:
 
 async def test_anybody_may_ask_and_nobody_has_more_asked() -> None:
     now, asked = [0.0], Asked()
-    cached = probes._CachedProbe(asked, 30, 5, lambda: now[0])
+    cached = health._CachedProbe(asked, 30, 5, lambda: now[0])
     async with anyio.create_task_group() as tasks:
         for _ in range(20):
             tasks.start_soon(cached.works)
@@ -150,7 +150,7 @@ async def test_what_does_not_answer_does_not_work() -> None:
     asked = Asked()
     asked.seconds = 10
 
-    assert not await probes._CachedProbe(asked, 30, 0.05, lambda: 0.0).works()
+    assert not await health._CachedProbe(asked, 30, 0.05, lambda: 0.0).works()
 
 
 async def test_purchases_calls_and_answers_are_counted(server: Operated, clock: HeldClock, emulator: Emulator) -> None:
