@@ -31,7 +31,7 @@ class _FileField:
         self._value += data[start:end]
 
     def on_header_end(self) -> None:
-        if self._name.lower() == b"content-disposition":
+        if bytes(self._name).lower() == b"content-disposition":
             _, options = parse_options_header(bytes(self._value))
             self._is_current = not self.is_found and options.get(b"name") == _FIELD and b"filename" in options
             self.is_found |= self._is_current
@@ -66,14 +66,16 @@ async def file_of_form(content_type: str, stream: AsyncIterator[bytes], max_othe
         parser = MultipartParser(
             boundary,
             {
-                name: getattr(field, name)
-                for name in (
-                    "on_part_begin", "on_header_field", "on_header_value", "on_header_end", "on_part_data", "on_end",
-                )
+                "on_part_begin": field.on_part_begin,
+                "on_header_field": field.on_header_field,
+                "on_header_value": field.on_header_value,
+                "on_header_end": field.on_header_end,
+                "on_part_data": field.on_part_data,
+                "on_end": field.on_end,
             },
             max_header_count=_MAX_HEADERS,
             max_header_size=_MAX_HEADER_BYTES,
-        )  # fmt: skip
+        )
         others = 0
         async for block in stream:
             parser.write(block)
