@@ -60,13 +60,14 @@ def add_subscription_handlers(server: MCPServer[Any], subscribe: OnSubscribe, un
     low_level.add_request_handler("resources/unsubscribe", UnsubscribeRequestParams, unsubscribe)
 
 
-def connection_key(ctx: ServerRequestContext[Any, Any]) -> int:
-    """A number that is the same for all requests of one connection.
+def connection_key(ctx: ServerRequestContext[Any, Any]) -> int | None:
+    """A number that is the same for all requests of one connection; None where there is no connection.
 
     Works round: the SDK makes a session anew for each request and has no id for a connection; the parameters of the
-    handshake are one object for the whole connection.
+    handshake are one object for the whole connection. Over stateless HTTP there was no handshake, for all alike.
     """
-    return id(ctx.session.client_params)
+    handshake = ctx.session.client_params
+    return None if handshake is None else id(handshake)
 
 
 def listened_uris(ctx: ServerRequestContext[Any, Any]) -> list[str]:

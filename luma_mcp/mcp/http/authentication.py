@@ -19,11 +19,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from luma_mcp.domain.person import RIGHTS, Right
 from luma_mcp.mcp.http.protected_resource import WELL_KNOWN, ProtectedResource
-from luma_mcp.mcp.http.tokens import IssuedTokens, NamedTokens, access_token
+from luma_mcp.mcp.http.tokens import IssuedTokens, NamedTokens, NotAllowedError, access_token, is_signed
 from luma_mcp.mcp.persons import person_of
 
 # A wrong token is answered so late, so that guessing takes time; the right one is never kept waiting.
 GUESS_SECONDS = 1.0
+# The rights that a sign-in is asked for. Clients register with their scopes, and an issuer refuses a scope that a
+# client has not registered: it would lose its connection. So a call that needs another right is refused by its tool.
+_REQUESTED: tuple[Right, ...] = ("read", "spend")
 _MAX_GUESSES_AT_ONCE = 50
 # More is never read to see which tool is called; the application refuses it.
 _MAX_PEEKED_BYTES = 1024 * 1024
@@ -70,7 +73,13 @@ class Authentication:
             await self._answer_document(scope)(scope, receive, send)
             return
         sent = _sent_token(scope)
-        token = self._open or (await self._verified(sent) if sent else None)
+        try:
+            token = self._open or (await self._verified(sent) if sent else None)
+        except NotAllowedError as error:
+            # No challenge: who signs in again is still not allowed, and clients would do it for ever.
+            sentence = f"You are signed in, and may not use this server: {error} Ask who runs it."
+            await JSONResponse({"error": sentence}, 403)(scope, receive, send)
+            return
         if token is None:
             await self._refusal(scope, receive, send, sent)
             return
@@ -97,7 +106,7 @@ class Authentication:
 
     async def _refusal(self, scope: Scope, receive: Receive, send: Send, sent: str) -> None:
         """Answer 401. A guess at a token of the settings is answered late; a signature cannot be guessed."""
-        is_guess = bool(sent) and sent.count(".") != 2
+        is_guess = bool(sent) and not (self._issued is not None and is_signed(sent))
         if is_guess and self._guesses >= _MAX_GUESSES_AT_ONCE:
             answer = JSONResponse({"error": "Too many wrong tokens. Wait a minute."}, 429, {"Retry-After": "60"})
             await answer(scope, receive, send)
@@ -114,7 +123,7 @@ class Authentication:
         else:
             refusal = f"Sign in at {self._resource.issuer}, or send a token of this server."
             error = {"error": "invalid_token"} if sent else {}
-            challenge = self._challenge(("read", "spend"), **error)
+            challenge = self._challenge(_REQUESTED, **error)
         await JSONResponse({"error": refusal}, 401, {"WWW-Authenticate": challenge})(scope, receive, send)
 
     async def _missing_right(self, token: AccessToken, scope: Scope, receive: Receive) -> tuple[Right | None, Receive]:
@@ -122,7 +131,7 @@ class Authentication:
         held = person_of(token).rights
         # Only who signed in can sign in again.
         offered = self._resource.rights if self._resource is not None and token.claims else ()
-        obtainable: list[Right] = [right for right in offered if right not in held]
+        obtainable: list[Right] = [right for right in offered if right in _REQUESTED and right not in held]
         if scope["method"] != "POST" or not obtainable:
             return None, receive
         body, receive = await _peeked(receive)

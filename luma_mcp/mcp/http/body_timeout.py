@@ -19,26 +19,33 @@ class BodyTimeout:
         if scope["type"] != "http":
             await self._inner(scope, receive, send)
             return
-        deadline, is_whole, has_started = anyio.current_time() + self._seconds, False, False
+        deadline, is_whole, is_late, has_started = anyio.current_time() + self._seconds, False, False, False
 
         async def receive_in_time() -> Message:
-            nonlocal is_whole
+            nonlocal is_whole, is_late
             if is_whole:
                 return await receive()
-            with anyio.fail_after(deadline - anyio.current_time()):
-                message = await receive()
+            try:
+                with anyio.fail_after(deadline - anyio.current_time()):
+                    message = await receive()
+            except TimeoutError:
+                is_late = True
+                raise
             is_whole = not message.get("more_body", False)
             return message
 
-        async def note_start(message: Message) -> None:
+        async def send_unless_late(message: Message) -> None:
             nonlocal has_started
-            has_started = True
-            await send(message)
+            # The SDK turns whatever is raised into a response of its own.
+            if not is_late or has_started:
+                has_started = True
+                await send(message)
 
         try:
-            await self._inner(scope, receive_in_time, note_start)
+            await self._inner(scope, receive_in_time, send_unless_late)
         except TimeoutError:
-            if is_whole or has_started:
+            if not is_late or has_started:
                 raise
-            answer = JSONResponse({"error": "The request took too long."}, 408, {"Connection": "close"})
-            await answer(scope, receive, send)
+        if is_late and not has_started:
+            response = JSONResponse({"error": "The request took too long."}, 408, {"Connection": "close"})
+            await response(scope, receive, send)

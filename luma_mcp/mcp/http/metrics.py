@@ -9,10 +9,9 @@ from luma_mcp.domain.catalogue import BackendName
 from luma_mcp.domain.errors import LumaError
 from luma_mcp.domain.meter import Buying, Outcome
 from luma_mcp.mcp.persons import current_person
+from luma_mcp.mcp.rights import METRICS_PERSON, may_read_metrics
 from luma_mcp.mcp.services import Services
 
-METRICS_PERSON = "metrics"
-"""The name of the token that reads the metrics, and does nothing else."""
 _METRICS = "/metrics"
 _BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 
@@ -91,7 +90,7 @@ class Metrics:
 
     async def _response(self) -> Response:
         person = current_person()
-        if not person.is_owner and person.name != METRICS_PERSON:
+        if not may_read_metrics(person):
             sentence = f"The metrics are for the owner, and for the token named {METRICS_PERSON} in LUMA_HTTP_TOKENS."
             return JSONResponse({"error": sentence}, 403)
         if self._meter is None:

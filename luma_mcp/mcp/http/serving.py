@@ -30,10 +30,12 @@ from luma_mcp.mcp.http.health import Health
 from luma_mcp.mcp.http.host_errors import PATH, HostErrors
 from luma_mcp.mcp.http.issuer import Issuer
 from luma_mcp.mcp.http.json_log import log_as_json
-from luma_mcp.mcp.http.metrics import METRICS_PERSON, Metrics, PrometheusMeter
+from luma_mcp.mcp.http.metrics import Metrics, PrometheusMeter
 from luma_mcp.mcp.http.protected_resource import ProtectedResource
 from luma_mcp.mcp.http.public_paths import PublicPaths
+from luma_mcp.mcp.http.request_framing import RequestFraming
 from luma_mcp.mcp.http.tokens import IssuedTokens, NamedTokens
+from luma_mcp.mcp.rights import METRICS_PERSON
 from luma_mcp.mcp.server import ToolServer
 
 # What a tool is asked fits in a fraction of it: a prompt has 5,000 characters at the most.
@@ -149,7 +151,7 @@ def make_app(server: ToolServer, settings: Settings, transport: httpx.AsyncBaseT
     names = [*settings.http_allowed_hosts]
     if settings.http_public_url:
         names.append(urlsplit(settings.http_public_url).hostname or "")
-    named = [name for host in names for name in (host, f"{host}:*")]
+    named = [name for host in map(str.lower, names) for name in (host, f"{host}:*")]
     hosts = [*_LOOPBACK_HOSTS, *named]
     origins = [*_LOOPBACK_ORIGINS, *settings.http_allowed_origins]
     inner = server.streamable_http_app(
@@ -160,11 +162,11 @@ def make_app(server: ToolServer, settings: Settings, transport: httpx.AsyncBaseT
     )
     meter = server.services.meter
     metrics = Metrics(inner, server.services, meter if isinstance(meter, PrometheusMeter) else None)
-    application: ASGIApp = HostErrors(BodyTimeout(_authenticated(metrics, server, settings, transport)))
+    application: ASGIApp = HostErrors(BodyTimeout(_authenticated(metrics, server, settings, transport)), hosts)
     links = server.services.links
     if links is not None:
         application = PublicPaths(application, links, lambda: settings.output_folder, server.services.poller.hint)
-    return AccessLog(with_cors(Health(application, server.services), origins))
+    return AccessLog(RequestFraming(with_cors(Health(application, server.services), origins)))
 
 
 def _authenticated(

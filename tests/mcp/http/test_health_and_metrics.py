@@ -222,6 +222,61 @@ async def test_the_token_for_metrics_does_nothing_else(server: Operated, emulato
     assert emulator.dream_machine.billing.purchases() == []
 
 
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [
+        ("resources/read", {"uri": "luma://spending"}),
+        ("resources/read", {"uri": "luma://films"}),
+        ("resources/subscribe", {"uri": "luma://generations/15b7abb1-3741-4b7e-9615-1f9a16c7442d"}),
+        (
+            "completion/complete",
+            {
+                "ref": {"type": "ref/resource", "uri": "luma://generations/{generation_id}"},
+                "argument": {"name": "generation_id", "value": ""},
+            },
+        ),
+    ],
+)
+async def test_the_token_for_metrics_reads_nothing_else(
+    opened: OpenServer, method: str, params: dict[str, Any]
+) -> None:
+    server = await opened(LUMA_HTTP_SHARED="1")
+    message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+    answers = {
+        name: plain_http.message_in(
+            (
+                await server.http.post(
+                    "/mcp", json=message, headers={**plain_http.HEADERS, "authorization": f"Bearer {KEYS[name]}"}
+                )
+            ).text
+        )
+        for name in ("metrics", "anna")
+    }
+
+    assert answers["metrics"]["error"]["message"] == "You may not read here. Ask who runs this server."
+    assert "You may not read" not in str(answers["anna"])
+
+
+async def test_without_a_connection_nobody_subscribes_for_all(server: Operated) -> None:
+    """Before protocol 2026-07-28 a stateless server has no connection that tells persons apart."""
+    uri = "luma://generations/15b7abb1-3741-4b7e-9615-1f9a16c7442d"
+    answers: list[dict[str, Any]] = []
+    for method in ("resources/subscribe", "resources/unsubscribe"):
+        message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": {"uri": uri}}
+        headers = {**plain_http.HEADERS, "authorization": f"Bearer {KEYS['']}"}
+        answers.append(plain_http.message_in((await server.http.post("/mcp", json=message, headers=headers)).text))
+
+    assert "keeps no connection over HTTP" in answers[0]["error"]["message"]
+    assert answers[1]["result"] == {}
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/mcp", "/.well-known/oauth-protected-resource"])
+async def test_another_name_reaches_no_path(server: Operated, path: str) -> None:
+    headers = {"host": "evil.example.com", "authorization": f"Bearer {KEYS['metrics']}"}
+
+    assert (await server.http.get(path, headers=headers)).status_code == 421
+
+
 async def test_metrics_without_a_ledger_say_so(server: Operated, monkeypatch: pytest.MonkeyPatch) -> None:
     async def broken(_days: int) -> None:
         raise LedgerError("The ledger is gone.")

@@ -33,6 +33,7 @@ from luma_mcp.emulator.serving import serving
 from luma_mcp.mcp.http import serving as http_serving
 from luma_mcp.mcp.http.body_timeout import BodyTimeout
 from luma_mcp.mcp.http.json_log import JsonLines
+from luma_mcp.mcp.http.request_framing import RequestFraming
 from tests.support.agent import TOKEN
 from tests.support.http_process import call_over_http, http_process, http_server
 
@@ -103,6 +104,12 @@ async def test_only_who_has_a_token_is_let_in(message: dict[str, str], status: i
     ("message", "status"),
     [
         ({"host": "luma.example.com"}, 200),
+        ({"host": "LUMA.Example.com"}, 200),
+        ({"host": "luma.example.com."}, 200),
+        ({"host": "Luma.example.com.:8443"}, 200),
+        ({"host": "luma.example.com.evil.example.com"}, 421),
+        ({"host": "luma.example.com:port"}, 421),
+        ({"host": ""}, 421),
         ({"host": "evil.example.com"}, 421),
         ({"host": "127.0.0.1:8080"}, 200),
         ({"origin": "https://chat.example.com"}, 200),
@@ -340,6 +347,56 @@ async def test_a_body_that_does_not_end_holds_nothing(monkeypatch: pytest.Monkey
     async with httpx.AsyncClient(transport=inner, base_url="http://127.0.0.1") as caller:
         assert (await caller.post("/mcp", content=b"{}")).content == b"{}"
         assert (await caller.post("/mcp", content=slow())).status_code == 408
+
+
+async def test_a_body_that_does_not_end_is_late_whatever_the_application_makes_of_it() -> None:
+    async def slow() -> AsyncIterator[bytes]:
+        yield b"{"
+        await anyio.sleep(30)
+
+    async def careless(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await Request(scope, receive).body()
+        except TimeoutError:
+            await Response(status_code=500)(scope, receive, send)
+
+    async def early(scope: Scope, receive: Receive, send: Send) -> None:
+        await Response(status_code=413)(scope, receive, send)
+        await Request(scope, receive).body()
+
+    statuses: list[int] = []
+    for application in (careless, early):
+        inner = httpx.ASGITransport(BodyTimeout(application, seconds=0.1), raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=inner, base_url="http://127.0.0.1") as caller:
+            statuses.append((await caller.post("/mcp", content=slow())).status_code)
+
+    assert statuses == [408, 413]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [("content-length", "2"), ("transfer-encoding", "chunked")],
+        [("Transfer-Encoding", "chunked"), ("Content-Length", "2")],
+        [("host", "luma.example.com")],
+    ],
+)
+async def test_a_request_without_a_certain_end_is_refused_and_its_connection_closed(
+    headers: list[tuple[str, str]],
+) -> None:
+    sent: list[dict[str, Any]] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def never(*_arguments: object) -> Any:
+        raise AssertionError
+
+    raw = [(name.encode(), value.encode()) for name, value in [("host", "127.0.0.1"), *headers]]
+    await RequestFraming(never)({"type": "http", "method": "POST", "path": "/mcp", "headers": raw}, never, send)
+
+    assert sent[0]["status"] == 400
+    assert (b"connection", b"close") in sent[0]["headers"]
 
 
 async def test_a_time_out_of_what_is_served_is_not_one_of_the_body() -> None:
