@@ -16,6 +16,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    FiniteFloat,
     SecretStr,
     ValidationError,
     ValidationInfo,
@@ -117,17 +118,17 @@ class Settings(BaseModel):
         description="The purchase ledger: a file, or postgresql://user:password@host/database (extra `postgres`). "
         "Servers that share one share the caps. Default: purchases.sqlite3 in your folder for application data.",
     )
-    max_usd_per_call: float | None = Field(None, ge=0, description="The most that one call may cost, in dollars.")
-    max_usd_per_day: float | None = Field(
+    max_usd_per_call: FiniteFloat | None = Field(None, ge=0, description="The most that one call may cost, in dollars.")
+    max_usd_per_day: FiniteFloat | None = Field(
         None, ge=0, description="The most that may be spent in a day, in dollars, by all servers of one ledger."
     )
-    max_usd_per_person_per_day: float | None = Field(
+    max_usd_per_person_per_day: FiniteFloat | None = Field(
         None, ge=0, description="The most that one person may spend in a day, in dollars, with `serve --http`."
     )
-    min_credit_usd: float | None = Field(
+    min_credit_usd: FiniteFloat | None = Field(
         None, ge=0, description="What must stay in the Luma account after a purchase, in dollars."
     )
-    confirm_above_usd: float | None = Field(
+    confirm_above_usd: FiniteFloat | None = Field(
         None, ge=0, description="Ask the person before anything that costs more, in dollars; refuse where none can ask."
     )
     confirm_by: Literal["question", "quote"] = Field(
@@ -160,7 +161,7 @@ class Settings(BaseModel):
     oauth_allowed: tuple[str, ...] = Field(
         (),
         description="Who may sign in, separated by commas: subjects, verified e-mail addresses, `@example.com` for all "
-        "of a domain, `*` for everybody whom the issuer knows. Default: nobody.",
+        "of a domain, `sub:` and a subject with an @, `*` for everybody whom the issuer knows. Default: nobody.",
     )
     oauth_scopes: tuple[str, ...] = Field(
         SCOPES,

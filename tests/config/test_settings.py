@@ -383,6 +383,13 @@ def test_the_names_of_luma_s_own_programs_are_no_mistakes() -> None:
         "abcabcabcabcabcabc",
         "my-secret-token-123456",
         "tooShort1x",
+        "luma-dream-machine-token-1",
+        "correct-horse-battery-staple",
+        "CORRECTHORSEBATTERYSTAPLE",
+        "abcdefghijklmnop1234",
+        "0123456789abcdefghij",
+        "qwertzuiop-asdfghjkl-1",
+        "team-token-2026-2026-1",
     ],
 )
 def test_a_bearer_token_that_can_be_guessed_is_refused(token: str) -> None:
@@ -390,6 +397,25 @@ def test_a_bearer_token_that_can_be_guessed_is_refused(token: str) -> None:
         Settings.from_environment({"LUMA_HTTP_TOKENS": token})
 
     assert token not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["An na:{}", "1a:{}", "anna:b:{}", ":{}", "{} {}", "{}:"])
+def test_a_name_that_is_none_makes_nobody_the_owner(text: str) -> None:
+    token = "zu8Hq2Lw0vXk4RtB"
+    with pytest.raises(SettingsError, match="each is a token or NAME:TOKEN") as caught:
+        Settings.from_environment({"LUMA_HTTP_TOKENS": text.format(token, token)})
+
+    assert token not in str(caught.value)
+
+
+@pytest.mark.parametrize("amount", ["inf", "-inf", "nan", "1e400"])
+@pytest.mark.parametrize(
+    "name",
+    ["MAX_USD_PER_CALL", "MAX_USD_PER_DAY", "MAX_USD_PER_PERSON_PER_DAY", "MIN_CREDIT_USD", "CONFIRM_ABOVE_USD"],
+)
+def test_an_amount_is_a_number_of_dollars(name: str, amount: str) -> None:
+    with pytest.raises(SettingsError, match=f"LUMA_{name} cannot be used"):
+        Settings.from_environment({f"LUMA_{name}": amount})
 
 
 def test_random_bearer_tokens_are_taken() -> None:

@@ -20,7 +20,8 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info:
             line["trace"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
+        # Everything that is not ASCII is escaped: control characters of C1, U+2028, half characters, other directions.
+        return json.dumps(line)
 
 
 def _is_worth_a_line(record: logging.LogRecord) -> bool:

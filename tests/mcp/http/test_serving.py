@@ -39,7 +39,7 @@ from tests.support.http_process import call_over_http, http_process, http_server
 
 pytestmark = [pytest.mark.anyio, pytest.mark.medium]
 
-KEY = "a-bearer-token-of-the-team"
+KEY = "Wm4xT8vKc2LrQ9pZ"
 PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
 WANTED = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
 
@@ -88,11 +88,11 @@ async def test_it_says_that_it_is_there_to_anybody() -> None:
         ({"authorization": f"Bearer {TOKEN}"}, 401),
         ({"authorization": f"Bearer {KEY}"}, 200),
         ({"authorization": f"bearer {KEY}"}, 200),
-        ({"authorization": "Bearer another-token-of-the-team"}, 200),
+        ({"authorization": "Bearer Hn7sB3yFd6JgX5uE"}, 200),
     ],
 )
 async def test_only_who_has_a_token_is_let_in(message: dict[str, str], status: int) -> None:
-    async with door(LUMA_HTTP_TOKENS=f"{KEY},another-token-of-the-team") as caller:
+    async with door(LUMA_HTTP_TOKENS=f"{KEY},Hn7sB3yFd6JgX5uE") as caller:
         answer = await call(caller, **message)
 
     assert answer.status_code == status
@@ -239,6 +239,15 @@ def test_a_fault_of_our_own_is_one_line_with_its_trace() -> None:
 
     assert line["message"] == "it failed"
     assert line["trace"].endswith("ZeroDivisionError: by zero")
+
+
+def test_no_name_in_a_line_of_the_log_steers_a_terminal() -> None:
+    name = "a\x1b[2J\x9b2J\u2028\u202e\ud83d"
+    line = JsonLines().format(logging.LogRecord("a", logging.INFO, "x", 1, "%s", (name,), None))
+
+    assert line.isascii()
+    assert line.isprintable()
+    assert json.loads(line)["message"] == name
 
 
 def test_a_client_that_leaves_in_the_middle_of_its_request_is_no_fault(process: Process) -> None:
