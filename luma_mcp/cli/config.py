@@ -107,7 +107,10 @@ def merge(host: Host, path: Path) -> Path | None:
         CannotMergeError: the file is not of a form that can be added to, or has another server of our name.
         OSError: it cannot be read or written.
     """
+    _check_folders(host, path)
     target = _followed(path)
+    if target.exists() and not target.is_file():
+        raise CannotMergeError("it is no ordinary file")
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
         _replace(target, host.text.encode(), 0o600)
@@ -127,11 +130,23 @@ def merge(host: Host, path: Path) -> Path | None:
     return backup
 
 
+def _check_folders(host: Host, path: Path) -> None:
+    """Raises: CannotMergeError, if a folder of the host's own leads to what is not the person's own."""
+    count = len([part for part in Path(host.file).parts[:-1] if part != "~"])
+    for folder in list(path.parents)[:count]:
+        _followed(folder)
+
+
 def _followed(path: Path) -> Path:
     """The file behind a symbolic link. Raises: CannotMergeError, if the link leads to what is not the person's own."""
     if not path.is_symlink():
         return path
-    target = path.resolve()
+    try:
+        target = path.resolve()
+        if target.is_symlink():
+            raise CannotMergeError("it is a link that leads back to itself")
+    except (OSError, RuntimeError):
+        raise CannotMergeError("it is a link that leads back to itself") from None
     if not target.is_relative_to(Path.home().resolve()):
         raise CannotMergeError(f"it is a link to {target}, which is outside your home folder")
     if target.exists() and hasattr(os, "getuid") and target.stat().st_uid != os.getuid():

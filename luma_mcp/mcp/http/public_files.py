@@ -1,15 +1,20 @@
 """Saved files, by signed links."""
 
+import os
+import stat
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
 
 import anyio
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
+from starlette.types import Receive, Scope, Send
 
 from luma_mcp.mcp.http.public_responses import INVALID_LINK, SAFE_HEADERS, refusal
 from luma_mcp.mcp.public_links import Links
 from luma_mcp.media.formats import MEDIA_TYPES
+from luma_mcp.sources.open_inside import open_inside
 
 
 class PublicFiles:
@@ -29,21 +34,46 @@ class PublicFiles:
         if request.method not in ("GET", "HEAD"):
             return refusal(405, "A file can be read only.")
         place = self._links.file_of(text.partition("/")[0])
-        path = await anyio.to_thread.run_sync(self._inside, place) if place else None
-        if path is None:
+        file = await anyio.to_thread.run_sync(self._open, place) if place else None
+        if file is None:
             return refusal(404, INVALID_LINK)
-        media_type = MEDIA_TYPES[path.suffix[1:]]
+        name = PurePosixPath(str(place)).name
         headers = {**SAFE_HEADERS, "Access-Control-Allow-Origin": "*", "Cache-Control": "private, max-age=3600"}
-        return FileResponse(
-            path, headers=headers, media_type=media_type, filename=path.name, content_disposition_type="inline"
+        return _OpenFileResponse(
+            file,
+            headers=headers,
+            media_type=MEDIA_TYPES[name.rpartition(".")[2]],
+            filename=name,
+            content_disposition_type="inline",
         )
 
-    def _inside(self, place: str) -> Path | None:
-        """A picture or a clip inside the output folder; None if there is none, or it lies elsewhere."""
+    def _open(self, place: str) -> BinaryIO | None:
+        """A picture or a clip inside the output folder; None if there is none, or a link on the way leads elsewhere."""
         root = self._folder().resolve()
-        path = root / place
+        if PurePosixPath(place).suffix[1:] not in MEDIA_TYPES or ".." in PurePosixPath(place).parts:
+            return None
         try:
-            is_inside = path.resolve() == path and path.is_relative_to(root) and path.is_file()
+            file = open_inside(root, root / place)
         except (OSError, ValueError):
             return None
-        return path if is_inside and path.suffix[1:] in MEDIA_TYPES else None
+        if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            return file
+        file.close()
+        return None
+
+
+class _OpenFileResponse(FileResponse):
+    """Sends a file that is open, whatever its path leads to by now."""
+
+    def __init__(self, file: BinaryIO, **options: Any) -> None:
+        descriptor = file.fileno()
+        # Each open of that name has a position of its own, for the parts of a file that are sent at once.
+        folder = next((folder for folder in ("/proc/self/fd", "/dev/fd") if Path(folder).is_dir()), None)
+        super().__init__(f"{folder}/{descriptor}" if folder else file.name, stat_result=os.fstat(descriptor), **options)
+        self._file = file
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._file.close()
