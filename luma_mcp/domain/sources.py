@@ -71,6 +71,8 @@ def parse_source(text: str, *, local_api: SplitResult | None = None) -> Source:
         return GenerationSource(generation[1].lower(), generation[2].lower() if generation[2] else None)
     scheme = text.partition(":")[0].lower()
     if scheme in ("http", "https"):
+        if len(as_given.splitlines()) > 1:
+            raise InvalidRequestError("A source is one link, and this is more than one line.", "Name one link.")
         text = text.partition(":")[0].lower() + text[len(scheme) :]
         if local_api is not None and text.startswith(f"http://{local_api.netloc}/"):
             return UrlSource(text)

@@ -47,3 +47,10 @@ def test_another_address_is_refused(text: str, reason: str) -> None:
         parse_source(text, local_api=LOCAL)
 
     assert reason in f"{caught.value} {caught.value.hint}"
+
+
+@pytest.mark.parametrize("line_break", ["\n", "\r\n", "\u2028", "\x85"])
+@pytest.mark.parametrize("second", ["https://cdn.example/b.png", "and another one"])
+def test_two_lines_are_not_made_into_one_link(line_break: str, second: str) -> None:
+    with pytest.raises(InvalidRequestError, match="more than one line"):
+        parse_source(f"https://cdn.example/a.png{line_break}{second}")
