@@ -48,6 +48,8 @@ _HEAD_SECONDS = 10.0
 _MAX_CONNECTIONS = 2000
 
 _log = logging.getLogger(__name__)
+# Where it serves is told at every level that the person may set, and is no warning.
+_log.setLevel(logging.INFO)
 
 
 def run(server: ToolServer, settings: Settings, *, on_stop: Callable[[], None]) -> int:
@@ -117,7 +119,7 @@ class _Server(uvicorn.Server):
     async def main_loop(self) -> None:
         # Not sooner: the port may be taken, or with 0 be any.
         host, port = self.servers[0].sockets[0].getsockname()[:2]
-        _log.warning("serving", extra={"facts": {"host": host, "port": port, "path": PATH}})
+        _log.info("serving", extra={"facts": {"host": host, "port": port, "path": PATH}})
         await super().main_loop()
 
     @contextmanager
