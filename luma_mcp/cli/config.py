@@ -46,7 +46,11 @@ def run(key: str | None, *, write: bool, project: Path, as_json: bool = False, i
         print(f"{error} Nothing was written.", file=sys.stderr)
         return 1
     host = host.started_by(*command)
-    path = host.path(project)
+    try:
+        path = host.path(project)
+    except RuntimeError:
+        print("This process has no home folder. Set HOME. Nothing was written.", file=sys.stderr)
+        return 1
     facts = {"host": host.key, "title": host.title, "path": str(path)}
     if not write:
         print(json.dumps({**facts, "text": host.text}, indent=2) + "\n" if as_json else host.text, end="")

@@ -2,10 +2,12 @@
 
 import os
 import secrets
+import sys
 from pathlib import Path
 
 import pytest
 
+from luma_mcp.cli import run
 from luma_mcp.config.settings import Settings, SettingsError
 from luma_mcp.domain.errors import LumaError
 
@@ -439,3 +441,43 @@ def test_without_a_home_folder_the_defaults_say_what_to_set(monkeypatch: pytest.
         with pytest.raises(LumaError) as caught:
             getattr(settings, field)
         assert name in caught.value.hint
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="users of POSIX")
+def test_a_user_without_a_home_is_told_what_to_set(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A container's user has no entry in the table of users."""
+    import pwd
+
+    def missing(_number: object) -> None:
+        raise KeyError("uid not found")
+
+    monkeypatch.setattr(pwd, "getpwuid", missing)
+    for name in ("HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_VIDEOS_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    settings = Settings.from_environment({"LUMA_TOKEN": "k3y"})
+    for read, sentence in (
+        (lambda: settings.output_folder, "Set LUMA_OUTPUT_DIR to an absolute path, or HOME"),
+        (lambda: settings.ledger_file, "Set LUMA_LEDGER to an absolute path, or HOME"),
+    ):
+        with pytest.raises(LumaError) as caught:
+            read()
+        assert "This process has no home folder" in str(caught.value)
+        assert sentence in caught.value.full_text
+
+    assert run(["config", "codex"]) == 1
+    assert "This process has no home folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "address", "path"),
+    [
+        ("LUMA_BASE_URL", "https://api.lumalabs.ai", "/dream-machine/v1"),
+        ("LUMA_BASE_URL", "https://api.lumalabs.ai/dream-machine", "/dream-machine/v1"),
+        ("LUMA_AGENTS_BASE_URL", "https://agents.lumalabs.ai/", "/v1"),
+    ],
+)
+def test_an_address_of_luma_without_its_path_is_refused_by_name(name: str, address: str, path: str) -> None:
+    with pytest.raises(SettingsError, match=f"{name} cannot be used: its path must be {path}"):
+        Settings.from_environment({name: address})
