@@ -76,6 +76,8 @@ def run(key: str | None, *, write: bool, project: Path, as_json: bool = False, i
 def _advise(host: Host, path: Path) -> None:
     """What a person must still do; on stderr, so that the configuration can be piped."""
     print(f"{host.title} reads it from {path}.", file=sys.stderr)
+    if not host.is_in_home:
+        print("It counts in that folder only: run this command in the folder of your project.", file=sys.stderr)
     if host.is_literal:
         print(f"Put your key in the place of {host.token}; the file then holds a secret.", file=sys.stderr)
         if not host.is_in_home:
