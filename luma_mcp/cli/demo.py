@@ -240,9 +240,7 @@ class _Demo:
 
     def _show(self, made: dict[str, str], files: Sequence[dict[str, Any]]) -> None:
         by_id = {file["generation_id"]: file for file in files}
-        # A file that could not be saved is missing; its problem was told.
-        saved = {name: by_id[generation_id] for name, generation_id in made.items() if generation_id in by_id}
-        self._table([(name, Path(file["path"])) for name, file in saved.items()])
+        self._table([(name, Path(by_id[generation_id]["path"])) for name, generation_id in made.items()])
 
     def _table(self, files: Sequence[tuple[str, Path]]) -> None:
         rows = [("What", "Size", f"File in {self._folder}")]

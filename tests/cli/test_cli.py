@@ -246,16 +246,3 @@ def test_a_reader_that_has_gone_leaves_no_trace(tmp_path: Path) -> None:
 def test_an_argument_that_is_no_text_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["video", "a boat \udcff"]) == 2
     assert capsys.readouterr().err == "dream-machine-mcp: an argument is not encoded as UTF-8.\n"
-
-
-def test_the_demo_shows_what_was_saved_and_passes_over_what_was_not(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "a.mp4").write_bytes(b"x" * 2000)
-    shown = demo._Demo.__new__(demo._Demo)
-    shown._folder = tmp_path
-    shown._show({"clip": "a", "picture": "b"}, [{"generation_id": "a", "path": str(tmp_path / "a.mp4")}])
-
-    text = capsys.readouterr().out
-    assert "a.mp4" in text
-    assert "picture" not in text
