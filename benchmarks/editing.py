@@ -13,7 +13,7 @@ from av.filter import Graph
 
 from benchmarks.rows import Row, ratio, spread
 from luma_mcp.media.edit import edit
-from luma_mcp.media.edit_plan import Cut, Edit
+from luma_mcp.media.edit_plan import ClipRange, Edit
 
 _TURNS = 5
 _SECONDS, _RATE, _FADE = 5, 24, 0.5
@@ -28,7 +28,7 @@ def rows() -> list[Row]:
         floor: list[float] = []
         for turn in range(_TURNS):
             began = time.perf_counter()
-            edit(Edit(tuple(Cut(clip) for clip in clips), crossfade_seconds=_FADE), Path(folder) / f"ours-{turn}.mp4")
+            edit(Edit(tuple(ClipRange(clip) for clip in clips), crossfade_seconds=_FADE), Path(folder) / f"ours-{turn}.mp4")
             ours.append(time.perf_counter() - began)
             if program is not None:
                 began = time.perf_counter()

@@ -12,6 +12,9 @@ _INTERRUPTED = 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what the arguments say; the exit code. Ctrl-C while it still imports leaves no traceback either."""
     words = sys.argv[1:] if arguments is None else list(arguments)
+    if any(not _is_text(word) for word in words):
+        print("dream-machine-mcp: an argument is not encoded as UTF-8.", file=sys.stderr)
+        return 2
     try:
         if words not in ([], ["serve"]):
             from luma_mcp.cli import run  # noqa: PLC0415 - serving shall not pay for it
@@ -21,6 +24,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
         return _INTERRUPTED
+
+
+def _is_text(word: str) -> bool:
+    """Whether an argument is text: what is not UTF-8 comes as halves of characters."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in word)
 
 
 def serve() -> int:

@@ -5,6 +5,7 @@ import secrets
 import socket
 import time
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -182,7 +183,12 @@ def _sharing(links: Links, bucket: Bucket, downloads: DownloadService) -> Share:
 
 def _local_files(settings: Settings, folder: str) -> LocalFiles:
     """The files that may be sent to Luma: of the input folders, and of a folder inside the output folder."""
-    return LocalFiles(lambda: (*settings.input_dirs, settings.output_folder / folder))
+
+    def ledger() -> tuple[Path, ...]:
+        file = None if settings.database_url else settings.ledger_file
+        return () if file is None else tuple(file.with_name(file.name + ending) for ending in ("", "-wal", "-shm"))
+
+    return LocalFiles(lambda: (*settings.input_dirs, settings.output_folder / folder), ledger)
 
 
 def _build_apis(

@@ -92,7 +92,7 @@ def _serve(options: argparse.Namespace) -> int:
     from luma_mcp.composition import build_server  # noqa: PLC0415
     from luma_mcp.config.settings import Settings, SettingsError  # noqa: PLC0415
     from luma_mcp.mcp.http import serving  # noqa: PLC0415
-    from luma_mcp.mcp.http.probes import prometheus_meter  # noqa: PLC0415
+    from luma_mcp.mcp.http.metrics import prometheus_meter  # noqa: PLC0415
 
     options_given = {"LUMA_HTTP_HOST": options.host, "LUMA_HTTP_PORT": options.port}
     overrides = {name: str(value) for name, value in options_given.items() if value is not None}

@@ -46,7 +46,11 @@ def run(key: str | None, *, write: bool, project: Path, as_json: bool = False, i
         print(f"{error} Nothing was written.", file=sys.stderr)
         return 1
     host = host.started_by(*command)
-    path = host.path(project)
+    try:
+        path = host.path(project)
+    except RuntimeError:
+        print("This process has no home folder. Set HOME. Nothing was written.", file=sys.stderr)
+        return 1
     facts = {"host": host.key, "title": host.title, "path": str(path)}
     if not write:
         print(json.dumps({**facts, "text": host.text}, indent=2) + "\n" if as_json else host.text, end="")
@@ -72,6 +76,8 @@ def run(key: str | None, *, write: bool, project: Path, as_json: bool = False, i
 def _advise(host: Host, path: Path) -> None:
     """What a person must still do; on stderr, so that the configuration can be piped."""
     print(f"{host.title} reads it from {path}.", file=sys.stderr)
+    if not host.is_in_home:
+        print("It counts in that folder only: run this command in the folder of your project.", file=sys.stderr)
     if host.is_literal:
         print(f"Put your key in the place of {host.token}; the file then holds a secret.", file=sys.stderr)
         if not host.is_in_home:
@@ -107,7 +113,10 @@ def merge(host: Host, path: Path) -> Path | None:
         CannotMergeError: the file is not of a form that can be added to, or has another server of our name.
         OSError: it cannot be read or written.
     """
+    _check_folders(host, path)
     target = _followed(path)
+    if target.exists() and not target.is_file():
+        raise CannotMergeError("it is no ordinary file")
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
         _replace(target, host.text.encode(), 0o600)
@@ -127,11 +136,23 @@ def merge(host: Host, path: Path) -> Path | None:
     return backup
 
 
+def _check_folders(host: Host, path: Path) -> None:
+    """Raises: CannotMergeError, if a folder of the host's own leads to what is not the person's own."""
+    count = len([part for part in Path(host.file).parts[:-1] if part != "~"])
+    for folder in list(path.parents)[:count]:
+        _followed(folder)
+
+
 def _followed(path: Path) -> Path:
     """The file behind a symbolic link. Raises: CannotMergeError, if the link leads to what is not the person's own."""
     if not path.is_symlink():
         return path
-    target = path.resolve()
+    try:
+        target = path.resolve()
+        if target.is_symlink():
+            raise CannotMergeError("it is a link that leads back to itself")
+    except (OSError, RuntimeError):
+        raise CannotMergeError("it is a link that leads back to itself") from None
     if not target.is_relative_to(Path.home().resolve()):
         raise CannotMergeError(f"it is a link to {target}, which is outside your home folder")
     if target.exists() and hasattr(os, "getuid") and target.stat().st_uid != os.getuid():

@@ -5,7 +5,7 @@ One table for the `config` command, for `manifests/` and for the README. Sources
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
@@ -23,6 +23,12 @@ LITERAL = "luma-..."
 READING = (
     "get_generation", "wait_for_generation", "list_generations", "view_generation", "get_credits", "ping",
     "list_concepts",
+)  # fmt: skip
+
+# The tools that spend or delete.
+ASKING = (
+    "create_image", "create_video", "create_film", "extend_video", "modify_video", "reframe_video", "reframe_image",
+    "upscale_video", "add_audio", "wait_for_film", "delete_generation",
 )  # fmt: skip
 
 Form = Literal["json", "toml", "yaml"]
@@ -123,12 +129,17 @@ def running_command() -> tuple[str, tuple[str, ...]]:
     return sys.executable, ("-m", "luma_mcp")
 
 
-def _started(start: Start, **more: Any) -> Json:
-    return {"command": start.command, "args": list(start.arguments), "env": {"LUMA_TOKEN": start.token}, **more}
+# For hosts that give their model a picture as base64 text: 50,000 to 150,000 characters for each.
+_NO_PICTURES = {"LUMA_INLINE_IMAGES": "0"}
 
 
-def _servers(**more: Any) -> Callable[[Start], Json]:
-    return lambda start: {"mcpServers": {KEY: _started(start, **more)}}
+def _started(start: Start, variables: Mapping[str, str] | None = None, **more: Any) -> Json:
+    environment = {"LUMA_TOKEN": start.token, **(variables or {})}
+    return {"command": start.command, "args": list(start.arguments), "env": environment, **more}
+
+
+def _servers(variables: Mapping[str, str] | None = None, **more: Any) -> Callable[[Start], Json]:
+    return lambda start: {"mcpServers": {KEY: _started(start, variables, **more)}}
 
 
 def _vscode(start: Start) -> Json:
@@ -150,13 +161,15 @@ def _codex(start: Start) -> Json:
                 "env_vars": ["LUMA_TOKEN"],
                 "startup_timeout_sec": 60,
                 "tool_timeout_sec": 300,
+                # Without it the first turn of `codex exec` has none of the tools.
+                "required": True,
             }
         }
     }
 
 
 def _continue(start: Start) -> Json:
-    server = {"name": KEY, **_started(start)}
+    server = {"name": KEY, **_started(start, _NO_PICTURES)}
     return {"name": "Luma Dream Machine", "version": "1.0.0", "schema": "v1", "mcpServers": [server]}
 
 
@@ -183,7 +196,9 @@ def _opencode(start: Start) -> Json:
         "environment": {"LUMA_TOKEN": start.token},
         "enabled": True,
     }
-    return {"$schema": "https://opencode.ai/config.json", "mcp": {KEY: server}}
+    # It asks nobody unless told to.
+    permission = {f"{KEY}_{tool}": "ask" for tool in ASKING}
+    return {"$schema": "https://opencode.ai/config.json", "mcp": {KEY: server}, "permission": permission}
 
 
 def _as_toml(structure: Json) -> str:
@@ -210,7 +225,8 @@ HOSTS: tuple[Host, ...] = (
     Host("claude-desktop", "Claude Desktop", "claude_desktop_config.json", LITERAL, _servers()),
     Host(
         "codex", "Codex", "~/.codex/config.toml", "LUMA_TOKEN", _codex, "toml",
-        "It passes LUMA_TOKEN on from your shell.",
+        "It passes LUMA_TOKEN on from your shell. With `required = true` it waits for this server before the first "
+        "turn, and does not start without it.",
     ),
     Host(
         "gemini", "Gemini CLI", "~/.gemini/settings.json", "$LUMA_TOKEN", _servers(timeout=300_000),
@@ -237,14 +253,16 @@ HOSTS: tuple[Host, ...] = (
     Host("kiro", "Kiro", ".kiro/settings/mcp.json", "${LUMA_TOKEN}", _servers(autoApprove=list(READING))),
     Host(
         "opencode", "opencode", "opencode.json", "{env:LUMA_TOKEN}", _opencode,
+        note="It asks before tools that spend or delete, because `permission` says so.",
     ),
+    Host("qwen", "Qwen Code", "~/.qwen/settings.json", "$LUMA_TOKEN", _servers(timeout=300_000)),
     Host(
         "copilot-cli", "Copilot CLI", "~/.copilot/mcp-config.json", "${LUMA_TOKEN}",
         _servers(type="local", tools=["*"], deferTools="never"),
     ),
     Host("amazon-q", "Amazon Q", ".amazonq/mcp.json", "${env:LUMA_TOKEN}", _servers(timeout=300_000)),
     Host(
-        "open-webui", "Open WebUI", "mcpo.json", LITERAL, _servers(),
+        "open-webui", "Open WebUI", "mcpo.json", LITERAL, _servers(_NO_PICTURES),
         note="By mcpo: mcpo --config mcpo.json. Or serve --http, and add its address in the admin panel.",
     ),
 )  # fmt: skip

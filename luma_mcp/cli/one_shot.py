@@ -115,13 +115,26 @@ def run(options: argparse.Namespace) -> int:
 def _shots(words: Sequence[str]) -> list[Any]:
     """The shots that are named: prompts, or a JSON file. Raises: OSError, ValueError."""
     if len(words) == 1 and (words[0] == "-" or words[0].endswith(".json")):
-        text = sys.stdin.read() if words[0] == "-" else Path(words[0]).read_text(encoding="utf-8")
-        content = json.loads(text)
+        text = sys.stdin.read() if words[0] == "-" else _text_of(Path(words[0]))
+        try:
+            content = json.loads(text.removeprefix("\ufeff"))
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{words[0]} is no JSON: {error}") from None
         shots = cast("dict[str, Any]", content).get("shots") if isinstance(content, dict) else content
         if not isinstance(shots, list):
             raise ValueError(f"{words[0]} holds no list of shots")
         return cast("list[Any]", shots)
     return [{"prompt": word[1:].strip(), "start": "continue"} if word.startswith("+") else word for word in words]
+
+
+def _text_of(path: Path) -> str:
+    """The text of a file. Raises: ValueError, with a sentence."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror or type(error).__name__}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is not encoded as UTF-8") from None
 
 
 class _Job:

@@ -13,10 +13,14 @@ import anyio
 from luma_mcp.composition import build_ledger
 from luma_mcp.config.settings import Settings, SettingsError
 from luma_mcp.domain.errors import LumaError
+from luma_mcp.domain.text import cleaned
 from luma_mcp.ledger import reports
 from luma_mcp.ledger.purchases import Ledger
 from luma_mcp.ledger.rows import Row
 from luma_mcp.ledger.states import IN_DOUBT
+
+# A request has a prompt of 5,000 characters at most.
+_MAX_SHOWN = 20_000
 
 
 def run(options: argparse.Namespace) -> int:
@@ -102,7 +106,8 @@ async def _show(options: argparse.Namespace, ledger: Ledger) -> int:
     }
     for name, value in facts.items():
         if value is not None:
-            print(f"{name:>13}: {value}")
+            # Prompts and reasons come from outside, and a terminal obeys what it is sent.
+            print(f"{name:>13}: {cleaned(str(value), _MAX_SHOWN)}")
     return 0
 
 

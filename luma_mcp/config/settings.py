@@ -16,6 +16,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    FiniteFloat,
     SecretStr,
     ValidationError,
     ValidationInfo,
@@ -23,6 +24,7 @@ from pydantic import (
     model_validator,
 )
 
+from luma_mcp.config import default_places
 from luma_mcp.config.bearer_tokens import check_tokens, named_token
 from luma_mcp.config.keys import read_keys
 from luma_mcp.config.variables import (
@@ -33,7 +35,6 @@ from luma_mcp.config.variables import (
 )
 from luma_mcp.domain.addresses import check_bucket_address, is_https_or_loopback, with_both_addresses
 from luma_mcp.domain.catalogue import BackendName
-from luma_mcp.domain.errors import FileError, LedgerError, LumaError
 from luma_mcp.domain.file_names import DEFAULT_TEMPLATE, check_template
 from luma_mcp.domain.person import SCOPES
 
@@ -57,6 +58,8 @@ _NOT_VARIABLES = frozenset({"token", "token_hint", "agents_api_key", "agents_hin
 # RFC 6749, appendix A.4.
 _SCOPE = re.compile(r"[!#-\[\]-~]+")
 _EXAMPLES = {"http_public_url": "https://luma.example.com/mcp", "oauth_issuer": "https://login.example.com"}
+# An address without its path makes every generation look missing.
+_PATHS = {"api.lumalabs.ai": "/dream-machine/v1", "agents.lumalabs.ai": "/v1"}
 _DATABASES = ("postgresql://", "postgres://")
 
 
@@ -117,17 +120,17 @@ class Settings(BaseModel):
         description="The purchase ledger: a file, or postgresql://user:password@host/database (extra `postgres`). "
         "Servers that share one share the caps. Default: purchases.sqlite3 in your folder for application data.",
     )
-    max_usd_per_call: float | None = Field(None, ge=0, description="The most that one call may cost, in dollars.")
-    max_usd_per_day: float | None = Field(
+    max_usd_per_call: FiniteFloat | None = Field(None, ge=0, description="The most that one call may cost, in dollars.")
+    max_usd_per_day: FiniteFloat | None = Field(
         None, ge=0, description="The most that may be spent in a day, in dollars, by all servers of one ledger."
     )
-    max_usd_per_person_per_day: float | None = Field(
+    max_usd_per_person_per_day: FiniteFloat | None = Field(
         None, ge=0, description="The most that one person may spend in a day, in dollars, with `serve --http`."
     )
-    min_credit_usd: float | None = Field(
+    min_credit_usd: FiniteFloat | None = Field(
         None, ge=0, description="What must stay in the Luma account after a purchase, in dollars."
     )
-    confirm_above_usd: float | None = Field(
+    confirm_above_usd: FiniteFloat | None = Field(
         None, ge=0, description="Ask the person before anything that costs more, in dollars; refuse where none can ask."
     )
     confirm_by: Literal["question", "quote"] = Field(
@@ -160,7 +163,7 @@ class Settings(BaseModel):
     oauth_allowed: tuple[str, ...] = Field(
         (),
         description="Who may sign in, separated by commas: subjects, verified e-mail addresses, `@example.com` for all "
-        "of a domain, `*` for everybody whom the issuer knows. Default: nobody.",
+        "of a domain, `sub:` and a subject with an @, `*` for everybody whom the issuer knows. Default: nobody.",
     )
     oauth_scopes: tuple[str, ...] = Field(
         SCOPES,
@@ -190,6 +193,10 @@ class Settings(BaseModel):
         if url.username or url.password or url.query or url.fragment or not url.hostname or url.port == 0:
             example = _EXAMPLES.get(info.field_name or "", _DREAM_MACHINE)
             raise ValueError(f"it must be a plain URL such as {example}")
+        if url.path.rstrip("/") != _PATHS.get(url.hostname, url.path.rstrip("/")):
+            raise ValueError(
+                f"its path must be {_PATHS[url.hostname]}, as in https://{url.hostname}{_PATHS[url.hostname]}"
+            )
         if not is_https_or_loopback(url):
             raise ValueError("it must begin with https://, for the token is sent there (http:// only on loopback)")
         # The name of an issuer, and what people paste, are what they are to the last letter.
@@ -283,11 +290,7 @@ class Settings(BaseModel):
     @property
     def output_folder(self) -> Path:
         """The folder for files. It is not made before there is a file for it."""
-        if self.output_dir is not None:
-            return self.output_dir
-        import platformdirs  # noqa: PLC0415 - only a purchase needs it
-
-        return _in_home(platformdirs.user_videos_path() / "dream-machine", "LUMA_OUTPUT_DIR", FileError)
+        return default_places.output_folder() if self.output_dir is None else self.output_dir
 
     @property
     def readable_folders(self) -> tuple[Path, ...]:
@@ -303,12 +306,9 @@ class Settings(BaseModel):
     @property
     def ledger_file(self) -> Path:
         """The file of the purchase ledger. It is not made before there is a purchase."""
-        if self.ledger is not None:
-            return _absolute(Path(self.ledger.get_secret_value()))
-        import platformdirs  # noqa: PLC0415 - only a purchase needs it
-
-        folder = platformdirs.user_data_path("dream-machine-mcp", appauthor=False)
-        return _in_home(folder / "purchases.sqlite3", "LUMA_LEDGER", LedgerError)
+        if self.ledger is None:
+            return default_places.ledger_file()
+        return _absolute(Path(self.ledger.get_secret_value()))
 
     @property
     def key(self) -> str | None:
@@ -387,13 +387,6 @@ def _absolute(path: Path) -> Path:
     if not expanded.is_absolute():
         raise ValueError("it must be an absolute path, for a host may start this server in any folder")
     return expanded
-
-
-def _in_home(path: Path, name: str, error: type[LumaError]) -> Path:
-    """A default in the home folder. Raises: the error, if there is no home folder."""
-    if not path.is_absolute():
-        raise error("This process has no home folder.", f"Set {name} to an absolute path, or HOME.")
-    return path
 
 
 def _digest(text: str) -> str:

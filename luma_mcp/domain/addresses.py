@@ -6,9 +6,21 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit
 # The names that this machine has for itself.
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
-# Addresses that reach inside a cloud though they look public.
-_METADATA = frozenset({"168.63.129.16", "100.100.100.200"})
-_NAT64 = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
+# The addresses that lead inside or nowhere: IANA's registries of special addresses, and those of clouds. This table,
+# and not `is_global`, which differs between versions of Python.
+_INSIDE_4 = tuple(
+    ipaddress.IPv4Network(network)
+    for network in (
+        "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24",
+        "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24",
+        "224.0.0.0/3", "168.63.129.16/32",
+    )
+)  # fmt: skip
+# All public IPv6 addresses are of this block, save these in it.
+_GLOBAL_6 = ipaddress.IPv6Network("2000::/3")
+_INSIDE_6 = tuple(
+    ipaddress.IPv6Network(network) for network in ("2001::/23", "2001:db8::/32", "2001:10::/28", "3fff::/20")
+)
 
 BUCKET_SCHEMES = ("s3", "gs", "az")
 BUCKET_OPTIONS = ("endpoint", "region", "account")
@@ -18,13 +30,11 @@ def is_public_address(address: str) -> bool:
     """Whether an IP address is public, also if it is embedded in another address."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
-        if any(ip in network for network in _NAT64) or int(ip) >> 32 == 0:
-            return False
-        inner = (ip.ipv4_mapped, ip.sixtofour, ip.teredo[1] if ip.teredo else None)
-        for embedded in inner:
-            if embedded is not None:
-                return is_public_address(str(embedded))
-    return ip.is_global and not ip.is_multicast and str(ip) not in _METADATA
+        embedded = ip.ipv4_mapped or ip.sixtofour
+        if embedded is None:
+            return ip in _GLOBAL_6 and not any(ip in network for network in _INSIDE_6)
+        ip = embedded
+    return not any(ip in network for network in _INSIDE_4)
 
 
 def is_https_or_loopback(url: SplitResult) -> bool:

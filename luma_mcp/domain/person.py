@@ -33,7 +33,7 @@ class Person:
     def folder(self) -> str:
         """Where files of this person are, inside the output folder; two persons never share one."""
         shown = re.sub(r"[^A-Za-z0-9._-]", "-", self.name)[:40].strip(".-")
-        return f"persons/{shown}-{hashlib.sha256(self.name.encode()).hexdigest()[:8]}"
+        return f"persons/{shown}-{hashlib.sha256(self.name.encode()).hexdigest()[:32]}"
 
 
 OWNER = Person()

@@ -14,6 +14,8 @@ from luma_mcp.domain.source_urls import checked_link
 from luma_mcp.domain.text import cleaned, is_placeholder, shown, without_invisible
 
 _GENERATION = re.compile(rf"({UUID})(?:#(first|last|\d+(?:\.\d+)?s))?", re.IGNORECASE)
+_FRAME = re.compile(rf"{UUID}#.*", re.IGNORECASE | re.DOTALL)
+_FRAMES = "A frame of a clip is ID#first, ID#last, or its second as in ID#2.5s."
 # What copying puts around a name.
 _QUOTES = ('""', "''", "``", "<>", "()", "[]", "\u2018\u2019", "\u201c\u201d", "\u00ab\u00bb")
 _LABEL = re.compile(
@@ -69,8 +71,13 @@ def parse_source(text: str, *, local_api: SplitResult | None = None) -> Source:
     text = _unwrapped(text)
     if generation := _GENERATION.fullmatch(text):
         return GenerationSource(generation[1].lower(), generation[2].lower() if generation[2] else None)
+    if _FRAME.fullmatch(text):
+        frame = text.partition("#")[2]
+        raise InvalidRequestError(f"{shown(frame, 40)} names no frame.", _FRAMES)
     scheme = text.partition(":")[0].lower()
     if scheme in ("http", "https"):
+        if len(as_given.splitlines()) > 1:
+            raise InvalidRequestError("A source is one link, and this is more than one line.", "Name one link.")
         text = text.partition(":")[0].lower() + text[len(scheme) :]
         if local_api is not None and text.startswith(f"http://{local_api.netloc}/"):
             return UrlSource(text)

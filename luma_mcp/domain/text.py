@@ -5,6 +5,8 @@ import re
 import unicodedata
 
 _LONGEST_QUOTE = 500
+# Of a name: `reframe_video`, `photon-flash-1`. More could be a sentence.
+_MAX_WORDS = 2
 # Control characters, zero-width and direction marks, fillers without a shape, halves of characters, and the invisible
 # "tag" letters that can hide instructions.
 _INVISIBLE = re.compile(
@@ -26,8 +28,10 @@ def cleaned(text: str, longest: int = _LONGEST_QUOTE) -> str:
 
 
 def as_word(text: str, longest: int) -> str:
-    """The text as a single word, for what comes from outside and is not quoted: no sentence can be made of it."""
-    return re.sub(r"[^\w.:-]+", "_", cleaned(text)).strip("_")[:longest] or "unknown"
+    """The text as a name, for what comes from outside and is not quoted: with more than two words it is unknown."""
+    name = re.sub(r"[^\w.:-]+", "_", cleaned(text)).strip("_")
+    words = re.findall(r"[^\W\d_]{2,}", name)
+    return name if 0 < len(name) <= longest and len(words) <= _MAX_WORDS else "unknown"
 
 
 def shown(text: str, longest: int = _LONGEST_QUOTE) -> str:

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, cast
 
 import anyio
 
-from luma_mcp.backends.transport import HINT_CA, is_certificate_error, open_http
 from luma_mcp.domain.errors import FileError, TransientFileError
 from luma_mcp.domain.text import cleaned
 from luma_mcp.files.atomic_file import MAX_BYTES, PartFile
 from luma_mcp.net import ssrf
-from luma_mcp.net.proxies import proxy_for
+from luma_mcp.net.http import HINT_CA, is_certificate_error
+from luma_mcp.net.pinned import PinnedClient, redirect_of
+from luma_mcp.net.ssrf import host_of
 
 if TYPE_CHECKING:
     import httpx
@@ -30,7 +31,7 @@ _REPORT_EVERY_BYTES = 1024**2
 _STALL_SECONDS, _WHOLE_SECONDS = 30.0, 900.0
 # How often in a row a download may break off without having come any further.
 _ATTEMPTS = 3
-_MOST_REDIRECTS = 4
+_MAX_REDIRECTS = 4
 _GONE_STATUSES = frozenset({401, 403, 404, 410})
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
 
@@ -55,17 +56,11 @@ class Fetcher:
         transport: "httpx.AsyncBaseTransport | None" = None,
         resolve_host: ssrf.Resolve = ssrf.resolve,
     ) -> None:
-        self._api_url = api_url
-        self._transport = transport
-        self._resolve_host = resolve_host
-        self._http: dict[str | None, httpx.AsyncClient] = {}
-        """By the proxy that they use."""
+        self._client = PinnedClient(api_url=api_url, transport=transport, resolve_host=resolve_host, large_reads=True)
 
     async def close(self) -> None:
-        """Give back the connections."""
-        while self._http:
-            _, http = self._http.popitem()
-            await http.aclose()
+        """Close the connections."""
+        await self._client.close()
 
     async def fetch(self, url: str, part: PartFile, on_bytes: OnBytes) -> None:
         """Write what is behind a link to a file.
@@ -101,55 +96,26 @@ class Fetcher:
         import httpx  # noqa: PLC0415 - costs 50 ms, which the start of the process shall not pay
 
         at = url
-        for _ in range(_MOST_REDIRECTS + 1):
-            proxy = proxy_for(at) if self._transport is None else None
-            destination = await ssrf.check(
-                at, api_url=self._api_url, resolve_host=self._resolve_host, by_proxy=proxy is not None
-            )
+        for _ in range(_MAX_REDIRECTS + 1):
+            host = cleaned(host_of(at), 80)
             try:
-                answer = await self._get(destination, proxy, validator.headers_for_the_rest(part.size))
-                async with aclosing(answer):
-                    if not answer.has_redirect_location:
-                        return await _receive(answer, part, on_bytes, validator)
-                    at = str(answer.url.copy_with(host=destination.host).join(answer.headers["location"]))
+                response = await self._client.send(
+                    "GET", at, headers=validator.headers_for_the_rest(part.size), read_seconds=_STALL_SECONDS
+                )
+                async with aclosing(response):
+                    target = redirect_of(at, response)
+                    if target is None:
+                        return await _receive(response, part, on_bytes, validator)
+                    at = target
             except (httpx.InvalidURL, httpx.CookieConflict, httpx.UnsupportedProtocol, UnicodeError) as error:
                 raise FileError(
-                    f"The link to {cleaned(destination.host, 80)} cannot be fetched ({type(error).__name__}).",
-                    "Ask again with get_generation.",
+                    f"The link to {host} cannot be fetched ({type(error).__name__}).", "Ask again with get_generation."
                 ) from error
             except (httpx.HTTPError, httpx.StreamError) as error:
                 if is_certificate_error(error):
-                    raise FileError(f"The certificate of {destination.host} is not trusted here.", HINT_CA) from error
+                    raise FileError(f"The certificate of {host} is not trusted here.", HINT_CA) from error
                 raise _CutShortError(f"The download broke off ({type(error).__name__}).") from error
         raise FileError("The link leads from one address to the next without end.")
-
-    async def _get(self, destination: ssrf.Destination, proxy: str | None, headers: dict[str, str]) -> "httpx.Response":
-        """Ask for it at each of its checked addresses in turn."""
-        import httpx  # noqa: PLC0415 - costs 50 ms, which the start of the process shall not pay
-
-        if proxy not in self._http:
-            self._http[proxy] = open_http(self._transport, proxy=proxy, large_reads=True)
-        http = self._http[proxy]
-        timeout = httpx.Timeout(_STALL_SECONDS, connect=10)
-        url = httpx.URL(destination.url)
-        # What goes by a proxy is not pinned: the certificate would be held against the address.
-        if not destination.addresses:
-            return await http.send(http.build_request("GET", url, headers=headers, timeout=timeout), stream=True)
-        host = destination.host if url.port is None else f"{destination.host}:{url.port}"
-        failure: httpx.TransportError | None = None
-        for address in destination.addresses:
-            request = http.build_request(
-                "GET",
-                url.copy_with(host=address),
-                headers={"Host": host, **headers},
-                extensions={"sni_hostname": destination.host},
-                timeout=timeout,
-            )
-            try:
-                return await http.send(request, stream=True)
-            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-                failure = error
-        raise failure or httpx.ConnectError("no address")
 
 
 class _CutShortError(Exception):

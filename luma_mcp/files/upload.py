@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from luma_mcp.backends.transport import open_http
 from luma_mcp.domain.errors import FileError, TransientFileError
 from luma_mcp.net import ssrf
-from luma_mcp.net.proxies import proxy_for
+from luma_mcp.net.pinned import PinnedClient
 
 if TYPE_CHECKING:
     import httpx
@@ -34,36 +33,21 @@ class Uploader:
         transport: "httpx.AsyncBaseTransport | None" = None,
         resolve_host: ssrf.Resolve = ssrf.resolve,
     ) -> None:
-        self._api_url = api_url
-        self._transport = transport
-        self._resolve_host = resolve_host
+        self._client = PinnedClient(api_url=api_url, transport=transport, resolve_host=resolve_host)
 
     async def put(self, url: str, headers: Mapping[str, str], data: bytes) -> None:
         """Send the bytes with the headers that the link was signed with. Raises: FileError."""
         import httpx  # noqa: PLC0415 - costs 50 ms, which the start of the process shall not pay
 
-        try:
-            proxy = proxy_for(url) if self._transport is None else None
-            target = httpx.URL(url)
-        except (httpx.InvalidURL, ValueError) as error:
-            raise FileError("The link of Luma's file store is not a URL.", _NOTHING) from error
-        place = await ssrf.check(
-            url, api_url=self._api_url, resolve_host=self._resolve_host, by_proxy=proxy is not None
-        )
         sent = {name: value for name, value in headers.items() if name.lower() not in _FORBIDDEN}
         failure: Exception | None = None
-        async with open_http(self._transport, proxy=proxy) as http:
-            for address in (place.addresses or (place.host,)) * _ATTEMPTS:
-                pinned = target.copy_with(host=address) if place.addresses else target
-                host = place.host if target.port is None else f"{place.host}:{target.port}"
+        try:
+            for _ in range(_ATTEMPTS):
                 try:
-                    answer = await http.put(
-                        pinned,
-                        content=data,
-                        headers={**sent, "Host": host},
-                        extensions={"sni_hostname": place.host},
-                        timeout=httpx.Timeout(_SECONDS_OF_SILENCE, connect=10),
+                    response = await self._client.send(
+                        "PUT", url, headers=sent, content=data, read_seconds=_SECONDS_OF_SILENCE
                     )
+                    await response.aclose()
                 except (
                     httpx.HTTPError,
                     httpx.StreamError,
@@ -73,10 +57,12 @@ class Uploader:
                 ) as error:
                     failure = error
                     continue
-                if answer.is_success:
+                if response.is_success:
                     return
-                if answer.status_code < 500:
-                    raise FileError(f"The file was refused by Luma's file store ({answer.status_code}).", _NOTHING)
+                if response.status_code < 500:
+                    raise FileError(f"The file was refused by Luma's file store ({response.status_code}).", _NOTHING)
                 failure = None
+        finally:
+            await self._client.close()
         reason = type(failure).__name__ if failure else "it failed"
         raise TransientFileError(f"The file cannot be sent to Luma's file store ({reason}).", _NOTHING)

@@ -21,14 +21,15 @@ from pydantic_core import ErrorDetails
 
 from luma_mcp.domain.catalogue import BackendName
 from luma_mcp.domain.errors import InternalError, InvalidRequestError, LumaError
-from luma_mcp.domain.person import Person, Right
+from luma_mcp.domain.person import Person
 from luma_mcp.mcp.app import PLAYER_URI
 from luma_mcp.mcp.arguments.api_variants import adapted, is_offered
 from luma_mcp.mcp.arguments.names import Names, tidied
 from luma_mcp.mcp.arguments.schema import simplified
 from luma_mcp.mcp.arguments.values import AsId, AsIds
-from luma_mcp.mcp.confirmation import ContextCaller, QuestionAskedError
+from luma_mcp.mcp.client.caller import McpCaller, QuestionAskedError
 from luma_mcp.mcp.persons import current_person
+from luma_mcp.mcp.rights import refusal_of
 from luma_mcp.mcp.sdk_compat import UnexpectedToolError
 from luma_mcp.mcp.services import Services
 from luma_mcp.mcp.spec import SPENDS, Action, Arguments, Call, Result, ToolSpec
@@ -38,12 +39,6 @@ ACTIONS_META = "dream-machine-mcp/offers"
 FIELDS_META = "dream-machine-mcp/fields"
 # Sent by the player's buttons; models are shown it only where dry runs answer it.
 QUOTE_ID = "quote_id"
-_FORBIDDEN: Mapping[Right, str] = {
-    "read": "You may not read here. Ask who runs this server.",
-    "spend": "You may not spend here. Sign in again and allow it, or ask who runs this server.",
-    "delete": "You may not delete here. Sign in again and allow it, or ask who runs this server to set "
-    "LUMA_HTTP_DELETE=1.",
-}
 
 
 @cache
@@ -89,12 +84,13 @@ async def run_tool(
     """
     person = current_person()
     with _counted(services, spec, person):
-        if spec.right not in person.rights:
-            raise ToolError(_FORBIDDEN[spec.right])
+        refusal = refusal_of(person, spec.right)
+        if refusal:
+            raise ToolError(refusal)
         arguments = _checked(spec, services, sent_arguments)
         try:
             await services.access.check(person, _ids_in(arguments))
-            result = await spec.run(Call(services, ContextCaller(ctx, person), person, spec.name), arguments)
+            result = await spec.run(Call(services, McpCaller(ctx, person), person, spec.name), arguments)
         except QuestionAskedError as error:
             return error.question
         except InternalError as error:

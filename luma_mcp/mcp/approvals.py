@@ -14,7 +14,7 @@ from typing import Any
 from pydantic_core import to_json
 
 from luma_mcp.domain.person import Person
-from luma_mcp.domain.signing import Seal
+from luma_mcp.domain.signing import Signer
 
 QUOTE_SECONDS = 15 * 60
 BUTTON_SECONDS = 24 * 3600
@@ -33,7 +33,7 @@ class Quotes:
     """
 
     def __init__(self, key: bytes, wall: Callable[[], float], *, in_dry_runs: bool = False) -> None:
-        self._quotes, self._buttons = Seal(key, "quotes"), Seal(key, "buttons")
+        self._quotes, self._buttons = Signer(key, "quotes"), Signer(key, "buttons")
         self._wall = wall
         self.in_dry_runs = in_dry_runs
         """Whether a dry run answers a quote."""
@@ -64,8 +64,8 @@ class Quotes:
                 return name
         return None
 
-    def _seal(self, seal: Seal, subject: str, usd: float, person: Person, seconds: int) -> str:
-        return seal.seal(
+    def _seal(self, signer: Signer, subject: str, usd: float, person: Person, seconds: int) -> str:
+        return signer.sign(
             {
                 "subject": _digest(subject),
                 "micros": round(usd * 1e6),
@@ -75,8 +75,8 @@ class Quotes:
             }
         )
 
-    def _read(self, seal: Seal, quote_id: str, subject: str, usd: float, person: Person) -> str | None:
-        content = seal.open(quote_id)
+    def _read(self, signer: Signer, quote_id: str, subject: str, usd: float, person: Person) -> str | None:
+        content = signer.read(quote_id)
         if content is None or content["subject"] != _digest(subject) or content["person"] != person.name:
             return None
         is_over = round(usd * 1e6) > content["micros"] or self._wall() >= content["until"]

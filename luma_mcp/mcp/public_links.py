@@ -1,16 +1,17 @@
 """Links to this server for people who are elsewhere: to a saved file, to a page for sending one, for Luma's callbacks.
 
-A link is sealed, so any replica with the same key can check it, and it ends by itself. Whoever has a link may use it,
+A link is signed, so any replica with the same key can check it, and it ends by itself. Whoever has a link may use it,
 as with Luma's own links.
 """
 
+import hmac
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from urllib.parse import quote
 
-from luma_mcp.domain.signing import Seal
+from luma_mcp.domain.signing import Signer, key_for
 from luma_mcp.files.service import RECEIVED
 
 FILES, UPLOAD, CALLBACKS = "/files/", "/upload/", "/callbacks/"
@@ -52,38 +53,37 @@ class Links:
 
     def __init__(self, public_url: str, key: bytes, wall: Callable[[], float]) -> None:
         self._base_url = public_url.rstrip("/").removesuffix("/mcp")
-        self._files, self._uploads, self._callbacks = (Seal(key, name) for name in (FILES, UPLOAD, CALLBACKS))
+        self._files, self._uploads = (Signer(key, name) for name in (FILES, UPLOAD))
+        # The same at every replica, for it is part of what is sent to Luma.
+        self._callback_code = key_for(CALLBACKS, key).hex()
         self._wall = wall
 
     @property
     def callback_url(self) -> str:
         """Where Luma posts the changes of generations. It does not end, for a generation may take long."""
-        return f"{self._base_url}{CALLBACKS}{self._callbacks.seal({})}"
+        return f"{self._base_url}{CALLBACKS}{self._callback_code}"
 
     def to_file(self, place: str) -> str:
         """A link to a file, by its path inside the output folder with `/`."""
-        text = self._files.seal({"place": place, "until": self._until(FILE_SECONDS)})
+        text = self._files.sign({"place": place}, now=self._wall())
         return f"{self._base_url}{FILES}{text}/{quote(PurePosixPath(place).name)}"
 
     def to_send(self, folder: str) -> Upload:
         """A link for sending one file into a folder inside the output folder."""
         name = f"upload-{secrets.token_hex(6)}"
-        text = self._uploads.seal({"folder": folder, "name": name, "until": self._until(UPLOAD_SECONDS)})
+        text = self._uploads.sign({"folder": folder, "name": name}, now=self._wall())
         return Upload(f"{self._base_url}{UPLOAD}{text}", f"{RECEIVED}/{name}", UPLOAD_SECONDS)
 
     def file_of(self, text: str) -> str | None:
-        """The path that a sealed text leads to; None if it is none of ours, or has ended."""
-        content = self._files.open(text)
-        return content["place"] if content and self._wall() < content["until"] else None
+        """The path that a signed text leads to; None if it is none of ours, or has ended."""
+        content = self._files.read(text, now=self._wall(), seconds=FILE_SECONDS)
+        return content["place"] if content else None
 
     def place_of(self, text: str) -> Place | None:
-        """Where the file that is sent to a sealed text goes; None if it is none of ours, or has ended."""
-        content = self._uploads.open(text)
-        return Place(content["folder"], content["name"]) if content and self._wall() < content["until"] else None
+        """Where the file that is sent to a signed text goes; None if it is none of ours, or has ended."""
+        content = self._uploads.read(text, now=self._wall(), seconds=UPLOAD_SECONDS)
+        return Place(content["folder"], content["name"]) if content else None
 
     def is_callback(self, text: str) -> bool:
-        """Whether a sealed text is the one that Luma was given."""
-        return self._callbacks.open(text) is not None
-
-    def _until(self, seconds: float) -> int:
-        return int(self._wall() + seconds)
+        """Whether a text is the code of the address that Luma was given."""
+        return hmac.compare_digest(text.encode("utf-8", "replace"), self._callback_code.encode())

@@ -18,10 +18,10 @@ from luma_mcp.domain.requests import ImageRequest, VideoRequest
 from luma_mcp.ledger import reports
 from luma_mcp.ledger.rows import Row
 from luma_mcp.ledger.states import IN_DOUBT
-from luma_mcp.mcp.films import film_result
 from luma_mcp.mcp.persons import current_person
 from luma_mcp.mcp.results import details_result
 from luma_mcp.mcp.services import Services
+from luma_mcp.mcp.tools.film_results import film_result
 
 GENERATION = "luma://generations/{generation_id}"
 FILM = "luma://films/{film_id}"

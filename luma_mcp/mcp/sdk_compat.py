@@ -4,6 +4,7 @@ Nothing else in this package touches a private name of `mcp`, or depends on an o
 document. All of it was seen in mcp 2.3.0.
 """
 
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
@@ -20,6 +21,7 @@ __all__ = [
     "UnexpectedToolError",
     "add_subscription_handlers",
     "connection_key",
+    "keep_arguments_out_of_logs",
     "listened_uris",
     "run_on_streams",
 ]
@@ -60,13 +62,38 @@ def add_subscription_handlers(server: MCPServer[Any], subscribe: OnSubscribe, un
     low_level.add_request_handler("resources/unsubscribe", UnsubscribeRequestParams, unsubscribe)
 
 
-def connection_key(ctx: ServerRequestContext[Any, Any]) -> int:
-    """A number that is the same for all requests of one connection.
+def connection_key(ctx: ServerRequestContext[Any, Any]) -> int | None:
+    """A number that is the same for all requests of one connection; None where there is no connection.
 
     Works round: the SDK makes a session anew for each request and has no id for a connection; the parameters of the
-    handshake are one object for the whole connection.
+    handshake are one object for the whole connection. Over stateless HTTP there was no handshake, for all alike.
     """
-    return id(ctx.session.client_params)
+    handshake = ctx.session.client_params
+    return None if handshake is None else id(handshake)
+
+
+class _WithoutContent(logging.Filter):
+    """Cuts a line about a failed call after its name: the reason may repeat arguments, with links and file names."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno <= logging.INFO and isinstance(record.args, tuple) and len(record.args) > 1:
+            record.msg, _, _ = str(record.msg).partition(":")
+            record.args = record.args[:1]
+        return True
+
+
+_WITHOUT_CONTENT = _WithoutContent()
+
+
+def keep_arguments_out_of_logs() -> None:
+    """Have no library write down what calls hold.
+
+    Works round: `MCPServer` logs "Tool %r failed: %r" with the sentence for the model, and sse-starlette every event
+    at DEBUG. Upstream: modelcontextprotocol/python-sdk, `mcp.server.mcpserver.server` in 2.3.0.
+    """
+    # A filter that is there already is not added again.
+    logging.getLogger("mcp.server.mcpserver.server").addFilter(_WITHOUT_CONTENT)
+    logging.getLogger("sse_starlette").setLevel(logging.INFO)
 
 
 def listened_uris(ctx: ServerRequestContext[Any, Any]) -> list[str]:

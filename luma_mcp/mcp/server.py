@@ -20,6 +20,8 @@ from luma_mcp.mcp import prompts, resources
 from luma_mcp.mcp.adapter import definition_of, run_tool
 from luma_mcp.mcp.app import player
 from luma_mcp.mcp.instructions import instructions
+from luma_mcp.mcp.rights import require_rights
+from luma_mcp.mcp.sdk_compat import keep_arguments_out_of_logs
 from luma_mcp.mcp.services import Services
 from luma_mcp.mcp.skills import Skills
 from luma_mcp.mcp.spec import ToolSpec
@@ -102,7 +104,7 @@ def make_server(services: Services, options: ServerOptions) -> "ToolServer":
         # The same key in every replica, so that the answer to a question may arrive at another replica.
         request_state_security=RequestStateSecurity(keys=[derive_key(options.account, f"state {options.secret}")]),
         subscriptions=subscriptions.bus,
-        middleware=[refuse_cursor, subscriptions.middleware],
+        middleware=[require_rights, refuse_cursor, subscriptions.middleware],
         cache_hints={
             "server/discover": _ONE_HOUR,
             "tools/list": _ONE_HOUR,
@@ -150,6 +152,7 @@ class ToolServer(MCPServer[Services]):
         **options: Any,
     ) -> None:
         super().__init__(name, **options)
+        keep_arguments_out_of_logs()
         self._attach_prompts: Callable[[MCPServer[Any]], None] | None = attach_prompts
         self._specs = {spec.name: spec for spec in tools}
         self._withheld = withheld

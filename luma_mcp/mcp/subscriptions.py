@@ -18,7 +18,7 @@ from mcp import MCPError
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.mcpserver import MCPServer
 from mcp.server.subscriptions import InMemorySubscriptionBus, ResourceUpdated
-from mcp.types import INVALID_PARAMS, EmptyResult, SubscribeRequestParams, UnsubscribeRequestParams
+from mcp.types import INVALID_PARAMS, INVALID_REQUEST, EmptyResult, SubscribeRequestParams, UnsubscribeRequestParams
 
 from luma_mcp.domain.clock import Clock
 from luma_mcp.domain.errors import LumaError
@@ -39,6 +39,10 @@ _FILM_SECONDS = 5.0
 _WAIT_SECONDS = 1800.0
 # Each is asked for until it is final, so a client may not have any number of them.
 MOST_WATCHED = 100
+_NO_CONNECTION = (
+    "This server keeps no connection over HTTP before protocol 2026-07-28, so nobody could be notified. "
+    "Ask again with get_generation, or listen with the newer protocol."
+)
 
 Notify = Callable[[str], Awaitable[None]]
 
@@ -109,9 +113,12 @@ class Subscriptions:
         await self.bus.publish(ResourceUpdated(uri=uri))
 
     async def _subscribe(self, ctx: ServerRequestContext[Any, Any], params: SubscribeRequestParams) -> EmptyResult:
-        key = (sdk_compat.connection_key(ctx), params.uri)
+        connection = sdk_compat.connection_key(ctx)
+        if connection is None:
+            raise MCPError(code=INVALID_REQUEST, message=_NO_CONNECTION)
+        key = (connection, params.uri)
         if _watched_id(params.uri) and self._watchers is not None and key not in self._scopes:
-            if sum(connection == key[0] for connection, _ in self._scopes) >= MOST_WATCHED:
+            if sum(known == connection for known, _ in self._scopes) >= MOST_WATCHED:
                 raise _too_many()
             await self._check(params.uri)
             scope = self._scopes[key] = anyio.CancelScope()
@@ -119,7 +126,8 @@ class Subscriptions:
         return EmptyResult()
 
     async def _unsubscribe(self, ctx: ServerRequestContext[Any, Any], params: UnsubscribeRequestParams) -> EmptyResult:
-        scope = self._scopes.pop((sdk_compat.connection_key(ctx), params.uri), None)
+        connection = sdk_compat.connection_key(ctx)
+        scope = None if connection is None else self._scopes.pop((connection, params.uri), None)
         if scope is not None:
             scope.cancel()
         return EmptyResult()

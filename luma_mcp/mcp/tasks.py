@@ -29,13 +29,13 @@ from pydantic.alias_generators import to_camel
 from luma_mcp.domain.errors import LumaError
 from luma_mcp.domain.generation import FINAL_STATES, Generation
 from luma_mcp.domain.person import Right
-from luma_mcp.domain.signing import Seal
+from luma_mcp.domain.signing import Signer
 from luma_mcp.mcp.adapter import to_call_tool_result
-from luma_mcp.mcp.films import waited_film
 from luma_mcp.mcp.persons import current_person
 from luma_mcp.mcp.results import updated_purchase, wait_result
 from luma_mcp.mcp.services import Services
 from luma_mcp.mcp.spec import Call
+from luma_mcp.mcp.tools.film_results import waited_film
 
 IDENTIFIER = "io.modelcontextprotocol/tasks"
 VERSION = "2026-07-28"
@@ -79,7 +79,7 @@ class Tasks(Extension):
 
     def __init__(self, services: Services, key: bytes, rights: Mapping[str, Right]) -> None:
         self._services = services
-        self._seal = Seal(key, "tasks")
+        self._signer = Signer(key, "tasks")
         self._rights = rights
 
     def methods(self) -> list[MethodBinding]:
@@ -165,7 +165,7 @@ class Tasks(Extension):
         }
 
     def _write(self, task: Task) -> str:
-        return self._seal.seal(asdict(task))
+        return self._signer.sign(asdict(task))
 
     def _read(self, ctx: ServerRequestContext[Any, Any], params: TaskParams) -> Task:
         """What a task id says. Raises: MCPError, if it is none of ours or the client may not ask."""
@@ -173,7 +173,7 @@ class Tasks(Extension):
         headers = getattr(ctx.request, "headers", None)
         if headers is not None and headers.get("mcp-name") != params.task_id:
             raise MCPError(code=HEADER_MISMATCH, message="The Mcp-Name header does not match params.taskId")
-        read = self._seal.open(params.task_id)
+        read = self._signer.read(params.task_id)
         if read is None:
             raise MCPError(code=INVALID_PARAMS, message="Task not found")
         ids = tuple(read["generation_ids"])

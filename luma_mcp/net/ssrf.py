@@ -42,6 +42,14 @@ async def resolve(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
+def host_of(url: str) -> str:
+    """The host of a link, to be shown; empty if it names none."""
+    try:
+        return (urlsplit(url).hostname or "").rstrip(".")
+    except ValueError:
+        return ""
+
+
 async def check(url: str, *, api_url: str, resolve_host: Resolve = resolve, by_proxy: bool = False) -> Destination:
     """The destination that a link leads to.
 

@@ -53,7 +53,7 @@ def _find_exactly(source: str, roots: Sequence[Path]) -> Path | None:
                     return _check_visible(file, root, shown)
             if path.is_absolute():
                 raise _outside(shown, roots)
-    if path.is_absolute() and not any(_lexically_inside(path, root) for root in roots):
+    if path.is_absolute() and not _is_inside(path, roots):
         # The error does not say whether a file exists outside the open folders.
         raise _outside(shown, roots)
     if ".." in path.parts:
@@ -143,8 +143,12 @@ def _outside(shown: str, roots: Sequence[Path]) -> FileError:
     )
 
 
-def _lexically_inside(path: Path, root: Path) -> bool:
-    return Path(os.path.normpath(path)).is_relative_to(root)
+def _is_inside(path: Path, roots: Sequence[Path]) -> bool:
+    """Whether a file would be inside an open folder if it were there, as links on the way lead."""
+    normalized = Path(os.path.normpath(path))
+    with suppress(OSError, ValueError, RuntimeError):
+        normalized = path.resolve()
+    return any(normalized.is_relative_to(root) for root in roots)
 
 
 def _path_of(source: str) -> Path:
@@ -171,6 +175,9 @@ def _path_of(source: str) -> Path:
     try:
         return Path(text).expanduser()
     except RuntimeError:
+        if not text.startswith("~/") and text != "~":
+            # Whether this machine has a user of that name is not told: it is a path outside, as that of any user.
+            return Path("/", text)
         raise FileError(f"There is no home folder for {cleaned(source, 120)!r}.", "Give the absolute path.") from None
 
 

@@ -25,6 +25,7 @@ from luma_mcp.media.formats import MEDIA_TYPES, sniff, sniff_sound
 from luma_mcp.media.images import sendable
 from luma_mcp.media.probe import ClipInfo, measure_file
 from luma_mcp.sources import file_search
+from luma_mcp.sources.open_inside import identities_of, open_inside
 
 MAX_EDITED_BYTES = 500_000_000
 _BLOCK_BYTES = 1024**2
@@ -55,10 +56,14 @@ class LocalFiles:
 
     Args:
         folders: the folders that the person opened; a function, for finding the default costs time.
+        forbidden: files that are never opened, wherever they lie: the ledger.
     """
 
-    def __init__(self, folders: Callable[[], Sequence[Path]]) -> None:
+    def __init__(
+        self, folders: Callable[[], Sequence[Path]], forbidden: Callable[[], Sequence[Path]] = tuple[Path, ...]
+    ) -> None:
         self._folders = folders
+        self._forbidden = forbidden
 
     async def image(self, source: str, *, max_bytes: int = MAX_IMAGE_BYTES) -> LocalFile:
         """An image of at most so many bytes, upright.
@@ -99,7 +104,7 @@ class LocalFiles:
         path = file_search.find(source, self._folders())
         shown = cleaned(path.name, 80)
         try:
-            with _open(path) as file:
+            with self._open(path) as file:
                 status = os.fstat(file.fileno())
                 if not stat.S_ISREG(status.st_mode) or not 0 < status.st_size <= MAX_EDITED_BYTES:
                     limit = MAX_EDITED_BYTES // 10**6
@@ -117,12 +122,18 @@ class LocalFiles:
         except OSError as error:
             raise FileError(f"{shown!r} cannot be read: {error.strerror or type(error).__name__}.") from error
 
+    def _open(self, path: Path) -> BinaryIO:
+        """Open a file that was found. Raises: OSError; FileError for one that must not be opened."""
+        roots = [folder.resolve() for folder in self._folders()]
+        root = next((root for root in roots if path.is_relative_to(root)), path.parent)
+        return open_inside(root, path, identities_of(self._forbidden()))
+
     def _read(self, source: str, max_bytes: int, what: str) -> tuple[str, bytes]:
         """The name and the content of a file. The open file is what is checked, not its path."""
         path = file_search.find(source, self._folders())
         shown = cleaned(path.name, 80)
         try:
-            with _open(path) as file:
+            with self._open(path) as file:
                 status = os.fstat(file.fileno())
                 if not stat.S_ISREG(status.st_mode):
                     raise FileError(f"{shown!r} is no ordinary file.", "Name a picture or a clip.")
@@ -139,12 +150,6 @@ class LocalFiles:
 
 def _not_a(what: str, name: str, hint: str) -> FileError:
     return FileError(f"{name!r} is not a {what}, whatever its name says.", hint)
-
-
-def _open(path: Path) -> BinaryIO:
-    """Open a file. A symbolic link that replaced it meanwhile is not followed, and a pipe does not block."""
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    return os.fdopen(os.open(path, flags), "rb")
 
 
 async def _measured(data: bytes) -> ClipInfo:

@@ -21,6 +21,7 @@ import pytest
 from PIL import Image
 
 import luma_mcp
+from luma_mcp.__main__ import main
 from luma_mcp.cli import demo
 from luma_mcp.cli import run as run_here
 from luma_mcp.cli.demo_server import FastClock
@@ -240,3 +241,8 @@ def test_a_reader_that_has_gone_leaves_no_trace(tmp_path: Path) -> None:
     )
 
     assert done.stderr == ""
+
+
+def test_an_argument_that_is_no_text_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["video", "a boat \udcff"]) == 2
+    assert capsys.readouterr().err == "dream-machine-mcp: an argument is not encoded as UTF-8.\n"

@@ -326,3 +326,24 @@ def test_what_a_list_has_by_its_name_is_not_added_again(tmp_path: Path) -> None:
     path.write_text("name: mine\nmcpServers:\n  - name: other\n    command: x\n")
     merge(named("continue"), path)
     assert "  - name: other\n    command: x\n  - name: luma\n" in path.read_text()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links and modes of POSIX")
+def test_a_linked_folder_that_leads_out_of_the_home_folder_is_not_written_to(home: Path, tmp_path: Path) -> None:
+    project, elsewhere = tmp_path / "my-project", tmp_path / "elsewhere"
+    for folder in (project, elsewhere):
+        folder.mkdir()
+    (project / ".cursor").symlink_to(elsewhere)
+    with pytest.raises(CannotMergeError, match="outside your home folder"):
+        merge(named("cursor"), named("cursor").path(project))
+
+    assert list(elsewhere.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links and modes of POSIX")
+def test_what_is_no_ordinary_file_is_told_at_once(home: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.json")
+    (tmp_path / "loop.json").symlink_to(tmp_path / "loop.json")
+    for name, sentence in (("pipe.json", "no ordinary file"), ("loop.json", "leads back to itself")):
+        with pytest.raises(CannotMergeError, match=sentence):
+            merge(named("cursor"), tmp_path / name)

@@ -329,3 +329,29 @@ def test_what_bash_completes(shell: Shell, tmp_path: Path) -> None:
     done = subprocess.run(["bash", "-c", asked], capture_output=True, text=True, env=INHERITED, check=True)
 
     assert done.stdout.strip() == "--resolution"
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (None, "plan.json cannot be read: No such file or directory"),
+        (b"\xff\xfe[", "plan.json is not encoded as UTF-8"),
+        (b"[", "plan.json is no JSON: "),
+        (b'{"a": 1}', "plan.json holds no list of shots"),
+    ],
+)
+def test_a_plan_that_cannot_be_read_is_told_with_the_cause(
+    tmp_path: Path, content: bytes | None, sentence: str
+) -> None:
+    plan = tmp_path / "plan.json"
+    if content is not None:
+        plan.write_bytes(content)
+
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        one_shot._shots([str(plan)])
+
+
+def test_a_plan_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / "plan.json").write_bytes(b'\xef\xbb\xbf["a boat"]')
+
+    assert one_shot._shots([str(tmp_path / "plan.json")]) == ["a boat"]

@@ -163,3 +163,22 @@ def test_an_empty_ledger_and_a_broken_one_are_said(
     monkeypatch.setenv("LUMA_LEDGER", str(tmp_path))
     assert run(["purchases"]) == 1
     assert "cannot be used" in capsys.readouterr().err
+
+
+def test_what_comes_from_outside_does_not_steer_the_terminal(
+    ledger_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def add() -> None:
+        ledger = build_ledger(Settings.from_environment())
+        new = NewPurchase("g", "s", '{"prompt":"a boat"}', "video", 1, "published")
+        row = (await ledger.decide(new, Budget())).row
+        for step in ("sending", "lost"):
+            await ledger.advance(row, step, note="no \x1b[2J\x9b2J answer")
+        await ledger.close()
+
+    anyio.run(add)
+    assert run(["purchases", "show", "3"]) == 0
+    shown = capsys.readouterr().out
+
+    assert "why: no  [2J 2J answer" in shown
+    assert "\x1b" not in shown

@@ -2,10 +2,12 @@
 
 import os
 import secrets
+import sys
 from pathlib import Path
 
 import pytest
 
+from luma_mcp.cli import run
 from luma_mcp.config.settings import Settings, SettingsError
 from luma_mcp.domain.errors import LumaError
 
@@ -383,6 +385,13 @@ def test_the_names_of_luma_s_own_programs_are_no_mistakes() -> None:
         "abcabcabcabcabcabc",
         "my-secret-token-123456",
         "tooShort1x",
+        "luma-dream-machine-token-1",
+        "correct-horse-battery-staple",
+        "CORRECTHORSEBATTERYSTAPLE",
+        "abcdefghijklmnop1234",
+        "0123456789abcdefghij",
+        "qwertzuiop-asdfghjkl-1",
+        "team-token-2026-2026-1",
     ],
 )
 def test_a_bearer_token_that_can_be_guessed_is_refused(token: str) -> None:
@@ -390,6 +399,25 @@ def test_a_bearer_token_that_can_be_guessed_is_refused(token: str) -> None:
         Settings.from_environment({"LUMA_HTTP_TOKENS": token})
 
     assert token not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["An na:{}", "1a:{}", "anna:b:{}", ":{}", "{} {}", "{}:"])
+def test_a_name_that_is_none_makes_nobody_the_owner(text: str) -> None:
+    token = "zu8Hq2Lw0vXk4RtB"
+    with pytest.raises(SettingsError, match="each is a token or NAME:TOKEN") as caught:
+        Settings.from_environment({"LUMA_HTTP_TOKENS": text.format(token, token)})
+
+    assert token not in str(caught.value)
+
+
+@pytest.mark.parametrize("amount", ["inf", "-inf", "nan", "1e400"])
+@pytest.mark.parametrize(
+    "name",
+    ["MAX_USD_PER_CALL", "MAX_USD_PER_DAY", "MAX_USD_PER_PERSON_PER_DAY", "MIN_CREDIT_USD", "CONFIRM_ABOVE_USD"],
+)
+def test_an_amount_is_a_number_of_dollars(name: str, amount: str) -> None:
+    with pytest.raises(SettingsError, match=f"LUMA_{name} cannot be used"):
+        Settings.from_environment({f"LUMA_{name}": amount})
 
 
 def test_random_bearer_tokens_are_taken() -> None:
@@ -413,3 +441,43 @@ def test_without_a_home_folder_the_defaults_say_what_to_set(monkeypatch: pytest.
         with pytest.raises(LumaError) as caught:
             getattr(settings, field)
         assert name in caught.value.hint
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="users of POSIX")
+def test_a_user_without_a_home_is_told_what_to_set(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A container's user has no entry in the table of users."""
+    import pwd
+
+    def missing(_number: object) -> None:
+        raise KeyError("uid not found")
+
+    monkeypatch.setattr(pwd, "getpwuid", missing)
+    for name in ("HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_VIDEOS_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    settings = Settings.from_environment({"LUMA_TOKEN": "k3y"})
+    for read, sentence in (
+        (lambda: settings.output_folder, "Set LUMA_OUTPUT_DIR to an absolute path, or HOME"),
+        (lambda: settings.ledger_file, "Set LUMA_LEDGER to an absolute path, or HOME"),
+    ):
+        with pytest.raises(LumaError) as caught:
+            read()
+        assert "This process has no home folder" in str(caught.value)
+        assert sentence in caught.value.full_text
+
+    assert run(["config", "codex"]) == 1
+    assert "This process has no home folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "address", "path"),
+    [
+        ("LUMA_BASE_URL", "https://api.lumalabs.ai", "/dream-machine/v1"),
+        ("LUMA_BASE_URL", "https://api.lumalabs.ai/dream-machine", "/dream-machine/v1"),
+        ("LUMA_AGENTS_BASE_URL", "https://agents.lumalabs.ai/", "/v1"),
+    ],
+)
+def test_an_address_of_luma_without_its_path_is_refused_by_name(name: str, address: str, path: str) -> None:
+    with pytest.raises(SettingsError, match=f"{name} cannot be used: its path must be {path}"):
+        Settings.from_environment({name: address})

@@ -47,3 +47,18 @@ def test_another_address_is_refused(text: str, reason: str) -> None:
         parse_source(text, local_api=LOCAL)
 
     assert reason in f"{caught.value} {caught.value.hint}"
+
+
+@pytest.mark.parametrize("line_break", ["\n", "\r\n", "\u2028", "\x85"])
+@pytest.mark.parametrize("second", ["https://cdn.example/b.png", "and another one"])
+def test_two_lines_are_not_made_into_one_link(line_break: str, second: str) -> None:
+    with pytest.raises(InvalidRequestError, match="more than one line"):
+        parse_source(f"https://cdn.example/a.png{line_break}{second}")
+
+
+@pytest.mark.parametrize("frame", ["end", "0", "", "2.5", "-1s", "first last"])
+def test_a_frame_that_is_none_is_told_with_those_that_are(frame: str) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        parse_source(f"15b7abb1-3741-4b7e-9615-1f9a16c7442d#{frame}")
+
+    assert "names no frame. A frame of a clip is ID#first, ID#last, or its second" in caught.value.full_text

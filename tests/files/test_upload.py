@@ -55,7 +55,7 @@ async def test_it_is_sent_again_when_the_way_or_the_store_fails() -> None:
 
 @pytest.mark.parametrize(
     ("answer", "sentence", "sent"),
-    [(403, r"refused by Luma's file store \(403\)", 1), (500, "it failed", 6), (httpx.ReadError("x"), "ReadError", 6)],
+    [(403, r"refused by Luma's file store \(403\)", 1), (500, "it failed", 3), (httpx.ReadError("x"), "ReadError", 3)],
 )
 async def test_a_store_that_does_not_take_it_is_an_error(answer: int | Exception, sentence: str, sent: int) -> None:
     upload, requests = uploader(answer)

@@ -128,7 +128,7 @@ def test_without_a_balance_no_floor_is_checked() -> None:
         check_credit(Budget(min_credit_usd=5), 1.0, Balance(5.5, 0.0), 0.0)
 
 
-@pytest.mark.parametrize("person", [Person("decline"), Person("cancel"), Person("accept", buy=False)])
+@pytest.mark.parametrize("person", [Person("decline"), Person("accept", buy=False)])
 async def test_a_person_who_does_not_say_yes_is_not_charged(
     serve, era: str, emulator: Emulator, person: Person
 ) -> None:

@@ -1,5 +1,6 @@
 """The server as a client first sees it."""
 
+import logging
 import re
 
 import pytest
@@ -222,3 +223,16 @@ async def test_a_mistake_with_a_prompt_is_one_sentence_and_no_trace(
 
 async def test_it_says_where_it_is_described(agent: Agent) -> None:
     assert str(agent.client.server_info.website_url).startswith("https://github.com/")
+
+
+async def test_the_log_of_a_failed_call_has_no_argument(agent: Agent, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    link = "https://cdn.example/a.png?Signature=abcdef"
+    await agent.refusal("get_generation", generation_id=link)
+    await agent.refusal("create_video", prompt="a boat", duration=link)
+    with pytest.raises(MCPError):
+        await agent.client.read_resource("luma://generations/not%20there")
+
+    assert "Tool 'get_generation' failed" in caplog.text
+    assert "Signature" not in caplog.text
+    assert "No generation" not in caplog.text

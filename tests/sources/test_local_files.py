@@ -3,6 +3,7 @@
 import os
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -111,7 +112,7 @@ BAD = [
     ("/etc/no-such-file", None, "is outside the folders that may be read"),
     ("../../x", None, "is outside the folders that may be read"),
     ("~root/x.png", None, "is outside the folders that may be read"),
-    ("~no-such-user/x.png", None, "There is no home folder"),
+    ("~no-such-user/x.png", None, "is outside the folders that may be read"),
     ("door.png", _make_link_out, "There is no file"),
     (".ssh/id.png", _make_hidden, "is a hidden file"),
     ("pipe", lambda folder: os.mkfifo(folder / "pipe"), "is no ordinary file"),
@@ -177,6 +178,72 @@ async def test_whether_a_file_exists_outside_is_not_told(inputs: LocalFiles, tmp
         message.append(str(caught.value).replace(name, "x"))
 
     assert message[0] == message[1]
+
+
+@pytest.mark.parametrize("by_link", [False, True])
+async def test_whether_a_file_exists_behind_a_link_that_leads_out_is_not_told(
+    inputs: LocalFiles, open_folder: Path, tmp_path: Path, by_link: bool
+) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "there.png").write_bytes(picture())
+    (open_folder / "way").symlink_to(outside)
+    message = []
+    for name in ("there.png", "nowhere.png"):
+        with pytest.raises(FileError) as caught:
+            await inputs.image(f"{open_folder}/way/{name}" if by_link else f"way/{name}")
+        message.append(caught.value.full_text.replace(name, "x"))
+
+    assert message[0] == message[1]
+
+
+async def test_whether_this_machine_has_a_user_is_not_told(inputs: LocalFiles) -> None:
+    message = []
+    for name in ("root", "nosuchuser"):
+        with pytest.raises(FileError) as caught:
+            await inputs.image(f"~{name}/x.png")
+        message.append(caught.value.full_text.replace(f"~{name}", "~x"))
+
+    assert message[0] == message[1]
+
+
+async def test_a_folder_that_becomes_a_link_between_check_and_open_is_not_followed(
+    open_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inner, outside = open_folder / "inner", tmp_path / "outside"
+    for folder in (inner, outside):
+        folder.mkdir()
+        (folder / "hero.png").write_bytes(picture())
+    found = file_search.find("inner/hero.png", [open_folder])
+    inner.rename(open_folder / "moved")
+    inner.symlink_to(outside)
+    monkeypatch.setattr(file_search, "find", lambda *_arguments: found)
+
+    with pytest.raises(FileError, match="cannot be read"):
+        await LocalFiles(lambda: [open_folder]).image("inner/hero.png")
+
+
+@pytest.mark.parametrize("name", ["ledger.png", "ledger.png-wal", "hard.png"])
+async def test_the_ledger_is_never_opened_as_a_picture(
+    open_folder: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Closing it would give up the locks that this process has on it."""
+    files = [open_folder / "ledger.png", open_folder / "ledger.png-wal"]
+    for file in files:
+        file.write_bytes(picture())
+    (open_folder / "hard.png").hardlink_to(files[0])
+    opened: list[object] = []
+    open_file = os.open
+
+    def note(path: object, *arguments: Any, **named: Any) -> int:
+        opened.append(path)
+        return open_file(path, *arguments, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "open", note)
+    with pytest.raises(FileError, match="That is the purchase ledger"):
+        await LocalFiles(lambda: [open_folder], lambda: [*files, open_folder / "nowhere"]).image(name)
+
+    assert name not in opened
 
 
 @pytest.mark.medium

@@ -14,7 +14,7 @@ import trustme
 from tests.support.agent import TOKEN
 from tests.support.processes import free_port, once_it_listens
 
-KEY = "a-bearer-token-of-the-team"
+KEY = "Wm4xT8vKc2LrQ9pZ"
 CONFIGURATION = Path(__file__).parent.parent.parent / "manifests" / "deploy" / "nginx.conf"
 
 

@@ -1,4 +1,4 @@
-"""The keys of an OAuth issuer: found by its metadata, kept, and fetched anew when it signs with another.
+"""The keys of an OAuth issuer: found by its metadata, cached, and fetched again when it signs with another.
 
 Sources: RFC 8414 and OpenID Connect Discovery (metadata), RFC 7517 (JWKS).
 """
@@ -16,13 +16,16 @@ import jwt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from luma_mcp.domain.addresses import is_https_or_loopback
+from luma_mcp.domain.errors import LumaError
+from luma_mcp.net.http import HINT_CA, is_certificate_error, open_http
+from luma_mcp.net.proxies import proxy_for
 
 # A key that the issuer takes back is believed for so long at the most.
 _KEEP_SECONDS = 3600.0
 # A token may name any key, so an unknown one does not make us ask at every request.
 _ASK_AGAIN_SECONDS = 30.0
 _TIMEOUT_SECONDS = 10.0
-_MOST_BYTES = 512 * 1024
+_MAX_BYTES = 512 * 1024
 
 _log = logging.getLogger(__name__)
 
@@ -57,6 +60,7 @@ class Issuer:
         url: the issuer, as its tokens name it. A slash at the end makes no difference here.
         transport: carries bytes to it; the network unless a test gives another.
         now: a monotonic clock.
+        timeout_seconds: how long its metadata and keys together may take.
     """
 
     def __init__(
@@ -65,10 +69,12 @@ class Issuer:
         *,
         transport: httpx.AsyncBaseTransport | None = None,
         now: Callable[[], float] = time.monotonic,
+        timeout_seconds: float = _TIMEOUT_SECONDS,
     ) -> None:
         self._url = url
         self._transport = transport
         self._now = now
+        self._timeout_seconds = timeout_seconds
         self._name = url
         self._jwks_uri: str | None = None
         self._keys: dict[str | None, _Key] = {}
@@ -91,12 +97,13 @@ class Issuer:
             IssuerError: its keys cannot be fetched, and none are kept.
             jwt.PyJWTError: the key does not fit the algorithm.
         """
-        if self._must_ask(key_id) or self._find(key_id) is None:
-            # Somebody may be asking right now, and the answer is waited for.
+        found = self._find(key_id)
+        # A request for the keys may be under way. Who needs no new key does not wait for it.
+        if found is None or (self._must_ask(key_id) and not self._lock.locked()):
             async with self._lock:
                 if self._must_ask(key_id):
                     await self._ask()
-        found = self._find(key_id)
+            found = self._find(key_id)
         return jwt.PyJWK(found.model_dump(exclude_none=True), found.alg or algorithm) if found else None
 
     def _must_ask(self, key_id: str | None) -> bool:
@@ -112,27 +119,27 @@ class Issuer:
         """Fetch the keys. If that fails, those that are kept stay in use until the next try."""
         self._asked_at = self._now()
         try:
-            async with httpx.AsyncClient(transport=self._transport, timeout=_TIMEOUT_SECONDS) as client:
+            with anyio.fail_after(self._timeout_seconds):
                 if self._jwks_uri is None:
-                    self._jwks_uri = await self._discover(client)
-                found = await _json(client, self._jwks_uri)
+                    self._jwks_uri = await self._discover()
+                found = await self._json(self._jwks_uri)
             keys = _KeySet.model_validate(found).keys
-        except (IssuerError, ValidationError) as error:
-            problem = error if isinstance(error, IssuerError) else IssuerError("its keys cannot be read")
+        except (IssuerError, ValidationError, TimeoutError) as error:
+            problem = _problem(error, "keys")
             _log.warning("the keys of the issuer of LUMA_OAUTH_ISSUER cannot be fetched: %s", problem)
             if not self._keys:
                 raise problem from error
             return
         self._keys = {key.kid: key for key in keys if key.use == "sig"}
 
-    async def _discover(self, client: httpx.AsyncClient) -> str:
-        """Where the keys are."""
+    async def _discover(self) -> str:
+        """The address of the keys."""
         problem = IssuerError("it has no metadata")
         for address in _metadata_addresses(self._url):
             try:
-                found = _Metadata.model_validate(await _json(client, address))
+                found = _Metadata.model_validate(await self._json(address))
             except (IssuerError, ValidationError) as error:
-                problem = error if isinstance(error, IssuerError) else IssuerError("its metadata cannot be read")
+                problem = _problem(error, "metadata")
                 continue
             if found.issuer.rstrip("/") != self._url.rstrip("/"):
                 raise IssuerError("its metadata is another issuer's")
@@ -142,22 +149,35 @@ class Issuer:
             return found.jwks_uri
         raise problem
 
+    async def _json(self, address: str) -> Any:
+        """A small JSON document. Redirects are not followed. Raises: IssuerError."""
+        try:
+            proxy = proxy_for(address) if self._transport is None else None
+            async with (
+                open_http(self._transport, proxy=proxy) as client,
+                client.stream("GET", address, headers={"Accept": "application/json"}) as response,
+            ):
+                if response.status_code != 200:
+                    raise IssuerError(f"it answers {response.status_code}")
+                content = b""
+                async with aclosing(cast("AsyncGenerator[bytes]", response.aiter_bytes())) as blocks:
+                    async for block in blocks:
+                        content += block
+                        if len(content) > _MAX_BYTES:
+                            raise IssuerError("its answer is too long")
+            return httpx.Response(200, content=content).json()
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+            if is_certificate_error(error):
+                raise IssuerError(f"its certificate is not trusted here. {HINT_CA}") from error
+            raise IssuerError(f"it cannot be asked ({type(error).__name__})") from error
+        except LumaError as error:
+            raise IssuerError(error.full_text) from error
 
-async def _json(client: httpx.AsyncClient, address: str) -> Any:
-    """A small JSON document. Redirects are not followed. Raises: IssuerError."""
-    try:
-        async with client.stream("GET", address, headers={"Accept": "application/json"}) as answer:
-            if answer.status_code != 200:
-                raise IssuerError(f"it answers {answer.status_code}")
-            content = b""
-            async with aclosing(cast("AsyncGenerator[bytes]", answer.aiter_bytes())) as blocks:
-                async for block in blocks:
-                    content += block
-                    if len(content) > _MOST_BYTES:
-                        raise IssuerError("its answer is too long")
-        return httpx.Response(200, content=content).json()
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-        raise IssuerError(f"it cannot be asked ({type(error).__name__})") from error
+
+def _problem(error: Exception, document: str) -> IssuerError:
+    if isinstance(error, IssuerError):
+        return error
+    return IssuerError("it takes too long" if isinstance(error, TimeoutError) else f"its {document} cannot be read")
 
 
 def _is_safe(address: str) -> bool:

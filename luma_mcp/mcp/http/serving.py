@@ -6,11 +6,9 @@ token is neither accepted from clients nor given to them.
 """
 
 import asyncio
-import json
 import logging
 import signal
 import socket
-import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
@@ -18,31 +16,40 @@ from urllib.parse import urlsplit
 import httpx
 import uvicorn
 from mcp.server.transport_security import TransportSecuritySettings
-from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from luma_mcp.config.settings import Settings, SettingsError
 from luma_mcp.domain.addresses import LOOPBACK
 from luma_mcp.domain.person import DELETE_SCOPE, SCOPES
-from luma_mcp.mcp.http.doors import PATH, Bounded, Explained, Logged, open_to_pages
+from luma_mcp.mcp.http.access_log import AccessLog
+from luma_mcp.mcp.http.authentication import Authentication
+from luma_mcp.mcp.http.body_timeout import BodyTimeout
+from luma_mcp.mcp.http.cors import with_cors
+from luma_mcp.mcp.http.health import Health
+from luma_mcp.mcp.http.host_errors import PATH, HostErrors
 from luma_mcp.mcp.http.issuer import Issuer
-from luma_mcp.mcp.http.probes import METRICS_PERSON, Healthy, Measured, PrometheusMeter
+from luma_mcp.mcp.http.json_log import log_as_json
+from luma_mcp.mcp.http.metrics import Metrics, PrometheusMeter
+from luma_mcp.mcp.http.protected_resource import ProtectedResource
 from luma_mcp.mcp.http.public_paths import PublicPaths
-from luma_mcp.mcp.http.sign_in import Resource, SignIn
+from luma_mcp.mcp.http.request_framing import RequestFraming
 from luma_mcp.mcp.http.tokens import IssuedTokens, NamedTokens
+from luma_mcp.mcp.rights import METRICS_PERSON
 from luma_mcp.mcp.server import ToolServer
 
 # What a tool is asked fits in a fraction of it: a prompt has 5,000 characters at the most.
-MOST_BODY_BYTES = 1024 * 1024
+MAX_BODY_BYTES = 1024 * 1024
 _LOOPBACK_HOSTS = ("127.0.0.1:*", "localhost:*", "[::1]:*", "127.0.0.1", "localhost", "[::1]")
 _LOOPBACK_ORIGINS = ("http://127.0.0.1:*", "http://localhost:*", "http://[::1]:*")
 # Waits are cut, and clients call again; a purchase that is under way is in the ledger.
 _GRACE_SECONDS = 5
 _HEAD_SECONDS = 10.0
-_MOST_CONNECTIONS = 2000
+_MAX_CONNECTIONS = 2000
 
 _log = logging.getLogger(__name__)
+# Where it serves is told at every level that the person may set, and is no warning.
+_log.setLevel(logging.INFO)
 
 
 def run(server: ToolServer, settings: Settings, *, on_stop: Callable[[], None]) -> int:
@@ -57,7 +64,7 @@ def run(server: ToolServer, settings: Settings, *, on_stop: Callable[[], None]) 
         SettingsError: it would be open to everybody.
     """
     application = make_app(server, settings)
-    _log_as_json(settings.log_level)
+    log_as_json(settings.log_level)
     config = uvicorn.Config(
         application,
         host=settings.http_host,
@@ -67,7 +74,7 @@ def run(server: ToolServer, settings: Settings, *, on_stop: Callable[[], None]) 
         server_header=False,
         timeout_graceful_shutdown=_GRACE_SECONDS,
         http=_TimedProtocol,
-        limit_concurrency=_MOST_CONNECTIONS,
+        limit_concurrency=_MAX_CONNECTIONS,
     )
     _Server(config, on_stop).run()
     return 0  # pragma: no cover - Python 3.11 loses the tracer where a task was cancelled
@@ -112,7 +119,7 @@ class _Server(uvicorn.Server):
     async def main_loop(self) -> None:
         # Not sooner: the port may be taken, or with 0 be any.
         host, port = self.servers[0].sockets[0].getsockname()[:2]
-        _log.warning("serving", extra={"facts": {"host": host, "port": port, "path": PATH}})
+        _log.info("serving", extra={"facts": {"host": host, "port": port, "path": PATH}})
         await super().main_loop()
 
     @contextmanager
@@ -126,7 +133,7 @@ class _Server(uvicorn.Server):
 
 
 def make_app(server: ToolServer, settings: Settings, transport: httpx.AsyncBaseTransport | None = None) -> ASGIApp:
-    """The application, with its doors.
+    """The application inside its middleware.
 
     Args:
         server: what is served.
@@ -146,28 +153,28 @@ def make_app(server: ToolServer, settings: Settings, transport: httpx.AsyncBaseT
     names = [*settings.http_allowed_hosts]
     if settings.http_public_url:
         names.append(urlsplit(settings.http_public_url).hostname or "")
-    named = [name for host in names for name in (host, f"{host}:*")]
+    named = [name for host in map(str.lower, names) for name in (host, f"{host}:*")]
     hosts = [*_LOOPBACK_HOSTS, *named]
     origins = [*_LOOPBACK_ORIGINS, *settings.http_allowed_origins]
     inner = server.streamable_http_app(
         streamable_http_path=PATH,
         stateless_http=True,
-        max_request_body_size=MOST_BODY_BYTES,
+        max_request_body_size=MAX_BODY_BYTES,
         transport_security=TransportSecuritySettings(allowed_hosts=hosts, allowed_origins=origins),
     )
     meter = server.services.meter
-    measured = Measured(inner, server.services, meter if isinstance(meter, PrometheusMeter) else None)
-    application: ASGIApp = Explained(Bounded(_signed_in(measured, server, settings, transport)))
+    metrics = Metrics(inner, server.services, meter if isinstance(meter, PrometheusMeter) else None)
+    application: ASGIApp = HostErrors(BodyTimeout(_authenticated(metrics, server, settings, transport)), hosts)
     links = server.services.links
     if links is not None:
         application = PublicPaths(application, links, lambda: settings.output_folder, server.services.poller.poll_now)
-    return Logged(open_to_pages(Healthy(application, server.services), origins))
+    return AccessLog(RequestFraming(with_cors(Health(application, server.services), origins)))
 
 
-def _signed_in(
+def _authenticated(
     inner: ASGIApp, server: ToolServer, settings: Settings, transport: httpx.AsyncBaseTransport | None
 ) -> ASGIApp:
-    """The application behind the door that finds out who calls."""
+    """The application behind the middleware that finds out who calls."""
     given = SCOPES if settings.http_delete else tuple(scope for scope in SCOPES if scope != DELETE_SCOPE)
     issued, resource = None, None
     if settings.oauth_issuer and settings.http_public_url:
@@ -177,9 +184,9 @@ def _signed_in(
             allowed=settings.oauth_allowed,
             scopes=settings.oauth_scopes,
         )
-        resource = Resource(settings.http_public_url, settings.oauth_issuer, settings.oauth_scopes)
+        resource = ProtectedResource(settings.http_public_url, settings.oauth_issuer, settings.oauth_scopes)
     is_open = not settings.http_tokens and not settings.oauth_issuer
-    return SignIn(
+    return Authentication(
         inner,
         named=NamedTokens(settings.named_tokens, given, without_rights=[METRICS_PERSON]),
         issued=issued,
@@ -187,31 +194,3 @@ def _signed_in(
         rights=server.rights,
         open_scopes=given if is_open else None,
     )
-
-
-class _JsonLines(logging.Formatter):
-    """A line of JSON for each record, for those who collect them."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        line = {
-            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
-            "level": record.levelname,
-            "logger": record.name,
-            "message": record.getMessage(),
-            **getattr(record, "facts", {}),
-        }
-        if record.exc_info:
-            line["trace"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
-
-
-def _is_worth_a_line(record: logging.LogRecord) -> bool:
-    """A client that goes away in the middle of its request is not; the SDK and uvicorn tell of it with a trace."""
-    return not (record.exc_info and isinstance(record.exc_info[1], ClientDisconnect))
-
-
-def _log_as_json(level: str) -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_JsonLines())
-    handler.addFilter(_is_worth_a_line)
-    logging.basicConfig(level=level, handlers=[handler], force=True)

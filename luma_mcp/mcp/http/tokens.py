@@ -14,6 +14,7 @@ import jwt
 from mcp.server.auth.provider import AccessToken
 
 from luma_mcp.domain.person import SCOPES
+from luma_mcp.domain.text import cleaned
 from luma_mcp.mcp.http.issuer import Issuer, IssuerError
 
 # Signatures by a private key. One by a shared secret (HS256) could be made by whoever knows the public key.
@@ -21,8 +22,19 @@ ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES
 # How far the clocks of issuer and server may be apart.
 LEEWAY_SECONDS = 30
 EVERYBODY = "*"
+SUBJECT = "sub:"
+"""Stands before an entry of LUMA_OAUTH_ALLOWED that is a subject though it has an @."""
+_MAX_SUBJECT_LENGTH = 255
 
 _log = logging.getLogger(__name__)
+
+
+class NotAllowedError(Exception):
+    """Somebody signed in, and is not allowed here.
+
+    Args:
+        reason: why, as a sentence for that person.
+    """
 
 
 class NamedTokens:
@@ -56,7 +68,8 @@ class IssuedTokens:
     Args:
         issuer: who signs them.
         audience: what they must be for.
-        allowed: subjects, e-mail addresses and `@domain`s; `*` for everybody whom the issuer knows.
+        allowed: subjects, verified e-mail addresses and `@domain`s; `*` for everybody whom the issuer knows. An entry
+            with an @ is an address; `sub:` before it makes it a subject.
         scopes: the issuer's names of the scopes to read, spend and delete, in this order.
     """
 
@@ -64,12 +77,14 @@ class IssuedTokens:
         self._issuer = issuer
         # A client may have written the address with a slash at its end, and the issuer repeats what it was asked for.
         self._audiences = [audience.rstrip("/"), audience.rstrip("/") + "/"]
-        self._subjects = frozenset(entry for entry in allowed if not entry.startswith("@"))
-        self._emails = frozenset(entry.lower() for entry in allowed if "@" in entry)
+        self._subjects = frozenset(
+            entry.removeprefix(SUBJECT) for entry in allowed if entry.startswith(SUBJECT) or "@" not in entry
+        )
+        self._emails = frozenset(entry.lower() for entry in allowed if "@" in entry and not entry.startswith(SUBJECT))
         self._scopes = dict(zip(SCOPES, scopes, strict=False))
 
     async def verify_token(self, token: str) -> AccessToken | None:
-        """Whose it is, if this person is allowed."""
+        """Whose it is; None for a token that is not good. Raises: NotAllowedError."""
         try:
             header = jwt.get_unverified_header(token)
             if header.get("alg") not in ALGORITHMS:
@@ -86,27 +101,51 @@ class IssuedTokens:
                 leeway=LEEWAY_SECONDS,
                 options={"require": ["exp", "iss", "aud", "sub"]},
             )
-        except (jwt.PyJWTError, IssuerError, ValueError) as error:
+            if not _is_subject(claims["sub"]):
+                raise jwt.InvalidTokenError
+        # pyjwt lets the errors of numbers and of nested JSON through.
+        except (jwt.PyJWTError, IssuerError, ValueError, TypeError, OverflowError, RecursionError) as error:
             # The kind of the error says enough; its text may repeat the token.
             _log.info("a token was refused: %s", type(error).__name__)
             return None
-        if not self._is_allowed(claims):
-            _log.info("a token was refused: the person is not in LUMA_OAUTH_ALLOWED")
-            return None
+        person = f"{claims['sub']}@{urlsplit(self._issuer.name).hostname}"
+        problem = self._problem(claims)
+        if problem is not None:
+            _log.warning("%s signed in and is not allowed here: %s", cleaned(person, 200), problem)
+            raise NotAllowedError(problem)
         given = _scopes_of(claims)
         scopes = [scope for scope, issued in self._scopes.items() if issued in given]
-        host = urlsplit(self._issuer.name).hostname
-        return access_token(f"{claims['sub']}@{host}", scopes, issuer=self._issuer.name)
+        return access_token(person, scopes, issuer=self._issuer.name)
 
-    def _is_allowed(self, claims: dict[str, Any]) -> bool:
+    def _problem(self, claims: dict[str, Any]) -> str | None:
+        """Why the person of these claims is not allowed; None if they are."""
         if EVERYBODY in self._subjects or claims["sub"] in self._subjects:
-            return True
+            return None
         email = claims.get("email")
+        local_part, _, domain = email.lower().rpartition("@") if isinstance(email, str) else ("", "", "")
+        if not local_part or not self._emails & {f"{local_part}@{domain}", f"@{domain}"}:
+            return "LUMA_OAUTH_ALLOWED does not name this person."
         # Whoever may write any address into a profile could be anybody.
-        if not isinstance(email, str) or claims.get("email_verified") is not True:
-            return False
-        email = email.lower()
-        return email in self._emails or "@" + email.rpartition("@")[2] in self._emails
+        if claims.get("email_verified") is not True:
+            return "the issuer does not say that the e-mail address is verified (email_verified must be true)."
+        return None
+
+
+def _is_subject(subject: str) -> bool:
+    """Whether it may be the name of a person: one line of text of 1 to 255 characters (OpenID Connect)."""
+    try:
+        subject.encode()
+    except UnicodeEncodeError:
+        return False
+    return 0 < len(subject) <= _MAX_SUBJECT_LENGTH and subject.isprintable()
+
+
+def is_signed(token: str) -> bool:
+    """Whether a token is of the form of an issuer's: signed text, which cannot be guessed."""
+    try:
+        return jwt.get_unverified_header(token).get("alg") in ALGORITHMS
+    except (jwt.PyJWTError, ValueError, RecursionError):
+        return False
 
 
 def access_token(person: str, scopes: Sequence[str], *, issuer: str | None = None) -> AccessToken:

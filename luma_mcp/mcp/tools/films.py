@@ -13,7 +13,6 @@ from luma_mcp.film.plan import Form, Plan, Shot
 from luma_mcp.ledger.caps import ConsentNeededError
 from luma_mcp.mcp.arguments.api_variants import differs
 from luma_mcp.mcp.arguments.values import AsConcepts, AsFilmId, AsShots
-from luma_mcp.mcp.films import FilmResult, FilmShotResult, film_result, waited_film
 from luma_mcp.mcp.spec import CONTINUES, SPENDS, Arguments, Call, ToolSpec
 from luma_mcp.mcp.tools.arguments import (
     VIDEO_DURATIONS,
@@ -24,6 +23,7 @@ from luma_mcp.mcp.tools.arguments import (
     video_model,
 )
 from luma_mcp.mcp.tools.concepts import checked_concepts
+from luma_mcp.mcp.tools.film_results import FilmResult, FilmShotResult, film_result, waited_film
 from luma_mcp.mcp.tools.purchase import consent_for, quote_id_for
 
 _LONGEST_PROMPT_ASKED = 200

@@ -10,6 +10,7 @@ from luma_mcp.domain.pricing import Footage
 from luma_mcp.domain.requests import Request, backend_of
 from luma_mcp.domain.text import cleaned
 from luma_mcp.ledger.caps import ConsentNeededError
+from luma_mcp.mcp.client.caller import UnansweredError
 from luma_mcp.mcp.results import PurchaseResult, purchase_result, quote_result
 from luma_mcp.mcp.spec import Call
 from luma_mcp.mcp.tools.arguments import SpendingArguments
@@ -105,7 +106,11 @@ async def consent_for(call: Call, arguments: SpendingArguments, usd: float, subj
         if consent is not None:
             return consent
     if call.caller.can_ask or not quotes.in_dry_runs:
-        return await call.caller.confirm(question, subject)
+        try:
+            return await call.caller.confirm(question, subject)
+        except UnansweredError:
+            if not quotes.in_dry_runs:
+                raise
     consent = quotes.consent(quote_id, subject, usd, call.person) if quote_id else None
     if consent is None:
         problem = "This quote_id is not for this request, this take and this price, or it is older than 15 minutes."

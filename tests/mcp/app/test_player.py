@@ -7,7 +7,7 @@ import anyio
 import pytest
 
 from luma_mcp.emulator.faults import Fault
-from luma_mcp.mcp import films
+from luma_mcp.mcp.tools import film_results as films
 
 pytestmark = [pytest.mark.anyio, pytest.mark.browser]
 

@@ -11,12 +11,13 @@ from urllib.parse import urlsplit
 import anyio
 import httpx
 import pytest
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
 
 from luma_mcp.composition import build_links, build_server
 from luma_mcp.config.settings import Settings
 from luma_mcp.files import received
-from luma_mcp.mcp.http import public_paths
+from luma_mcp.mcp.http import public_responses, public_uploads
+from luma_mcp.mcp.http.public_callbacks import PublicCallbacks
 from luma_mcp.mcp.http.public_paths import PublicPaths
 from luma_mcp.mcp.http.serving import make_app
 from luma_mcp.mcp.public_links import FILE_SECONDS, UPLOAD_SECONDS, Links
@@ -167,7 +168,7 @@ async def test_a_link_ends(site: Site, clock: HeldClock) -> None:
     clock.seconds += 20
 
     answer = await site.get(file["link"])
-    assert (answer.status_code, answer.json()["error"]) == (404, public_paths._GONE)
+    assert (answer.status_code, answer.json()["error"]) == (404, public_responses.INVALID_LINK)
 
 
 def _other_servers_link(place: str, clock: HeldClock) -> str:
@@ -269,10 +270,10 @@ async def test_of_two_at_once_one_is_taken(site: Site) -> None:
         statuses.append((await site.http.put(path, content=picture())).status_code)
 
     async with anyio.create_task_group() as tasks:
-        for _ in range(5):
+        for _ in range(4):
             tasks.start_soon(put)
 
-    assert sorted(statuses) == [201, 410, 410, 410, 410]
+    assert sorted(statuses) == [201, 410, 410, 410]
 
 
 @pytest.mark.parametrize(
@@ -301,8 +302,7 @@ async def test_only_whole_pictures_and_clips_are_taken_and_another_try_is_free(
 async def test_a_file_that_is_too_large_is_not_read_to_its_end(
     site: Site, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
-    for module in (received, public_paths):
-        monkeypatch.setattr(module, "MOST_BYTES", 100_000)
+    monkeypatch.setattr(received, "MOST_BYTES", 100_000)
     path = urlsplit((await _link_to_send(site))["upload_url"]).path
     content = picture() + b"x" * 10_000_000
     if way == "form":
@@ -363,7 +363,7 @@ async def test_a_sender_who_gives_up_leaves_nothing(site: Site) -> None:
 
 
 async def test_a_sender_who_is_too_slow_is_told(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(public_paths, "_SEND_SECONDS", 0.1)
+    monkeypatch.setattr(public_uploads, "_WHOLE_SECONDS", 0.1)
 
     async def slow() -> AsyncIterator[bytes]:
         yield picture()[:20]
@@ -371,6 +371,95 @@ async def test_a_sender_who_is_too_slow_is_told(site: Site, monkeypatch: pytest.
 
     answer = await site.http.put(urlsplit(site.links.to_send("").url).path, content=slow())
     assert answer.status_code == 400
+
+
+class _Sender:
+    """A body whose second half comes when it is let."""
+
+    def __init__(self) -> None:
+        self.has_started = anyio.Event()
+        self.may_end = anyio.Event()
+
+    async def body(self) -> AsyncIterator[bytes]:
+        content = picture()
+        yield content[:20]
+        self.has_started.set()
+        await self.may_end.wait()
+        yield content[20:]
+
+
+async def test_one_person_sends_a_few_files_at_once_and_leaves_room_for_others(site: Site) -> None:
+    senders = [_Sender() for _ in range(public_uploads.MAX_SENDING_OF_PERSON)]
+    statuses: list[int] = []
+
+    async def send(sender: _Sender) -> None:
+        path = urlsplit(site.links.to_send("persons/anna").url).path
+        statuses.append((await site.http.put(path, content=sender.body())).status_code)
+
+    async with anyio.create_task_group() as tasks:
+        for sender in senders:
+            tasks.start_soon(send, sender)
+        for sender in senders:
+            await sender.has_started.wait()
+        of_anna, of_ben = (site.links.to_send(f"persons/{name}").url for name in ("anna", "ben"))
+        refused = await site.http.put(urlsplit(of_anna).path, content=picture())
+        received_of_ben = await site.http.put(urlsplit(of_ben).path, content=picture())
+        for sender in senders:
+            sender.may_end.set()
+    again = await site.http.put(urlsplit(of_anna).path, content=picture())
+
+    assert (refused.status_code, refused.headers["retry-after"]) == (429, "30")
+    assert (received_of_ben.status_code, again.status_code, set(statuses)) == (201, 201, {201})
+
+
+async def test_all_together_send_a_number_of_files_at_once(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(public_uploads, "MAX_SENDING", 1)
+    sender, statuses = _Sender(), list[int]()
+
+    async def send() -> None:
+        path = urlsplit(site.links.to_send("persons/anna").url).path
+        statuses.append((await site.http.put(path, content=sender.body())).status_code)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(send)
+        await sender.has_started.wait()
+        refused = await site.http.put(urlsplit(site.links.to_send("persons/ben").url).path, content=picture())
+        sender.may_end.set()
+
+    assert (refused.status_code, statuses) == (429, [201])
+
+
+async def test_a_sender_who_pauses_too_long_is_given_up(site: Site) -> None:
+    async def pausing() -> AsyncIterator[bytes]:
+        yield picture()[:20]
+        await anyio.sleep_forever()
+
+    uploads = public_uploads.PublicUploads(site.links, lambda: site.output, stall_seconds=0.05)
+    text = site.links.to_send("").url.rpartition("/")[2]
+    sent = pausing()
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": await anext(sent), "more_body": True}
+
+    scope = {"type": "http", "method": "PUT", "path": "/", "headers": [], "query_string": b""}
+    answer = await uploads.respond(Request(scope, receive), text)
+
+    assert answer.status_code == 400
+    assert list(site.output.glob("received/*")) == []
+
+
+async def test_a_callback_that_does_not_end_is_given_up(site: Site) -> None:
+    seen: list[str] = []
+    callbacks = PublicCallbacks(site.links, seen.append, body_seconds=0.05)
+
+    async def receive() -> dict[str, Any]:
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    scope = {"type": "http", "method": "POST", "path": "/", "headers": [], "query_string": b""}
+    answer = await callbacks.respond(Request(scope, receive), site.links.callback_url.rpartition("/")[2])
+
+    assert (answer.status_code, answer.headers["connection"], seen) == (408, "close", [])
 
 
 async def test_a_file_that_the_host_hands_on_is_fetched(site: Site, transport: InMemory) -> None:

@@ -30,14 +30,16 @@ from luma_mcp.composition import build_server
 from luma_mcp.config.settings import Settings, SettingsError
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.serving import serving
-from luma_mcp.mcp.http import doors
 from luma_mcp.mcp.http import serving as http_serving
+from luma_mcp.mcp.http.body_timeout import BodyTimeout
+from luma_mcp.mcp.http.json_log import JsonLines
+from luma_mcp.mcp.http.request_framing import RequestFraming
 from tests.support.agent import TOKEN
 from tests.support.http_process import call_over_http, http_process, http_server
 
 pytestmark = [pytest.mark.anyio, pytest.mark.medium]
 
-KEY = "a-bearer-token-of-the-team"
+KEY = "Wm4xT8vKc2LrQ9pZ"
 PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
 WANTED = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
 
@@ -86,11 +88,11 @@ async def test_it_says_that_it_is_there_to_anybody() -> None:
         ({"authorization": f"Bearer {TOKEN}"}, 401),
         ({"authorization": f"Bearer {KEY}"}, 200),
         ({"authorization": f"bearer {KEY}"}, 200),
-        ({"authorization": "Bearer another-token-of-the-team"}, 200),
+        ({"authorization": "Bearer Hn7sB3yFd6JgX5uE"}, 200),
     ],
 )
 async def test_only_who_has_a_token_is_let_in(message: dict[str, str], status: int) -> None:
-    async with door(LUMA_HTTP_TOKENS=f"{KEY},another-token-of-the-team") as caller:
+    async with door(LUMA_HTTP_TOKENS=f"{KEY},Hn7sB3yFd6JgX5uE") as caller:
         answer = await call(caller, **message)
 
     assert answer.status_code == status
@@ -102,6 +104,12 @@ async def test_only_who_has_a_token_is_let_in(message: dict[str, str], status: i
     ("message", "status"),
     [
         ({"host": "luma.example.com"}, 200),
+        ({"host": "LUMA.Example.com"}, 200),
+        ({"host": "luma.example.com."}, 200),
+        ({"host": "Luma.example.com.:8443"}, 200),
+        ({"host": "luma.example.com.evil.example.com"}, 421),
+        ({"host": "luma.example.com:port"}, 421),
+        ({"host": ""}, 421),
         ({"host": "evil.example.com"}, 421),
         ({"host": "127.0.0.1:8080"}, 200),
         ({"origin": "https://chat.example.com"}, 200),
@@ -117,7 +125,7 @@ async def test_a_page_elsewhere_cannot_reach_it_through_a_browser(message: dict[
 
 async def test_a_body_that_is_far_too_large_is_refused() -> None:
     async with door() as caller:
-        answer = await caller.post("/mcp", content=b"x" * (http_serving.MOST_BODY_BYTES + 1), headers=WANTED)
+        answer = await caller.post("/mcp", content=b"x" * (http_serving.MAX_BODY_BYTES + 1), headers=WANTED)
 
     assert answer.status_code == 413
 
@@ -227,10 +235,19 @@ async def test_the_real_process_speaks_both_eras_and_stops_in_order(process: Pro
 def test_a_fault_of_our_own_is_one_line_with_its_trace() -> None:
     fault = ZeroDivisionError("by zero")
     record = logging.LogRecord("a", logging.ERROR, "x", 1, "it failed", None, (type(fault), fault, None))
-    line = json.loads(http_serving._JsonLines().format(record))
+    line = json.loads(JsonLines().format(record))
 
     assert line["message"] == "it failed"
     assert line["trace"].endswith("ZeroDivisionError: by zero")
+
+
+def test_no_name_in_a_line_of_the_log_steers_a_terminal() -> None:
+    name = "a\x1b[2J\x9b2J\u2028\u202e\ud83d"
+    line = JsonLines().format(logging.LogRecord("a", logging.INFO, "x", 1, "%s", (name,), None))
+
+    assert line.isascii()
+    assert line.isprintable()
+    assert json.loads(line)["message"] == name
 
 
 def test_a_client_that_leaves_in_the_middle_of_its_request_is_no_fault(process: Process) -> None:
@@ -335,10 +352,60 @@ async def test_a_body_that_does_not_end_holds_nothing(monkeypatch: pytest.Monkey
         yield b"{"
         await anyio.sleep(30)
 
-    inner = httpx.ASGITransport(doors.Bounded(echo, seconds=0.2))
+    inner = httpx.ASGITransport(BodyTimeout(echo, seconds=0.2))
     async with httpx.AsyncClient(transport=inner, base_url="http://127.0.0.1") as caller:
         assert (await caller.post("/mcp", content=b"{}")).content == b"{}"
         assert (await caller.post("/mcp", content=slow())).status_code == 408
+
+
+async def test_a_body_that_does_not_end_is_late_whatever_the_application_makes_of_it() -> None:
+    async def slow() -> AsyncIterator[bytes]:
+        yield b"{"
+        await anyio.sleep(30)
+
+    async def careless(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await Request(scope, receive).body()
+        except TimeoutError:
+            await Response(status_code=500)(scope, receive, send)
+
+    async def early(scope: Scope, receive: Receive, send: Send) -> None:
+        await Response(status_code=413)(scope, receive, send)
+        await Request(scope, receive).body()
+
+    statuses: list[int] = []
+    for application in (careless, early):
+        inner = httpx.ASGITransport(BodyTimeout(application, seconds=0.1), raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=inner, base_url="http://127.0.0.1") as caller:
+            statuses.append((await caller.post("/mcp", content=slow())).status_code)
+
+    assert statuses == [408, 413]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [("content-length", "2"), ("transfer-encoding", "chunked")],
+        [("Transfer-Encoding", "chunked"), ("Content-Length", "2")],
+        [("host", "luma.example.com")],
+    ],
+)
+async def test_a_request_without_a_certain_end_is_refused_and_its_connection_closed(
+    headers: list[tuple[str, str]],
+) -> None:
+    sent: list[dict[str, Any]] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def never(*_arguments: object) -> Any:
+        raise AssertionError
+
+    raw = [(name.encode(), value.encode()) for name, value in [("host", "127.0.0.1"), *headers]]
+    await RequestFraming(never)({"type": "http", "method": "POST", "path": "/mcp", "headers": raw}, never, send)
+
+    assert sent[0]["status"] == 400
+    assert (b"connection", b"close") in sent[0]["headers"]
 
 
 async def test_a_time_out_of_what_is_served_is_not_one_of_the_body() -> None:
@@ -346,7 +413,7 @@ async def test_a_time_out_of_what_is_served_is_not_one_of_the_body() -> None:
         await Request(scope, receive).body()
         raise TimeoutError
 
-    inner = httpx.ASGITransport(doors.Bounded(slow_inside))
+    inner = httpx.ASGITransport(BodyTimeout(slow_inside))
     async with httpx.AsyncClient(transport=inner, base_url="http://127.0.0.1") as caller:
         with pytest.raises(TimeoutError):
             await caller.post("/mcp", content=b"{}")

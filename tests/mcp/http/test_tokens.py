@@ -3,7 +3,9 @@
 import base64
 import json
 import logging
+import ssl
 import time
+from collections.abc import AsyncIterator
 from typing import Any
 
 import anyio
@@ -15,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from luma_mcp.domain.person import SCOPES
 from luma_mcp.mcp.http.issuer import Issuer, IssuerError
-from luma_mcp.mcp.http.tokens import LEEWAY_SECONDS, IssuedTokens, NamedTokens
+from luma_mcp.mcp.http.tokens import LEEWAY_SECONDS, IssuedTokens, NamedTokens, NotAllowedError
 from tests.support.issuer import ISSUER, PUBLIC_URL, FakeIssuer
 
 pytestmark = pytest.mark.anyio
@@ -93,6 +95,10 @@ def _changed(fake: FakeIssuer) -> str:
     return f"{head}.{body}.{signature}"
 
 
+def _nested() -> str:
+    return base64.urlsafe_b64encode(b"[" * 100_000).decode().rstrip("=") + ".a.b"
+
+
 now = time.time
 BAD: dict[str, Any] = {
     "of another issuer": lambda fake: fake.token(iss="https://login.example.com"),
@@ -108,8 +114,13 @@ BAD: dict[str, Any] = {
     "not yet valid": lambda fake: fake.token(nbf=int(now()) + LEEWAY_SECONDS + 5),
     "from the future": lambda fake: fake.token(iat=int(now()) + LEEWAY_SECONDS + 5),
     "with an unknown key": lambda fake: fake.token(kid="two"),
-    "of somebody who is not allowed": lambda fake: fake.token(sub="ben-8"),
-    "of a subject in another case": lambda fake: fake.token(sub="Anna-7"),
+    "of half a character": lambda fake: fake.token(sub="anna\ud83d"),
+    "of a subject that is too long": lambda fake: fake.token(sub="a" * 256),
+    "of a subject without a name": lambda fake: fake.token(sub=""),
+    "of a subject of two lines": lambda fake: fake.token(sub="anna\u2028admin"),
+    "that ends at no time": lambda fake: fake.token(exp=float("inf")),
+    "that begins at no time": lambda fake: fake.token(nbf=float("inf")),
+    "of nested JSON": lambda _fake: _nested(),
     "not signed": _unsigned,
     "signed with the public key": _signed_with_the_public_key,
     "signed by a stranger": _strangers,
@@ -165,18 +176,51 @@ async def test_what_differs_without_meaning_is_taken(fake: FakeIssuer, issuer: I
         (("@example.com",), {"email": "eve@notexample.com", "email_verified": True}, False),
         (("@example.com",), {"email": ["anna@example.com"], "email_verified": True}, False),
         (("ben-8", "@other.com"), {"email": "anna@example.com", "email_verified": True}, False),
+        (("anna@example.com",), {"sub": "anna@example.com"}, False),
+        (("sub:anna@example.com",), {"sub": "anna@example.com"}, True),
+        (("sub:anna@example.com",), {"email": "anna@example.com", "email_verified": True}, False),
+        (("sub:anna-7",), {}, True),
+        (("@example.com",), {"email": "example.com", "email_verified": True}, False),
+        (("@example.com",), {"email": "@example.com", "email_verified": True}, False),
     ],
 )
-async def test_who_is_allowed(
+async def test_the_allowed_are_let_in_and_others_are_not(
     fake: FakeIssuer, issuer: Issuer, allowed: tuple[str, ...], claims: dict[str, Any], is_allowed: bool
 ) -> None:
-    assert (await verifier(issuer, *allowed).verify_token(fake.token(**claims)) is not None) is is_allowed
+    assert await _is_allowed(verifier(issuer, *allowed), fake.token(**claims)) is is_allowed
 
 
 async def test_without_a_list_nobody_is_allowed(fake: FakeIssuer, issuer: Issuer) -> None:
     tokens = IssuedTokens(issuer, audience=PUBLIC_URL, allowed=(), scopes=SCOPES)
 
-    assert await tokens.verify_token(fake.token()) is None
+    assert not await _is_allowed(tokens, fake.token())
+
+
+async def _is_allowed(tokens: IssuedTokens, token: str) -> bool:
+    try:
+        assert await tokens.verify_token(token) is not None
+    except NotAllowedError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("claims", "reason"),
+    [
+        ({}, "LUMA_OAUTH_ALLOWED does not name this person"),
+        ({"email": "anna@example.com", "email_verified": "true"}, "email_verified must be true"),
+        ({"email": "anna@example.com"}, "email_verified must be true"),
+    ],
+)
+async def test_somebody_who_is_not_allowed_is_told_the_reason_and_the_operator_the_name(
+    fake: FakeIssuer, issuer: Issuer, caplog: pytest.LogCaptureFixture, claims: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(NotAllowedError, match=reason):
+        await verifier(issuer, "anna@example.com").verify_token(fake.token(**claims))
+
+    (line,) = [record for record in caplog.records if record.levelno == logging.WARNING]
+    assert "anna-7@login.example.com signed in and is not allowed here" in line.getMessage()
+    assert reason in line.getMessage()
 
 
 _ENTRA = ("api://x/Read", "api://x/Spend")
@@ -357,6 +401,12 @@ async def test_a_key_for_encryption_verifies_nothing(fake: FakeIssuer, issuer: I
     assert await verifier(issuer).verify_token(fake.token()) is None
 
 
+def _certificate_error() -> Exception:
+    error = httpx.ConnectError("x")
+    error.__cause__ = ssl.SSLCertVerificationError("no")
+    return error
+
+
 class Slow(httpx.AsyncBaseTransport):
     """Leads to an issuer that takes its time."""
 
@@ -390,6 +440,58 @@ async def test_who_comes_while_the_keys_are_asked_for_waits_for_them(fake: FakeI
     assert len(found) == 11
     assert all(found)
     assert fake.requests.count("/realm/keys") == 1
+
+
+async def test_who_has_a_known_key_does_not_wait_for_an_issuer_that_drips(fake: FakeIssuer, clock: Clock) -> None:
+    slow = Slow(fake)
+    slow.go_on.set()
+    tokens = verifier(Issuer(ISSUER, transport=slow, now=clock))
+    assert await tokens.verify_token(fake.token()) is not None
+    slow.reached, slow.go_on = anyio.Event(), anyio.Event()
+    clock.seconds += 3600
+
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(tokens.verify_token, fake.token())
+            await slow.reached.wait()
+            assert await tokens.verify_token(fake.token()) is not None
+            slow.go_on.set()
+
+
+async def test_an_issuer_that_drips_is_given_up_in_time(fake: FakeIssuer) -> None:
+    class Dripping(httpx.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            while True:
+                yield b" "
+                await anyio.sleep(0.01)
+
+    fake.keys_answer = httpx.Response(200, stream=Dripping())
+    issuer = Issuer(ISSUER, transport=fake.transport, timeout_seconds=0.1)
+
+    with anyio.fail_after(10), pytest.raises(IssuerError, match="it takes too long"):
+        await issuer.key("one", "RS256")
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (httpx.ConnectError("x"), "it cannot be asked"),
+        (_certificate_error(), "its certificate is not trusted here. A company's proxy may sign in its place"),
+    ],
+)
+async def test_an_issuer_that_cannot_be_reached_is_told_with_the_cause(error: Exception, sentence: str) -> None:
+    def fail(_request: httpx.Request) -> httpx.Response:
+        raise error
+
+    with pytest.raises(IssuerError, match=sentence):
+        await Issuer(ISSUER, transport=httpx.MockTransport(fail)).key("one", "RS256")
+
+
+async def test_a_proxy_that_cannot_be_used_is_told_for_the_issuer_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "gopher://a")
+
+    with pytest.raises(IssuerError, match=r"The proxy gopher://\.\.\. that is set"):
+        await Issuer(ISSUER).key("one", "RS256")
 
 
 async def test_a_token_of_the_settings_names_its_person() -> None:

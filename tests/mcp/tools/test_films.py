@@ -526,8 +526,8 @@ async def test_a_film_that_takes_long_to_save_is_joined_by_the_next_call(
         await may_end.wait()
         return SavedFilm(file, output / "a-sheet.jpg", b"")
 
-    monkeypatch.setattr("luma_mcp.mcp.films.save_film", save)
-    monkeypatch.setattr("luma_mcp.mcp.films._SHORTEST_SAVE_SECONDS", 0.05)
+    monkeypatch.setattr("luma_mcp.mcp.tools.film_results.save_film", save)
+    monkeypatch.setattr("luma_mcp.mcp.tools.film_results._SHORTEST_SAVE_SECONDS", 0.05)
     film = await agent.call("create_film", shots=["a boat"], **FORM)
     await agent.call("wait_for_film", film_id=film["film_id"], timeout_seconds=0)
     clock.seconds += 300

@@ -1,4 +1,4 @@
-"""The door that finds out who calls: a token of the settings, or one of an OAuth issuer.
+"""Authentication: a token of the settings, or one of an OAuth issuer.
 
 This server is a resource server of OAuth 2.1: it sends people to an issuer to sign in, checks what the issuer signed,
 and issues nothing itself. Sources: RFC 6750 (bearer tokens), RFC 9728 (where to sign in), MCP 2026-07-28, section
@@ -6,93 +6,40 @@ Authorization.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 import anyio
 from mcp.server.auth.middleware.auth_context import AuthContextMiddleware
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
-from mcp.shared.auth import ProtectedResourceMetadata
-from pydantic import AnyHttpUrl
 from pydantic_core import from_json
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from luma_mcp.domain.person import RIGHTS, Right
-from luma_mcp.mcp.http.tokens import IssuedTokens, NamedTokens, access_token
+from luma_mcp.mcp.http.protected_resource import WELL_KNOWN, ProtectedResource
+from luma_mcp.mcp.http.tokens import IssuedTokens, NamedTokens, NotAllowedError, access_token, is_signed
 from luma_mcp.mcp.persons import person_of
 
-_WELL_KNOWN = "/.well-known/"
-_DOCUMENT = f"{_WELL_KNOWN}oauth-protected-resource"
 # A wrong token is answered so late, so that guessing takes time; the right one is never kept waiting.
 GUESS_SECONDS = 1.0
-_MOST_GUESSES_AT_ONCE = 50
+# The rights that a sign-in is asked for. Clients register with their scopes, and an issuer refuses a scope that a
+# client has not registered: it would lose its connection. So a call that needs another right is refused by its tool.
+_REQUESTED: tuple[Right, ...] = ("read", "spend")
+_MAX_GUESSES_AT_ONCE = 50
 # More is never read to see which tool is called; the application refuses it.
-_MOST_PEEKED_BYTES = 1024 * 1024
+_MAX_PEEKED_BYTES = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Resource:
-    """The metadata of this server for OAuth clients.
-
-    Args:
-        url: the address that people paste.
-        issuer: where they sign in.
-        scopes: the issuer's names of the scopes to read, spend and delete, in this order.
-    """
-
-    url: str
-    issuer: str
-    scopes: Sequence[str]
-
-    @property
-    def document_url(self) -> str:
-        """Where its metadata is (RFC 9728, section 3.1)."""
-        parts = urlsplit(self.url)
-        return f"{parts.scheme}://{parts.netloc}{self._paths[-1]}"
-
-    @property
-    def _paths(self) -> tuple[str, ...]:
-        path = urlsplit(self.url).path.rstrip("/")
-        return (_DOCUMENT, _DOCUMENT + path)
-
-    def is_document(self, path: str) -> bool:
-        """Whether its metadata is at a path."""
-        return path.rstrip("/") in self._paths
-
-    def document(self) -> dict[str, Any]:
-        """Its metadata."""
-        metadata = ProtectedResourceMetadata(
-            resource=AnyHttpUrl(self.url),
-            authorization_servers=[AnyHttpUrl(self.issuer)],
-            scopes_supported=list(self.scopes),
-            resource_name="Luma Dream Machine",
-        )
-        exact = {"resource": self.url, "authorization_servers": [self.issuer]}
-        return metadata.model_dump(mode="json", exclude_none=True) | exact
-
-    def names(self, rights: Sequence[Right]) -> list[str]:
-        """The issuer's scopes for some rights, as far as it has any."""
-        named = dict(zip(RIGHTS, self.scopes, strict=False))
-        return list(dict.fromkeys(named[right] for right in rights if right in named))
-
-    @property
-    def rights(self) -> Sequence[Right]:
-        """The rights that the issuer has a scope for."""
-        return RIGHTS[: len(self.scopes)]
-
-
-class SignIn:
+class Authentication:
     """Lets in who has a good token, and says who it is.
 
     Metadata is answered to anybody. Every other `/.well-known/` path is 404 without a token: clients ask there whether
     one can sign in, and a 401 would say yes.
 
     Args:
-        inner: what is behind the door.
+        inner: what is behind.
         named: the tokens of the settings.
         issued: the tokens of the issuer; None without one.
         resource: the metadata for clients that sign in; None without an issuer.
@@ -106,7 +53,7 @@ class SignIn:
         *,
         named: NamedTokens,
         issued: IssuedTokens | None,
-        resource: Resource | None,
+        resource: ProtectedResource | None,
         rights: Mapping[str, Right],
         open_scopes: Sequence[str] | None,
     ) -> None:
@@ -122,11 +69,17 @@ class SignIn:
         if scope["type"] != "http":
             await self._inner(scope, receive, send)
             return
-        if scope["path"].startswith(_WELL_KNOWN):
+        if scope["path"].startswith(WELL_KNOWN):
             await self._answer_document(scope)(scope, receive, send)
             return
         sent = _sent_token(scope)
-        token = self._open or (await self._verified(sent) if sent else None)
+        try:
+            token = self._open or (await self._verified(sent) if sent else None)
+        except NotAllowedError as error:
+            # No challenge: who signs in again is still not allowed, and clients would do it for ever.
+            sentence = f"You are signed in, and may not use this server: {error} Ask who runs it."
+            await JSONResponse({"error": sentence}, 403)(scope, receive, send)
+            return
         if token is None:
             await self._refusal(scope, receive, send, sent)
             return
@@ -153,8 +106,8 @@ class SignIn:
 
     async def _refusal(self, scope: Scope, receive: Receive, send: Send, sent: str) -> None:
         """Answer 401. A guess at a token of the settings is answered late; a signature cannot be guessed."""
-        is_guess = bool(sent) and sent.count(".") != 2
-        if is_guess and self._guesses >= _MOST_GUESSES_AT_ONCE:
+        is_guess = bool(sent) and not (self._issued is not None and is_signed(sent))
+        if is_guess and self._guesses >= _MAX_GUESSES_AT_ONCE:
             answer = JSONResponse({"error": "Too many wrong tokens. Wait a minute."}, 429, {"Retry-After": "60"})
             await answer(scope, receive, send)
             return
@@ -170,7 +123,7 @@ class SignIn:
         else:
             refusal = f"Sign in at {self._resource.issuer}, or send a token of this server."
             error = {"error": "invalid_token"} if sent else {}
-            challenge = self._challenge(("read", "spend"), **error)
+            challenge = self._challenge(_REQUESTED, **error)
         await JSONResponse({"error": refusal}, 401, {"WWW-Authenticate": challenge})(scope, receive, send)
 
     async def _missing_right(self, token: AccessToken, scope: Scope, receive: Receive) -> tuple[Right | None, Receive]:
@@ -178,7 +131,7 @@ class SignIn:
         held = person_of(token).rights
         # Only who signed in can sign in again.
         offered = self._resource.rights if self._resource is not None and token.claims else ()
-        obtainable: list[Right] = [right for right in offered if right not in held]
+        obtainable: list[Right] = [right for right in offered if right in _REQUESTED and right not in held]
         if scope["method"] != "POST" or not obtainable:
             return None, receive
         body, receive = await _peeked(receive)
@@ -197,7 +150,7 @@ class SignIn:
         )
 
     def _challenge(self, rights: Sequence[Right], **facts: str) -> str:
-        resource = cast("Resource", self._resource)
+        resource = cast("ProtectedResource", self._resource)
         facts |= {"scope": " ".join(resource.names(rights)), "resource_metadata": resource.document_url}
         return "Bearer " + ", ".join(f'{name}="{value}"' for name, value in facts.items())
 
@@ -215,7 +168,7 @@ async def _peeked(receive: Receive) -> tuple[bytes, Receive]:
     """The body of a request, and what receives it once more."""
     messages: list[Message] = []
     body = b""
-    while len(body) <= _MOST_PEEKED_BYTES:
+    while len(body) <= _MAX_PEEKED_BYTES:
         message = await receive()
         messages.append(message)
         body += message.get("body", b"")

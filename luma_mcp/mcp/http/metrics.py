@@ -1,10 +1,7 @@
-"""What operators and their programs ask: is the process there, can it work, and what has it done."""
+"""`/metrics`: counts of calls, purchases and latencies, as Prometheus reads them."""
 
-import time
-from collections.abc import Awaitable, Callable
 from typing import Any
 
-import anyio
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -12,78 +9,11 @@ from luma_mcp.domain.catalogue import BackendName
 from luma_mcp.domain.errors import LumaError
 from luma_mcp.domain.meter import Buying, Outcome
 from luma_mcp.mcp.persons import current_person
+from luma_mcp.mcp.rights import METRICS_PERSON, may_read_metrics
 from luma_mcp.mcp.services import Services
 
-HEALTH, READY, METRICS = "/healthz", "/readyz", "/metrics"
-METRICS_PERSON = "metrics"
-"""The name of the token that reads the metrics, and does nothing else."""
-# How long an answer is kept, and how long one is waited for: a probe waits a second or two itself.
-_LEDGER_SECONDS, _LUMA_SECONDS = 2.0, 30.0
-_LEDGER_TIMEOUT_SECONDS, _LUMA_TIMEOUT_SECONDS = 2.0, 0.8
+_METRICS = "/metrics"
 _BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
-
-
-class Healthy:
-    """Answers anybody whether the process is there (`/healthz`) and whether it can work (`/readyz`).
-
-    It is ready while its ledger can be used. Luma is asked too and shown, but a server that cannot reach Luma stays
-    in: it still says so in a sentence, waits, and serves files, and every other replica would be out at the same time.
-
-    Args:
-        inner: what is behind.
-        services: what is asked.
-        now: a monotonic clock.
-    """
-
-    def __init__(self, inner: ASGIApp, services: Services, now: Callable[[], float] = time.monotonic) -> None:
-        self._inner = inner
-        # Anybody may ask, so nobody can have the ledger or Luma asked at will.
-        self._ledger = _CachedProbe(services.purchases.ledger_time, _LEDGER_SECONDS, _LEDGER_TIMEOUT_SECONDS, now)
-        self._luma = _CachedProbe(services.backend.ping, _LUMA_SECONDS, _LUMA_TIMEOUT_SECONDS, now)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope["path"] if scope["type"] == "http" else ""
-        if path == HEALTH:
-            await JSONResponse({"status": "ok"})(scope, receive, send)
-        elif path == READY:
-            await (await self._readiness())(scope, receive, send)
-        else:
-            await self._inner(scope, receive, send)
-
-    async def _readiness(self) -> Response:
-        ledger, luma = await self._ledger.works(), await self._luma.works()
-        parts = {"ledger": "ok" if ledger else "cannot be used", "luma": "ok" if luma else "cannot be asked"}
-        return JSONResponse({"status": "ok" if ledger else "not ready", **parts}, 200 if ledger else 503)
-
-
-class _CachedProbe:
-    """Whether something works, asked for at most every so many seconds, by one at a time."""
-
-    def __init__(
-        self, ask: Callable[[], Awaitable[object]], seconds: float, timeout_seconds: float, now: Callable[[], float]
-    ) -> None:
-        self._ask = ask
-        self._seconds = seconds
-        self._timeout_seconds = timeout_seconds
-        self._now = now
-        self._asked_at: float | None = None
-        self._works = False
-        self._lock = anyio.Lock()
-
-    async def works(self) -> bool:
-        async with self._lock:
-            if self._asked_at is None or self._now() - self._asked_at >= self._seconds:
-                self._works = await self._answer()
-                self._asked_at = self._now()
-            return self._works
-
-    async def _answer(self) -> bool:
-        try:
-            with anyio.fail_after(self._timeout_seconds):
-                await self._ask()
-        except (LumaError, TimeoutError):
-            return False
-        return True
 
 
 class PrometheusMeter:
@@ -138,8 +68,8 @@ class PrometheusMeter:
         return generate_latest(self._registry)
 
 
-class Measured:
-    """Answers `/metrics` to the owner, and to who has the token of that name.
+class Metrics:
+    """Serves `/metrics` to the owner, and to who has the token of that name.
 
     Args:
         inner: what is behind.
@@ -153,14 +83,14 @@ class Measured:
         self._meter = meter
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] != METRICS:
+        if scope["type"] != "http" or scope["path"] != _METRICS:
             await self._inner(scope, receive, send)
             return
-        await (await self._answer())(scope, receive, send)
+        await (await self._response())(scope, receive, send)
 
-    async def _answer(self) -> Response:
+    async def _response(self) -> Response:
         person = current_person()
-        if not person.is_owner and person.name != METRICS_PERSON:
+        if not may_read_metrics(person):
             sentence = f"The metrics are for the owner, and for the token named {METRICS_PERSON} in LUMA_HTTP_TOKENS."
             return JSONResponse({"error": sentence}, 403)
         if self._meter is None:

@@ -13,7 +13,7 @@ import pytest
 from luma_mcp.composition import build_server
 from luma_mcp.config.settings import Settings, SettingsError
 from luma_mcp.emulator.app import Emulator
-from luma_mcp.mcp.http import sign_in
+from luma_mcp.mcp.http import authentication
 from luma_mcp.mcp.http.serving import make_app
 from tests.support import plain_http
 from tests.support.agent import TOKEN, HeldClock, InMemory
@@ -153,7 +153,7 @@ async def test_who_signed_in_is_let_in(caller: Caller, issuer: FakeIssuer) -> No
 async def test_tokens_of_the_settings_go_on(
     caller: Caller, headers: dict[str, str], status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sign_in, "GUESS_SECONDS", 0)
+    monkeypatch.setattr(authentication, "GUESS_SECONDS", 0)
 
     assert (await caller.ping(**headers)).status_code == status
 
@@ -161,7 +161,7 @@ async def test_tokens_of_the_settings_go_on(
 async def test_a_token_of_the_issuer_is_no_api_key_of_the_settings(opened: OpenDoor, issuer: FakeIssuer) -> None:
     caller = await opened(LUMA_HTTP_TOKENS=KEY)
 
-    assert (await caller.ping(authorization=f"Bearer {issuer.token()}")).status_code == 401
+    assert (await caller.ping(authorization=f"Bearer {issuer.token()}", host="127.0.0.1")).status_code == 401
 
 
 async def test_what_a_person_bought_is_in_the_ledger_under_the_persons_name(
@@ -181,7 +181,6 @@ async def test_what_a_person_bought_is_in_the_ledger_under_the_persons_name(
     ("scopes", "tool", "wanted"),
     [
         ("luma:read", "create_video", "luma:read luma:spend"),
-        ("luma:read luma:spend", "delete_generation", "luma:read luma:spend luma:delete"),
         ("luma:spend", "get_credits", "luma:read luma:spend"),
         ("", "ping", "luma:read"),
     ],
@@ -198,6 +197,30 @@ async def test_more_is_asked_for_when_it_is_needed(
         "resource_metadata": DOCUMENT,
     }
     assert emulator.dream_machine.billing.purchases() == []
+
+
+async def test_a_right_that_no_sign_in_asked_for_is_refused_in_a_sentence(caller: Caller, issuer: FakeIssuer) -> None:
+    """Clients register with the scopes of the 401, and lose their connection over one more."""
+    token = issuer.token(scope="luma:read luma:spend")
+    answer = await caller.call(token, "delete_generation", generation_id="15b7abb1-3741-4b7e-9615-1f9a16c7442d")
+    deleting = issuer.token(scope="luma:read luma:spend luma:delete")
+    allowed = await caller.call(deleting, "delete_generation", generation_id="15b7abb1-3741-4b7e-9615-1f9a16c7442d")
+
+    assert answer.status_code == 200
+    assert (
+        "You may not delete here. Sign in again with the scope luma:delete" in result_of(answer)["content"][0]["text"]
+    )
+    assert "No generation has the id" in result_of(allowed)["content"][0]["text"]
+
+
+async def test_somebody_who_is_not_allowed_is_refused_in_a_sentence_and_not_sent_to_sign_in_again(
+    caller: Caller, issuer: FakeIssuer
+) -> None:
+    answer = await caller.ping(authorization=f"Bearer {issuer.token(sub='eve-9')}")
+
+    assert answer.status_code == 403
+    assert "www-authenticate" not in answer.headers
+    assert "You are signed in, and may not use this server: LUMA_OAUTH_ALLOWED does not name" in answer.json()["error"]
 
 
 async def test_what_is_allowed_is_not_asked_for(caller: Caller, issuer: FakeIssuer) -> None:
@@ -268,15 +291,16 @@ async def test_wrong_tokens_are_answered_late_and_right_ones_at_once(
         slept.append(seconds)
         await sleep(0)
 
-    monkeypatch.setattr(sign_in.anyio, "sleep", note)
+    monkeypatch.setattr(authentication.anyio, "sleep", note)
     await caller.ping(authorization="Bearer wrong")
     await caller.ping(**{"x-api-key": "wrong"})
-    assert slept.count(sign_in.GUESS_SECONDS) == 2
+    await caller.ping(authorization="Bearer wrong.with.dots")
+    assert slept.count(authentication.GUESS_SECONDS) == 3
 
     await caller.ping()
     await caller.ping(authorization=f"Bearer {KEY}")
     await caller.ping(authorization=f"Bearer {issuer.token(exp=1)}")
-    assert slept.count(sign_in.GUESS_SECONDS) == 2
+    assert slept.count(authentication.GUESS_SECONDS) == 3
 
 
 async def test_many_guesses_at_once_are_turned_away_while_the_right_one_comes_in(
@@ -287,7 +311,7 @@ async def test_many_guesses_at_once_are_turned_away_while_the_right_one_comes_in
     async def hold(_seconds: float) -> None:
         await release.wait()
 
-    monkeypatch.setattr(sign_in.anyio, "sleep", hold)
+    monkeypatch.setattr(authentication.anyio, "sleep", hold)
     statuses: list[int] = []
 
     async def guess() -> None:

@@ -17,8 +17,8 @@ from luma_mcp.domain.errors import LedgerError, UnreachableError
 from luma_mcp.domain.meter import NO_METER
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.faults import Fault
-from luma_mcp.mcp.http import probes
-from luma_mcp.mcp.http.probes import prometheus_meter
+from luma_mcp.mcp.http import health
+from luma_mcp.mcp.http.metrics import prometheus_meter
 from luma_mcp.mcp.http.serving import make_app
 from tests.support import plain_http
 from tests.support.agent import TOKEN, HeldClock, InMemory
@@ -129,7 +129,7 @@ class Asked:
 
 async def test_anybody_may_ask_and_nobody_has_more_asked() -> None:
     now, asked = [0.0], Asked()
-    cached = probes._CachedProbe(asked, 30, 5, lambda: now[0])
+    cached = health._CachedProbe(asked, 30, 5, lambda: now[0])
     async with anyio.create_task_group() as tasks:
         for _ in range(20):
             tasks.start_soon(cached.works)
@@ -150,7 +150,7 @@ async def test_what_does_not_answer_does_not_work() -> None:
     asked = Asked()
     asked.seconds = 10
 
-    assert not await probes._CachedProbe(asked, 30, 0.05, lambda: 0.0).works()
+    assert not await health._CachedProbe(asked, 30, 0.05, lambda: 0.0).works()
 
 
 async def test_purchases_calls_and_answers_are_counted(server: Operated, clock: HeldClock, emulator: Emulator) -> None:
@@ -220,6 +220,61 @@ async def test_the_token_for_metrics_does_nothing_else(server: Operated, emulato
         assert (await server.call("metrics", tool, prompt="a boat"))["isError"]
 
     assert emulator.dream_machine.billing.purchases() == []
+
+
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [
+        ("resources/read", {"uri": "luma://spending"}),
+        ("resources/read", {"uri": "luma://films"}),
+        ("resources/subscribe", {"uri": "luma://generations/15b7abb1-3741-4b7e-9615-1f9a16c7442d"}),
+        (
+            "completion/complete",
+            {
+                "ref": {"type": "ref/resource", "uri": "luma://generations/{generation_id}"},
+                "argument": {"name": "generation_id", "value": ""},
+            },
+        ),
+    ],
+)
+async def test_the_token_for_metrics_reads_nothing_else(
+    opened: OpenServer, method: str, params: dict[str, Any]
+) -> None:
+    server = await opened(LUMA_HTTP_SHARED="1")
+    message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+    answers = {
+        name: plain_http.message_in(
+            (
+                await server.http.post(
+                    "/mcp", json=message, headers={**plain_http.HEADERS, "authorization": f"Bearer {KEYS[name]}"}
+                )
+            ).text
+        )
+        for name in ("metrics", "anna")
+    }
+
+    assert answers["metrics"]["error"]["message"] == "You may not read here. Ask who runs this server."
+    assert "You may not read" not in str(answers["anna"])
+
+
+async def test_without_a_connection_nobody_subscribes_for_all(server: Operated) -> None:
+    """Before protocol 2026-07-28 a stateless server has no connection that tells persons apart."""
+    uri = "luma://generations/15b7abb1-3741-4b7e-9615-1f9a16c7442d"
+    answers: list[dict[str, Any]] = []
+    for method in ("resources/subscribe", "resources/unsubscribe"):
+        message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": {"uri": uri}}
+        headers = {**plain_http.HEADERS, "authorization": f"Bearer {KEYS['']}"}
+        answers.append(plain_http.message_in((await server.http.post("/mcp", json=message, headers=headers)).text))
+
+    assert "keeps no connection over HTTP" in answers[0]["error"]["message"]
+    assert answers[1]["result"] == {}
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/mcp", "/.well-known/oauth-protected-resource"])
+async def test_another_name_reaches_no_path(server: Operated, path: str) -> None:
+    headers = {"host": "evil.example.com", "authorization": f"Bearer {KEYS['metrics']}"}
+
+    assert (await server.http.get(path, headers=headers)).status_code == 421
 
 
 async def test_metrics_without_a_ledger_say_so(server: Operated, monkeypatch: pytest.MonkeyPatch) -> None:

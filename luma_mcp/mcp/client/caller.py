@@ -2,6 +2,7 @@
 
 import hashlib
 import secrets
+from collections.abc import Mapping
 from typing import Any
 
 from mcp.server.mcpserver import Context
@@ -12,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from luma_mcp.domain.errors import BudgetError
 from luma_mcp.domain.person import OWNER, Person
 from luma_mcp.mcp.arguments.schema import simplified
-from luma_mcp.mcp.client_timeouts import timeout_for
+from luma_mcp.mcp.client.timeouts import timeout_for
 
 _KEY = "confirm"
 # From this protocol version on a server cannot send requests, so a question is asked by the result of the call.
@@ -35,7 +36,19 @@ class QuestionAskedError(Exception):
         self.question = question
 
 
-class ContextCaller:
+class UnansweredError(BudgetError):
+    """The question whether to buy was closed, and nobody said yes or no. Hosts without a user answer it so."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This needs the user's approval (LUMA_CONFIRM_ABOVE_USD), and nobody answered the question: the host "
+            "closed it.",
+            "Nothing was bought. Tell the user what it costs, and call again when somebody can answer; or ask for "
+            "something cheaper. A host that runs without a user cannot approve: only the user can change the setting.",
+        )
+
+
+class McpCaller:
     """A caller, by the SDK's context of its request."""
 
     def __init__(self, ctx: Context[Any, Any], person: Person = OWNER) -> None:
@@ -58,12 +71,19 @@ class ContextCaller:
     def can_ask(self) -> bool:
         """Whether this client can ask the person a question."""
         capabilities = self._ctx.client_capabilities
-        return capabilities is not None and capabilities.elicitation is not None
+        elicitation = capabilities.elicitation if capabilities is not None else None
+        # A client that names URLs only must not be sent a form. Before 2025-11-25 a capability had no fields.
+        return elicitation is not None and (elicitation.form is not None or elicitation.url is None)
 
     async def confirm(self, question: str, subject: str) -> str | None:
         """Ask the person: by a request to the client, or from 2026-07-28 on by the result of the call.
 
         A yes has a name that serves once, and it belongs to one subject and one caller.
+
+        Raises:
+            BudgetError: this client cannot ask.
+            UnansweredError: nobody said yes or no.
+            QuestionAskedError: the question is the result of this call.
         """
         if not self.can_ask:
             raise BudgetError(
@@ -71,9 +91,7 @@ class ContextCaller:
                 "Nothing was bought. Make something cheaper, or ask the person to change the setting.",
             )
         if not is_version_at_least(self._ctx.protocol_version or "", _FIRST_WITHOUT_SERVER_REQUESTS):
-            answer = await self._ctx.elicit(question, Confirmation)
-            is_yes = answer.action == "accept" and answer.data.buy
-            return secrets.token_hex(16) if is_yes else None
+            return secrets.token_hex(16) if await self._ask(question) else None
         # The answer must be to this very question of this caller; the SDK seals the state against changes.
         digest = hashlib.sha256(f"{subject}\n{self._identity}\n{question}".encode()).hexdigest()
         consent, _, asked_for = (self._ctx.request_state or "").partition(":")
@@ -81,8 +99,16 @@ class ContextCaller:
         answer = answers.get(_KEY) if asked_for == digest else None
         if answer is None:
             raise QuestionAskedError(_question_result(question, f"{secrets.token_hex(16)}:{digest}"))
-        is_yes = isinstance(answer, ElicitResult) and answer.action == "accept" and (answer.content or {}).get("buy")
-        return consent if is_yes is True else None
+        return consent if isinstance(answer, ElicitResult) and _is_yes(answer.action, answer.content) else None
+
+    async def _ask(self, question: str) -> bool:
+        """Whether the person says yes to a form. Raises: UnansweredError."""
+        try:
+            response = await self._ctx.elicit(question, Confirmation)
+        except ValueError:
+            # Accepted, without the one field that is asked for.
+            raise UnansweredError from None
+        return _is_yes(response.action, response.data.model_dump() if response.action == "accept" else None)
 
     @property
     def _identity(self) -> str:
@@ -92,6 +118,16 @@ class ContextCaller:
         headers = self._ctx.headers or {}
         token = headers.get("authorization") or headers.get("x-api-key", "")
         return hashlib.sha256(token.encode()).hexdigest() if token else ""
+
+
+def _is_yes(action: str, content: Mapping[str, Any] | None) -> bool:
+    """Whether a response to the form is a yes, and not a no. Raises: UnansweredError, if it is neither."""
+    if action == "decline":
+        return False
+    buy = (content or {}).get("buy") if action == "accept" else None
+    if not isinstance(buy, bool):
+        raise UnansweredError
+    return buy
 
 
 def _question_result(question: str, state: str) -> InputRequiredResult:

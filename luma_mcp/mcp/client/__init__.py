@@ -1,0 +1,1 @@
+"""The client of a call: how long it waits, how progress is reported to it, and how its user is asked."""
