@@ -16,14 +16,13 @@ from luma_mcp.backends.agents.client import Agents
 from luma_mcp.backends.agents.decoding import recalled
 from luma_mcp.backends.base import Backend, EncodedRequest
 from luma_mcp.backends.dream_machine.client import DreamMachine
-from luma_mcp.domain.catalogue import API_NAMES, BackendName
+from luma_mcp.domain.apis import APIS, BackendName
 from luma_mcp.domain.errors import IDS_ARE_LISTED, InvalidRequestError, LumaError, NotFoundError
 from luma_mcp.domain.generation import Generation, Page
 from luma_mcp.domain.requests import Request, backend_of
 
 _AT_ONCE = 5
 _LIST_PAGE = 25
-_VARIABLES: Mapping[BackendName, str] = {"agents": "LUMA_AGENTS_API_KEY", "dream_machine": "LUMA_TOKEN"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +96,9 @@ class LumaApis:
         """One of the APIs. Raises: InvalidRequestError, if this server has no key for it."""
         if name not in self._backends:
             raise InvalidRequestError(
-                f"This is {API_NAMES[name]}'s, and this server has no key for it.",
-                f"Take another model or tool, or have the person set {_VARIABLES[name]} in this server's environment.",
+                f"This is {APIS[name].name}'s, and this server has no key for it.",
+                "Take another model or tool, or have the person set "
+                f"{APIS[name].key_variable} in this server's environment.",
             )
         return self._backends[name]
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from luma_mcp.config.variables import is_left_blank, is_placeholder_key, unexpanded_part, unquoted
-from luma_mcp.domain.catalogue import BackendName
+from luma_mcp.domain.apis import BackendName
 from luma_mcp.domain.text import cleaned
 
 TOKEN_NAMES = ("LUMA_TOKEN", "LUMAAI_API_KEY", "LUMA_API_KEY")

@@ -32,7 +32,7 @@ from luma_mcp.config.variables import (
     unquoted,
 )
 from luma_mcp.domain.addresses import check_bucket_address, is_https_or_loopback, with_both_addresses
-from luma_mcp.domain.catalogue import BackendName
+from luma_mcp.domain.apis import BackendName
 from luma_mcp.domain.errors import FileError, LedgerError, LumaError
 from luma_mcp.domain.file_names import DEFAULT_TEMPLATE, check_template
 from luma_mcp.domain.person import SCOPES

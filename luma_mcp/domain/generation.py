@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from luma_mcp.domain.catalogue import BackendName
+from luma_mcp.domain.apis import BackendName
 from luma_mcp.domain.errors import InvalidRequestError
 from luma_mcp.domain.text import shown
 

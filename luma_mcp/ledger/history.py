@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from luma_mcp.backends.luma_apis import Bought
-from luma_mcp.domain.catalogue import BackendName
+from luma_mcp.domain.apis import BackendName
 from luma_mcp.domain.errors import LedgerError
 from luma_mcp.ledger.purchases import Ledger
 from luma_mcp.ledger.rows import Row

@@ -35,7 +35,7 @@ class FilmShotResult(BaseModel):
         waits = f", waits for shot {', '.join(map(str, self.waits_for))}" if self.waits_for else ""
         made = f" {self.generation_id}" if self.generation_id else ""
         reason = f" {self.reason}" if self.reason else ""
-        return f"Shot {self.number}: {self.state}{made}, {Price(self.price_usd, 'published')}{waits}.{reason}"
+        return f"Shot {self.number}: {self.state}{made}, {Price.of(self.price_usd, 'published')}{waits}.{reason}"
 
 
 class FilmResult(Result):
@@ -58,7 +58,7 @@ class FilmResult(Result):
     next: str
 
     def text(self) -> str:
-        price = Price(self.price_usd, "assumed" if self.price_is_assumed else "published")
+        price = Price.of(self.price_usd, "assumed" if self.price_is_assumed else "published")
         if self.dry_run:
             heading = f"Dry run, nothing was bought. Price of all shots: {price} ({price.basis})."
         else:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from luma_mcp.domain.catalogue import BackendName
+from luma_mcp.domain.apis import BackendName
 
 _BOTH = "both"
 _MODELS = {

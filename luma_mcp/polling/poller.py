@@ -13,6 +13,7 @@ from typing import Literal
 import anyio
 
 from luma_mcp.backends.base import Backend, Listing
+from luma_mcp.domain.apis import APIS
 from luma_mcp.domain.clock import Clock
 from luma_mcp.domain.errors import (
     AuthenticationError,
@@ -291,9 +292,9 @@ class Poller:
         await self._poll_each([*missing, *unlisted])
 
     def _may_be_listed(self, generation_id: str) -> bool:
-        """Whether Dream Machine, which has a list, may have made it."""
+        """Whether an API that has a list may have made it."""
         generation = self._tracked[generation_id].generation
-        return generation is None or generation.backend == "dream_machine"
+        return generation is None or APIS[generation.backend].has_list
 
     async def _poll_list(self, listing: Listing, ids: Sequence[str]) -> list[str]:
         """Read pages of the list; the ids that are not on them, or all if the list fails."""

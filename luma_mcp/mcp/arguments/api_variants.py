@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from pydantic.fields import FieldInfo
 
-from luma_mcp.domain.catalogue import BackendName
+from luma_mcp.domain.apis import BackendName
 
 Schema = dict[str, Any]
 _KEY = "x-by-api"
@@ -29,7 +29,7 @@ def differs(
     Args:
         only: the API that alone has it.
         choices: its values at each API.
-        default: its default at each API. With both, that of the Agents API counts.
+        default: its default at each API. With both, that of the first that has one counts.
         description: what it is at each API. With both, the field's own description counts.
         max_items: how many items it may have at each API. With both, the field's own number counts.
         required: the API at which it must be given.
@@ -41,8 +41,12 @@ def differs(
 
 def is_offered(field: FieldInfo, backends: Sequence[BackendName]) -> bool:
     """Whether a server with these APIs shows a field."""
-    extra = cast("Schema", field.json_schema_extra) if isinstance(field.json_schema_extra, dict) else {}
-    return extra.get(_KEY, {}).get("only") in (None, *backends)
+    extra, schema = field.json_schema_extra, cast("Schema", {})
+    if callable(extra):
+        extra(schema)
+    elif extra is not None:
+        schema = cast("Schema", extra)
+    return schema.get(_KEY, {}).get("only") in (None, *backends)
 
 
 def adapted(schema: Schema, backends: Sequence[BackendName]) -> Schema:
@@ -67,8 +71,9 @@ def adapted(schema: Schema, backends: Sequence[BackendName]) -> Schema:
 def _adapted_field(node: Schema, marks: Schema, backends: Sequence[BackendName]) -> Schema:
     if marks.get("choices"):
         node["enum"] = list(dict.fromkeys(word for name in backends for word in marks["choices"].get(name, ())))
-    if marks.get("default") and backends[0] in marks["default"]:
-        node["default"] = marks["default"][backends[0]]
+    defaults = [marks["default"][name] for name in backends if name in (marks.get("default") or ())]
+    if defaults:
+        node["default"] = defaults[0]
     if len(backends) == 1:
         alone = cast("dict[str, Mapping[str, Any]]", marks.get("alone", {}))
         node |= {word: values[backends[0]] for word, values in alone.items() if backends[0] in values}
