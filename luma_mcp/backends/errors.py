@@ -46,13 +46,21 @@ def error_of(status: int, data: bytes, headers: Mapping[str, str], now: float) -
                 f"Luma's rate limit is reached (429).{reason}", f"Nothing was bought. Call again {when}.", wait
             )
         case _ if 400 <= status < 500:
-            return InvalidRequestError(
-                f"Luma refused the request ({status}).{reason}", "Nothing was bought. Change the arguments."
-            )
+            return _refusal(status, reason)
         case _ if status >= 500:
             return ServerError(f"Luma failed to answer ({status}).{reason}", "See https://status.lumalabs.ai.")
         case _:
             return UnexpectedResponseError(f"Luma answered with status {status}, which means nothing here.{reason}")
+
+
+def _refusal(status: int, reason: str) -> InvalidRequestError:
+    if status == 410:
+        return InvalidRequestError(
+            f"Luma has retired this (410).{reason}", "Choose a model of Luma's other API, if this server has a key."
+        )
+    return InvalidRequestError(
+        f"Luma refused the request ({status}).{reason}", "Nothing was bought. Change the arguments."
+    )
 
 
 # The statuses by which Luma's documentation refuses a request. An error that is not Luma's own is no refusal.

@@ -215,7 +215,7 @@ VIDEO_MODELS: dict[VideoModelName, VideoModel] = {
         longest_modify_seconds=18,
         longest_reframe_seconds=30,
         features=frozenset({"keyframes", "hdr", "exr", "made_resolution"}),
-        note="Luma's newest",
+        note="newest",
         exclusions=(
             ("a duration of 10s", ("hdr", "loop", "a start frame", "an end frame")),
             ("loop", ("hdr", "an end frame", "keyframes")),
@@ -265,7 +265,7 @@ IMAGE_MODELS: dict[ImageModelName, ImageModel] = {
         max_references=9,
         max_edit_references=8,
         features=frozenset({"style", "web_search"}),
-        note="finer, 2.5 times uni-1's price",
+        note="2.5 times uni-1's price",
         style_ratios=_UNI_1_STYLES,
     ),
 }

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from luma_mcp.domain.apis import BackendName
-from luma_mcp.domain.errors import InvalidRequestError
+from luma_mcp.domain.errors import InvalidRequestError, LumaError
 from luma_mcp.domain.text import shown
 
 # Ids are UUIDs. Any short word that is safe in a path is accepted, lest a change of form lose a paid job.
@@ -102,10 +102,17 @@ class Generation:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Part of a list of generations, newest first."""
+    """Part of a list of generations, newest first.
+
+    Args:
+        generations: the generations.
+        has_more: whether there are older ones.
+        unavailable: the APIs whose generations are missing or not up to date, each with the reason.
+    """
 
     generations: tuple[Generation, ...]
     has_more: bool
+    unavailable: Mapping[BackendName, LumaError] = field(default_factory=dict[BackendName, LumaError])
 
 
 def check_id(generation_id: str, *, as_given: str | None = None) -> None:

@@ -186,8 +186,6 @@ class PurchaseService:
         try:
             generation = await self._backend.get_generation(generation_id)
         except NotFoundError:
-            if await self.is_young(generation_id):
-                return Generation(id=generation_id)
             # One answer of one replica of Luma's proves little.
             await self._clock.sleep(_SECOND_LOOK_SECONDS)
             generation = await self._backend.get_generation(generation_id)

@@ -115,7 +115,7 @@ class Resolution:
         self._may_use = may_use
         self._local_files = local_files
         # With two APIs the addresses are two; a local one is an emulator's, which has both.
-        api = urlsplit(resolver.backend.base_url.partition(" ")[0])
+        api = urlsplit(resolver.backend.base_url)
         self._local_api: SplitResult | None = api if api.hostname in LOOPBACK else None
         self._files: dict[str, LocalFile] = {}
         self._stills: dict[str, None] = {}

@@ -23,6 +23,7 @@ def differs(
     description: Mapping[BackendName, str] | None = None,
     max_items: Mapping[BackendName, int] | None = None,
     required: BackendName | None = None,
+    shared: bool = False,
 ) -> Schema:
     """What differs between the APIs, for `json_schema_extra` of a field.
 
@@ -33,8 +34,9 @@ def differs(
         description: what it is at each API. With both, the field's own description counts.
         max_items: how many items it may have at each API. With both, the field's own number counts.
         required: the API at which it must be given.
+        shared: whether only a server with several APIs has it.
     """
-    marks = {"only": only, "choices": choices, "default": default, "required": required}
+    marks = {"only": only, "choices": choices, "default": default, "required": required, "shared": shared}
     alone = {"description": description, "maxItems": max_items}
     return {_KEY: {**marks, "alone": {word: values for word, values in alone.items() if values}}}
 
@@ -60,7 +62,7 @@ def adapted(schema: Schema, backends: Sequence[BackendName]) -> Schema:
     for name, whole in cast("dict[str, Schema]", schema["properties"]).items():
         node = dict(whole)
         marks = cast("Schema", node.pop(_KEY, {}))
-        if marks.get("only") not in (None, *backends):
+        if marks.get("only") not in (None, *backends) or (marks.get("shared") and len(backends) == 1):
             continue
         properties[name] = adapted(_adapted_field(node, marks, backends), backends)
         if (marks.get("required"),) == tuple(backends):

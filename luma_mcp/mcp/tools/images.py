@@ -59,7 +59,7 @@ def _image_refs() -> Schema:
         text = "Pictures to go by; sources as in create_video."
         if not weighted:
             return f"{text} Say in the prompt what each is for."
-        limits = f" At most {by_value(counts)}." if len(set(counts.values())) > 1 else ""
+        limits = f" Most: {by_value(counts)}." if len(set(counts.values())) > 1 else ""
         return text + limits
 
     models = all_images()

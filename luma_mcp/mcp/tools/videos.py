@@ -142,7 +142,7 @@ def _mode() -> Schema:
         choosing = [name for name, model in offered.items() if not APIS[model.backend].needs_mode]
         if len(choosing) == len(offered):
             return f"{text} Default: Luma's choice."
-        return f"{text} {', '.join(choosing)} chooses if it is left out." if choosing else text
+        return f"{text} Not needed: {', '.join(choosing)}." if choosing else text
 
     required = [name for name, api in APIS.items() if api.needs_mode]
     return described(describe, all_videos(), required=required[0] if len(required) == 1 else None)
@@ -219,7 +219,7 @@ class ExtendVideoArguments(SpendingArguments):
     direction: Annotated[Literal["forward", "backward"], Field(description="backward leads up to its start.")] = (
         "forward"
     )
-    end_frame: Annotated[str | None, Field(description="Its other end, as in create_video.")] = None
+    end_frame: Annotated[str | None, Field(description="Its other end, as in create_video."), AsSource] = None
     loop: Loop = False
     concepts: Concepts = None
 
