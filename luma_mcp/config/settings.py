@@ -53,7 +53,9 @@ _SAFETY = frozenset(
     }
 )  # fmt: skip
 # Fields that are no variables, or are read with the keys.
-_NOT_VARIABLES = frozenset({"token", "token_hint", "agents_api_key", "agents_hint", "notes"})
+_NOT_VARIABLES = frozenset(
+    {"token", "token_hint", "agents_api_key", "agents_hint", "token_variable", "agents_key_variable", "notes"}
+)
 # RFC 6749, appendix A.4.
 _SCOPE = re.compile(r"[!#-\[\]-~]+")
 _EXAMPLES = {"http_public_url": "https://luma.example.com/mcp", "oauth_issuer": "https://login.example.com"}
@@ -81,6 +83,10 @@ class Settings(BaseModel):
     )
     agents_hint: str = Field("", exclude=True)
     """What to tell a person whose Agents key is missing or refused."""
+    token_variable: str = Field("", exclude=True)
+    """The variable that the Dream Machine key came from."""
+    agents_key_variable: str = Field("", exclude=True)
+    """The variable that the Agents key came from."""
     notes: tuple[str, ...] = Field((), exclude=True)
     """What to tell a person of variables that have no effect."""
     base_url: str = Field(

@@ -250,12 +250,11 @@ def _picture_price(request: ImageRequest | ReframeImageRequest) -> Price:
     prices = IMAGE_MODELS[request.model].prices
     if isinstance(prices, Usd):
         return _canvas_price(prices, request.aspect_ratio or DEFAULT_RATIO)
-    if isinstance(request, ReframeImageRequest):
-        raise InvalidRequestError(f"{request.model} has no {request.kind}.")
-    if request.layers:
+    if isinstance(request, ImageRequest) and request.layers:
         return Price(prices.per_layer.times(MAX_LAYERS), "assumed")
-    usd = prices.edit if request.modify_image else prices.create
-    return Price(usd + prices.per_reference.times(len(request.image_references)), "published")
+    is_edit = isinstance(request, ReframeImageRequest) or request.modify_image is not None
+    references = () if isinstance(request, ReframeImageRequest) else request.image_references
+    return Price((prices.edit if is_edit else prices.create) + prices.per_reference.times(len(references)), "published")
 
 
 _Prices = TypeVar("_Prices", Usd, tuple[Usd, Usd])

@@ -87,8 +87,9 @@ def _craft(backends: Sequence[BackendName]) -> str:
         advice.append("Prefer concepts (list_concepts) to camera words in the prompt.\n")
     upscaling: list[BackendName] = [name for name in backends if "upscale_video" in APIS[name].operations]
     if len(backends) > 1:
-        if names := video_models(backends[0]):
-            advice.append(f"Draft with {names[0]} at {VIDEO_MODELS[names[0]].resolutions[0]}.")
+        advice += [
+            f"Draft with {name} at {VIDEO_MODELS[name].resolutions[0]}." for name in video_models(backends[0])[:1]
+        ]
         advice += [f"Only {APIS[name].name} upscales and adds sound." for name in upscaling]
     elif upscaling:
         advice.append(_draft(backends[0]).removesuffix(".") + " and upscale_video.")

@@ -21,6 +21,7 @@ from luma_mcp.domain.requests import (
 from luma_mcp.domain.usd import Usd
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.mcp.adapter import definition_of
+from luma_mcp.mcp.instructions import instructions
 from luma_mcp.mcp.server import TOOLSETS
 from tests.support.agent import TOKEN, HeldClock, emulator_of_both
 
@@ -216,6 +217,39 @@ def test_a_removed_image_model_is_offered_no_more(name: str, monkeypatch: pytest
 
     for spec in (spec for specs in TOOLSETS.values() for spec in specs):
         assert name not in definition_of(spec, BOTH, with_quotes=False).model_dump_json().split('"')
+
+
+@pytest.mark.parametrize("backends", [BOTH, ("agents",), ("dream_machine",)])
+def test_the_instructions_name_the_models_that_there_are(
+    backends: tuple[BackendName, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = instructions(backends)
+    for name in ("ray-flash-2", "ray-3.2"):
+        monkeypatch.delitem(catalogue.VIDEO_MODELS, name)
+    after = instructions(backends)
+
+    assert "ray-flash-2" not in after
+    assert "ray-3.2" not in after
+    assert ("ray-2" in after) == ("ray-2," in before)
+    monkeypatch.delitem(catalogue.VIDEO_MODELS, "ray-2")
+    assert "ray-2" not in instructions(backends)
+
+
+def test_a_feature_that_no_model_has_is_to_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(catalogue.VIDEO_MODELS, "ray-3.2")
+
+    with pytest.raises(InvalidRequestError) as refused:
+        validation.check(VideoRequest(model="ray-2", prompt="a boat", hdr=True))
+
+    assert refused.value.full_text == "ray-2 has no hdr. Leave it out."
+
+
+@pytest.mark.usefixtures("more_models")
+def test_a_style_is_refused_for_a_ratio_that_it_has_not() -> None:
+    request = ImageRequest(model="uni-1", prompt="a boat", style="manga", aspect_ratio="16:9")
+
+    with pytest.raises(InvalidRequestError, match="The style manga has no aspect_ratio 16:9"):
+        validation.check(request)
 
 
 def test_an_api_without_a_video_model_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,6 +29,7 @@ from luma_mcp.mcp.arguments.choices import (
     described,
     feature_field,
     only_field,
+    union,
 )
 from luma_mcp.mcp.arguments.values import AsSource, AsTimedPictures, NoFrames
 from luma_mcp.mcp.results import PurchaseResult
@@ -82,13 +83,12 @@ def _resolution() -> Schema:
     """The default, and how many times its price the largest resolution of each API's default model costs."""
 
     def describe(offered: Models) -> str:
-        firsts = {name: next(iter(models.items())) for name, models in by_api(offered).items()}
-        costs: list[str] = []
-        for name, model in firsts.values():
-            if isinstance(model, CatalogueVideoModel):
-                largest = model.resolutions[-1]
-                named = f" ({name})" if len(firsts) > 1 else ""
-                costs.append(f"{largest} costs {_ratio_of(name, resolution=largest):.0f} times that{named}")
+        firsts = [next(iter(models)) for models in by_api(offered).values()]
+        costs = [
+            f"{largest} costs {_ratio_of(name, resolution=largest):.0f} times that{f' ({name})' if firsts[1:] else ''}"
+            for name in firsts
+            for largest in VIDEO_MODELS[name].resolutions[-1:]
+        ]
         return f"Default {DEFAULT_RESOLUTION}; {', '.join(costs)}."
 
     return described(describe, all_videos(), choices=video_choices("resolutions"))
@@ -98,23 +98,21 @@ def _duration() -> Schema:
     """The default, the others with the models that have them, and the price of what costs more than its length."""
 
     def describe(offered: Models) -> str:
-        having: dict[str, list[str]] = {}
-        for name, model in offered.items():
-            if isinstance(model, CatalogueVideoModel):
-                for duration in model.durations:
-                    having.setdefault(duration, []).append(name)
-        texts: list[str] = []
-        for duration, chosen in having.items():
-            if duration == DEFAULT_DURATION:
-                continue
-            ratio = _ratio_of(chosen[0], duration=duration)
-            is_dear = ratio > 1.1 * _seconds(duration) / _seconds(DEFAULT_DURATION)
-            cost = f" costs {ratio:.0f} times that" if is_dear else ""
-            named = "" if len(chosen) == len(offered) else f" ({', '.join(chosen)})"
-            texts += [f"{duration}{named}{cost}"] if named or cost else []
-        return "; ".join([f"Default {DEFAULT_DURATION}", *texts]) + "."
+        durations = union(VIDEO_MODELS[name].durations for name in offered)
+        texts = [_other_duration(duration, offered) for duration in durations if duration != DEFAULT_DURATION]
+        return "; ".join([f"Default {DEFAULT_DURATION}", *filter(None, texts)]) + "."
 
     return described(describe, all_videos(), choices=video_choices("durations"))
+
+
+def _other_duration(duration: str, offered: Models) -> str:
+    """The models that have a duration, where not all have it, and what it costs, if that is more than in proportion."""
+    having = [name for name in offered if duration in VIDEO_MODELS[name].durations]
+    ratio = _ratio_of(having[0], duration=duration)
+    is_dear = ratio > 1.1 * _seconds(duration) / _seconds(DEFAULT_DURATION)
+    cost = f" costs {ratio:.0f} times that" if is_dear else ""
+    named = f" ({', '.join(having)})" if len(having) < len(offered) else ""
+    return f"{duration}{named}{cost}" if named or cost else ""
 
 
 def _ratio_of(model: str, *, resolution: str = DEFAULT_RESOLUTION, duration: str = DEFAULT_DURATION) -> float:

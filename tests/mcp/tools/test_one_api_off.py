@@ -8,6 +8,7 @@ from mcp import Client
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.faults import Fault
 from luma_mcp.emulator.habits import Habits
+from luma_mcp.ledger.history import PurchaseHistory
 from tests.support.agent import TOKEN, Agent, HeldClock, emulator_of_both
 
 pytestmark = pytest.mark.anyio
@@ -143,3 +144,17 @@ class TestLumaThatDoesNotKnowANewGenerationYet:
 
         assert "No generation has the id" not in str(result.content)
         assert "unknown" in resource.contents[0].text
+
+    async def test_it_is_not_bought_again_while_the_history_cannot_be_read(
+        self, serve, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def unknown(_self: PurchaseHistory, _generation_id: str) -> None:
+            return None
+
+        monkeypatch.setattr(PurchaseHistory, "recent", unknown)
+        async with Client(serve()) as client:
+            agent = Agent(client)
+            first = await agent.call("create_video", **OLD_CLIP)
+            second = await agent.call("create_video", **OLD_CLIP)
+
+        assert (second["generation_id"], second["recovered"]) == (first["generation_id"], True)
