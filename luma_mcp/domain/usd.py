@@ -33,6 +33,10 @@ class Usd:
         step: int = 10 ** (6 - digits)
         return Usd(math.ceil(self.micros * factor / step - 1e-9) * step)
 
+    def rounded_down(self) -> "Usd":
+        """The whole cents in it, for what is left of an account."""
+        return Usd(self.micros // 10_000 * 10_000)
+
     def __add__(self, other: "Usd") -> "Usd":
         return Usd(self.micros + other.micros)
 

@@ -44,6 +44,10 @@ def test_a_multiple_is_never_less_than_it_is(micros: int, factor: float) -> None
     assert -0.001 <= product.micros - micros * factor <= 10_000
 
 
+def test_what_is_left_is_rounded_down_to_cents() -> None:
+    assert Usd.of("999.2992").rounded_down() == Usd.of("999.29")
+
+
 def test_what_is_a_hair_above_a_cent_is_that_cent() -> None:
     assert Usd.of("0.1").times(3, digits=2) == Usd.of("0.30")
     assert Usd.of("0.1").times(3.001, digits=2) == Usd.of("0.31")

@@ -28,7 +28,7 @@ class CreditsResult(Result):
         left = f"Dream Machine does not state its credit: {self.unavailable}" if self.unavailable else ""
         left = left or "The Luma Agents API tells no balance; platform.lumalabs.ai shows it."
         if self.credit_usd is not None:
-            left = f"{Usd.of(self.credit_usd)} of API credit is left at Luma."
+            left = f"{Usd.of(self.credit_usd).rounded_down()} of API credit is left at Luma."
         if self.spent_today_usd is None:
             return left
         return f"{left} Spent today: {Usd.of(self.spent_today_usd)}, reserved: {Usd.of(self.reserved_usd or 0)}."
