@@ -54,7 +54,7 @@ _SAFETY = frozenset(
 )  # fmt: skip
 # Fields that are no variables, or are read with the keys.
 _NOT_VARIABLES = frozenset(
-    {"token", "token_hint", "agents_api_key", "agents_hint", "token_variable", "agents_key_variable", "notes"}
+    {"token", "token_hint", "token_variable", "agents_api_key", "agents_hint", "agents_key_variable", "notes"}
 )
 # RFC 6749, appendix A.4.
 _SCOPE = re.compile(r"[!#-\[\]-~]+")
