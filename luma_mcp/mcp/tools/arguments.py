@@ -86,7 +86,7 @@ def _made_resolution() -> Schema:
     return feature_field(
         "made_resolution",
         all_videos(),
-        f"of the new clip. Default {catalogue.DEFAULT_RESOLUTION}.",
+        f"default {catalogue.DEFAULT_RESOLUTION}.",
         choices=resolutions,
     )
 

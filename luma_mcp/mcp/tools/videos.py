@@ -85,7 +85,7 @@ def _resolution() -> Schema:
     def describe(offered: Models) -> str:
         firsts = [next(iter(models)) for models in by_api(offered).values()]
         costs = [
-            f"{largest} costs {_ratio_of(name, resolution=largest):.0f} times that{f' ({name})' if firsts[1:] else ''}"
+            f"{largest} costs {_ratio_of(name, resolution=largest):.0f}x{f' ({name})' if firsts[1:] else ''}"
             for name in firsts
             for largest in VIDEO_MODELS[name].resolutions[-1:]
         ]
@@ -110,7 +110,7 @@ def _other_duration(duration: str, offered: Models) -> str:
     having = [name for name in offered if duration in VIDEO_MODELS[name].durations]
     ratio = _ratio_of(having[0], duration=duration)
     is_dear = ratio > 1.1 * _seconds(duration) / _seconds(DEFAULT_DURATION)
-    cost = f" costs {ratio:.0f} times that" if is_dear else ""
+    cost = f" costs {ratio:.0f}x" if is_dear else ""
     named = f" ({', '.join(having)})" if len(having) < len(offered) else ""
     return f"{duration}{named}{cost}" if named or cost else ""
 
