@@ -28,7 +28,10 @@ def rows() -> list[Row]:
         floor: list[float] = []
         for turn in range(_TURNS):
             began = time.perf_counter()
-            edit(Edit(tuple(ClipRange(clip) for clip in clips), crossfade_seconds=_FADE), Path(folder) / f"ours-{turn}.mp4")
+            edit(
+                Edit(tuple(ClipRange(clip) for clip in clips), crossfade_seconds=_FADE),
+                Path(folder) / f"ours-{turn}.mp4",
+            )
             ours.append(time.perf_counter() - began)
             if program is not None:
                 began = time.perf_counter()

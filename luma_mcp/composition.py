@@ -18,7 +18,7 @@ from luma_mcp.backends.dream_machine.client import DreamMachine
 from luma_mcp.backends.luma_apis import LumaApis
 from luma_mcp.config.settings import Settings
 from luma_mcp.domain.addresses import LOOPBACK
-from luma_mcp.domain.catalogue import API_NAMES, BackendName
+from luma_mcp.domain.apis import APIS, BackendName
 from luma_mcp.domain.clock import Clock
 from luma_mcp.domain.meter import NO_METER, Meter
 from luma_mcp.files.fetcher import Fetcher
@@ -265,7 +265,7 @@ def _reason_withheld(spec: ToolSpec, toolset: str, settings: Settings) -> str | 
     if toolset not in settings.toolsets:
         return f"LUMA_TOOLSETS leaves out {toolset}. {_PERSON_SETS}"
     if not set(spec.backends) & set(settings.backends):
-        return f"It is {API_NAMES[spec.backends[0]]}'s, and this server has no key for it. {_PERSON_SETS}"
+        return f"It is {APIS[spec.backends[0]].name}'s, and this server has no key for it. {_PERSON_SETS}"
     if spec.by_links and settings.http_public_url is None:
         return "It works by links to this server, which has no public address. Name a local file instead."
     if spec.by_links is False and settings.http_public_url is not None:

@@ -50,7 +50,9 @@ def _own_error(status: int, data: bytes, headers: Mapping[str, str], now: float)
         case 404:
             return NotFoundError(f"Luma has nothing at this address (404).{reason}", IDS_ARE_LISTED)
         case 410:
-            return GoneError(f"Luma has switched this off (410).{reason}", "Use a model of Luma's other API.")
+            return GoneError(
+                f"Luma has retired this (410).{reason}", "Choose a model of Luma's other API, if this server has a key."
+            )
         case 429:
             wait = retry_after(headers, now)
             when = f"in {wait:.0f} s" if wait is not None else "in a minute"

@@ -16,14 +16,13 @@ from luma_mcp.backends.agents.client import Agents
 from luma_mcp.backends.agents.decoding import recalled
 from luma_mcp.backends.base import Backend, EncodedRequest
 from luma_mcp.backends.dream_machine.client import DreamMachine
-from luma_mcp.domain.catalogue import API_NAMES, BackendName
+from luma_mcp.domain.apis import APIS, BackendName
 from luma_mcp.domain.errors import IDS_ARE_LISTED, InvalidRequestError, LumaError, NotFoundError
 from luma_mcp.domain.generation import Generation, Page
 from luma_mcp.domain.requests import Request, backend_of
 
 _AT_ONCE = 5
 _LIST_PAGE = 25
-_VARIABLES: Mapping[BackendName, str] = {"agents": "LUMA_AGENTS_API_KEY", "dream_machine": "LUMA_TOKEN"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +35,7 @@ class Bought:
         body: what was sent.
         price_usd: what it cost.
         bought_at: Unix time.
+        kind: the operation.
     """
 
     generation_id: str
@@ -43,6 +43,7 @@ class Bought:
     body: Mapping[str, Any]
     price_usd: float
     bought_at: float
+    kind: str = "video"
 
 
 class History(Protocol):
@@ -50,6 +51,10 @@ class History(Protocol):
 
     async def of(self, generation_id: str) -> Bought | None:
         """The purchase that a generation came of; None if the ledger does not know it or cannot be read."""
+        ...
+
+    async def recent(self, generation_id: str) -> Bought | None:
+        """The same, if it was bought so short a time ago that Luma may not know it everywhere yet."""
         ...
 
     async def newest(self, backend: BackendName) -> Sequence[Bought]:
@@ -90,15 +95,16 @@ class LumaApis:
 
     @property
     def base_url(self) -> str:
-        """Where the APIs are."""
-        return " and ".join(backend.base_url for backend in self._backends.values())
+        """The address of the first API."""
+        return next(iter(self._backends.values())).base_url
 
     def of(self, name: BackendName) -> Backend:
         """One of the APIs. Raises: InvalidRequestError, if this server has no key for it."""
         if name not in self._backends:
             raise InvalidRequestError(
-                f"This is {API_NAMES[name]}'s, and this server has no key for it.",
-                f"Take another model or tool, or have the person set {_VARIABLES[name]} in this server's environment.",
+                f"This is {APIS[name].name}'s, and this server has no key for it.",
+                "Take another model or tool, or have the person set "
+                f"{APIS[name].key_variable} in this server's environment.",
             )
         return self._backends[name]
 
@@ -126,13 +132,26 @@ class LumaApis:
         return (await self._asked_for(generation_id)).backend
 
     async def get_generation(self, generation_id: str) -> Generation:
-        """A generation, with what was asked for. Raises: NotFoundError."""
+        """A generation, with what was asked for. One that was bought a moment ago is never "not found".
+
+        Raises: NotFoundError.
+        """
+        try:
+            return await self._read(generation_id)
+        except NotFoundError:
+            recent = await self._history.recent(generation_id)
+            if recent is None:
+                raise
+            return _unread(recent)
+
+    async def _read(self, generation_id: str) -> Generation:
+        """A generation, as its API has it. Raises: NotFoundError."""
         if self.agents is None and self.dream_machine is not None:
             # Its echo says what was asked for; the ledger need not be read.
             return await self.dream_machine.get_generation(generation_id)
         bought = await self._history.of(generation_id)
         if bought is not None and bought.backend in self._backends:
-            return self._recalled(await self.of(bought.backend).get_generation(generation_id), bought)
+            return _recalled(await self.of(bought.backend).get_generation(generation_id), bought)
         return await self._asked_for(generation_id)
 
     async def _asked_for(self, generation_id: str) -> Generation:
@@ -148,21 +167,26 @@ class LumaApis:
         raise failure
 
     async def list_generations(self, *, limit: int = 20, offset: int = 0) -> Page:
-        """Part of the generations of every API, newest first. Those of the Agents API come from the ledger."""
+        """Part of the generations of every API, newest first. Those of the Agents API come from the ledger.
+
+        An API that fails hides nothing of the other: the page names it. Alone it raises its error.
+        """
         found: list[Generation | Bought] = []
-        async with aclosing(self._newest_first()) as entries:
+        unavailable: dict[BackendName, LumaError] = {}
+        async with aclosing(self._newest_first(unavailable)) as entries:
             async for entry in entries:
                 found.append(entry)
                 if len(found) > offset + limit:
                     break
-        page = await self._described(found[offset : offset + limit])
-        return Page(page, has_more=len(found) > offset + limit)
+        page = await self._described(found[offset : offset + limit], unavailable)
+        return Page(page, len(found) > offset + limit, unavailable)
 
     async def list_of_person(self, person: str, *, limit: int, offset: int) -> Page:
         """Part of the generations that one person bought here, newest first."""
         found = [bought for bought in await self._history.of_person(person) if bought.backend in self._backends]
-        page = await self._described(found[offset : offset + limit])
-        return Page(page, has_more=len(found) > offset + limit)
+        unavailable: dict[BackendName, LumaError] = {}
+        page = await self._described(found[offset : offset + limit], unavailable)
+        return Page(page, len(found) > offset + limit, unavailable)
 
     async def get_credit_usd(self) -> float:
         """The credit that is left at Dream Machine, in dollars. Raises: InvalidRequestError without a key for it."""
@@ -170,8 +194,9 @@ class LumaApis:
 
     async def delete_generation(self, generation_id: str) -> None:
         """Raises: NotFoundError; InvalidRequestError for one of the Agents API, which deletes none."""
-        if await self.backend_of(generation_id) == "agents":
-            raise InvalidRequestError("The Luma Agents API cannot delete a generation.", "Its links end after an hour.")
+        api = APIS[await self.backend_of(generation_id)]
+        if not api.deletes:
+            raise InvalidRequestError(f"{api.title} cannot delete a generation.", "Its links end after an hour.")
         await self._dream_machine("deletion").delete_generation(generation_id)
 
     async def list_concepts(self) -> tuple[str, ...]:
@@ -183,9 +208,20 @@ class LumaApis:
         return await self._dream_machine("camera motions").list_camera_motions()
 
     async def ping(self) -> None:
-        """Return if every API answers and accepts its token."""
-        for backend in self._backends.values():
-            await backend.ping()
+        """Return if an API answers and accepts its token. Raises: LumaError, the first one's, if none does."""
+        failures = await self.check_each()
+        if len(failures) == len(self._backends):
+            raise next(iter(failures.values()))
+
+    async def check_each(self) -> dict[BackendName, LumaError]:
+        """Ask every API whether it answers and accepts its token; the errors of those that do not."""
+        failures: dict[BackendName, LumaError] = {}
+        for name, backend in self._backends.items():
+            try:
+                await backend.ping()
+            except LumaError as error:
+                failures[name] = error
+        return failures
 
     def _dream_machine(self, what: str) -> DreamMachine:
         if self.dream_machine is None:
@@ -194,18 +230,22 @@ class LumaApis:
             )
         return self.dream_machine
 
-    def _recalled(self, generation: Generation, bought: Bought) -> Generation:
-        """An answer of the Agents API echoes nothing; the ledger has what was asked for."""
-        if bought.backend == "dream_machine":
-            return generation
-        return recalled(generation, bought.body, bought.price_usd)
+    async def _newest_first(self, unavailable: dict[BackendName, LumaError]) -> AsyncGenerator[Generation | Bought]:
+        """Every generation: Dream Machine's list and the ledger's purchases at the Agents API, by time.
 
-    async def _newest_first(self) -> AsyncGenerator[Generation | Bought]:
-        """Every generation: Dream Machine's list and the ledger's purchases at the Agents API, by time."""
+        Args:
+            unavailable: gets the error of Dream Machine, if its list cannot be read and there is another API.
+        """
         purchases = list(await self._history.newest("agents")) if self.agents is not None else []
         offset = 0
         while self.dream_machine is not None:
-            page = await self.dream_machine.list_generations(limit=_LIST_PAGE, offset=offset)
+            try:
+                page = await self.dream_machine.list_generations(limit=_LIST_PAGE, offset=offset)
+            except LumaError as error:
+                if self.agents is None:
+                    raise
+                unavailable["dream_machine"] = error
+                break
             for generation in page.generations:
                 created = generation.created_at or datetime.fromtimestamp(0, UTC)
                 while purchases and purchases[0].bought_at >= created.timestamp():
@@ -217,8 +257,15 @@ class LumaApis:
         for bought in purchases:
             yield bought
 
-    async def _described(self, entries: Sequence[Generation | Bought]) -> tuple[Generation, ...]:
-        """The generations. Those that only the ledger knows are asked for, several at once."""
+    async def _described(
+        self, entries: Sequence[Generation | Bought], unavailable: dict[BackendName, LumaError]
+    ) -> tuple[Generation, ...]:
+        """The generations. Those that only the ledger knows are asked for, several at once.
+
+        Args:
+            entries: the generations, or the purchases that they came of.
+            unavailable: gets the error of an API that cannot be asked.
+        """
         described: dict[int, Generation] = {}
         limiter = anyio.CapacityLimiter(_AT_ONCE)
 
@@ -226,9 +273,11 @@ class LumaApis:
             async with limiter:
                 try:
                     generation = await self.of(bought.backend).get_generation(bought.generation_id)
-                except LumaError:
-                    generation = Generation(id=bought.generation_id)
-                described[place] = self._recalled(generation, bought)
+                    described[place] = _recalled(generation, bought)
+                except LumaError as error:
+                    described[place] = _unread(bought)
+                    if not isinstance(error, NotFoundError):
+                        unavailable.setdefault(bought.backend, error)
 
         async with anyio.create_task_group() as tasks:
             for place, entry in enumerate(entries):
@@ -237,3 +286,15 @@ class LumaApis:
                 else:
                     described[place] = entry
         return tuple(described[place] for place in range(len(entries)))
+
+
+def _recalled(generation: Generation, bought: Bought) -> Generation:
+    """A generation with what was asked for, which the ledger has where the API echoes nothing."""
+    if APIS[bought.backend].echoes_requests:
+        return generation
+    return recalled(generation, bought.body, bought.price_usd)
+
+
+def _unread(bought: Bought) -> Generation:
+    """A generation that its API does not describe now. Its state is unknown."""
+    return _recalled(Generation(id=bought.generation_id, kind=bought.kind, backend=bought.backend), bought)

@@ -79,10 +79,10 @@ async def _with(services: Services, settings: Settings) -> AsyncGenerator[Check]
     if settings.key is None and settings.agents_key is None:
         yield Check("token", "bad", settings.token_hint)
     if settings.agents_key is not None and services.backend.agents is not None:
-        yield Check("Agents key", "good", settings.agents_hint.partition(" Check that")[0])
+        yield Check("Agents key", "good", f"The token came from {settings.agents_key_variable}.")
         yield await _reach("Agents API", services.backend.agents)
     if settings.key is not None and services.backend.dream_machine is not None:
-        yield Check("Dream Machine key", "good", settings.token_hint.partition(" Check that")[0])
+        yield Check("Dream Machine key", "good", f"The token came from {settings.token_variable}.")
         yield Check("retirement", "note", RETIRING)
         yield await _reach("Dream Machine", services.backend.dream_machine)
         yield await _tried("credit", lambda: _credit(services))

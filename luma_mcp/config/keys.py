@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from luma_mcp.config.variables import is_left_blank, is_placeholder_key, unexpanded_part, unquoted
-from luma_mcp.domain.catalogue import BackendName
+from luma_mcp.domain.apis import BackendName
 from luma_mcp.domain.text import cleaned
 
 TOKEN_NAMES = ("LUMA_TOKEN", "LUMAAI_API_KEY", "LUMA_API_KEY")
@@ -39,8 +39,10 @@ def read_keys(variables: Mapping[str, str]) -> dict[str, object]:
     values: dict[str, object] = {"token_hint": missing, "agents_hint": missing}
     if "dream_machine" in keys:
         values["token"], name = keys["dream_machine"]
+        values["token_variable"] = name
         values["token_hint"] = f"The token came from {name}. Check that it is a valid Dream Machine API key. {RETIRING}"
     if "agents" in keys:
         values["agents_api_key"], name = keys["agents"]
+        values["agents_key_variable"] = name
         values["agents_hint"] = f"The token came from {name}. Check that it is a valid key of the Luma Agents API."
     return values

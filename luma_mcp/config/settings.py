@@ -34,7 +34,7 @@ from luma_mcp.config.variables import (
     unquoted,
 )
 from luma_mcp.domain.addresses import check_bucket_address, is_https_or_loopback, with_both_addresses
-from luma_mcp.domain.catalogue import BackendName
+from luma_mcp.domain.apis import BackendName
 from luma_mcp.domain.file_names import DEFAULT_TEMPLATE, check_template
 from luma_mcp.domain.person import SCOPES
 
@@ -54,7 +54,9 @@ _SAFETY = frozenset(
     }
 )  # fmt: skip
 # Fields that are no variables, or are read with the keys.
-_NOT_VARIABLES = frozenset({"token", "token_hint", "agents_api_key", "agents_hint", "notes"})
+_NOT_VARIABLES = frozenset(
+    {"token", "token_hint", "token_variable", "agents_api_key", "agents_hint", "agents_key_variable", "notes"}
+)
 # RFC 6749, appendix A.4.
 _SCOPE = re.compile(r"[!#-\[\]-~]+")
 _EXAMPLES = {"http_public_url": "https://luma.example.com/mcp", "oauth_issuer": "https://login.example.com"}
@@ -84,6 +86,10 @@ class Settings(BaseModel):
     )
     agents_hint: str = Field("", exclude=True)
     """What to tell a person whose Agents key is missing or refused."""
+    token_variable: str = Field("", exclude=True)
+    """The variable that the Dream Machine key came from."""
+    agents_key_variable: str = Field("", exclude=True)
+    """The variable that the Agents key came from."""
     notes: tuple[str, ...] = Field((), exclude=True)
     """What to tell a person of variables that have no effect."""
     base_url: str = Field(

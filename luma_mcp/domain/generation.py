@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from luma_mcp.domain.catalogue import BackendName
-from luma_mcp.domain.errors import InvalidRequestError
+from luma_mcp.domain.apis import BackendName
+from luma_mcp.domain.errors import InvalidRequestError, LumaError
 from luma_mcp.domain.text import shown
 
 # Ids are UUIDs. Any short word that is safe in a path is accepted, lest a change of form lose a paid job.
@@ -104,10 +104,18 @@ class Generation:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Part of a list of generations, newest first. `unreadable` counts the entries that are left out."""
+    """Part of a list of generations, newest first.
+
+    Args:
+        generations: the generations.
+        has_more: whether there are older ones.
+        unavailable: the APIs whose generations are missing or not up to date, each with the reason.
+        unreadable: the number of entries that could not be read and are left out.
+    """
 
     generations: tuple[Generation, ...]
     has_more: bool
+    unavailable: Mapping[BackendName, LumaError] = field(default_factory=dict[BackendName, LumaError])
     unreadable: int = 0
 
 

@@ -2,7 +2,7 @@
 
 from typing import Literal, Protocol
 
-from luma_mcp.domain.catalogue import BackendName
+from luma_mcp.domain.apis import BackendName
 
 Outcome = Literal["done", "refused", "failed"]
 """A call that did what it should; one that was refused with a sentence; a mistake of this server."""

@@ -8,32 +8,27 @@ an assumed price like any other.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypedDict, assert_never
+from typing import Any, Literal, Self, TypedDict, TypeVar, assert_never
 
+from luma_mcp.domain.apis import APIS, BackendName
 from luma_mcp.domain.catalogue import (
-    AUDIO_USD_PER_SECOND,
     CANVASES,
-    CLIP_USD,
     DEFAULT_DURATION,
     DEFAULT_RATIO,
     DEFAULT_RESOLUTION,
-    DEFAULT_VIDEO_MODELS,
-    EDIT_USD,
     FRAMES_PER_SECOND,
-    HDR_FACTOR,
-    HDR_WITH_EXR_FACTOR,
     HEIGHTS,
     IMAGE_MODELS,
-    LONGEST_CLIP_SECONDS,
-    LONGEST_DURATION_SECONDS,
+    MAX_DURATION_SECONDS,
     MAX_LAYERS,
-    REFERENCE_USD,
-    REFRAME_USD_PER_SECOND,
     SIZES_AT_720P,
     VIDEO_MODELS,
-    BackendName,
-    ImageModelName,
+    ClipPrices,
+    PixelPrices,
     VideoModelName,
+    default_video_model,
+    longest_clip_seconds,
+    video_models,
 )
 from luma_mcp.domain.errors import InvalidRequestError
 from luma_mcp.domain.generation import Generation
@@ -49,6 +44,7 @@ from luma_mcp.domain.requests import (
     VideoRequest,
     backend_of,
 )
+from luma_mcp.domain.usd import Usd
 
 Basis = Literal["published", "assumed"]
 
@@ -64,11 +60,21 @@ _LARGEST_CANVAS = max(CANVASES.values(), key=math.prod)
 class Price:
     """An amount in US dollars, and whether Luma publishes it or it is an upper estimate."""
 
-    usd: float
+    amount: Usd
     basis: Basis
 
+    @classmethod
+    def of(cls, dollars: float, basis: Basis) -> Self:
+        """The price for a number of dollars, as JSON and the ledger have it."""
+        return cls(Usd.of(dollars), basis)
+
+    @property
+    def usd(self) -> float:
+        """The amount as a number of dollars, for JSON."""
+        return self.amount.dollars
+
     def __str__(self) -> str:
-        return f"${self.usd:.3f}" if self.usd < 0.1 else f"${self.usd:.2f}"
+        return str(self.amount)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +111,7 @@ def footage(aspect_ratio: str, resolution: str, duration: str) -> Footage:
     """The footage of a clip of that form. An unknown word counts as the largest form that is sold."""
     size = _scaled(SIZES_AT_720P.get(aspect_ratio, _LARGEST_AT_720P), resolution)
     seconds = duration.removesuffix("s")
-    return Footage(*size, float(seconds) if seconds.isdecimal() else LONGEST_DURATION_SECONDS)
+    return Footage(*size, float(seconds) if seconds.isdecimal() else MAX_DURATION_SECONDS)
 
 
 def footage_of(generation: Generation) -> Footage | None:
@@ -138,7 +144,7 @@ def form_of(clip: Generation) -> VideoForm:
         # A model that is no longer sold gives way to the default.
         model=_sold(clip.model, clip.backend)
         or _sold(clip.request.get("model"), clip.backend)
-        or DEFAULT_VIDEO_MODELS[clip.backend],
+        or default_video_model(clip.backend),
         aspect_ratio=clip.request.get("aspect_ratio"),
         resolution=clip.request.get("resolution"),
         duration=clip.request.get("duration"),
@@ -146,94 +152,121 @@ def form_of(clip: Generation) -> VideoForm:
 
 
 def extension_form(clip: Generation) -> VideoForm:
-    """The form of a clip that continues an earlier one. The Agents API makes five seconds, whatever the clip has."""
+    """The form of a clip that continues an earlier one; some APIs continue every clip for the same time."""
     form = form_of(clip)
-    if clip.backend == "agents":
-        form["duration"] = DEFAULT_DURATION
+    form["duration"] = APIS[clip.backend].extension_duration or form["duration"]
     return form
 
 
 def _sold(name: object, backend: BackendName) -> VideoModelName | None:
-    return name if name in VIDEO_MODELS and VIDEO_MODELS[name].backend == backend else None
+    return name if isinstance(name, str) and name in video_models(backend) else None
 
 
 def price_of(request: Request, source: Footage | None = None) -> Price:
-    """What a request costs.
+    """The most that a request can cost.
 
     Args:
         request: what would be sent.
         source: the footage of the clip that it works on, where that is known.
     """
-    if backend_of(request) == "agents":
-        return _agents_price(request, source)
+    api = APIS[backend_of(request)]
+    if request.kind not in api.operations:
+        raise InvalidRequestError(f"{api.title} has no {request.kind}.")
+    match request:
+        case VideoRequest() | ModifyVideoRequest() | ReframeVideoRequest():
+            prices = VIDEO_MODELS[request.model].prices
+            if isinstance(prices, ClipPrices):
+                return _clip_price(request, prices, source)
+            return _pixel_price(request, prices, source)
+        case ImageRequest() | ReframeImageRequest():
+            return _picture_price(request)
+        case UpscaleRequest():
+            seconds = source.seconds if source else longest_clip_seconds(backend_of(request))
+            made = Footage(*_size(source, request.resolution or api.upscale_resolutions[-1]), seconds)
+            return Price(api.upscale_per_megapixel.times(made.megapixels, digits=2), "assumed")
+        case AddAudioRequest():
+            seconds = source.seconds if source else longest_clip_seconds(backend_of(request))
+            return Price(api.audio_per_second.times(seconds, digits=2), "assumed")
+        case _ as unreachable:
+            assert_never(unreachable)
+
+
+_ClipRequest = VideoRequest | ModifyVideoRequest | ReframeVideoRequest
+
+
+def _pixel_price(request: _ClipRequest, prices: PixelPrices, source: Footage | None) -> Price:
+    """The price of a clip that is sold by its pixels."""
+    model, basis, rate = VIDEO_MODELS[request.model], _published_for(source), prices.create
     match request:
         case VideoRequest():
+            basis = "published"
             made = footage(
                 request.aspect_ratio or DEFAULT_RATIO,
                 request.resolution or DEFAULT_RESOLUTION,
                 request.duration or DEFAULT_DURATION,
             )
-            return _price(made.megapixels * VIDEO_MODELS[request.model].usd_per_megapixel, "published")
-        case ImageRequest() | ReframeImageRequest():
-            return _image_price(request.model, request.aspect_ratio or DEFAULT_RATIO)
         case ReframeVideoRequest():
-            model = VIDEO_MODELS[request.model]
             size = footage(request.aspect_ratio, DEFAULT_RESOLUTION, DEFAULT_DURATION)
-            seconds = source.seconds if source else model.longest_reframe_seconds
-            made = Footage(size.width, size.height, seconds)
-            return _price(made.megapixels * model.usd_per_megapixel, "published" if source else "assumed")
+            made = Footage(size.width, size.height, source.seconds if source else model.longest_reframe_seconds)
         case ModifyVideoRequest():
-            model = VIDEO_MODELS[request.model]
+            rate = prices.modify
             made = source or Footage(*_size(None, "4k"), model.longest_modify_seconds)
-            return _price(made.megapixels * model.modify_usd_per_megapixel, "published" if source else "assumed")
-        case UpscaleRequest():
-            seconds = source.seconds if source else LONGEST_CLIP_SECONDS
-            made = Footage(*_size(source, request.resolution or "4k"), seconds)
-            return _price(made.megapixels * VIDEO_MODELS["ray-2"].usd_per_megapixel, "assumed")
-        case AddAudioRequest():
-            seconds = source.seconds if source else LONGEST_CLIP_SECONDS
-            return _price(AUDIO_USD_PER_SECOND * seconds, "assumed")
+        case _ as unreachable:
+            assert_never(unreachable)
+    return Price(rate.times(made.megapixels, digits=2), basis)
+
+
+def _clip_price(request: _ClipRequest, prices: ClipPrices, source: Footage | None) -> Price:
+    """The price of a clip that is sold by its resolution, at 5 and 10 s. Other lengths are assumed upwards."""
+    model = VIDEO_MODELS[request.model]
+    match request:
+        case VideoRequest():
+            resolution = request.resolution or DEFAULT_RESOLUTION
+            extends = any(isinstance(frame, GenerationKeyframe) for frame in (request.start, request.end))
+            floor = prices.extension_floor
+            # Luma quotes no price for extending a small clip; that of a larger one is above it.
+            is_quoted = not extends or _height(resolution) >= _height(floor)
+            five, ten = _of_resolution(prices.create, resolution if is_quoted else floor)
+            factor = prices.exr_factor if request.exr else prices.hdr_factor if request.hdr else 1
+            usd = (ten if request.duration == "10s" else five).times(factor, digits=2)
+            return Price(usd, "published" if is_quoted else "assumed")
+        case ModifyVideoRequest():
+            seconds = source.seconds if source else model.longest_modify_seconds
+            five, ten = _of_resolution(prices.modify, request.resolution)
+            is_sold = any(abs(seconds - length) < _SAME_SECONDS for length in (5, 10))
+            usd = five if seconds < 5 + _SAME_SECONDS else ten.times(math.ceil((seconds - _SAME_SECONDS) / 10))
+            return Price(usd, "published" if source and is_sold else "assumed")
+        case ReframeVideoRequest():
+            seconds = source.seconds if source else model.longest_reframe_seconds
+            rate = _of_resolution(prices.reframe_per_second, request.resolution)
+            # A second that has started may be charged whole.
+            return Price(rate.times(math.ceil(seconds - _SAME_SECONDS), digits=2), _published_for(source))
         case _ as unreachable:
             assert_never(unreachable)
 
 
-def _agents_price(request: Request, source: Footage | None) -> Price:
-    """What a request of the Agents API costs. Luma sells clips of 5 and 10 s; other lengths are assumed upwards."""
-    match request:
-        case VideoRequest():
-            extends = any(isinstance(frame, GenerationKeyframe) for frame in (request.start, request.end))
-            # Luma quotes no price for extending a clip at 360p; that of 540p is above it.
-            is_quoted = not (extends and request.resolution == "360p")
-            usd = _clip_usd(CLIP_USD, request.resolution if is_quoted else "540p")[request.duration == "10s"]
-            factor = HDR_WITH_EXR_FACTOR if request.exr else HDR_FACTOR if request.hdr else 1
-            return _price(usd * factor, "published" if is_quoted else "assumed")
-        case ModifyVideoRequest():
-            longest = VIDEO_MODELS[request.model].longest_modify_seconds
-            seconds = source.seconds if source else longest
-            five, ten = _clip_usd(EDIT_USD, request.resolution)
-            is_sold = any(abs(seconds - length) < _SAME_SECONDS for length in (5, 10))
-            usd = five if seconds < 5 + _SAME_SECONDS else ten * math.ceil((seconds - _SAME_SECONDS) / 10)
-            return _price(usd, "published" if source and is_sold else "assumed")
-        case ReframeVideoRequest():
-            seconds = source.seconds if source else VIDEO_MODELS[request.model].longest_reframe_seconds
-            rate = REFRAME_USD_PER_SECOND.get(
-                request.resolution or DEFAULT_RESOLUTION, max(REFRAME_USD_PER_SECOND.values())
-            )
-            # A second that has begun may be charged whole.
-            return _price(rate * math.ceil(seconds - _SAME_SECONDS), "published" if source else "assumed")
-        case ImageRequest(layers=str()):
-            return _price(MAX_LAYERS * max(model.edit_usd for model in IMAGE_MODELS.values()), "assumed")
-        case ImageRequest():
-            model = IMAGE_MODELS[request.model]
-            usd = model.edit_usd if request.modify_image else model.usd
-            return Price(_up(usd + REFERENCE_USD * len(request.image_references), 4), "published")
-        case _:
-            raise InvalidRequestError(f"The Agents API has no {request.kind}.")
+def _picture_price(request: ImageRequest | ReframeImageRequest) -> Price:
+    """The price of a picture: by its pixels, or by how it is made."""
+    prices = IMAGE_MODELS[request.model].prices
+    if isinstance(prices, Usd):
+        return _canvas_price(prices, request.aspect_ratio or DEFAULT_RATIO)
+    if isinstance(request, ImageRequest) and request.layers:
+        return Price(prices.per_layer.times(MAX_LAYERS), "assumed")
+    is_edit = isinstance(request, ReframeImageRequest) or request.modify_image is not None
+    references = () if isinstance(request, ReframeImageRequest) else request.image_references
+    return Price((prices.edit if is_edit else prices.create) + prices.per_reference.times(len(references)), "published")
 
 
-def _clip_usd(prices: Mapping[str, tuple[float, float]], resolution: str | None) -> tuple[float, float]:
-    """The prices of 5 and of 10 s. An unknown resolution counts as the dearest."""
+_Prices = TypeVar("_Prices", Usd, tuple[Usd, Usd])
+
+
+def _of_resolution(prices: Mapping[str, _Prices], resolution: str | None) -> _Prices:
+    """The price for a resolution. An unknown one counts as the dearest."""
     return prices.get(resolution or DEFAULT_RESOLUTION, max(prices.values()))
+
+
+def _published_for(source: Footage | None) -> Basis:
+    return "published" if source else "assumed"
 
 
 def price_of_generation(generation: Generation) -> Price | None:
@@ -243,15 +276,15 @@ def price_of_generation(generation: Generation) -> Price | None:
     """
     request = generation.request
     if generation.state == "failed":
-        return Price(0, "published")
+        return Price(Usd(0), "published")
     if generation.price_usd is not None:
-        return Price(generation.price_usd, "published")
-    model = request.get("model")
-    if generation.makes_image and model in IMAGE_MODELS and IMAGE_MODELS[model].backend == "dream_machine":
-        return _image_price(model, str(request.get("aspect_ratio")))
+        return Price.of(generation.price_usd, "published")
+    image, video = IMAGE_MODELS.get(str(request.get("model"))), VIDEO_MODELS.get(str(request.get("model")))
+    if generation.makes_image and image and isinstance(image.prices, Usd):
+        return _canvas_price(image.prices, str(request.get("aspect_ratio")))
     made = footage_of(generation) if all(word in request for word in ("aspect_ratio", "resolution")) else None
-    if generation.kind == "video" and made and model in VIDEO_MODELS and VIDEO_MODELS[model].backend == "dream_machine":
-        return _price(made.megapixels * VIDEO_MODELS[model].usd_per_megapixel, "published")
+    if generation.kind == "video" and made and video and isinstance(video.prices, PixelPrices):
+        return Price(video.prices.create.times(made.megapixels, digits=2), "published")
     return None
 
 
@@ -272,20 +305,14 @@ def _is_alike(ratio: float, other: float) -> bool:
 def _scaled(size_at_720p: tuple[int, int], resolution: str) -> tuple[int, int]:
     """A size in another resolution. An unknown one counts as the largest that is sold."""
     width, height = size_at_720p
-    scale = HEIGHTS.get(resolution, max(HEIGHTS.values())) / HEIGHTS["720p"]
+    scale = _height(resolution) / HEIGHTS["720p"]
     return round(width * scale), round(height * scale)
 
 
-def _price(usd: float, basis: Basis) -> Price:
-    return Price(_up(usd, 2), basis)
+def _height(resolution: str) -> int:
+    return HEIGHTS.get(resolution, max(HEIGHTS.values()))
 
 
-def _image_price(model: ImageModelName, aspect_ratio: str) -> Price:
+def _canvas_price(usd_per_megapixel: Usd, aspect_ratio: str) -> Price:
     canvas = CANVASES.get(aspect_ratio, _LARGEST_CANVAS)
-    return Price(_up(math.prod(canvas) / 1e6 * IMAGE_MODELS[model].usd_per_megapixel, 4), "published")
-
-
-def _up(usd: float, digits: int) -> float:
-    """Rounded up; what is a hair above a cent is that cent."""
-    scale = 10**digits
-    return math.ceil(usd * scale - 1e-9) / scale
+    return Price(usd_per_megapixel.times(math.prod(canvas) / 1e6, digits=4), "published")

@@ -6,22 +6,17 @@ state. None leaves a choice to Luma. A picture or a clip is named as in `media_n
 Some fields exist at one API only; `validation` refuses them for the other.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
+from luma_mcp.domain.apis import BackendName, apis_with
 from luma_mcp.domain.catalogue import (
-    IMAGE_MODELS,
-    VIDEO_MODELS,
-    AspectRatio,
-    BackendName,
     ImageFormat,
-    ImageModel,
     ImageModelName,
     LayerSize,
     ModifyMode,
-    VideoModel,
     VideoModelName,
+    model_entry,
 )
 
 Kind = Literal["video", "image", "modify_video", "reframe_video", "reframe_image", "upscale_video", "add_audio"]
@@ -79,7 +74,7 @@ class VideoRequest:
 
     model: VideoModelName
     prompt: str | None = None
-    aspect_ratio: AspectRatio | None = None
+    aspect_ratio: str | None = None
     resolution: str | None = None
     duration: str | None = None
     loop: bool = False
@@ -100,7 +95,7 @@ class ImageRequest:
 
     model: ImageModelName
     prompt: str | None = None
-    aspect_ratio: AspectRatio | None = None
+    aspect_ratio: str | None = None
     format: ImageFormat | None = None
     image_references: tuple[ImageReference, ...] = ()
     style_references: tuple[ImageReference, ...] = ()
@@ -120,7 +115,7 @@ class ReframeVideoRequest:
 
     model: VideoModelName
     media: str
-    aspect_ratio: AspectRatio
+    aspect_ratio: str
     prompt: str | None = None
     first_frame: str | None = None
     placement: Placement | None = None
@@ -136,7 +131,7 @@ class ReframeImageRequest:
 
     model: ImageModelName
     media: str
-    aspect_ratio: AspectRatio
+    aspect_ratio: str
     prompt: str | None = None
     format: ImageFormat | None = None
     placement: Placement | None = None
@@ -194,7 +189,8 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 def backend_of(request: Request) -> BackendName:
-    """The API that a request is for: the one that sells its model. What names no model is Dream Machine's."""
-    model: str = getattr(request, "model", "")
-    sold: Mapping[str, VideoModel | ImageModel] = {**VIDEO_MODELS, **IMAGE_MODELS}
-    return sold[model].backend if model in sold else "dream_machine"
+    """The API that a request is for: the one that sells its model, else the one that has the operation."""
+    model = model_entry(getattr(request, "model", ""))
+    if model is not None:
+        return model.backend
+    return apis_with(request.kind)[-1]

@@ -1,31 +1,29 @@
 """Luma's rules for requests, checked before anything is sent.
 
-Dream Machine's rules are in its own words (docs.lumalabs.ai/docs/errors). Those of the Agents API follow from its SDK
-and its guides. A field that exists at the other API only is refused with the way out, never imitated.
+Each rule is a field of the model or of its API: `catalogue` and `apis` have the facts, this module the sentences. A
+field that other models have is refused with the names of those, never imitated.
 """
 
-from collections.abc import Mapping
-
+from luma_mcp.domain.apis import APIS, Api
 from luma_mcp.domain.catalogue import (
+    DEFAULT_DURATION,
     FRAMES_PER_SECOND,
-    IMAGE_MODELS,
-    LAYERING_MODEL,
-    LONGEST_AGENTS_PROMPT,
-    LONGEST_LAYERING_PROMPT,
-    LONGEST_PROMPT,
-    MANGA_RATIOS,
     MAX_KEYFRAMES,
-    MAX_REFERENCES,
-    SHORTEST_PROMPT,
-    VIDEO_MODELS,
+    MAX_LAYERING_PROMPT,
+    Condition,
+    Feature,
+    FrameType,
     ImageModel,
     VideoModel,
+    model_entry,
+    models_with,
 )
 from luma_mcp.domain.errors import InvalidRequestError
 from luma_mcp.domain.requests import (
     GenerationKeyframe,
     ImageKeyframe,
     ImageRequest,
+    Keyframe,
     ModifyVideoRequest,
     ReframeVideoRequest,
     Request,
@@ -34,46 +32,38 @@ from luma_mcp.domain.requests import (
 )
 from luma_mcp.domain.text import has_words, is_placeholder, shown
 
-# What `loop` excludes at Dream Machine, by the types of the first and the last frame.
-_NO_LOOP: dict[tuple[type | None, type | None], str] = {
-    (ImageKeyframe, ImageKeyframe): "Loop is not supported for keyframes",
-    (None, ImageKeyframe): "Loop is not supported for end frame",
-    (None, GenerationKeyframe): "Loop is not supported for extend reverse",
-    (GenerationKeyframe, ImageKeyframe): "Loop is not supported for interpolate video to image",
-    (ImageKeyframe, GenerationKeyframe): "Loop is not supported for interpolate image to video",
-    (GenerationKeyframe, GenerationKeyframe): "Loop is not supported for interpolate between two videos",
-}
-_CHOOSE_AGENTS = "Take model ray-3.2 or uni-1, if this server offers it, or leave it out."
-_CHOOSE_DREAM_MACHINE = "Take model ray-2 or photon-1, if this server offers it, or leave it out."
+# The features that a request uses by a field of the same name.
+_FIELDS: tuple[Feature, ...] = (
+    "concepts", "keyframes", "hdr", "exr", "style", "web_search", "layers", "style_references", "character_images",
+)  # fmt: skip
 
 
 def check(request: Request) -> None:
     """Raises: InvalidRequestError, with a sentence and what to do about it."""
+    api, model = APIS[backend_of(request)], model_entry(getattr(request, "model", ""))
     _check_prompt_says_something(request)
-    model = _model_of(request)
     if model is not None:
         _check_choice(request, "aspect_ratio", model.ratios)
     if isinstance(model, VideoModel):
         _check_choice(request, "resolution", model.resolutions)
         _check_choice(request, "duration", model.durations)
-    if backend_of(request) == "agents":
-        _check_agents(request)
+    if request.kind not in api.operations:
+        others = " or ".join(other.name for other in APIS.values() if request.kind in other.operations)
+        raise InvalidRequestError(f"{api.title} has no {request.kind}.", f"It is {others}'s.")
+    if isinstance(request, ImageRequest) and isinstance(model, ImageModel) and request.layers:
+        _check_layers(request, model)
         return
-    _check_prompt_length(request, SHORTEST_PROMPT, LONGEST_PROMPT)
-    _refuse(request, ("keyframes", "hdr", "exr", "style", "web_search", "layers"), _CHOOSE_AGENTS)
-    if isinstance(request, ModifyVideoRequest | ReframeVideoRequest):
-        _refuse(request, ("resolution",), _CHOOSE_AGENTS)
-    if isinstance(request, ModifyVideoRequest) and request.mode is None:
+    _check_prompt(request, api)
+    if model is not None:
+        _check_features(request, model)
+    if isinstance(request, ModifyVideoRequest) and request.mode is None and api.needs_mode:
         raise InvalidRequestError("Mode is required.", "adhere_1 keeps most, reimagine_3 least.")
-    if isinstance(request, VideoRequest):
-        _check_video(request)
-    if isinstance(request, ImageRequest):
-        _check_image(request)
-
-
-def _model_of(request: Request) -> VideoModel | ImageModel | None:
-    models: Mapping[str, VideoModel | ImageModel] = {**VIDEO_MODELS, **IMAGE_MODELS}
-    return models.get(getattr(request, "model", ""))
+    if isinstance(request, VideoRequest) and isinstance(model, VideoModel):
+        _check_video(request, model)
+    if isinstance(request, ReframeVideoRequest) and isinstance(model, VideoModel):
+        _check_reframed_ratio(request, model)
+    if isinstance(request, ImageRequest) and isinstance(model, ImageModel):
+        _check_image(request, model, api)
 
 
 def _check_choice(request: Request, field: str, choices: tuple[str, ...]) -> None:
@@ -108,57 +98,53 @@ def _check_prompt_length(request: Request, shortest: int, longest: int) -> None:
         )
 
 
-def _refuse(request: Request, fields: tuple[str, ...], hint: str) -> None:
-    """Raises: InvalidRequestError, if a field is given that the model's API does not have."""
-    for field in fields:
-        if getattr(request, field, None):
-            raise InvalidRequestError(f"{getattr(request, 'model', request.kind)} has no {field}.", hint)
-
-
-def _check_video(request: VideoRequest) -> None:
-    types = (type(request.start) if request.start else None, type(request.end) if request.end else None)
-    if request.prompt is None and ImageKeyframe not in types:
-        raise InvalidRequestError("Prompt is required.", "Give a prompt, or a picture to begin or end with.")
-    if request.loop and types in _NO_LOOP:
-        raise InvalidRequestError(f"{_NO_LOOP[types]}.", "Leave out loop, or the last frame.")
-
-
-def _check_image(request: ImageRequest) -> None:
-    if request.prompt is None and request.modify_image is None:
-        raise InvalidRequestError("Prompt is required.", "Give a prompt, or a picture to modify.")
-    counts = (("image", len(request.image_references)), ("character", len(request.character_images)))
-    for name, count in counts:
-        if count > MAX_REFERENCES:
-            raise InvalidRequestError(f"At most {MAX_REFERENCES} {name} references are supported, not {count}.")
-
-
-def _check_agents(request: Request) -> None:
-    if isinstance(request, ImageRequest) and request.layers:
-        _check_layers(request)
-        return
+def _check_prompt(request: Request, api: Api) -> None:
+    """A prompt is as long as it may be, and present where nothing else says what to make."""
+    has_picture = (
+        (isinstance(request, VideoRequest) and ImageKeyframe in (type(request.start), type(request.end)))
+        or (isinstance(request, ImageRequest) and request.modify_image is not None)
+        or not isinstance(request, VideoRequest | ImageRequest)
+    )
     if not getattr(request, "prompt", None):
-        raise InvalidRequestError("Prompt is required.", "Describe what should be made.")
-    _check_prompt_length(request, 1, LONGEST_AGENTS_PROMPT)
-    _refuse(request, ("concepts", "style_references", "character_images"), _CHOOSE_DREAM_MACHINE)
-    match request:
-        case VideoRequest():
-            _check_agents_video(request)
-        case ImageRequest():
-            _check_agents_image(request)
-        case ReframeVideoRequest():
-            _refuse(request, ("first_frame",), _CHOOSE_DREAM_MACHINE)
-            if request.resolution == "1080p" and request.aspect_ratio in ("9:16", "3:4"):
-                raise InvalidRequestError(
-                    f"ray-3.2 does not reframe to {request.aspect_ratio} at 1080p yet.", "Take 720p."
-                )
-        case ModifyVideoRequest():
-            pass
-        case _:
-            raise InvalidRequestError(f"The Agents API has no {request.kind}.", "It is Dream Machine's.")
+        if api.needs_prompt:
+            raise InvalidRequestError("Prompt is required.", "Describe what should be made.")
+        if not has_picture:
+            source = "a picture to modify" if isinstance(request, ImageRequest) else "a picture to start or end with"
+            raise InvalidRequestError("Prompt is required.", f"Give a prompt, or {source}.")
+    _check_prompt_length(request, api.min_prompt, api.max_prompt)
 
 
-def _check_agents_video(request: VideoRequest) -> None:
-    given = {
+def _check_features(request: Request, model: VideoModel | ImageModel) -> None:
+    """Raises: InvalidRequestError, if the request uses what the model does not have."""
+    used: dict[Feature, str] = {feature: feature for feature in _FIELDS if getattr(request, feature, None)}
+    if isinstance(request, ModifyVideoRequest | ReframeVideoRequest) and request.resolution:
+        used["made_resolution"] = "resolution"
+    if isinstance(request, ReframeVideoRequest) and request.first_frame:
+        used["reframe_first_frame"] = "first_frame"
+    if isinstance(request, ImageRequest):
+        references = (*request.image_references, *((request.modify_image,) if request.modify_image else ()))
+        if any(reference.weight is not None for reference in references):
+            used["weights"] = "weights"
+    for feature, name in used.items():
+        if feature not in model.features:
+            raise InvalidRequestError(f"{getattr(request, 'model', '')} has no {name}.", _way_out(feature, model))
+
+
+def _way_out(feature: Feature, model: VideoModel | ImageModel) -> str:
+    """The hint of a refused feature: the models that have it and make the same."""
+    if feature == "weights":
+        return "Say in the prompt what to use of which picture."
+    models = models_with(feature, makes=type(model))
+    if not models:
+        return "Leave it out."
+    return f"Choose {' or '.join(models)}, if this server offers it, or leave it out."
+
+
+def _check_video(request: VideoRequest, model: VideoModel) -> None:
+    frames = (_type_of(request.start), _type_of(request.end))
+    if request.loop and frames in model.frames_without_loop:
+        raise InvalidRequestError(f"{model.frames_without_loop[frames]}.", "Leave out loop, or the last frame.")
+    met: dict[Condition, bool] = {
         "a duration of 10s": request.duration == "10s",
         "hdr": request.hdr,
         "loop": request.loop,
@@ -166,29 +152,32 @@ def _check_agents_video(request: VideoRequest) -> None:
         "an end frame": request.end is not None,
         "keyframes": bool(request.keyframes),
         "360p or 540p": request.resolution in ("360p", "540p"),
-        "going on from a clip": any(isinstance(end, GenerationKeyframe) for end in (request.start, request.end)),
+        "going on from a clip": "clip" in frames,
         "two frames": request.start is not None and request.end is not None,
     }
-    for what, excluded in _EXCLUSIONS:
-        if given[what]:
-            for other in excluded:
-                if given[other]:
-                    raise InvalidRequestError(
-                        f"ray-3.2 cannot do {what} together with {other}.", "Leave one of them out."
-                    )
+    for condition, excluded in model.exclusions:
+        for other in excluded:
+            if met[condition] and met[other]:
+                raise InvalidRequestError(
+                    f"{request.model} cannot do {condition} together with {other}.", "Leave one of them out."
+                )
     if request.exr and not request.hdr:
         raise InvalidRequestError("Only HDR clips have EXR frames.", "Give hdr too, or leave out exr.")
     _check_keyframes(request)
 
 
-# What ray-3.2 cannot do together.
-_EXCLUSIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("a duration of 10s", ("hdr", "loop", "a start frame", "an end frame")),
-    ("loop", ("hdr", "an end frame", "keyframes")),
-    ("hdr", ("360p or 540p",)),
-    ("keyframes", ("a start frame", "an end frame")),
-    ("going on from a clip", ("two frames", "hdr")),
-)
+def _type_of(frame: Keyframe | None) -> FrameType:
+    if frame is None:
+        return None
+    return "clip" if isinstance(frame, GenerationKeyframe) else "picture"
+
+
+def _check_reframed_ratio(request: ReframeVideoRequest, model: VideoModel) -> None:
+    if request.aspect_ratio in model.unreframed_ratios.get(request.resolution or "", ()):
+        raise InvalidRequestError(
+            f"{request.model} does not reframe to {request.aspect_ratio} at {request.resolution} yet.",
+            "Choose another resolution.",
+        )
 
 
 def _check_keyframes(request: VideoRequest) -> None:
@@ -196,7 +185,7 @@ def _check_keyframes(request: VideoRequest) -> None:
         return
     if len(request.keyframes) > MAX_KEYFRAMES:
         raise InvalidRequestError(f"At most {MAX_KEYFRAMES} keyframes are supported, not {len(request.keyframes)}.")
-    longest = 10 if request.duration == "10s" else 5
+    longest = int((request.duration or DEFAULT_DURATION).removesuffix("s"))
     moments = [frame.seconds for frame in request.keyframes]
     if not all(0 <= moment <= longest for moment in moments):
         raise InvalidRequestError(f"A keyframe's seconds must be between 0 and {longest}, the length of the clip.")
@@ -204,36 +193,31 @@ def _check_keyframes(request: VideoRequest) -> None:
         raise InvalidRequestError("Two keyframes are for the same frame.", "A second has 24 frames; move one of them.")
 
 
-def _check_layers(request: ImageRequest) -> None:
-    """What is taken apart into layers is a picture; nothing else is chosen but their size."""
-    if request.model != LAYERING_MODEL:
-        raise InvalidRequestError(f"{request.model} makes no layers.", f"Take {LAYERING_MODEL}.")
+def _check_layers(request: ImageRequest, model: ImageModel) -> None:
+    """Only a picture is separated into layers, and only their size is chosen."""
+    if "layers" not in model.features:
+        raise InvalidRequestError(f"{request.model} has no layers.", _way_out("layers", model))
     if request.modify_image is None or request.modify_image.weight is not None:
         raise InvalidRequestError(
             "Layers are made of a picture.", "Name it in modify_image, without a weight; the prompt says what to part."
         )
-    _check_prompt_length(request, 1, LONGEST_LAYERING_PROMPT)
+    _check_prompt_length(request, 1, MAX_LAYERING_PROMPT)
     others = ("aspect_ratio", "format", "image_references", "style", "web_search")
     given = [field for field in (*others, "style_references", "character_images") if getattr(request, field)]
     if given:
         raise InvalidRequestError(f"Layers cannot be made with {given[0]}.", "Leave it out.")
 
 
-def _check_agents_image(request: ImageRequest) -> None:
-    model = IMAGE_MODELS[request.model]
+def _check_image(request: ImageRequest, model: ImageModel, api: Api) -> None:
     most = model.max_edit_references if request.modify_image else model.max_references
-    if len(request.image_references) > most:
-        raise InvalidRequestError(
-            f"At most {most} image references are supported, not {len(request.image_references)}."
-        )
-    references = [*request.image_references, *([request.modify_image] if request.modify_image else [])]
-    if any(reference.weight is not None for reference in references):
-        raise InvalidRequestError(
-            f"{request.model} has no weights.", "Say in the prompt what to take from which picture."
-        )
-    if request.modify_image is not None and request.aspect_ratio is not None:
+    counts = (("image", len(request.image_references), most), ("character", len(request.character_images), most))
+    for name, count, limit in counts:
+        if count > limit:
+            raise InvalidRequestError(f"At most {limit} {name} references are supported, not {count}.")
+    if api.edits_keep_ratio and request.modify_image is not None and request.aspect_ratio is not None:
         raise InvalidRequestError("An edited picture keeps its ratio.", "Leave out aspect_ratio.")
-    if request.style == "manga" and request.aspect_ratio not in (None, *MANGA_RATIOS):
+    ratios = model.style_ratios.get(request.style or "", model.ratios)
+    if request.aspect_ratio is not None and request.aspect_ratio not in ratios:
         raise InvalidRequestError(
-            f"The style manga has no aspect_ratio {request.aspect_ratio}.", f"It has {', '.join(MANGA_RATIOS)}."
+            f"The style {request.style} has no aspect_ratio {request.aspect_ratio}.", f"It has {', '.join(ratios)}."
         )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import anyio.to_thread
 
-from luma_mcp.domain.catalogue import MAX_CLIP_BYTES, MAX_IMAGE_BYTES
+from luma_mcp.domain.apis import MAX_CLIP_BYTES, MAX_IMAGE_BYTES
 from luma_mcp.domain.errors import FileError
 from luma_mcp.files.atomic_file import PartFile
 from luma_mcp.files.fetcher import Fetcher

@@ -97,7 +97,7 @@ class ShotBuyer:
             quote = self._purchases.quote(request, None, sources.generation_ids)
             if quote.price.usd > shot.planned.usd:
                 raise InvalidRequestError(
-                    f"It costs {quote.price} now, and {Price(shot.planned.usd, shot.planned.basis)} were allowed.",
+                    f"It costs {quote.price} now, and {Price.of(shot.planned.usd, shot.planned.basis)} were allowed.",
                     _ANEW,
                 )
             publish = sources.publish if sources.has_files else None

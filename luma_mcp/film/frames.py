@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from luma_mcp.domain.catalogue import BackendName
+from luma_mcp.domain.apis import BackendName
 from luma_mcp.film.encrypted_links import SignedLinks
 from luma_mcp.film.plan import CONTINUE, NEXT, Frames, Shot
 from luma_mcp.sources.resolver import Resolution

@@ -20,7 +20,8 @@ from pydantic import TypeAdapter
 from pydantic_core import to_json
 
 from luma_mcp.domain import validation
-from luma_mcp.domain.catalogue import DEFAULT_DURATION, VIDEO_MODELS, BackendName, VideoModelName
+from luma_mcp.domain.apis import BackendName
+from luma_mcp.domain.catalogue import DEFAULT_DURATION, VIDEO_MODELS, VideoModelName
 from luma_mcp.domain.errors import InvalidRequestError
 from luma_mcp.domain.pricing import Basis, Price, price_of
 from luma_mcp.domain.requests import GenerationKeyframe, ImageKeyframe, Keyframe, VideoRequest
@@ -121,7 +122,7 @@ class Plan:
     def price(self) -> Price:
         """The same as a price; assumed if that of any shot is."""
         is_published = all(shot.basis == "published" for shot in self.shots)
-        return Price(self.usd, "published" if is_published else "assumed")
+        return Price.of(self.usd, "published" if is_published else "assumed")
 
     @property
     def fingerprint(self) -> str:

@@ -1,12 +1,16 @@
 """What the ledger knows of generations, for APIs that echo nothing and list nothing."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from luma_mcp.backends.luma_apis import Bought
-from luma_mcp.domain.catalogue import BackendName
+from luma_mcp.domain.apis import BackendName
 from luma_mcp.domain.errors import LedgerError
 from luma_mcp.ledger.purchases import Ledger
 from luma_mcp.ledger.rows import Row
+
+# Luma may not know a generation everywhere so long after it was bought.
+RECENT_SECONDS = 10 * 60.0
 
 
 class PurchaseHistory:
@@ -30,6 +34,16 @@ class PurchaseHistory:
             return None
         return self._bought(rows[generation_id]) if generation_id in rows else None
 
+    async def recent(self, generation_id: str) -> Bought | None:
+        """The same, if it was bought so short a time ago that Luma may not know it everywhere yet."""
+        with suppress(LedgerError):
+            rows = await self._ledger.by_generation([generation_id])
+            row = rows.get(generation_id)
+            # One that was deleted holds its take no more.
+            if row is not None and row.holds_take and await self._ledger.now() - row.updated_at < RECENT_SECONDS:
+                return self._bought(row)
+        return None
+
     async def newest(self, backend: BackendName) -> Sequence[Bought]:
         """The purchases at one API that came to a generation, newest first."""
         return [self._bought(row) for row in await self._ledger.bought(self._accounts[backend])]
@@ -40,4 +54,4 @@ class PurchaseHistory:
 
     def _bought(self, row: Row) -> Bought:
         name: BackendName = self._names.get(row.account, "dream_machine")
-        return Bought(row.generation_id or "", name, row.body, row.usd, row.reserved_at)
+        return Bought(row.generation_id or "", name, row.body, row.usd, row.reserved_at, row.kind)

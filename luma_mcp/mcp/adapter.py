@@ -19,7 +19,8 @@ from mcp.types import CallToolResult, ContentBlock, ImageContent, InputRequiredR
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from luma_mcp.domain.catalogue import BackendName
+from luma_mcp.domain.apis import BackendName
+from luma_mcp.domain.catalogue import edition
 from luma_mcp.domain.errors import InternalError, InvalidRequestError, LumaError
 from luma_mcp.domain.person import Person
 from luma_mcp.mcp.app import PLAYER_URI
@@ -41,15 +42,20 @@ FIELDS_META = "dream-machine-mcp/fields"
 QUOTE_ID = "quote_id"
 
 
-@cache
 def definition_of(spec: ToolSpec, backends: tuple[BackendName, ...], *, with_quotes: bool = False) -> Tool:
-    """What `tools/list` says of a tool of a server that has keys for these APIs.
+    """The definition of a tool in `tools/list` of a server that has keys for these APIs.
 
     Args:
         spec: the tool.
         backends: the APIs.
         with_quotes: whether dry runs answer quotes.
     """
+    return _definition_of(spec, backends, with_quotes, edition())
+
+
+@cache
+def _definition_of(spec: ToolSpec, backends: tuple[BackendName, ...], with_quotes: bool, _edition: object) -> Tool:
+    """The same, made once for each edition of the catalogue."""
     hidden = frozenset[str]() if with_quotes else frozenset({QUOTE_ID})
     return Tool(
         name=spec.name,

@@ -11,6 +11,7 @@ from mcp.types import Completion, CompletionArgument, CompletionContext, PromptR
 from pydantic_core import to_json
 
 from luma_mcp.domain import catalogue
+from luma_mcp.domain.apis import APIS
 from luma_mcp.domain.errors import InvalidRequestError, LumaError, NotFoundError
 from luma_mcp.domain.generation import Generation
 from luma_mcp.domain.pricing import price_of
@@ -201,20 +202,23 @@ def describe_models() -> dict[str, Any]:
     }
     return {
         "models": {**videos, **images},
-        "prompt_characters": [catalogue.SHORTEST_PROMPT, catalogue.LONGEST_PROMPT],
+        "prompt_characters": {name: [api.min_prompt, api.max_prompt] for name, api in APIS.items()},
         "note": "Prices are computed from Luma's list of 2025-2026. Upscaling and audio have no published price.",
     }
 
 
 def _modifying(model: catalogue.VideoModel) -> dict[str, Any]:
     """What changing a clip costs."""
-    if model.backend == "dream_machine":
-        return {"usd_per_megapixel_modified": model.modify_usd_per_megapixel}
+    prices = model.prices
+    if isinstance(prices, catalogue.PixelPrices):
+        return {"usd_per_megapixel_modified": prices.modify.dollars}
     return {
-        "usd_modified_5s_and_10s": {name: list(prices) for name, prices in catalogue.EDIT_USD.items()},
-        "usd_reframed_per_second": dict(catalogue.REFRAME_USD_PER_SECOND),
-        "hdr_factor": catalogue.HDR_FACTOR,
-        "hdr_with_exr_factor": catalogue.HDR_WITH_EXR_FACTOR,
+        "usd_modified_5s_and_10s": {
+            name: [amount.dollars for amount in amounts] for name, amounts in prices.modify.items()
+        },
+        "usd_reframed_per_second": {name: amount.dollars for name, amount in prices.reframe_per_second.items()},
+        "hdr_factor": prices.hdr_factor,
+        "hdr_with_exr_factor": prices.exr_factor,
     }
 
 

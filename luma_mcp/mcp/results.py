@@ -36,7 +36,7 @@ class GenerationResult(Result):
     created_at: str | None = None
 
     def text(self) -> str:
-        price = f", {Price(self.price_usd, 'published')}" if self.price_usd is not None else ""
+        price = f", {Price.of(self.price_usd, 'published')}" if self.price_usd is not None else ""
         lines = [f"{self.generation_id} is {self.state} ({self.kind}, {self.model or 'model unknown'}{price})."]
         if self.failure_reason:
             lines.append(f"Luma's reason: {self.failure_reason!r}. Luma refunds failed generations.")
@@ -85,7 +85,7 @@ class PurchaseResult(Result):
 
     def text(self) -> str:
         basis: Basis = "assumed" if self.price_is_assumed else "published"
-        price = f"{Price(self.price_usd, basis)} ({basis})"
+        price = f"{Price.of(self.price_usd, basis)} ({basis})"
         if self.dry_run:
             quoted = f"\nquote_id: {self.quote_id}" if self.quote_id else ""
             return f"Dry run, nothing was bought. Price: {price}.\nRequest: {self.request}{quoted}\nNext: {self.next}"

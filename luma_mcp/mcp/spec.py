@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, Protocol, Self
 from mcp.types import ResourceLink, ToolAnnotations
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationInfo, field_validator
 
-from luma_mcp.domain.catalogue import BackendName
+from luma_mcp.domain.apis import BackendName
 from luma_mcp.domain.person import OWNER, Person, Right
 from luma_mcp.files.service import DownloadService
 from luma_mcp.mcp.arguments.values import spelled, words_of

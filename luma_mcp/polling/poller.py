@@ -12,6 +12,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from luma_mcp.backends.base import Backend, Listing
+from luma_mcp.domain.apis import APIS, BackendName
 from luma_mcp.domain.clock import Clock
 from luma_mcp.domain.errors import (
     AuthenticationError,
@@ -53,7 +54,6 @@ _AFTER_ERROR_SECONDS = 5.0
 _POLL_PATIENCE_SECONDS = 5.0
 # A wait ends so long after its timeout, also if Luma has sent nothing by then.
 _OVERDUE_SECONDS = 20.0
-_LISTED_API = "dream_machine"
 
 
 class Poller:
@@ -298,7 +298,7 @@ class Poller:
             await self._clock.sleep(seconds)
             tasks.cancel_scope.cancel()
 
-    async def _poll(self, name: str | None, api: ApiState) -> None:
+    async def _poll(self, name: BackendName | None, api: ApiState) -> None:
         """Poll all that is due of one API, and wake the waiters."""
         try:
             now = self._clock.now()
@@ -308,7 +308,7 @@ class Poller:
             factor = jitter(1.0)
             # A page of the list shows all that are on it, so all that run are read from it.
             is_worth_a_list = len(due) >= _HANDFUL and page_count(running) < len(due)
-            if self._listing is not None and name in (None, _LISTED_API) and is_worth_a_list:
+            if self._listing is not None and (name is None or APIS[name].has_list) and is_worth_a_list:
                 missing = await self._poll_list(self._listing, api, running, factor)
                 due = [key for key in due if key in missing]
             await self._poll_each(api, due, factor)

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from luma_mcp.domain.apis import BackendName
 from luma_mcp.domain.errors import LumaError
 from luma_mcp.domain.generation import Generation
 
@@ -18,7 +19,7 @@ _TOGETHER_SECONDS = 0.5
 
 
 MayExist = Callable[[str], Awaitable[bool]]
-ApiOf = Callable[[str], Awaitable[str | None]]
+ApiOf = Callable[[str], Awaitable[BackendName | None]]
 
 
 async def never(_generation_id: str) -> bool:
@@ -60,7 +61,7 @@ class Tracked:
     """
 
     due: float
-    api: str | None = None
+    api: BackendName | None = None
     is_assigned: bool = False
     waiters: int = 0
     generation: Generation | None = None

@@ -99,4 +99,4 @@ def new_purchase(order: Order) -> NewPurchase:
 
 def price_of_row(row: Row) -> Price:
     """The price of a purchase in the ledger."""
-    return Price(row.usd, "published" if row.basis == "published" else "assumed")
+    return Price.of(row.usd, "published" if row.basis == "published" else "assumed")

@@ -16,7 +16,7 @@ import anyio
 
 from luma_mcp.backends.base import FullBackend, Listing
 from luma_mcp.domain import validation
-from luma_mcp.domain.catalogue import BackendName
+from luma_mcp.domain.apis import APIS, BackendName
 from luma_mcp.domain.clock import Clock
 from luma_mcp.domain.errors import AmbiguousPurchaseError, BudgetError, LedgerError, LumaError, NotFoundError
 from luma_mcp.domain.generation import Generation
@@ -308,16 +308,16 @@ class PurchaseService:
         """
         if self.budget.min_credit_usd is None:
             return None
-        if backend == "agents":
+        if not APIS[backend].tells_balance:
             raise BudgetError(
-                "LUMA_MIN_CREDIT_USD is set, and the Luma Agents API tells no balance, so it cannot be checked.",
+                f"LUMA_MIN_CREDIT_USD is set, and {APIS[backend].name} tells no balance, so it cannot be checked.",
                 caps.ONLY_THE_PERSON,
             )
         return await self._balance()
 
     async def known_balance(self, backend: BackendName) -> Balance | None:
         """The credit at Luma, where the API tells one and can be asked now."""
-        if backend != "agents":
+        if APIS[backend].tells_balance:
             with suppress(LumaError):
                 return await self._balance()
         return None

@@ -16,7 +16,7 @@ from typing import BinaryIO
 import anyio
 import anyio.to_thread
 
-from luma_mcp.domain.catalogue import MAX_CLIP_BYTES, MAX_IMAGE_BYTES
+from luma_mcp.domain.apis import MAX_CLIP_BYTES, MAX_IMAGE_BYTES
 from luma_mcp.domain.errors import FileError
 from luma_mcp.domain.pricing import Footage
 from luma_mcp.domain.text import cleaned

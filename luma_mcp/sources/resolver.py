@@ -15,15 +15,8 @@ from urllib.parse import SplitResult, urlsplit
 
 from luma_mcp.backends.base import Backend
 from luma_mcp.domain.addresses import LOOPBACK
-from luma_mcp.domain.catalogue import (
-    API_NAMES,
-    DEFAULT_VIDEO_MODELS,
-    MAX_AGENTS_CLIP_BYTES,
-    MAX_AGENTS_IMAGE_BYTES,
-    MAX_CLIP_BYTES,
-    MAX_IMAGE_BYTES,
-    BackendName,
-)
+from luma_mcp.domain.apis import APIS, MAX_IMAGE_BYTES, BackendName
+from luma_mcp.domain.catalogue import video_models
 from luma_mcp.domain.errors import InvalidRequestError, LumaError
 from luma_mcp.domain.generation import UUID, Generation, OutputKind
 from luma_mcp.domain.media_refs import generation_in, name_of_generation
@@ -39,8 +32,6 @@ from luma_mcp.sources.local_files import LocalFile, LocalFiles
 _GENERATION_IN_URL = re.compile(UUID)
 # A clip may be made of a clip that was made of a clip.
 _MOST_ANCESTORS = 5
-_MAX_IMAGE_BYTES: Mapping[BackendName, int] = {"dream_machine": MAX_IMAGE_BYTES, "agents": MAX_AGENTS_IMAGE_BYTES}
-_MAX_CLIP_BYTES: Mapping[BackendName, int] = {"dream_machine": MAX_CLIP_BYTES, "agents": MAX_AGENTS_CLIP_BYTES}
 OpenVideo = Callable[[Generation], AbstractAsyncContextManager[Path]]
 MayUse = Callable[[str], Awaitable[None]]
 MadeFrom = Callable[[Generation], Awaitable[tuple[str, ...]]]
@@ -124,7 +115,7 @@ class Resolution:
         self._may_use = may_use
         self._local_files = local_files
         # With two APIs the addresses are two; a local one is an emulator's, which has both.
-        api = urlsplit(resolver.backend.base_url.partition(" ")[0])
+        api = urlsplit(resolver.backend.base_url)
         self._local_api: SplitResult | None = api if api.hostname in LOOPBACK else None
         self._files: dict[str, LocalFile] = {}
         self._stills: dict[str, None] = {}
@@ -172,7 +163,7 @@ class Resolution:
             case UrlSource(url):
                 name, footage = cleaned(url, 80), await self._footage_behind(url)
             case FileSource(path):
-                file = await self._local_files.clip(path, max_bytes=_MAX_CLIP_BYTES[self._backend])
+                file = await self._local_files.clip(path, max_bytes=APIS[self._backend].max_clip_bytes)
                 name, footage, url = file.name, file.footage, await self._location(file)
             case GenerationSource(generation_id, None):
                 generation = await self.video(generation_id)
@@ -244,8 +235,8 @@ class Resolution:
         return links
 
     def _made(self, generation: Generation) -> str:
-        """What a request names the clip of a generation by: the Agents API knows its own by their ids."""
-        if self._backend == "agents" == generation.backend:
+        """The name of the clip of a generation in a request: its id where its API reads that, else its link."""
+        if self._backend == generation.backend and APIS[self._backend].names_generations:
             return name_of_generation(generation.id)
         return _url(generation, "video")
 
@@ -256,7 +247,7 @@ class Resolution:
                 f"Generation {generation.id} is a picture in {len(generation.main_outputs)} layers.",
                 "Save it with download_generation, and name the file of the layer that you mean.",
             )
-        if self._backend == "agents" == generation.backend:
+        if self._backend == generation.backend and APIS[self._backend].names_generations:
             name = name_of_generation(generation.id)
             self._stills[name] = None
             return name
@@ -266,7 +257,7 @@ class Resolution:
         """Raises: InvalidRequestError, if another API made the clip; this one does not know its id."""
         if clip.backend == self._backend:
             return
-        makers = {name: f"{API_NAMES[name]} ({model})" for name, model in DEFAULT_VIDEO_MODELS.items()}
+        makers = {name: f"{api.name} ({', '.join(video_models(name)[:1])})" for name, api in APIS.items()}
         raise InvalidRequestError(
             f"Clip {clip.id} was made by {makers[clip.backend]}, and {makers[self._backend]} does not know it.",
             f"Begin with a frame of it, as {clip.id}#last, or take a model of the API that made it.",
@@ -277,7 +268,7 @@ class Resolution:
             case UrlSource(url):
                 return url
             case FileSource(path):
-                file = await self._local_files.image(path, max_bytes=_MAX_IMAGE_BYTES[self._backend])
+                file = await self._local_files.image(path, max_bytes=APIS[self._backend].max_image_bytes)
                 return await self._location(file)
             case GenerationSource(generation_id, None):
                 generation = await self._completed(generation_id)

@@ -73,7 +73,7 @@ def test_a_clip_goes_on_with_its_own_model_while_that_is_sold(message: dict[str,
 def test_modifying_costs_what_is_printed() -> None:
     clip = footage("16:9", "720p", "5s")
 
-    assert price_of(ModifyVideoRequest(model="ray-2", media="u", mode="flex_1"), clip) == Price(1.75, "published")
+    assert price_of(ModifyVideoRequest(model="ray-2", media="u", mode="flex_1"), clip) == Price.of(1.75, "published")
     assert price_of(ModifyVideoRequest(model="ray-2", media="u", mode="flex_1")).basis == "assumed"
     assert price_of(ModifyVideoRequest(model="ray-flash-2", media="u", mode="flex_1"), clip).usd == 0.61, (
         "printed as 0.60, and 0.6016"
@@ -84,14 +84,14 @@ def test_a_clip_of_unknown_length_is_taken_for_the_longest() -> None:
     known = price_of(ReframeVideoRequest(model="ray-2", media="u", aspect_ratio="16:9"), footage("16:9", "720p", "5s"))
     unknown = price_of(ReframeVideoRequest(model="ray-2", media="u", aspect_ratio="16:9"))
 
-    assert known == Price(0.71, "published")
-    assert unknown == Price(1.42, "assumed")
+    assert known == Price.of(0.71, "published")
+    assert unknown == Price.of(1.42, "assumed")
 
 
 def test_what_has_no_published_price_is_assumed() -> None:
     clip = footage("9:16", "540p", "5s")
 
-    assert price_of(UpscaleRequest(generation_id=ID, resolution="1080p"), clip) == Price(1.60, "assumed")
+    assert price_of(UpscaleRequest(generation_id=ID, resolution="1080p"), clip) == Price.of(1.60, "assumed")
     assert price_of(UpscaleRequest(generation_id=ID)).usd > 38, "30 s of the largest size"
     assert price_of(AddAudioRequest(generation_id=ID), clip).usd == 0.50
     assert price_of(AddAudioRequest(generation_id=ID)).usd == 3
@@ -122,9 +122,9 @@ def test_an_upscaled_clip_keeps_the_ratio_of_its_source(source: Footage, pixels:
     assert price.usd == pytest.approx(same.usd * pixels / (1920 * 1080), abs=0.02)
 
 
-def test_a_price_is_shown_to_the_tenth_of_a_cent_below_ten_cents() -> None:
-    assert [str(Price(usd, "published")) for usd in (0.0172, 0.0996, 0.1, 0.5)] == [
-        "$0.017", "$0.100", "$0.10", "$0.50",
+def test_a_price_is_shown_with_two_digits_or_as_many_as_it_has() -> None:
+    assert [str(Price.of(usd, "published")) for usd in (0.0172, 0.0996, 0.1, 0.5)] == [
+        "$0.0172", "$0.0996", "$0.10", "$0.50",
     ]  # fmt: skip
 
 
@@ -134,8 +134,8 @@ def test_pictures_cost_by_their_pixels() -> None:
 
     assert image.usd == pytest.approx(0.0172, abs=0.0001)
     assert reframed.usd == pytest.approx(0.0045, abs=0.0001)
-    assert str(image) == "$0.017"
-    assert str(Price(1.5, "assumed")) == "$1.50"
+    assert str(image) == "$0.0173"
+    assert str(Price.of(1.5, "assumed")) == "$1.50"
 
 
 def echo(kind: str, state: str = "completed", **requested: object) -> Generation:
@@ -145,10 +145,10 @@ def echo(kind: str, state: str = "completed", **requested: object) -> Generation
 def test_an_earlier_generation_tells_its_price_where_its_request_does() -> None:
     form = {"aspect_ratio": "16:9", "resolution": "720p", "duration": "5s"}
 
-    assert price_of_generation(echo("video", model="ray-2", **form)) == Price(0.71, "published")
+    assert price_of_generation(echo("video", model="ray-2", **form)) == Price.of(0.71, "published")
     assert price_of_generation(echo("image", model="photon-1", aspect_ratio="16:9")) is not None
-    assert price_of_generation(echo("video", state="queued", model="ray-2", **form)) == Price(0.71, "published")
-    assert price_of_generation(echo("video", state="failed", model="ray-2", **form)) == Price(0, "published")
+    assert price_of_generation(echo("video", state="queued", model="ray-2", **form)) == Price.of(0.71, "published")
+    assert price_of_generation(echo("video", state="failed", model="ray-2", **form)) == Price.of(0, "published")
     for unknown in (
         echo("video", model="ray-2"),
         echo("video", model="ray-9", **form),
@@ -170,39 +170,45 @@ def test_an_unknown_form_counts_as_the_largest() -> None:
 @pytest.mark.parametrize(
     ("request_", "source", "price"),
     [
-        (VideoRequest(model="ray-3.2", prompt="a", resolution="360p", duration="5s"), None, Price(0.06, "published")),
-        (VideoRequest(model="ray-3.2", prompt="a", resolution="540p", duration="10s"), None, Price(0.45, "published")),
+        (
+            VideoRequest(model="ray-3.2", prompt="a", resolution="360p", duration="5s"), None,
+            Price.of(0.06, "published"),
+        ),
+        (
+            VideoRequest(model="ray-3.2", prompt="a", resolution="540p", duration="10s"), None,
+            Price.of(0.45, "published"),
+        ),
         (
             VideoRequest(model="ray-3.2", prompt="a", resolution="360p", start=GenerationKeyframe(ID)), None,
-            Price(0.15, "assumed"),
+            Price.of(0.15, "assumed"),
         ),
         (
             VideoRequest(model="ray-3.2", prompt="a", resolution="540p", end=GenerationKeyframe(ID)), None,
-            Price(0.15, "published"),
+            Price.of(0.15, "published"),
         ),
-        (VideoRequest(model="ray-3.2", prompt="a", hdr=True), None, Price(0.60, "published")),
-        (VideoRequest(model="ray-3.2", prompt="a", resolution="8k"), None, Price(1.20, "published")),
-        (ModifyVideoRequest(model="ray-3.2", media="u"), Footage(1, 1, 5), Price(1.08, "published")),
-        (ModifyVideoRequest(model="ray-3.2", media="u"), Footage(1, 1, 5.04), Price(1.08, "published")),
-        (ModifyVideoRequest(model="ray-3.2", media="u"), Footage(1, 1, 3), Price(1.08, "assumed")),
-        (ModifyVideoRequest(model="ray-3.2", media="u"), Footage(1, 1, 6), Price(2.16, "assumed")),
-        (ModifyVideoRequest(model="ray-3.2", media="u"), Footage(1, 1, 10), Price(2.16, "published")),
-        (ModifyVideoRequest(model="ray-3.2", media="u"), Footage(1, 1, 10.5), Price(4.32, "assumed")),
-        (ModifyVideoRequest(model="ray-3.2", media="u", resolution="1080p"), None, Price(8.64, "assumed")),
-        (SQUARE, Footage(1, 1, 5.04), Price(0.60, "published")),
-        (SQUARE, Footage(1, 1, 5.2), Price(0.72, "published")),
+        (VideoRequest(model="ray-3.2", prompt="a", hdr=True), None, Price.of(0.60, "published")),
+        (VideoRequest(model="ray-3.2", prompt="a", resolution="8k"), None, Price.of(1.20, "published")),
+        (ModifyVideoRequest(model="ray-3.2", media="u"), Footage(1, 1, 5), Price.of(1.08, "published")),
+        (ModifyVideoRequest(model="ray-3.2", media="u"), Footage(1, 1, 5.04), Price.of(1.08, "published")),
+        (ModifyVideoRequest(model="ray-3.2", media="u"), Footage(1, 1, 3), Price.of(1.08, "assumed")),
+        (ModifyVideoRequest(model="ray-3.2", media="u"), Footage(1, 1, 6), Price.of(2.16, "assumed")),
+        (ModifyVideoRequest(model="ray-3.2", media="u"), Footage(1, 1, 10), Price.of(2.16, "published")),
+        (ModifyVideoRequest(model="ray-3.2", media="u"), Footage(1, 1, 10.5), Price.of(4.32, "assumed")),
+        (ModifyVideoRequest(model="ray-3.2", media="u", resolution="1080p"), None, Price.of(8.64, "assumed")),
+        (SQUARE, Footage(1, 1, 5.04), Price.of(0.60, "published")),
+        (SQUARE, Footage(1, 1, 5.2), Price.of(0.72, "published")),
         (
             ReframeVideoRequest(model="ray-3.2", media="u", aspect_ratio="1:1", resolution="360p"), None,
-            Price(0.90, "assumed"),
+            Price.of(0.90, "assumed"),
         ),
-        (ImageRequest(model="uni-1", prompt="a"), None, Price(0.0404, "published")),
+        (ImageRequest(model="uni-1", prompt="a"), None, Price.of(0.0404, "published")),
         (
             ImageRequest(model="uni-1", prompt="a", image_references=(ImageReference("u"),) * 9), None,
-            Price(0.0674, "published"),
+            Price.of(0.0674, "published"),
         ),
         (
             ImageRequest(model="uni-1-max", prompt="a", modify_image=ImageReference("u")), None,
-            Price(0.103, "published"),
+            Price.of(0.103, "published"),
         ),
     ],
 )  # fmt: skip
@@ -232,7 +238,7 @@ def test_a_clip_that_was_made_of_another_is_as_long(requested: dict[str, str], e
 def test_what_the_ledger_knows_counts_as_the_price() -> None:
     clip = Generation(id=ID, backend="agents", price_usd=0.3, request={"model": "ray-3.2", "duration": "5s"})
 
-    assert price_of_generation(clip) == Price(0.3, "published")
+    assert price_of_generation(clip) == Price.of(0.3, "published")
     form = {"model": "ray-3.2", "duration": "5s", "aspect_ratio": "16:9", "resolution": "720p"}
     assert price_of_generation(Generation(id=ID, backend="agents", request=form)) is None
     picture = Generation(id=ID, kind="image", backend="agents", request={"model": "uni-1"})
@@ -256,10 +262,10 @@ def test_a_clip_of_the_agents_api_goes_on_for_five_seconds() -> None:
 def test_going_on_from_a_clip_costs_what_is_printed(resolution: str, usd: float, basis: str) -> None:
     request = VideoRequest(model="ray-3.2", prompt="...", resolution=resolution, start=GenerationKeyframe(ID))
 
-    assert price_of(request) == Price(usd, basis)  # type: ignore[arg-type]
+    assert price_of(request) == Price.of(usd, basis)  # type: ignore[arg-type]
 
 
 def test_layers_cost_ten_of_the_dearest_pictures_at_most() -> None:
     request = ImageRequest(model="uni-1", prompt="...", modify_image=ImageReference("u"), layers="1k")
 
-    assert price_of(request) == Price(1.03, "assumed")
+    assert price_of(request) == Price.of(1.03, "assumed")

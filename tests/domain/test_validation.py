@@ -103,7 +103,7 @@ def test_too_many_references_are_counted() -> None:
         (VideoRequest(model="ray-2", prompt="a boat", exr=True), "ray-2 has no exr"),
         (VideoRequest(model="ray-3.2", prompt="a boat", exr=True), "Only HDR clips have EXR frames"),
         (ImageRequest(model="photon-1", modify_image=ImageReference("u"), layers="1k"), "photon-1 has no layers"),
-        (ImageRequest(model="uni-1-max", modify_image=ImageReference("u"), layers="1k"), "uni-1-max makes no layers"),
+        (ImageRequest(model="uni-1-max", modify_image=ImageReference("u"), layers="1k"), "uni-1-max has no layers"),
         (ImageRequest(model="uni-1", prompt="a boat", layers="1k"), "Layers are made of a picture"),
         (ImageRequest(model="uni-1", modify_image=ImageReference("u", 1), layers="1k"), "Layers are made of a picture"),
         (

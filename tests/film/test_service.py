@@ -24,6 +24,7 @@ from luma_mcp.domain.errors import (
     NotFoundError,
 )
 from luma_mcp.domain.requests import ImageRequest
+from luma_mcp.domain.usd import Usd
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.dream_machine.account import RuleBrokenError
 from luma_mcp.emulator.faults import Fault
@@ -657,7 +658,7 @@ async def test_a_shot_that_costs_more_by_now_is_not_bought(
 
     def dearer(*arguments: Any) -> Any:
         made = quote(*arguments)
-        return replace(made, price=replace(made.price, usd=made.price.usd + 0.01))
+        return replace(made, price=replace(made.price, amount=made.price.amount + Usd.of(0.01)))
 
     monkeypatch.setattr(studio.services.purchases, "quote", dearer)
     done = await studio.wait(film)

@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal, cast
 
 from luma_mcp.domain import validation
-from luma_mcp.domain.catalogue import DEFAULT_VIDEO_MODELS, HEIGHTS
+from luma_mcp.domain.apis import APIS
+from luma_mcp.domain.catalogue import HEIGHTS, default_video_model
 from luma_mcp.domain.errors import LumaError
 from luma_mcp.domain.generation import Generation
 from luma_mcp.domain.pricing import Footage, extension_form, footage_of, form_of, price_of
@@ -32,11 +33,12 @@ def actions_of(generation: Generation) -> list[Action]:
     if generation.state != "completed":
         return []
     image_actions = (_animate, _vary_image)
-    # Only Dream Machine upscales and adds sound, and only its own clips.
-    old_actions = (_upscale, _add_audio) if generation.backend == "dream_machine" else ()
-    video_actions = (_extend, *old_actions, _vary_video)
-    makers = image_actions if generation.makes_image else video_actions
-    return [action for make in makers if (action := _try(make, generation)) is not None]
+    # An API upscales and adds sound to its own clips only.
+    makers = {"upscale_video": _upscale, "add_audio": _add_audio}
+    operations = APIS[generation.backend].operations
+    video_actions = (_extend, *(make for kind, make in makers.items() if kind in operations), _vary_video)
+    offered = image_actions if generation.makes_image else video_actions
+    return [action for make in offered if (action := _try(make, generation)) is not None]
 
 
 def _try(make: Callable[[Generation], Action | None], generation: Generation) -> Action | None:
@@ -100,9 +102,9 @@ def _animate(generation: Generation) -> Action | None:
     url = generation.url("image")
     if not url or generation.has_layers:
         return None
-    model = DEFAULT_VIDEO_MODELS[generation.backend]
-    if generation.backend == "agents":
-        # Its clips need a prompt, and follow the picture's ratio.
+    model = default_video_model(generation.backend)
+    if APIS[generation.backend].needs_prompt:
+        # Its clips follow the picture's ratio.
         request = VideoRequest(model=model, prompt=_ANY_PROMPT, start=ImageKeyframe(url))
         arguments = _present(start_frame=generation.id, model=model)
         return _action(generation, request, "animate", "create_video", arguments, prompt="required")

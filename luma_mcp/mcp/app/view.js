@@ -167,7 +167,7 @@ function safe(link) {
   } catch { return null; }
 }
 
-const dollars = (usd) => (usd < 0.1 ? `$${usd.toFixed(3)}` : `$${usd.toFixed(2)}`);
+const dollars = (usd) => `$${usd.toFixed(4).replace(/0{1,2}$/, "")}`;
 const priceOf = (offer) => (offer.price_basis === "assumed" ? "up to " : "") + dollars(offer.price_usd);
 /** What a generation cost. A failed one is refunded. */
 const costOf = ({ state, price_usd: usd }) => {

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from pydantic.fields import FieldInfo
 
-from luma_mcp.domain.catalogue import BackendName
+from luma_mcp.domain.apis import BackendName
 
 Schema = dict[str, Any]
 _KEY = "x-by-api"
@@ -23,26 +23,32 @@ def differs(
     description: Mapping[BackendName, str] | None = None,
     max_items: Mapping[BackendName, int] | None = None,
     required: BackendName | None = None,
+    shared: bool = False,
 ) -> Schema:
     """What differs between the APIs, for `json_schema_extra` of a field.
 
     Args:
         only: the API that alone has it.
         choices: its values at each API.
-        default: its default at each API. With both, that of the Agents API counts.
+        default: its default at each API. With both, that of the first that has one counts.
         description: what it is at each API. With both, the field's own description counts.
         max_items: how many items it may have at each API. With both, the field's own number counts.
         required: the API at which it must be given.
+        shared: whether only a server with several APIs has it.
     """
-    marks = {"only": only, "choices": choices, "default": default, "required": required}
+    marks = {"only": only, "choices": choices, "default": default, "required": required, "shared": shared}
     alone = {"description": description, "maxItems": max_items}
     return {_KEY: {**marks, "alone": {word: values for word, values in alone.items() if values}}}
 
 
 def is_offered(field: FieldInfo, backends: Sequence[BackendName]) -> bool:
     """Whether a server with these APIs shows a field."""
-    extra = cast("Schema", field.json_schema_extra) if isinstance(field.json_schema_extra, dict) else {}
-    return extra.get(_KEY, {}).get("only") in (None, *backends)
+    extra, schema = field.json_schema_extra, cast("Schema", {})
+    if callable(extra):
+        extra(schema)
+    elif extra is not None:
+        schema = cast("Schema", extra)
+    return schema.get(_KEY, {}).get("only") in (None, *backends)
 
 
 def adapted(schema: Schema, backends: Sequence[BackendName]) -> Schema:
@@ -56,7 +62,7 @@ def adapted(schema: Schema, backends: Sequence[BackendName]) -> Schema:
     for name, whole in cast("dict[str, Schema]", schema["properties"]).items():
         node = dict(whole)
         marks = cast("Schema", node.pop(_KEY, {}))
-        if marks.get("only") not in (None, *backends):
+        if marks.get("only") not in (None, *backends) or (marks.get("shared") and len(backends) == 1):
             continue
         properties[name] = adapted(_adapted_field(node, marks, backends), backends)
         if (marks.get("required"),) == tuple(backends):
@@ -67,8 +73,9 @@ def adapted(schema: Schema, backends: Sequence[BackendName]) -> Schema:
 def _adapted_field(node: Schema, marks: Schema, backends: Sequence[BackendName]) -> Schema:
     if marks.get("choices"):
         node["enum"] = list(dict.fromkeys(word for name in backends for word in marks["choices"].get(name, ())))
-    if marks.get("default") and backends[0] in marks["default"]:
-        node["default"] = marks["default"][backends[0]]
+    defaults = [marks["default"][name] for name in backends if name in (marks.get("default") or ())]
+    if defaults:
+        node["default"] = defaults[0]
     if len(backends) == 1:
         alone = cast("dict[str, Mapping[str, Any]]", marks.get("alone", {}))
         node |= {word: values[backends[0]] for word, values in alone.items() if backends[0] in values}

@@ -5,7 +5,7 @@ from typing import Any
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from luma_mcp.domain.catalogue import BackendName
+from luma_mcp.domain.apis import BackendName
 from luma_mcp.domain.errors import LumaError
 from luma_mcp.domain.meter import Buying, Outcome
 from luma_mcp.mcp.persons import current_person

@@ -4,6 +4,10 @@ from typing import Annotated
 
 from pydantic import Field
 
+from luma_mcp.domain.apis import APIS, BackendName
+from luma_mcp.domain.errors import LumaError
+from luma_mcp.domain.usd import Usd
+from luma_mcp.mcp.arguments.api_variants import differs
 from luma_mcp.mcp.results import spent_today
 from luma_mcp.mcp.spec import DREAM_MACHINE, READS, Arguments, Call, Result, ToolSpec
 
@@ -18,14 +22,16 @@ class CreditsResult(Result):
     credit_usd: Annotated[float | None, Field(description="Dream Machine's. The Agents API tells none.")] = None
     spent_today_usd: float | None = None
     reserved_usd: float | None = None
+    unavailable: Annotated[str | None, Field(json_schema_extra=differs(shared=True))] = None
 
     def text(self) -> str:
-        left = "The Luma Agents API tells no balance; platform.lumalabs.ai shows it."
+        left = f"Dream Machine does not state its credit: {self.unavailable}" if self.unavailable else ""
+        left = left or "The Luma Agents API tells no balance; platform.lumalabs.ai shows it."
         if self.credit_usd is not None:
-            left = f"${self.credit_usd:,.2f} of API credit is left at Luma."
+            left = f"{Usd.of(self.credit_usd).rounded_down()} of API credit is left at Luma."
         if self.spent_today_usd is None:
             return left
-        return f"{left} Spent today: ${self.spent_today_usd:.2f}, reserved: ${self.reserved_usd or 0:.2f}."
+        return f"{left} Spent today: {Usd.of(self.spent_today_usd)}, reserved: {Usd.of(self.reserved_usd or 0)}."
 
 
 class PingResult(Result):
@@ -33,9 +39,10 @@ class PingResult(Result):
 
     ok: bool
     base_url: str
+    unavailable: Annotated[str | None, Field(json_schema_extra=differs(shared=True))] = None
 
     def text(self) -> str:
-        return f"Luma answers at {self.base_url} and takes the token."
+        return " ".join([f"Luma answers at {self.base_url} and accepts the token.", self.unavailable or ""]).strip()
 
 
 class WordsResult(Result):
@@ -53,14 +60,28 @@ class WordsResult(Result):
 async def get_credits(call: Call, _arguments: NoArguments) -> CreditsResult:
     """How much money is left of the API credit, in US dollars, and what was spent here today."""
     apis = call.services.backend
-    credit = round(await apis.get_credit_usd(), 4) if apis.dream_machine is not None else None
-    return CreditsResult(credit_usd=credit, **await spent_today(call))
+    credit, unavailable = None, None
+    if apis.dream_machine is not None:
+        try:
+            credit = round(await apis.get_credit_usd(), 4)
+        except LumaError as error:
+            # What was spent here is known all the same, and the other API does not depend on this one.
+            if apis.agents is None:
+                raise
+            unavailable = error.full_text
+    return CreditsResult(credit_usd=credit, unavailable=unavailable, **await spent_today(call))
 
 
 async def ping(call: Call, _arguments: NoArguments) -> PingResult:
-    """Whether the connection to Luma works, and the token is taken."""
-    await call.services.backend.ping()
-    return PingResult(ok=True, base_url=call.services.backend.base_url)
+    """Whether the connection to Luma works, and the token is accepted."""
+    apis = call.services.backend
+    failures = await apis.check_each()
+    answering: list[BackendName] = [name for name in apis.names if name not in failures]
+    if not answering:
+        raise next(iter(failures.values()))
+    unavailable = [f"{APIS[name].title} does not: {error.full_text}" for name, error in failures.items()]
+    urls = " and ".join(apis.of(name).base_url for name in answering)
+    return PingResult(ok=True, base_url=urls, unavailable=" ".join(unavailable) or None)
 
 
 async def list_concepts(call: Call, _arguments: NoArguments) -> WordsResult:

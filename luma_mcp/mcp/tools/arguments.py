@@ -1,95 +1,123 @@
 """Arguments that several tools share, each with the one description that every client shows."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, cast
 
 from pydantic import Field
 
 from luma_mcp.domain import catalogue
-from luma_mcp.domain.catalogue import BackendName
+from luma_mcp.domain.apis import APIS, BackendName
 from luma_mcp.domain.requests import Placement
-from luma_mcp.mcp.arguments.api_variants import differs
+from luma_mcp.mcp.arguments.api_variants import Schema, differs
+from luma_mcp.mcp.arguments.choices import (
+    Models,
+    OneOf,
+    all_images,
+    all_videos,
+    by_catalogue,
+    described,
+    feature_field,
+    names,
+    names_by_api,
+    only_field,
+    union,
+    union_by_api,
+    with_feature,
+)
 from luma_mcp.mcp.arguments.values import AsConcepts, AsFractions, AsId, AsIds, AsSource
 from luma_mcp.mcp.spec import Arguments, Call
 
 
-def _names(models: Mapping[Any, catalogue.VideoModel | catalogue.ImageModel]) -> dict[BackendName, list[str]]:
-    """The names of models by API."""
-    names: dict[BackendName, list[str]] = {}
-    for name, model in models.items():
-        names.setdefault(model.backend, []).append(name)
-    return names
+def _prompt() -> Schema:
+    lengths: dict[BackendName, tuple[int, int]] = {name: (api.min_prompt, api.max_prompt) for name, api in APIS.items()}
+    alone: dict[BackendName, str] = {
+        name: f"{least}-{most} characters." if least > 1 else f"Up to {most} characters."
+        for name, (least, most) in lengths.items()
+    }
+    # What both accept.
+    least, most = max(low for low, _ in lengths.values()), min(high for _, high in lengths.values())
+    return {"description": f"{least}-{most} characters.", **differs(description=alone)}
+
+
+def _ratios(models: Models) -> Schema:
+    def describe(offered: Models) -> str:
+        defaults = [APIS[model.backend].default_ratio for model in offered.values()]
+        return next((f"Default {ratio}." for ratio in defaults if ratio), "Default: the model's choice.")
+
+    return described(describe, models, choices=union_by_api(models, lambda model: model.ratios))
+
+
+def video_ratios() -> list[str]:
+    return union(model.ratios for model in catalogue.VIDEO_MODELS.values())
+
+
+def picture_ratios() -> list[str]:
+    return union(model.ratios for model in catalogue.IMAGE_MODELS.values())
+
+
+def video_resolutions() -> list[str]:
+    return union(model.resolutions for model in catalogue.VIDEO_MODELS.values())
+
+
+def video_durations() -> list[str]:
+    return union(model.durations for model in catalogue.VIDEO_MODELS.values())
+
+
+def video_choices(field: str) -> dict[BackendName, list[str]]:
+    """The values of an argument of videos at each API: the union over its models."""
+    return union_by_api(all_videos(), lambda model: getattr(model, field))
+
+
+def model_field(models: Models) -> Schema:
+    """The schema of an argument that names one of these models; the first of each API is its default."""
+
+    def describe(offered: Models) -> str:
+        notes = [f"{name}: {model.note}." for name, model in offered.items() if model.note]
+        return " ".join(notes) or "The model."
+
+    chosen = names_by_api(models)
+    defaults = {name: words[0] for name, words in chosen.items()}
+    return described(describe, models, choices=chosen, default=defaults)
+
+
+def _made_resolution() -> Schema:
+    resolutions = union_by_api(
+        with_feature("made_resolution", all_videos()), lambda model: cast("catalogue.VideoModel", model).resolutions
+    )
+    return feature_field(
+        "made_resolution",
+        all_videos(),
+        f"default {catalogue.DEFAULT_RESOLUTION}.",
+        choices=resolutions,
+    )
 
 
 GenerationId = Annotated[str, Field(description="Id of a generation."), AsId]
 GenerationIds = Annotated[list[str], Field(min_length=1, max_length=20, description="Ids of generations."), AsIds]
-Prompt = Annotated[
-    str | None,
-    Field(
-        description="3-5000 characters.", json_schema_extra=differs(description={"agents": "Up to 6000 characters."})
-    ),
-]
-# What the video models of each API take.
-_Words = dict[BackendName, tuple[str, ...]]
-VIDEO_RATIOS: _Words = {model.backend: model.ratios for model in catalogue.VIDEO_MODELS.values()}
-VIDEO_RESOLUTIONS: _Words = {model.backend: model.resolutions for model in catalogue.VIDEO_MODELS.values()}
-VIDEO_DURATIONS: _Words = {model.backend: model.durations for model in catalogue.VIDEO_MODELS.values()}
-Ratio = Annotated[
-    catalogue.AspectRatio | None,
-    Field(
-        description="Default 16:9.",
-        json_schema_extra=differs(choices=VIDEO_RATIOS, description={"agents": "Default: the model's choice."}),
-    ),
-]
+Prompt = Annotated[str | None, Field(json_schema_extra=by_catalogue(_prompt))]
+Ratio = Annotated[str | None, Field(json_schema_extra=by_catalogue(lambda: _ratios(all_videos()))), OneOf(video_ratios)]
 PictureRatio = Annotated[
-    catalogue.AspectRatio | None,
-    Field(
-        description="Default 16:9.",
-        json_schema_extra=differs(
-            choices={model.backend: model.ratios for model in catalogue.IMAGE_MODELS.values()},
-            description={"agents": "Default: the model's choice."},
-        ),
-    ),
+    str | None, Field(json_schema_extra=by_catalogue(lambda: _ratios(all_images()))), OneOf(picture_ratios)
 ]
 NewRatio = Annotated[
-    catalogue.AspectRatio, Field(description="New ratio.", json_schema_extra=differs(choices=VIDEO_RATIOS))
+    str,
+    Field(
+        description="New ratio.",
+        json_schema_extra=by_catalogue(lambda: differs(choices=video_choices("ratios"))),
+    ),
+    OneOf(video_ratios),
 ]
 VideoModel = Annotated[
-    catalogue.VideoModelName | None,
-    Field(
-        description="ray-3.2: Luma's newest. ray-flash-2: a third of ray-2's price.",
-        json_schema_extra=differs(
-            choices=_names(catalogue.VIDEO_MODELS),
-            default=catalogue.DEFAULT_VIDEO_MODELS,
-            description={"dream_machine": "ray-flash-2: a third of the price.", "agents": "The model."},
-        ),
-    ),
+    str | None,
+    Field(json_schema_extra=by_catalogue(lambda: model_field(all_videos()))),
+    OneOf(lambda: names(all_videos())),
 ]
 ImageModel = Annotated[
-    catalogue.ImageModelName | None,
-    Field(
-        description="uni-1-max: finer, at 2.5 times the price. photon-flash-1: a quarter of photon-1's.",
-        json_schema_extra=differs(
-            choices=_names(catalogue.IMAGE_MODELS),
-            default=catalogue.DEFAULT_IMAGE_MODELS,
-            description={
-                "dream_machine": "photon-flash-1: a quarter of it.",
-                "agents": "uni-1-max: 2.5 times the price.",
-            },
-        ),
-    ),
+    str | None,
+    Field(json_schema_extra=by_catalogue(lambda: model_field(all_images()))),
+    OneOf(lambda: names(all_images())),
 ]
-# Of clips that are made of others, only the Agents API takes a resolution.
 MadeResolution = Annotated[
-    catalogue.Resolution | None,
-    Field(
-        description="Of the new clip; ray-3.2 only. Default 720p.",
-        json_schema_extra=differs(
-            only="agents",
-            choices={"agents": catalogue.VIDEO_MODELS["ray-3.2"].resolutions},
-            description={"agents": "Of the new clip. Default 720p."},
-        ),
-    ),
+    str | None, Field(json_schema_extra=by_catalogue(_made_resolution)), OneOf(video_resolutions)
 ]
 Format = Annotated[
     catalogue.ImageFormat | None,
@@ -99,7 +127,7 @@ Format = Annotated[
 ]
 Concepts = Annotated[
     list[str] | None,
-    Field(description="See list_concepts.", json_schema_extra=differs(only="dream_machine")),
+    Field(json_schema_extra=by_catalogue(lambda: only_field("concepts", all_videos(), "See list_concepts."))),
     AsConcepts,
 ]
 Loop = Annotated[bool, Field(description="End as it begins; not with end_frame.")]
@@ -117,20 +145,20 @@ PlacementFractions = Annotated[
 ]
 
 
-def video_model(call: Call, name: catalogue.VideoModelName | None) -> catalogue.VideoModelName:
+def video_model(call: Call, name: str | None) -> str:
     """The model that was asked for, or the default of the first API that there is a key for.
 
     Raises:
         InvalidRequestError: there is no key for the API that sells it.
     """
-    model = name or catalogue.DEFAULT_VIDEO_MODELS[call.services.backend.names[0]]
+    model = name or catalogue.default_video_model(call.services.backend.names[0])
     call.services.backend.of(catalogue.VIDEO_MODELS[model].backend)
     return model
 
 
-def image_model(call: Call, name: catalogue.ImageModelName | None) -> catalogue.ImageModelName:
+def image_model(call: Call, name: str | None) -> str:
     """As `video_model`, for pictures."""
-    model = name or catalogue.DEFAULT_IMAGE_MODELS[call.services.backend.names[0]]
+    model = name or catalogue.default_image_model(call.services.backend.names[0])
     call.services.backend.of(catalogue.IMAGE_MODELS[model].backend)
     return model
 

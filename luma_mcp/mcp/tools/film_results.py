@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from luma_mcp.domain.errors import LumaError
 from luma_mcp.domain.pricing import Price
 from luma_mcp.domain.text import as_word, cleaned
+from luma_mcp.domain.usd import Usd
 from luma_mcp.files.fetcher import OnBytes
 from luma_mcp.film.film import Film, FilmShot
 from luma_mcp.film.saving import FilmShotFile, SavedFilm, save_film
@@ -35,7 +36,7 @@ class FilmShotResult(BaseModel):
         waits = f", waits for shot {', '.join(map(str, self.waits_for))}" if self.waits_for else ""
         made = f" {self.generation_id}" if self.generation_id else ""
         reason = f" {self.reason}" if self.reason else ""
-        return f"Shot {self.number}: {self.state}{made}, {Price(self.price_usd, 'published')}{waits}.{reason}"
+        return f"Shot {self.number}: {self.state}{made}, {Price.of(self.price_usd, 'published')}{waits}.{reason}"
 
 
 class FilmResult(Result):
@@ -58,11 +59,12 @@ class FilmResult(Result):
     next: str
 
     def text(self) -> str:
-        price = Price(self.price_usd, "assumed" if self.price_is_assumed else "published")
+        price = Price.of(self.price_usd, "assumed" if self.price_is_assumed else "published")
         if self.dry_run:
             heading = f"Dry run, nothing was bought. Price of all shots: {price} ({price.basis})."
         else:
-            heading = f"{self.film_id} is {self.state}. Price of all shots: {price}, spent: ${self.spent_usd or 0:.2f}."
+            spent = Usd.of(self.spent_usd or 0)
+            heading = f"{self.film_id} is {self.state}. Price of all shots: {price}, spent: {spent}."
         lines = [heading, *(shot.text() for shot in self.shots)]
         lines += [f"Film: {self.path}"] if self.path else []
         lines += [f"Link: {self.link}"] if self.link else []

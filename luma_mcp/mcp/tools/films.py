@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from luma_mcp.domain.catalogue import DEFAULT_RATIO, DEFAULT_RESOLUTION, AspectRatio, Duration, Resolution
+from luma_mcp.domain.catalogue import DEFAULT_RATIO, DEFAULT_RESOLUTION
 from luma_mcp.domain.errors import BudgetError, InvalidRequestError
 from luma_mcp.domain.pricing import Price
 from luma_mcp.domain.text import cleaned
@@ -12,15 +12,17 @@ from luma_mcp.film.film import Film
 from luma_mcp.film.plan import Form, Plan, Shot
 from luma_mcp.ledger.caps import ConsentNeededError
 from luma_mcp.mcp.arguments.api_variants import differs
+from luma_mcp.mcp.arguments.choices import OneOf, all_videos, by_catalogue, only_api, with_feature
 from luma_mcp.mcp.arguments.values import AsConcepts, AsFilmId, AsShots
 from luma_mcp.mcp.spec import CONTINUES, SPENDS, Arguments, Call, ToolSpec
 from luma_mcp.mcp.tools.arguments import (
-    VIDEO_DURATIONS,
-    VIDEO_RATIOS,
-    VIDEO_RESOLUTIONS,
     SpendingArguments,
     VideoModel,
+    video_choices,
+    video_durations,
     video_model,
+    video_ratios,
+    video_resolutions,
 )
 from luma_mcp.mcp.tools.concepts import checked_concepts
 from luma_mcp.mcp.tools.film_results import FilmResult, FilmShotResult, film_result, waited_film
@@ -31,7 +33,11 @@ _LONGEST_PROMPT_ASKED = 200
 
 class ShotArgument(Arguments):
     prompt: str | None = None
-    duration: Annotated[Duration | None, Field(json_schema_extra=differs(choices=VIDEO_DURATIONS))] = None
+    duration: Annotated[
+        str | None,
+        Field(json_schema_extra=by_catalogue(lambda: differs(choices=video_choices("durations")))),
+        OneOf(video_durations),
+    ] = None
     start: Annotated[
         str | None,
         Field(
@@ -41,7 +47,11 @@ class ShotArgument(Arguments):
     end: Annotated[
         str | None, Field(description='"next": ends on the first picture of the next shot. Or a source.')
     ] = None
-    concepts: Annotated[list[str] | None, Field(json_schema_extra=differs(only="dream_machine")), AsConcepts] = None
+    concepts: Annotated[
+        list[str] | None,
+        Field(json_schema_extra=by_catalogue(lambda: differs(only=only_api(with_feature("concepts", all_videos()))))),
+        AsConcepts,
+    ] = None
     take: Annotated[int, Field(ge=1, le=1000)] = 1
 
 
@@ -52,10 +62,20 @@ class CreateFilmArguments(SpendingArguments):
     shots: Annotated[list[ShotArgument], Field(min_length=1, max_length=100, description="In order."), AsShots]
     model: VideoModel = None
     aspect_ratio: Annotated[
-        AspectRatio | None, Field(description="Default 16:9.", json_schema_extra=differs(choices=VIDEO_RATIOS))
+        str | None,
+        Field(
+            description="Default 16:9.",
+            json_schema_extra=by_catalogue(lambda: differs(choices=video_choices("ratios"))),
+        ),
+        OneOf(video_ratios),
     ] = None
     resolution: Annotated[
-        Resolution | None, Field(description="Default 720p.", json_schema_extra=differs(choices=VIDEO_RESOLUTIONS))
+        str | None,
+        Field(
+            description="Default 720p.",
+            json_schema_extra=by_catalogue(lambda: differs(choices=video_choices("resolutions"))),
+        ),
+        OneOf(video_resolutions),
     ] = None
     film_id: Annotated[
         str | None,
@@ -73,7 +93,7 @@ async def create_film(call: Call, arguments: CreateFilmArguments) -> FilmResult:
     film = await films.get(arguments.film_id, call.seen_person) if arguments.film_id else None
     plan = await films.plan(await _form(call, arguments, film), await _shots(call, arguments), call.sources)
     usd = plan.usd if film is None else await films.unpaid_usd(film, plan)
-    price = Price(usd, plan.price.basis)
+    price = Price.of(usd, plan.price.basis)
     subject = f"film {arguments.film_id or ''} {plan.fingerprint} {arguments.take}"
     if arguments.dry_run:
         return _quoted(film, plan, usd, quote_id_for(call, usd, subject))

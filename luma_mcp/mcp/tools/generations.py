@@ -6,8 +6,12 @@ from typing import Annotated, Literal, Protocol
 
 from pydantic import Field
 
+from luma_mcp.domain.apis import APIS, BackendName
+from luma_mcp.domain.errors import LumaError
 from luma_mcp.domain.generation import Generation, Page
 from luma_mcp.domain.requests import Kind
+from luma_mcp.domain.usd import Usd
+from luma_mcp.mcp.arguments.api_variants import differs
 from luma_mcp.mcp.results import (
     GenerationDetailsResult,
     GenerationResult,
@@ -39,16 +43,18 @@ class ListResult(Result):
 
     generations: list[GenerationResult]
     next_offset: Annotated[int | None, Field(description="There is more.")] = None
+    unavailable: Annotated[str | None, Field(json_schema_extra=differs(shared=True))] = None
     spent_today_usd: float | None = None
     reserved_usd: float | None = None
 
     def text(self) -> str:
         lines = [f"{listed.created_at or 'time unknown'} {listed.text()}" for listed in self.generations]
         lines = lines or ["No generations."]
+        lines += [self.unavailable] if self.unavailable else []
         if self.next_offset is not None:
             lines.append(f"There are more: offset={self.next_offset}.")
         if self.spent_today_usd is not None:
-            lines.append(f"Spent today: ${self.spent_today_usd:.2f}, reserved: ${self.reserved_usd or 0:.2f}.")
+            lines.append(f"Spent today: {Usd.of(self.spent_today_usd)}, reserved: {Usd.of(self.reserved_usd or 0)}.")
         return "\n".join(lines)
 
 
@@ -83,7 +89,7 @@ class WaitForGenerationArguments(Arguments):
 async def wait_for_generation(call: Call, arguments: WaitForGenerationArguments) -> WaitResult:
     """Wait until a video or picture is ready. After the timeout done is false: call again, nothing is lost.
 
-    A picture takes about 10 s, a clip one to two minutes.
+    A picture takes 10 to 30 s, a clip one to two minutes.
     """
 
     async def report(snapshot: Snapshot) -> None:
@@ -123,9 +129,13 @@ async def list_generations(call: Call, arguments: ListGenerationsArguments) -> L
     def matches(generation: Generation) -> bool:
         return arguments.state in (None, generation.state) and arguments.kind in (None, generation.kind)
 
-    found, next_offset = await _search(_pages(call), arguments.offset, arguments.limit, matches)
+    unavailable: dict[BackendName, LumaError] = {}
+    found, next_offset = await _search(_pages(call), arguments.offset, arguments.limit, matches, unavailable)
     results = [generation_result(generation) for generation in found]
-    listed = ListResult(generations=results, next_offset=next_offset, **await spent_today(call))
+    missing = [f"Generations of {APIS[name].name} are missing: {error}" for name, error in unavailable.items()]
+    listed = ListResult(
+        generations=results, next_offset=next_offset, unavailable=" ".join(missing) or None, **await spent_today(call)
+    )
     return listed.with_actions(lambda: [action for result in results for action in result.actions])
 
 
@@ -136,13 +146,21 @@ def _pages(call: Call) -> Pages:
 
 
 async def _search(
-    pages: Pages, offset: int, limit: int, matches: Callable[[Generation], bool]
+    pages: Pages,
+    offset: int,
+    limit: int,
+    matches: Callable[[Generation], bool],
+    unavailable: dict[BackendName, LumaError],
 ) -> tuple[list[Generation], int | None]:
-    """The first generations that match, and where the rest begins; None if there is no rest."""
+    """The first generations that match, and where the rest begins; None if there is no rest.
+
+    `unavailable` gets the APIs whose generations are missing.
+    """
     found: list[Generation] = []
     position = offset
     while True:
         page = await pages(limit=_PAGE, offset=position)
+        unavailable |= page.unavailable
         for generation in page.generations:
             if len(found) == limit or position - offset == _MAX_SEARCHED:
                 return found, position

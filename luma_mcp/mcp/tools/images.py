@@ -4,12 +4,28 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from luma_mcp.domain.catalogue import DEFAULT_RATIO, IMAGE_MODELS, MAX_REFERENCES, LayerSize
+from luma_mcp.domain.apis import APIS, apis_with
+from luma_mcp.domain.catalogue import IMAGE_MODELS, LayerSize
+from luma_mcp.domain.catalogue import ImageModel as CatalogueImageModel
 from luma_mcp.domain.requests import ImageReference, ImageRequest, ReframeImageRequest
-from luma_mcp.mcp.arguments.api_variants import differs
+from luma_mcp.mcp.arguments.api_variants import Schema
+from luma_mcp.mcp.arguments.choices import (
+    AtMost,
+    Models,
+    OneOf,
+    all_images,
+    by_api,
+    by_catalogue,
+    by_value,
+    described,
+    feature_field,
+    names,
+    only_field,
+    with_feature,
+)
 from luma_mcp.mcp.arguments.values import AsReference, AsReferences, AsSource, AsSources
 from luma_mcp.mcp.results import PurchaseResult
-from luma_mcp.mcp.spec import ALWAYS_LOADED, DREAM_MACHINE, SPENDS, Call, ToolSpec
+from luma_mcp.mcp.spec import ALWAYS_LOADED, SPENDS, Call, ToolSpec
 from luma_mcp.mcp.tools.arguments import (
     Format,
     ImageModel,
@@ -19,13 +35,57 @@ from luma_mcp.mcp.tools.arguments import (
     Prompt,
     SpendingArguments,
     image_model,
+    model_field,
     placement_of,
 )
 from luma_mcp.mcp.tools.purchase import purchase
 from luma_mcp.sources.resolver import Resolution
 
-# Only Dream Machine reframes pictures.
-PhotonName = Literal["photon-1", "photon-flash-1"]
+
+def _reframers() -> Models:
+    return with_feature("reframe_image", all_images())
+
+
+def _max_references(models: Models) -> int:
+    return max((model.max_references for model in models.values() if isinstance(model, CatalogueImageModel)), default=0)
+
+
+def _image_refs() -> Schema:
+    def describe(offered: Models) -> str:
+        counts = {
+            name: model.max_references for name, model in offered.items() if isinstance(model, CatalogueImageModel)
+        }
+        weighted = with_feature("weights", offered)
+        text = "Pictures to go by; sources as in create_video."
+        if not weighted:
+            return f"{text} Say in the prompt what each is for."
+        limits = f" Most: {by_value(counts)}." if len(set(counts.values())) > 1 else ""
+        return text + limits
+
+    models = all_images()
+    alone = {name: _max_references(chosen) for name, chosen in by_api(models).items()}
+    return {**described(describe, models, max_items=alone), "maxItems": _max_references(models)}
+
+
+def _feature_list(feature: Literal["style_references", "character_images"], text: str) -> Schema:
+    models = all_images()
+    limit = _max_references(with_feature(feature, models))
+    return {**only_field(feature, models, text), "maxItems": limit}
+
+
+def _modify_image() -> Schema:
+    def describe(offered: Models) -> str:
+        weighted = with_feature("weights", offered)
+        weight = "weight 1 stays close, 0-0.1 for new colours."
+        if not weighted:
+            return "Picture to change. It keeps its ratio."
+        named = "" if len(weighted) == len(offered) else f"{next(iter(weighted))}: "
+        return f"Picture to change; {named}{weight}"
+
+    return described(describe, all_images())
+
+
+_REFRAMING = apis_with("reframe_image")
 
 
 class Reference(BaseModel):
@@ -44,72 +104,43 @@ class CreateImageArguments(SpendingArguments):
     format: Format = None
     image_refs: Annotated[
         list[Reference] | None,
-        Field(
-            max_length=9,
-            description="Pictures to go by; sources as in create_video. uni-1 takes 9 without weights, photon-1 4.",
-            json_schema_extra=differs(
-                max_items={"dream_machine": MAX_REFERENCES},
-                description={
-                    "dream_machine": "Pictures to go by; sources as in create_video.",
-                    "agents": "Pictures to go by; sources as in create_video. Say in the prompt what each is for.",
-                },
-            ),
-        ),
+        Field(json_schema_extra=by_catalogue(_image_refs)),
+        AtMost(lambda: _max_references(all_images())),
         AsReferences,
     ] = None
     style_refs: Annotated[
         list[Reference] | None,
-        Field(
-            max_length=MAX_REFERENCES,
-            description="Pictures for the style.",
-            json_schema_extra=differs(only="dream_machine"),
-        ),
+        Field(json_schema_extra=by_catalogue(lambda: _feature_list("style_references", "Pictures for the style."))),
+        AtMost(lambda: _max_references(with_feature("style_references", all_images()))),
         AsReferences,
     ] = None
     character_images: Annotated[
         list[str] | None,
-        Field(
-            max_length=MAX_REFERENCES,
-            description="Pictures of one person.",
-            json_schema_extra=differs(only="dream_machine"),
-        ),
+        Field(json_schema_extra=by_catalogue(lambda: _feature_list("character_images", "Pictures of one person."))),
+        AtMost(lambda: _max_references(with_feature("character_images", all_images()))),
         AsSources,
     ] = None
-    modify_image: Annotated[
-        Reference | None,
-        Field(
-            description="Picture to change; photon-1: weight 1 stays close, 0-0.1 for new colours.",
-            json_schema_extra=differs(
-                description={
-                    "dream_machine": "Picture to change; weight 1 stays close, 0-0.1 for new colours.",
-                    "agents": "Picture to change. It keeps its ratio.",
-                }
-            ),
-        ),
-        AsReference,
-    ] = None
+    modify_image: Annotated[Reference | None, Field(json_schema_extra=by_catalogue(_modify_image)), AsReference] = None
     style: Annotated[
         Literal["manga"] | None,
-        Field(
-            description="uni-1 only.",
-            json_schema_extra=differs(only="agents", description={"agents": "Default: none."}),
-        ),
+        Field(json_schema_extra=by_catalogue(lambda: feature_field("style", all_images(), alone="Default: none."))),
     ] = None
     web_search: Annotated[
         bool,
         Field(
-            description="uni-1 only: look things up first.",
-            json_schema_extra=differs(only="agents", description={"agents": "Look things up first."}),
+            json_schema_extra=by_catalogue(lambda: feature_field("web_search", all_images(), "look things up first."))
         ),
     ] = False
     layers: Annotated[
         LayerSize | None,
         Field(
-            description="uni-1 only: take modify_image apart into transparent PNGs of 1024 or 2048 pixels.",
-            json_schema_extra=differs(
-                only="agents",
-                description={"agents": "Take modify_image apart into transparent PNGs of 1024 or 2048 pixels."},
-            ),
+            json_schema_extra=by_catalogue(
+                lambda: feature_field(
+                    "layers",
+                    all_images(),
+                    "take modify_image apart into transparent PNGs of 1024 or 2048 pixels.",
+                )
+            )
         ),
     ] = None
 
@@ -123,8 +154,7 @@ async def create_image(call: Call, arguments: CreateImageArguments) -> PurchaseR
     request = ImageRequest(
         model=model,
         prompt=arguments.prompt,
-        # The Agents API chooses a ratio by the prompt and the pictures.
-        aspect_ratio=arguments.aspect_ratio or (DEFAULT_RATIO if backend == "dream_machine" else None),
+        aspect_ratio=arguments.aspect_ratio or APIS[backend].default_ratio,
         format=arguments.format,
         image_references=await _references(sources, arguments.image_refs),
         style_references=await _references(sources, arguments.style_refs),
@@ -142,15 +172,20 @@ class ReframeImageArguments(SpendingArguments):
     aspect_ratio: NewRatio
     prompt: Prompt = None
     format: Format = None
-    model: Annotated[PhotonName, Field(description="photon-flash-1: a quarter of it.")] = "photon-1"
+    model: Annotated[
+        str | None,
+        Field(json_schema_extra=by_catalogue(lambda: model_field(_reframers()))),
+        OneOf(lambda: names(_reframers())),
+    ] = None
     placement: PlacementFractions = None
 
 
 async def reframe_image(call: Call, arguments: ReframeImageArguments) -> PurchaseResult:
     """Give a picture or photo another aspect ratio by expanding its borders. Costs money."""
-    sources = call.sources("dream_machine")
+    model = image_model(call, arguments.model or names(_reframers())[0])
+    sources = call.sources(IMAGE_MODELS[model].backend)
     request = ReframeImageRequest(
-        model=arguments.model,
+        model=model,
         media=await sources.image(arguments.source),
         aspect_ratio=arguments.aspect_ratio,
         prompt=arguments.prompt,
@@ -168,5 +203,12 @@ async def _references(sources: Resolution, references: list[Reference] | None) -
 
 TOOLS = (
     ToolSpec(create_image, CreateImageArguments, PurchaseResult, "Create an image", SPENDS, meta=ALWAYS_LOADED),
-    ToolSpec(reframe_image, ReframeImageArguments, PurchaseResult, "Reframe an image", SPENDS, backends=DREAM_MACHINE),
+    ToolSpec(
+        reframe_image,
+        ReframeImageArguments,
+        PurchaseResult,
+        "Reframe an image",
+        SPENDS,
+        backends=_REFRAMING,
+    ),
 )

@@ -4,7 +4,7 @@ from collections.abc import Awaitable
 from dataclasses import replace
 from functools import partial
 
-from luma_mcp.domain.catalogue import BackendName
+from luma_mcp.domain.apis import BackendName
 from luma_mcp.domain.errors import AmbiguousPurchaseError, BudgetError, LumaError
 from luma_mcp.domain.pricing import Footage
 from luma_mcp.domain.requests import Request, backend_of

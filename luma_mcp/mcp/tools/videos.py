@@ -1,20 +1,14 @@
 """Tools that make and change videos. Each spends, unless `dry_run`."""
 
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from luma_mcp.domain.catalogue import (
-    DEFAULT_DURATION,
-    DEFAULT_RATIO,
-    DEFAULT_RESOLUTION,
-    VIDEO_MODELS,
-    Duration,
-    ModifyMode,
-    Resolution,
-    VideoModelName,
-)
-from luma_mcp.domain.pricing import extension_form
+from luma_mcp.domain.apis import APIS, apis_with
+from luma_mcp.domain.catalogue import DEFAULT_DURATION, DEFAULT_RESOLUTION, VIDEO_MODELS, ModifyMode
+from luma_mcp.domain.catalogue import VideoModel as CatalogueVideoModel
+from luma_mcp.domain.pricing import extension_form, price_of
 from luma_mcp.domain.requests import (
     AddAudioRequest,
     GenerationKeyframe,
@@ -24,14 +18,24 @@ from luma_mcp.domain.requests import (
     UpscaleRequest,
     VideoRequest,
 )
-from luma_mcp.mcp.arguments.api_variants import differs
+from luma_mcp.mcp.arguments.api_variants import Schema, differs
+from luma_mcp.mcp.arguments.choices import (
+    Models,
+    OneOf,
+    all_videos,
+    by_api,
+    by_catalogue,
+    by_value,
+    described,
+    feature_field,
+    only_field,
+    union,
+)
 from luma_mcp.mcp.arguments.values import AsSource, AsTimedPictures, NoFrames
 from luma_mcp.mcp.results import PurchaseResult
-from luma_mcp.mcp.spec import ALWAYS_LOADED, DREAM_MACHINE, SPENDS, Call, ToolSpec
+from luma_mcp.mcp.spec import ALWAYS_LOADED, SPENDS, Call, ToolSpec
 from luma_mcp.mcp.tools.arguments import (
     CLIP,
-    VIDEO_DURATIONS,
-    VIDEO_RESOLUTIONS,
     Concepts,
     GenerationId,
     ImageSource,
@@ -44,10 +48,15 @@ from luma_mcp.mcp.tools.arguments import (
     SpendingArguments,
     VideoModel,
     placement_of,
+    video_choices,
+    video_durations,
     video_model,
+    video_resolutions,
 )
 from luma_mcp.mcp.tools.concepts import checked_concepts
 from luma_mcp.mcp.tools.purchase import purchase
+
+_UPSCALING, _ADDING_AUDIO = apis_with("upscale_video"), apis_with("add_audio")
 
 
 class TimedPicture(BaseModel):
@@ -56,7 +65,85 @@ class TimedPicture(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     source: str
-    seconds: Annotated[float, Field(ge=0, le=10)]
+    seconds: Annotated[
+        float,
+        Field(ge=0, json_schema_extra=by_catalogue(lambda: {"maximum": _longest_duration()})),
+    ]
+
+
+def _longest_duration() -> int:
+    return int(max(map(_seconds, video_durations())))
+
+
+def _seconds(duration: str) -> float:
+    return float(duration.removesuffix("s"))
+
+
+def _resolution() -> Schema:
+    """The default, and how many times its price the largest resolution of each API's default model costs."""
+
+    def describe(offered: Models) -> str:
+        firsts = [next(iter(models)) for models in by_api(offered).values()]
+        costs = [
+            f"{largest} costs {_ratio_of(name, resolution=largest):.0f}x{f' ({name})' if firsts[1:] else ''}"
+            for name in firsts
+            for largest in VIDEO_MODELS[name].resolutions[-1:]
+        ]
+        return f"Default {DEFAULT_RESOLUTION}; {', '.join(costs)}."
+
+    return described(describe, all_videos(), choices=video_choices("resolutions"))
+
+
+def _duration() -> Schema:
+    """The default, the others with the models that have them, and the price of what costs more than its length."""
+
+    def describe(offered: Models) -> str:
+        durations = union(VIDEO_MODELS[name].durations for name in offered)
+        texts = [_other_duration(duration, offered) for duration in durations if duration != DEFAULT_DURATION]
+        return "; ".join([f"Default {DEFAULT_DURATION}", *filter(None, texts)]) + "."
+
+    return described(describe, all_videos(), choices=video_choices("durations"))
+
+
+def _other_duration(duration: str, offered: Models) -> str:
+    """The models that have a duration, where not all have it, and what it costs, if that is more than in proportion."""
+    having = [name for name in offered if duration in VIDEO_MODELS[name].durations]
+    ratio = _ratio_of(having[0], duration=duration)
+    is_dear = ratio > 1.1 * _seconds(duration) / _seconds(DEFAULT_DURATION)
+    cost = f" costs {ratio:.0f}x" if is_dear else ""
+    named = f" ({', '.join(having)})" if len(having) < len(offered) else ""
+    return f"{duration}{named}{cost}" if named or cost else ""
+
+
+def _ratio_of(model: str, *, resolution: str = DEFAULT_RESOLUTION, duration: str = DEFAULT_DURATION) -> float:
+    """The price of a clip of that form, as a multiple of that of the default form."""
+    plain = price_of(VideoRequest(model=model, prompt="..."))
+    wanted = price_of(VideoRequest(model=model, prompt="...", resolution=resolution, duration=duration))
+    return wanted.amount.micros / plain.amount.micros
+
+
+def _source(longest: Callable[[CatalogueVideoModel], float]) -> Schema:
+    """The description of a clip to change: how long it may be, and how large at an API alone that says so."""
+
+    def describe(offered: Models) -> str:
+        lengths = {name: longest(model) for name, model in offered.items() if isinstance(model, CatalogueVideoModel)}
+        sizes = {APIS[model.backend].max_clip_bytes // 10**8 * 100 for model in offered.values()}
+        size = f", {sizes.pop()} MB" if len(sizes) == 1 else ""
+        return f"{CLIP} At most {by_value(lengths, ' s')}{size}."
+
+    return described(describe, all_videos())
+
+
+def _mode() -> Schema:
+    def describe(offered: Models) -> str:
+        text = "adhere keeps most, reimagine least; 3 is strongest."
+        choosing = [name for name, model in offered.items() if not APIS[model.backend].needs_mode]
+        if len(choosing) == len(offered):
+            return f"{text} Default: Luma's choice."
+        return f"{text} Not needed: {', '.join(choosing)}." if choosing else text
+
+    required = [name for name, api in APIS.items() if api.needs_mode]
+    return described(describe, all_videos(), required=required[0] if len(required) == 1 else None)
 
 
 class CreateVideoArguments(SpendingArguments):
@@ -71,53 +158,32 @@ class CreateVideoArguments(SpendingArguments):
     end_frame: Annotated[str | None, Field(description="As start_frame."), AsSource] = None
     model: VideoModel = None
     aspect_ratio: Ratio = None
-    resolution: Annotated[
-        Resolution | None,
-        Field(
-            description="Default 720p; 1080p costs four times that, 4k (ray-2) nine times.",
-            json_schema_extra=differs(
-                choices=VIDEO_RESOLUTIONS,
-                description={
-                    "dream_machine": "Default 720p; 4k costs nine times that.",
-                    "agents": "Default 720p; 1080p costs four times that.",
-                },
-            ),
-        ),
-    ] = None
-    duration: Annotated[
-        Duration | None,
-        Field(
-            description="Default 5s. ray-3.2 has 10s at three times the price, the others 9s.",
-            json_schema_extra=differs(
-                choices=VIDEO_DURATIONS,
-                description={"dream_machine": "Default 5s.", "agents": "Default 5s; 10s costs three times that."},
-            ),
-        ),
-    ] = None
+    resolution: Annotated[str | None, Field(json_schema_extra=by_catalogue(_resolution)), OneOf(video_resolutions)] = (
+        None
+    )
+    duration: Annotated[str | None, Field(json_schema_extra=by_catalogue(_duration)), OneOf(video_durations)] = None
     loop: Loop = False
     concepts: Concepts = None
     keyframes: Annotated[
         list[TimedPicture] | None,
         Field(
-            description="ray-3.2 only: pictures that it shows at these moments.",
-            json_schema_extra=differs(
-                only="agents", description={"agents": "Pictures that it shows at these moments."}
-            ),
+            json_schema_extra=by_catalogue(
+                lambda: feature_field("keyframes", all_videos(), "pictures that it shows at these moments.")
+            )
         ),
         AsTimedPictures,
         NoFrames,
     ] = None
     hdr: Annotated[
         bool,
-        Field(
-            description="ray-3.2 only: HDR at twice the price.",
-            json_schema_extra=differs(only="agents", description={"agents": "HDR at twice the price."}),
-        ),
+        Field(json_schema_extra=by_catalogue(lambda: feature_field("hdr", all_videos(), "HDR at twice the price."))),
     ] = False
     exr: Annotated[
         bool,
         Field(
-            description="With hdr: EXR frames too, at three times the price.", json_schema_extra=differs(only="agents")
+            json_schema_extra=by_catalogue(
+                lambda: only_field("exr", all_videos(), "With hdr: EXR frames too, at three times the price.")
+            )
         ),
     ] = False
 
@@ -131,8 +197,7 @@ async def create_video(call: Call, arguments: CreateVideoArguments) -> PurchaseR
     request = VideoRequest(
         model=model,
         prompt=arguments.prompt,
-        # The Agents API chooses a ratio by the pictures.
-        aspect_ratio=arguments.aspect_ratio or (DEFAULT_RATIO if backend == "dream_machine" else None),
+        aspect_ratio=arguments.aspect_ratio or APIS[backend].default_ratio,
         resolution=arguments.resolution or DEFAULT_RESOLUTION,
         duration=arguments.duration or DEFAULT_DURATION,
         loop=arguments.loop,
@@ -152,7 +217,7 @@ class ExtendVideoArguments(SpendingArguments):
     direction: Annotated[Literal["forward", "backward"], Field(description="backward leads up to its start.")] = (
         "forward"
     )
-    end_frame: Annotated[str | None, Field(description="Its other end, as in create_video.")] = None
+    end_frame: Annotated[str | None, Field(description="Its other end, as in create_video."), AsSource] = None
     loop: Loop = False
     concepts: Concepts = None
 
@@ -179,30 +244,10 @@ async def extend_video(call: Call, arguments: ExtendVideoArguments) -> PurchaseR
 class ModifyVideoArguments(SpendingArguments):
     source: Annotated[
         str,
-        Field(
-            description=f"{CLIP} At most 10 s (ray-2), 15 s (ray-flash-2) or 18 s.",
-            json_schema_extra=differs(
-                description={
-                    "dream_machine": f"{CLIP} At most 10 s (ray-2) or 15 s (ray-flash-2), 100 MB.",
-                    "agents": f"{CLIP} At most 18 s.",
-                }
-            ),
-        ),
+        Field(json_schema_extra=by_catalogue(lambda: _source(lambda model: model.longest_modify_seconds))),
         AsSource,
     ]
-    mode: Annotated[
-        ModifyMode | None,
-        Field(
-            description="adhere keeps most, reimagine least; 3 is strongest. ray-3.2 chooses if it is left out.",
-            json_schema_extra=differs(
-                required="dream_machine",
-                description={
-                    "dream_machine": "adhere keeps most, reimagine least; 3 is strongest.",
-                    "agents": "adhere keeps most, reimagine least; 3 is strongest. Default: Luma's choice.",
-                },
-            ),
-        ),
-    ] = None
+    mode: Annotated[ModifyMode | None, Field(json_schema_extra=by_catalogue(_mode))] = None
     prompt: Prompt = None
     first_frame: ImageSource = None
     model: VideoModel = None
@@ -229,22 +274,18 @@ async def modify_video(call: Call, arguments: ModifyVideoArguments) -> PurchaseR
 class ReframeVideoArguments(SpendingArguments):
     source: Annotated[
         str,
-        Field(
-            description=f"{CLIP} At most 10 s (ray-2) or 30 s.",
-            json_schema_extra=differs(
-                description={
-                    "dream_machine": f"{CLIP} At most 10 s (ray-2) or 30 s (ray-flash-2), 100 MB.",
-                    "agents": f"{CLIP} At most 30 s.",
-                }
-            ),
-        ),
+        Field(json_schema_extra=by_catalogue(lambda: _source(lambda model: model.longest_reframe_seconds))),
         AsSource,
     ]
     aspect_ratio: NewRatio
     prompt: Prompt = None
     first_frame: Annotated[
         str | None,
-        Field(description="Picture, as start_frame in create_video.", json_schema_extra=differs(only="dream_machine")),
+        Field(
+            json_schema_extra=by_catalogue(
+                lambda: only_field("reframe_first_frame", all_videos(), "Picture, as start_frame in create_video.")
+            )
+        ),
         AsSource,
     ] = None
     model: VideoModel = None
@@ -273,17 +314,18 @@ async def reframe_video(call: Call, arguments: ReframeVideoArguments) -> Purchas
 class UpscaleVideoArguments(SpendingArguments):
     generation_id: GenerationId
     resolution: Annotated[
-        Resolution,
+        str,
         Field(
             description="Of the new clip.",
-            json_schema_extra=differs(choices={"dream_machine": VIDEO_MODELS["ray-2"].resolutions}),
+            json_schema_extra=differs(choices={name: api.upscale_resolutions for name, api in APIS.items()}),
         ),
+        OneOf(video_resolutions),
     ] = "1080p"
 
 
 async def upscale_video(call: Call, arguments: UpscaleVideoArguments) -> PurchaseResult:
     """Make a larger, sharper copy of a completed video, in higher resolution. Costs money."""
-    sources = call.sources("dream_machine")
+    sources = call.sources(_UPSCALING[0])
     clip = await sources.video_of_this_api(arguments.generation_id)
     request = UpscaleRequest(generation_id=clip.id, resolution=arguments.resolution)
     return await purchase(call, arguments, request, sources, await sources.footage(clip))
@@ -297,15 +339,15 @@ class AddAudioArguments(SpendingArguments):
 
 async def add_audio(call: Call, arguments: AddAudioArguments) -> PurchaseResult:
     """Make a copy of a completed video with sound effects. Costs money."""
-    sources = call.sources("dream_machine")
+    sources = call.sources(_ADDING_AUDIO[0])
     clip = await sources.video_of_this_api(arguments.generation_id)
     request = AddAudioRequest(generation_id=clip.id, prompt=arguments.prompt, negative_prompt=arguments.negative_prompt)
     return await purchase(call, arguments, request, sources, await sources.footage(clip))
 
 
-def _made_resolution(model: VideoModelName, resolution: Resolution | None) -> str | None:
-    """Of a clip that is made of another. Dream Machine takes none, and keeps that of its source."""
-    return resolution or (DEFAULT_RESOLUTION if VIDEO_MODELS[model].backend == "agents" else None)
+def _made_resolution(model: str, resolution: str | None) -> str | None:
+    """The resolution of a clip that is made of another. A model without a choice keeps that of the source."""
+    return resolution or (DEFAULT_RESOLUTION if "made_resolution" in VIDEO_MODELS[model].features else None)
 
 
 TOOLS = (
@@ -313,6 +355,13 @@ TOOLS = (
     ToolSpec(extend_video, ExtendVideoArguments, PurchaseResult, "Extend a video", SPENDS),
     ToolSpec(modify_video, ModifyVideoArguments, PurchaseResult, "Modify a video", SPENDS),
     ToolSpec(reframe_video, ReframeVideoArguments, PurchaseResult, "Reframe a video", SPENDS),
-    ToolSpec(upscale_video, UpscaleVideoArguments, PurchaseResult, "Upscale a video", SPENDS, backends=DREAM_MACHINE),
-    ToolSpec(add_audio, AddAudioArguments, PurchaseResult, "Add audio to a video", SPENDS, backends=DREAM_MACHINE),
+    ToolSpec(
+        upscale_video,
+        UpscaleVideoArguments,
+        PurchaseResult,
+        "Upscale a video",
+        SPENDS,
+        backends=_UPSCALING,
+    ),
+    ToolSpec(add_audio, AddAudioArguments, PurchaseResult, "Add audio to a video", SPENDS, backends=_ADDING_AUDIO),
 )

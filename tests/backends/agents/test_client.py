@@ -156,6 +156,9 @@ class Known:
     async def of(self, generation_id: str) -> Bought | None:
         return next((bought for bought in self._bought if bought.generation_id == generation_id), None)
 
+    async def recent(self, generation_id: str) -> Bought | None:
+        return None
+
     async def newest(self, backend: str) -> Sequence[Bought]:
         return [bought for bought in self._bought if bought.backend == backend]
 

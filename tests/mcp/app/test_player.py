@@ -245,7 +245,7 @@ async def test_a_clip_of_the_agents_api_plays_and_offers_what_that_api_can_do(ag
     await host.show("get_generation", generation_id=clip)
 
     assert await is_playing(host)
-    assert await labels(host) == ["Extend · up to $0.15", "Variation · $0.060", "Download · free", "Open"]
+    assert await labels(host) == ["Extend · up to $0.15", "Variation · $0.06", "Download · free", "Open"]
 
 
 async def test_a_list_is_a_gallery_that_the_keyboard_walks(host) -> None:
