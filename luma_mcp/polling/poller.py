@@ -85,7 +85,7 @@ class Poller:
         self._is_ending = False
         self._is_assigning = False
         self._tracked: dict[str, Tracked] = {}
-        self._apis: dict[str | None, ApiState] = {}
+        self._apis: dict[BackendName | None, ApiState] = {}
         self._deadlines: dict[object, float] = {}
         self._published_at = 0.0
         self._published = anyio.Event()

@@ -27,7 +27,7 @@ async def never(_generation_id: str) -> bool:
     return False
 
 
-async def unknown(_generation_id: str) -> str | None:
+async def unknown(_generation_id: str) -> BackendName | None:
     """Nothing says which API made it."""
     return None
 
