@@ -15,7 +15,7 @@ from luma_mcp.domain.clock import Clock
 from luma_mcp.domain.errors import NotFoundError
 from luma_mcp.domain.generation import Generation
 from luma_mcp.ledger.purchases import Ledger
-from luma_mcp.ledger.rows import Row
+from luma_mcp.ledger.rows import PurchaseRow
 
 _PAGE, _MAX_PAGES = 50, 12
 _KNOWN_IDS = 20
@@ -44,7 +44,9 @@ class Reading:
     doubts: Mapping[int, str]
 
 
-async def read_list(backend: ListedBackend, ledger: Ledger, rows: Sequence[Row], clock: Clock | None = None) -> Reading:
+async def read_list(
+    backend: ListedBackend, ledger: Ledger, rows: Sequence[PurchaseRow], clock: Clock | None = None
+) -> Reading:
     """Read the list back to the newest generations that the ledger knows to be older than the purchases.
 
     Where there are none, or the times do not fall, the list is read as far as it goes. Raises: LumaError.
@@ -59,7 +61,7 @@ async def read_list(backend: ListedBackend, ledger: Ledger, rows: Sequence[Row],
     return Reading(pages.read, {row.id: await judge.doubt(known[row.id]) for row in rows})
 
 
-async def is_unlisted(backend: ListedBackend, row: Row) -> bool:
+async def is_unlisted(backend: ListedBackend, row: PurchaseRow) -> bool:
     """Whether the list, read back to before a purchase, certainly does not show its generation. Raises: LumaError."""
     pages = _Pages(backend)
     oldest = row.reserved_at - _CLOCK_SKEW_SECONDS

@@ -10,7 +10,7 @@ from luma_mcp.backends.base import EncodedRequest
 from luma_mcp.domain.generation import Generation
 from luma_mcp.domain.pricing import Price
 from luma_mcp.ledger.film_rows import ShotName
-from luma_mcp.ledger.rows import MADE_FROM, NewPurchase, Row
+from luma_mcp.ledger.rows import MADE_FROM, NewPurchase, PurchaseRow
 from luma_mcp.purchasing import matching
 
 OnWait = Callable[[float, str], Awaitable[None]]
@@ -53,7 +53,7 @@ class Purchase:
 
 
 @dataclass(frozen=True)
-class Order:
+class PurchaseRequest:
     """What somebody wants to buy, and what the call does meanwhile.
 
     Args:
@@ -80,7 +80,7 @@ class Order:
         return self.quote.fingerprint if self.shot is None else f"{self.shot.film_id} {self.shot.key}"
 
 
-def new_purchase(order: Order) -> NewPurchase:
+def new_purchase(order: PurchaseRequest) -> NewPurchase:
     """The row that an order reserves."""
     quote = order.quote
     body = matching.unsigned_body(quote.encoded)
@@ -97,6 +97,6 @@ def new_purchase(order: Order) -> NewPurchase:
     )
 
 
-def price_of_row(row: Row) -> Price:
+def price_of_row(row: PurchaseRow) -> Price:
     """The price of a purchase in the ledger."""
     return Price.of(row.usd, "published" if row.basis == "published" else "assumed")

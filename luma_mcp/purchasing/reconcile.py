@@ -16,7 +16,7 @@ from luma_mcp.domain.clock import Clock
 from luma_mcp.domain.errors import LumaError
 from luma_mcp.domain.generation import Generation
 from luma_mcp.ledger.purchases import Ledger
-from luma_mcp.ledger.rows import Row
+from luma_mcp.ledger.rows import PurchaseRow
 from luma_mcp.ledger.states import UNDER_WAY
 from luma_mcp.purchasing.listing import ListedBackend, Reading, created, is_unlisted, read_list
 from luma_mcp.purchasing.matching import Verdict, compare
@@ -60,19 +60,19 @@ class Finding:
 class Reconciliation(Protocol):
     """How purchases with a lost response are looked for at one API."""
 
-    async def look(self, row: Row) -> Finding:
+    async def look(self, row: PurchaseRow) -> Finding:
         """Look once, within a deadline. The finding is on disk when it is returned."""
         ...
 
-    async def look_all(self, rows: Sequence[Row]) -> None:
+    async def look_all(self, rows: Sequence[PurchaseRow]) -> None:
         """Look once for all of them together, with a bounded number of requests. The findings are on disk then."""
         ...
 
-    async def is_gone(self, row: Row) -> bool:
+    async def is_gone(self, row: PurchaseRow) -> bool:
         """Whether the generation of a purchase was deleted, after Luma said twice that it does not know it."""
         ...
 
-    def observe_echo(self, row: Row, generation: Generation) -> None:
+    def observe_echo(self, row: PurchaseRow, generation: Generation) -> None:
         """Learn from the response to a purchase whether Luma echoes requests faithfully."""
         ...
 
@@ -83,20 +83,20 @@ class Unverifiable:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
 
-    async def look(self, row: Row) -> Finding:
+    async def look(self, row: PurchaseRow) -> Finding:
         reason = "This API has no list of generations, so nobody can look for it."
         await self._ledger.advance(row, "disputed", note=reason)
         return Finding("cannot say", reason=reason, is_last=True)
 
-    async def look_all(self, rows: Sequence[Row]) -> None:
+    async def look_all(self, rows: Sequence[PurchaseRow]) -> None:
         for row in rows:
             await self.look(row)
 
-    async def is_gone(self, row: Row) -> bool:  # noqa: ARG002 - the protocol's argument
+    async def is_gone(self, row: PurchaseRow) -> bool:  # noqa: ARG002 - the protocol's argument
         """Never: the API deletes nothing, and no list could confirm it."""
         return False
 
-    def observe_echo(self, row: Row, generation: Generation) -> None:
+    def observe_echo(self, row: PurchaseRow, generation: Generation) -> None:
         """There is no echo to learn from."""
 
 
@@ -110,10 +110,10 @@ class ByAccount:
     def __init__(self, strategies: Mapping[str, Reconciliation]) -> None:
         self._strategies = strategies
 
-    async def look(self, row: Row) -> Finding:
+    async def look(self, row: PurchaseRow) -> Finding:
         return await self._strategies[row.account].look(row)
 
-    async def look_all(self, rows: Sequence[Row]) -> None:
+    async def look_all(self, rows: Sequence[PurchaseRow]) -> None:
         """One API after the other; what fails at one is logged, and the others are looked at all the same."""
         for account, strategy in self._strategies.items():
             mine = [row for row in rows if row.account == account]
@@ -124,10 +124,10 @@ class ByAccount:
             except LumaError:
                 _log.info("what is in doubt at one API cannot be settled now", exc_info=True)
 
-    async def is_gone(self, row: Row) -> bool:
+    async def is_gone(self, row: PurchaseRow) -> bool:
         return await self._strategies[row.account].is_gone(row)
 
-    def observe_echo(self, row: Row, generation: Generation) -> None:
+    def observe_echo(self, row: PurchaseRow, generation: Generation) -> None:
         self._strategies[row.account].observe_echo(row, generation)
 
 
@@ -148,7 +148,7 @@ class ByListing:
         # The operations of which at least one echo agreed in full with what was asked.
         self._faithful_kinds: set[str] = set()
 
-    def observe_echo(self, row: Row, generation: Generation) -> None:
+    def observe_echo(self, row: PurchaseRow, generation: Generation) -> None:
         """Where the echo of a good response does not match what was asked, absence is off for this process."""
         verdict = compare(row.body, generation)
         if verdict is Verdict.SURELY:
@@ -157,18 +157,18 @@ class ByListing:
             self._echo_differs = True
             _log.warning("Luma's echo of %s differs from the request; no purchase is called absent", generation.id)
 
-    async def look(self, row: Row) -> Finding:
+    async def look(self, row: PurchaseRow) -> Finding:
         """Look once. What is surely this purchase is recovered; absence and doubt are written down."""
         findings = await self._look_all([row])
         return findings.get(row.id, Finding("cannot say", reason="Another server is looking for it right now."))
 
-    async def look_all(self, rows: Sequence[Row]) -> None:
+    async def look_all(self, rows: Sequence[PurchaseRow]) -> None:
         """Look once for all, in one reading of the list."""
         await self._look_all(rows)
 
-    async def _look_all(self, rows: Sequence[Row]) -> dict[int, Finding]:
+    async def _look_all(self, rows: Sequence[PurchaseRow]) -> dict[int, Finding]:
         """Look once for those that no other server works at; the findings by row."""
-        claimed: dict[int, Row] = {}
+        claimed: dict[int, PurchaseRow] = {}
         findings: dict[int, Finding] = {}
         try:
             for row in rows:
@@ -185,7 +185,7 @@ class ByListing:
                     await self._ledger.release(mine, note or None)
         return findings
 
-    async def _gather(self, rows: Sequence[Row], now: float, findings: dict[int, Finding]) -> None:
+    async def _gather(self, rows: Sequence[PurchaseRow], now: float, findings: dict[int, Finding]) -> None:
         """Read the list, and judge and write down each purchase. `now` is when the look started."""
         reading: Reading | None = None
         failure = ""
@@ -196,7 +196,7 @@ class ByListing:
             failure = "Luma's list did not come in time."
         except LumaError as error:
             failure = f"Luma's list could not be read ({type(error).__name__})."
-        owned: dict[str, Row] = {}
+        owned: dict[str, PurchaseRow] = {}
         if reading is not None:
             owned = await self._ledger.by_generation(reading.generations)
             for generation_id, owner in owned.items():
@@ -211,7 +211,7 @@ class ByListing:
             if reading is not None and findings[row.id].outcome == "found":
                 owned[findings[row.id].generations[0].id] = row
 
-    async def _write_down(self, row: Row, finding: Finding, age: float) -> Finding:
+    async def _write_down(self, row: PurchaseRow, finding: Finding, age: float) -> Finding:
         """Write down what a look found. `age` is how long ago the response had been lost when the look started."""
         if finding.outcome == "found":
             for generation in finding.generations:
@@ -233,7 +233,7 @@ class ByListing:
             await self._ledger.advance(row, "disputed", note=finding.reason)
         return finding
 
-    async def _judge(self, row: Row, reading: Reading, owned: Mapping[str, Row]) -> Finding:
+    async def _judge(self, row: PurchaseRow, reading: Reading, owned: Mapping[str, PurchaseRow]) -> Finding:
         strangers = [generation for generation in reading.generations.values() if generation.id not in owned]
         verdicts = [(generation, _verdict(row, generation)) for generation in strangers]
         surely = [generation for generation, verdict in verdicts if verdict is Verdict.SURELY]
@@ -250,7 +250,7 @@ class ByListing:
             return Finding("cannot say", reason=_UNPROVEN_ECHO)
         return Finding("absent")
 
-    async def _assign(self, row: Row, surely: list[Generation]) -> Finding:
+    async def _assign(self, row: PurchaseRow, surely: list[Generation]) -> Finding:
         """Whose they are: purchases that look alike and are all in doubt may share as many generations, no more.
 
         Alike are those that are surely one of these generations by the same comparison that found them.
@@ -269,7 +269,7 @@ class ByListing:
             return _ambiguous_finding(surely)
         return Finding("found", tuple(sorted(surely, key=created)))
 
-    async def is_gone(self, row: Row) -> bool:
+    async def is_gone(self, row: PurchaseRow) -> bool:
         """Whether Luma's list, read back to before the purchase, does not show its generation."""
         try:
             with anyio.fail_after(LOOK_DEADLINE_SECONDS):
@@ -297,15 +297,15 @@ class Reconciler:
         self._ledger = ledger
         self._clock = clock
 
-    def observe_echo(self, row: Row, generation: Generation) -> None:
+    def observe_echo(self, row: PurchaseRow, generation: Generation) -> None:
         """Learn from the answer to a purchase whether Luma echoes requests faithfully."""
         self._strategy.observe_echo(row, generation)
 
-    async def look(self, row: Row) -> Finding:
+    async def look(self, row: PurchaseRow) -> Finding:
         """Look once for a purchase that was lost."""
         return await self._strategy.look(row)
 
-    async def find(self, row: Row) -> Finding:
+    async def find(self, row: PurchaseRow) -> Finding:
         """Look a few times for a purchase whose answer was just lost."""
         finding = Finding("cannot say")
         for pause in _PAUSES_BETWEEN_LOOKS:
@@ -315,7 +315,7 @@ class Reconciler:
                 break
         return finding
 
-    async def is_gone(self, row: Row) -> bool:
+    async def is_gone(self, row: PurchaseRow) -> bool:
         """Whether the generation of a purchase was deleted, after Luma said twice that it does not know it."""
         return await self._strategy.is_gone(row)
 
@@ -329,7 +329,7 @@ class Reconciler:
         return bool(lost)
 
 
-def _verdict(row: Row, generation: Generation) -> Verdict:
+def _verdict(row: PurchaseRow, generation: Generation) -> Verdict:
     """By the echo and the time. A generation from before the purchase is not it, unless a clock may be wrong."""
     verdict = compare(row.body, generation)
     if verdict is Verdict.SURELY_NOT or generation.created_at is None:
@@ -341,7 +341,7 @@ def _verdict(row: Row, generation: Generation) -> Verdict:
     return Verdict.CANNOT_SAY if before > _CLOCK_SKEW_SECONDS or late > _LATE_SECONDS else verdict
 
 
-def _is_much_older(row: Row, generation: Generation) -> bool:
+def _is_much_older(row: PurchaseRow, generation: Generation) -> bool:
     """Whether a generation is older than a purchase by more than a clock may be wrong."""
     created_at = generation.created_at
     return created_at is not None and row.reserved_at - created_at.timestamp() > _WRONG_CLOCK_SECONDS

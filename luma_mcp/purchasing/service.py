@@ -25,11 +25,11 @@ from luma_mcp.domain.requests import Request, backend_of
 from luma_mcp.ledger import caps
 from luma_mcp.ledger.caps import Balance, Budget, ConsentUsedError, Spending
 from luma_mcp.ledger.purchases import Ledger
-from luma_mcp.ledger.rows import Decision, Row
+from luma_mcp.ledger.rows import Decision, PurchaseRow
 from luma_mcp.ledger.states import UNDER_WAY
 from luma_mcp.purchasing import matching
 from luma_mcp.purchasing.errors import disputed, doubt
-from luma_mcp.purchasing.orders import Order, Purchase, Quote, new_purchase, price_of_row
+from luma_mcp.purchasing.orders import Purchase, PurchaseRequest, Quote, new_purchase, price_of_row
 from luma_mcp.purchasing.reconcile import Finding, Reconciler
 from luma_mcp.purchasing.sending import Sender, StillSendingError, new_request_id
 from luma_mcp.purchasing.settling import Settler
@@ -51,7 +51,7 @@ class _InFlight:
     """A purchase that this process is sending, for callers of the same process who want the same."""
 
     done: anyio.Event = field(default_factory=anyio.Event)
-    purchase: Purchase | None = None
+    purchase: PurchaseRecord | None = None
     error: LumaError | None = None
 
 
@@ -108,7 +108,7 @@ class PurchaseService:
         """Raises: BudgetError, if the cap for one call forbids it."""
         caps.check_call(self.budget, quote.price.usd, f"{quote.price} ({quote.price.basis})")
 
-    async def buy(self, order: Order) -> Purchase:
+    async def buy(self, order: PurchaseRequest) -> PurchaseRecord:
         """Buy what was quoted, once: the same request with the same take is the same purchase for 24 hours.
 
         Raises:
@@ -157,7 +157,7 @@ class PurchaseService:
         """Today's money, or one person's, as the ledger has it. Luma is not asked."""
         return await self._ledger.today(person)
 
-    async def newest_today(self, most: int, person: str | None = None) -> list[Row]:
+    async def newest_today(self, most: int, person: str | None = None) -> list[PurchaseRow]:
         """Today's last purchases, oldest first, after older ones that are still in doubt; all, or one person's."""
         return await self._ledger.newest_today(most, person)
 
@@ -165,7 +165,7 @@ class PurchaseService:
         """The ledger's time. Raises: LedgerError, if it cannot be used."""
         return await self._ledger.now()
 
-    async def since_days(self, days: int, person: str | None = None) -> list[Row]:
+    async def since_days(self, days: int, person: str | None = None) -> list[PurchaseRow]:
         """The purchases of today and of so many days before, oldest first; all, or one person's."""
         return await self._ledger.since_days(days, person)
 
@@ -178,10 +178,10 @@ class PurchaseService:
         try:
             generation = await self._backend.get_generation(generation_id)
         except NotFoundError:
-            if await self.is_young(generation_id):
+            if await self.is_recent(generation_id):
                 return Generation(id=generation_id)
             generation = await self._ask_again(generation_id)
-        await self.observe(generation)
+        await self.record_final_states(generation)
         return generation
 
     async def _ask_again(self, generation_id: str) -> Generation:
@@ -194,7 +194,7 @@ class PurchaseService:
                 return Generation(id=generation_id)
             raise
 
-    async def is_young(self, generation_id: str) -> bool:
+    async def is_recent(self, generation_id: str) -> bool:
         """Whether a generation was bought so short a time ago that Luma may not know it everywhere yet."""
         with suppress(LedgerError):
             row = await self._row_of(generation_id)
@@ -222,17 +222,17 @@ class PurchaseService:
                 return next((name for name, mine in self._accounts.items() if mine == account), None)
         return None
 
-    async def _row_of(self, generation_id: str) -> Row | None:
+    async def _row_of(self, generation_id: str) -> PurchaseRow | None:
         """The purchase of a generation. One that was deleted here holds its take no more, and counts as none."""
         row = (await self._ledger.by_generation([generation_id])).get(generation_id)
         return row if row is not None and row.holds_take else None
 
-    async def _is_young(self, row: Row) -> bool:
+    async def _is_young(self, row: PurchaseRow) -> bool:
         return await self._ledger.now() - row.updated_at < YOUNG_SECONDS
 
-    async def observe(self, *generations: Generation) -> None:
+    async def record_final_states(self, *generations: Generation) -> None:
         """Write down how purchases ended, as a caller's own question shows."""
-        await self._settler.observe(*generations)
+        await self._settler.record_final_states(*generations)
 
     async def deleted(self, generation_id: str) -> None:
         """Let the request of a deleted generation be bought anew."""
@@ -254,7 +254,7 @@ class PurchaseService:
         """Look for what is in doubt and settle what has ended, if the schedule says so."""
         await self._settler.settle_if_due()
 
-    async def look_for(self, row: Row) -> None:
+    async def look_for(self, row: PurchaseRow) -> None:
         """Look once for a purchase whose answer was lost, and write down what is found. Raises: LumaError."""
         await self._reconciler.look(row)
 
@@ -262,7 +262,7 @@ class PurchaseService:
         """Close the ledger."""
         await self._ledger.close()
 
-    async def _decide(self, order: Order) -> Purchase | None:
+    async def _decide(self, order: PurchaseRequest) -> PurchaseRecord | None:
         """Buy, or answer the purchase that this is already; None while another server works at it."""
         await self._sender.write_unwritten()
         # The money of a film's shot was allowed with the film.
@@ -284,7 +284,7 @@ class PurchaseService:
             raise disputed(row)
         return await self._join(row, decision.now, order)
 
-    async def _reserve(self, order: Order, balance: Balance | None) -> Decision:
+    async def _reserve(self, order: PurchaseRequest, balance: Balance | None) -> Decision:
         new = replace(new_purchase(order), account=self.account_of(backend_of(order.quote.encoded.request)))
         # With nothing to do before the POST, the transaction that decides is the last one before it.
         request_id = new_request_id() if order.publish is None else None
@@ -326,7 +326,7 @@ class PurchaseService:
         read_at = await self._ledger.now()
         return Balance(await self._backend.get_credit_usd(), read_at)
 
-    async def _join(self, row: Row, now: float, order: Order) -> Purchase | None:
+    async def _join(self, row: PurchaseRow, now: float, order: PurchaseRequest) -> PurchaseRecord | None:
         """The purchase that this is already. None if it failed or was deleted: then it is bought anew."""
         generation_id = row.generation_id or ""
         try:
@@ -350,7 +350,7 @@ class PurchaseService:
                 return await self._decide(order)
         return Purchase(generation, price_of_row(row), take=row.take, age_seconds=max(0.0, now - row.reserved_at))
 
-    async def _is_deleted(self, row: Row) -> bool:
+    async def _is_deleted(self, row: PurchaseRow) -> bool:
         """Whether Luma says a second time that it has no such generation, and its list does not show it either."""
         await self._clock.sleep(_SECOND_LOOK_SECONDS)
         try:
@@ -361,7 +361,7 @@ class PurchaseService:
             return False
         return False
 
-    async def _recover(self, finding: Finding, row: Row, order: Order) -> Purchase | None:
+    async def _recover(self, finding: Finding, row: PurchaseRow, order: PurchaseRequest) -> PurchaseRecord | None:
         """What a look means for the caller: the purchase, or that nobody can say; absence lets it be bought anew."""
         if finding.outcome == "found":
             return await self._recovered(finding, row)
@@ -369,11 +369,11 @@ class PurchaseService:
             return await self._decide(order)
         raise doubt(finding, await self._ledger.get(row.id) or row)
 
-    async def _recovered(self, finding: Finding, row: Row) -> Purchase:
+    async def _recovered(self, finding: Finding, row: PurchaseRow) -> PurchaseRecord:
         age = max(0.0, await self._ledger.now() - row.reserved_at)
         return Purchase(finding.generations[0], price_of_row(row), take=row.take, age_seconds=age)
 
-    async def _send(self, decision: Decision, order: Order) -> Purchase:
+    async def _send(self, decision: Decision, order: PurchaseRequest) -> PurchaseRecord:
         row = decision.row
         try:
             generation = await self._sender.send(decision, order)
@@ -385,7 +385,7 @@ class PurchaseService:
         self._reconciler.observe_echo(row, generation)
         return Purchase(generation, order.quote.price, take=row.take)
 
-    async def _look_for(self, row: Row, lost: AmbiguousPurchaseError) -> Purchase:
+    async def _look_for(self, row: PurchaseRow, lost: AmbiguousPurchaseError) -> PurchaseRecord:
         try:
             current = await self._ledger.get(row.id) or row
             finding = await self._reconciler.find(current)

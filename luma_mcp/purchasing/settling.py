@@ -16,7 +16,7 @@ from luma_mcp.domain.clock import Clock
 from luma_mcp.domain.errors import LedgerError, LumaError, NotFoundError
 from luma_mcp.domain.generation import FINAL_STATES, Generation
 from luma_mcp.ledger.purchases import Ledger
-from luma_mcp.ledger.rows import Row
+from luma_mcp.ledger.rows import PurchaseRow
 from luma_mcp.ledger.states import State
 from luma_mcp.purchasing.reconcile import Reconciler
 
@@ -109,7 +109,7 @@ class Settler:
             self._turns.clear()
             return
         now = await self._ledger.now()
-        by_account: dict[str, list[Row]] = {}
+        by_account: dict[str, list[PurchaseRow]] = {}
         for row in reversed(rows):
             if now - row.reserved_at >= min_age_seconds:
                 by_account.setdefault(row.account, []).append(row)
@@ -119,7 +119,7 @@ class Settler:
             for account, mine in by_account.items():
                 tasks.start_soon(self._settle_account, account, mine, most)
 
-    async def _settle_account(self, account: str, rows: list[Row], most: int) -> None:
+    async def _settle_account(self, account: str, rows: list[PurchaseRow], most: int) -> None:
         """Settle the purchases of one API, newest first."""
         listed: dict[str, Generation] = {}
         try:
@@ -140,7 +140,7 @@ class Settler:
         except LumaError:
             _log.info("how purchases of one API ended cannot be asked now", exc_info=True)
 
-    async def observe(self, *generations: Generation) -> None:
+    async def record_final_states(self, *generations: Generation) -> None:
         """Write down how purchases ended, as a caller's own question shows."""
         final = [generation for generation in generations if generation.state in FINAL_STATES]
         if not final:
@@ -151,7 +151,7 @@ class Settler:
                 if row := rows.get(generation.id):
                     await self.note_end(row, generation)
 
-    async def note_end(self, row: Row, generation: Generation) -> None:
+    async def note_end(self, row: PurchaseRow, generation: Generation) -> None:
         """Write down how a generation ended. A failed one frees its take and its money, where Luma refunds it.
 
         One that is completed after all is paid.
