@@ -4,7 +4,7 @@ Which API made a generation is in the purchase ledger. What was made elsewhere i
 Dream Machine.
 """
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -52,12 +52,12 @@ class History(Protocol):
         """The purchase that a generation came of; None if the ledger does not know it or cannot be read."""
         ...
 
-    async def newest(self, backend: BackendName) -> Sequence[Bought]:
-        """The purchases at one API that came to a generation, newest first."""
+    def newest(self, backend: BackendName) -> AsyncIterator[Bought]:
+        """The purchases at one API that came to a generation, newest first, read as far as they are asked."""
         ...
 
-    async def of_person(self, person: str) -> Sequence[Bought]:
-        """The purchases of one person that came to a generation, newest first."""
+    def of_person(self, person: str) -> AsyncIterator[Bought]:
+        """The purchases of one person that came to a generation, newest first, read as far as they are asked."""
         ...
 
 
@@ -160,7 +160,12 @@ class LumaApis:
 
     async def list_of_person(self, person: str, *, limit: int, offset: int) -> Page:
         """Part of the generations that one person bought here, newest first."""
-        found = [bought for bought in await self._history.of_person(person) if bought.backend in self._backends]
+        found: list[Bought] = []
+        async for bought in self._history.of_person(person):
+            if bought.backend in self._backends:
+                found.append(bought)
+            if len(found) > offset + limit:
+                break
         page = await self._described(found[offset : offset + limit])
         return Page(page, has_more=len(found) > offset + limit)
 
@@ -202,20 +207,23 @@ class LumaApis:
 
     async def _newest_first(self) -> AsyncGenerator[Generation | Bought]:
         """Every generation: Dream Machine's list and the ledger's purchases at the Agents API, by time."""
-        purchases = list(await self._history.newest("agents")) if self.agents is not None else []
+        purchases = self._history.newest("agents") if self.agents is not None else _nothing()
+        bought = await anext(purchases, None)
         offset = 0
         while self.dream_machine is not None:
             page = await self.dream_machine.list_generations(limit=_LIST_PAGE, offset=offset)
             for generation in page.generations:
                 created = generation.created_at or datetime.fromtimestamp(0, UTC)
-                while purchases and purchases[0].bought_at >= created.timestamp():
-                    yield purchases.pop(0)
+                while bought is not None and bought.bought_at >= created.timestamp():
+                    yield bought
+                    bought = await anext(purchases, None)
                 yield generation
             offset += len(page.generations)
             if not page.has_more or not page.generations:
                 break
-        for bought in purchases:
+        while bought is not None:
             yield bought
+            bought = await anext(purchases, None)
 
     async def _described(self, entries: Sequence[Generation | Bought]) -> tuple[Generation, ...]:
         """The generations. Those that only the ledger knows are asked for, several at once."""
@@ -237,3 +245,9 @@ class LumaApis:
                 else:
                     described[place] = entry
         return tuple(described[place] for place in range(len(entries)))
+
+
+async def _nothing() -> AsyncGenerator[Bought]:
+    """The history of an API that this server has no key for."""
+    return
+    yield

@@ -1,16 +1,16 @@
 """The errors of purchases whose answer was lost."""
 
 from luma_mcp.domain.errors import AmbiguousPurchaseError
-from luma_mcp.ledger.rows import Row
+from luma_mcp.ledger.rows import PurchaseRow
 from luma_mcp.purchasing.reconcile import Finding
 
 
-def doubt(finding: Finding, row: Row) -> AmbiguousPurchaseError:
+def doubt(finding: Finding, row: PurchaseRow) -> AmbiguousPurchaseError:
     """The error of a purchase that a look did not settle."""
     return disputed(row) if row.state == "disputed" else _in_doubt(finding, row)
 
 
-def _in_doubt(finding: Finding, row: Row) -> AmbiguousPurchaseError:
+def _in_doubt(finding: Finding, row: PurchaseRow) -> AmbiguousPurchaseError:
     again = f"The same call looks for it again and does not send it; for another one say take={row.take + 1}."
     if finding.generations:
         ids = ", ".join(generation.id for generation in finding.generations[:10])
@@ -24,7 +24,7 @@ def _in_doubt(finding: Finding, row: Row) -> AmbiguousPurchaseError:
     )
 
 
-def disputed(row: Row) -> AmbiguousPurchaseError:
+def disputed(row: PurchaseRow) -> AmbiguousPurchaseError:
     """The error of a purchase that only the person can settle."""
     return AmbiguousPurchaseError(
         f"The answer to this purchase was lost, and nobody can say whether it was bought. {row.note} "

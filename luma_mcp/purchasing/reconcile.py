@@ -19,7 +19,7 @@ from luma_mcp.domain.clock import Clock
 from luma_mcp.domain.errors import LumaError, NotFoundError
 from luma_mcp.domain.generation import Generation
 from luma_mcp.ledger.purchases import Ledger
-from luma_mcp.ledger.rows import Row
+from luma_mcp.ledger.rows import PurchaseRow
 from luma_mcp.ledger.states import UNDER_WAY
 from luma_mcp.purchasing.matching import Verdict, compare
 
@@ -66,11 +66,11 @@ class Finding:
 class Reconciliation(Protocol):
     """How purchases with a lost answer are looked for at one API."""
 
-    async def look(self, row: Row) -> Finding:
+    async def look(self, row: PurchaseRow) -> Finding:
         """Look once, within a deadline. The finding is on disk when it is returned."""
         ...
 
-    def observe_echo(self, row: Row, generation: Generation) -> None:
+    def observe_echo(self, row: PurchaseRow, generation: Generation) -> None:
         """Learn from the answer to a purchase whether Luma echoes requests faithfully."""
         ...
 
@@ -81,12 +81,12 @@ class Unverifiable:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
 
-    async def look(self, row: Row) -> Finding:
+    async def look(self, row: PurchaseRow) -> Finding:
         reason = "This API has no list of generations, so nobody can look for it."
         await self._ledger.advance(row, "disputed", note=reason)
         return Finding("cannot say", reason=reason, is_last=True)
 
-    def observe_echo(self, row: Row, generation: Generation) -> None:
+    def observe_echo(self, row: PurchaseRow, generation: Generation) -> None:
         """There is no echo to learn from."""
 
 
@@ -100,10 +100,10 @@ class ByAccount:
     def __init__(self, ways: Mapping[str, Reconciliation]) -> None:
         self._ways = ways
 
-    async def look(self, row: Row) -> Finding:
+    async def look(self, row: PurchaseRow) -> Finding:
         return await self._ways[row.account].look(row)
 
-    def observe_echo(self, row: Row, generation: Generation) -> None:
+    def observe_echo(self, row: PurchaseRow, generation: Generation) -> None:
         self._ways[row.account].observe_echo(row, generation)
 
 
@@ -117,7 +117,7 @@ class ByListing:
         # The operations of which at least one echo agreed in full with what was asked.
         self._faithful_kinds: set[str] = set()
 
-    def observe_echo(self, row: Row, generation: Generation) -> None:
+    def observe_echo(self, row: PurchaseRow, generation: Generation) -> None:
         """Where the echo of a good answer does not match what was asked, absence is off for this process."""
         verdict = compare(row.body, generation)
         if verdict is Verdict.SURELY:
@@ -126,7 +126,7 @@ class ByListing:
             self._echo_differs = True
             _log.warning("Luma's echo of %s differs from the request; no purchase is called absent", generation.id)
 
-    async def look(self, row: Row) -> Finding:
+    async def look(self, row: PurchaseRow) -> Finding:
         """Look once. What is surely this purchase is recovered; absence and doubt are written down."""
         claimed = await self._ledger.claim(row)
         if claimed is None:
@@ -142,7 +142,7 @@ class ByListing:
             with anyio.CancelScope(shield=True):
                 await self._ledger.release(claimed, note)
 
-    async def _write_down(self, row: Row, finding: Finding, age: float) -> Finding:
+    async def _write_down(self, row: PurchaseRow, finding: Finding, age: float) -> Finding:
         """Write down what a look found. `age` is how long ago the answer had been lost when the look began."""
         if finding.outcome == "found":
             for generation in finding.generations:
@@ -164,7 +164,7 @@ class ByListing:
             await self._ledger.advance(row, "disputed", note=finding.reason)
         return finding
 
-    async def _gather(self, row: Row) -> Finding:
+    async def _gather(self, row: PurchaseRow) -> Finding:
         try:
             with anyio.fail_after(LOOK_DEADLINE_SECONDS):
                 return await self._evidence(row)
@@ -173,7 +173,7 @@ class ByListing:
         except LumaError as error:
             return Finding("cannot say", reason=f"Luma's list could not be read ({type(error).__name__}).")
 
-    async def _evidence(self, row: Row) -> Finding:
+    async def _evidence(self, row: PurchaseRow) -> Finding:
         listed = await self._read_list(row)
         owned = await self._ledger.by_generation(generation.id for generation in listed.generations)
         for generation in listed.generations:
@@ -195,7 +195,7 @@ class ByListing:
             return Finding("cannot say", reason=_UNPROVEN_ECHO)
         return Finding("absent")
 
-    async def _assign(self, row: Row, surely: list[Generation]) -> Finding:
+    async def _assign(self, row: PurchaseRow, surely: list[Generation]) -> Finding:
         """Whose they are: purchases that look alike and are all in doubt may share as many generations, no more."""
         rows = await self._ledger.in_state("reserved", "sending", "lost", "disputed")
         alike = [other for other in rows if other.signature == row.signature and other.id != row.id]
@@ -205,7 +205,7 @@ class ByListing:
             return _ambiguous_finding(surely)
         return Finding("found", tuple(sorted(surely, key=_created)))
 
-    async def _read_list(self, row: Row) -> "_List":
+    async def _read_list(self, row: PurchaseRow) -> "_List":
         """Read the list back to the newest generation that the ledger knows to be older than a purchase.
 
         Where there is none, or the times do not fall, the list is read as far as it goes.
@@ -273,15 +273,15 @@ class Reconciler:
         self._ledger = ledger
         self._clock = clock
 
-    def observe_echo(self, row: Row, generation: Generation) -> None:
+    def observe_echo(self, row: PurchaseRow, generation: Generation) -> None:
         """Learn from the answer to a purchase whether Luma echoes requests faithfully."""
         self._how.observe_echo(row, generation)
 
-    async def look(self, row: Row) -> Finding:
+    async def look(self, row: PurchaseRow) -> Finding:
         """Look once for a purchase that was lost."""
         return await self._how.look(row)
 
-    async def find(self, row: Row) -> Finding:
+    async def find(self, row: PurchaseRow) -> Finding:
         """Look a few times for a purchase whose answer was just lost."""
         finding = Finding("cannot say")
         for pause in _PAUSES_BETWEEN_LOOKS:
@@ -302,7 +302,7 @@ class Reconciler:
             await self._how.look(row)
 
 
-def _verdict(row: Row, generation: Generation) -> Verdict:
+def _verdict(row: PurchaseRow, generation: Generation) -> Verdict:
     """By the echo and the time. A generation from before the purchase is not it, unless a clock may be wrong."""
     verdict = compare(row.body, generation)
     if verdict is Verdict.SURELY_NOT or generation.created_at is None:
@@ -314,7 +314,7 @@ def _verdict(row: Row, generation: Generation) -> Verdict:
     return Verdict.CANNOT_SAY if before > _CLOCK_SKEW_SECONDS or late > _LATE_SECONDS else verdict
 
 
-def _is_much_older(row: Row, generation: Generation) -> bool:
+def _is_much_older(row: PurchaseRow, generation: Generation) -> bool:
     """Whether a generation is older than a purchase by more than a clock may be wrong."""
     created_at = generation.created_at
     return created_at is not None and row.reserved_at - created_at.timestamp() > _WRONG_CLOCK_SECONDS

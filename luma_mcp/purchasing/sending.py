@@ -18,10 +18,10 @@ from luma_mcp.backends.base import EncodedRequest, FullBackend
 from luma_mcp.domain.clock import Clock
 from luma_mcp.domain.errors import AmbiguousPurchaseError, LedgerError, LumaError, RateLimitError
 from luma_mcp.domain.generation import Generation
-from luma_mcp.ledger.purchases import RENEW_EVERY_SECONDS, Ledger
-from luma_mcp.ledger.rows import Decision, Row
-from luma_mcp.ledger.states import State
-from luma_mcp.purchasing.orders import Order
+from luma_mcp.ledger.purchases import Ledger
+from luma_mcp.ledger.rows import Decision, PurchaseRow
+from luma_mcp.ledger.states import RENEW_EVERY_SECONDS, State
+from luma_mcp.purchasing.orders import PurchaseRequest
 
 _T = TypeVar("_T")
 
@@ -43,7 +43,7 @@ class Sender:
         self._ledger = ledger
         self._clock = clock
 
-    async def send(self, decision: Decision, order: Order) -> Generation:
+    async def send(self, decision: Decision, order: PurchaseRequest) -> Generation:
         """Send a new purchase once, and again only where Luma's rate limit refused it.
 
         Raises:
@@ -80,7 +80,7 @@ class Sender:
                 case _:
                     raise outcome
 
-    async def _pause(self, row: Row, order: Order, pause: float, waited: float) -> None:
+    async def _pause(self, row: PurchaseRow, order: PurchaseRequest, pause: float, waited: float) -> None:
         """Wait for Luma's rate limit with the lease kept. A caller that leaves leaves nothing reserved."""
         try:
             await order.on_wait(waited, f"Luma's rate limit is reached; trying again in {pause:.0f} s")
@@ -95,7 +95,9 @@ class Sender:
                 await self._write(row, "refused", note="it was given up before it was sent")
             raise
 
-    async def _post(self, row: Row, encoded: EncodedRequest, decided_at: float | None) -> Generation | LumaError:
+    async def _post(
+        self, row: PurchaseRow, encoded: EncodedRequest, decided_at: float | None
+    ) -> Generation | LumaError:
         """The one POST, and its outcome on disk. A caller that gives up changes nothing from here on."""
         with anyio.CancelScope(shield=True):
             request_id = row.request_id
@@ -109,7 +111,7 @@ class Sender:
             return await self._under_lease(row, lambda: self._exchange(row, encoded, request_id, decided_at))
         raise AssertionError("a shield lets nothing out")  # pragma: no cover
 
-    async def _under_lease(self, row: Row, work: Callable[[], Awaitable[_T]]) -> _T:
+    async def _under_lease(self, row: PurchaseRow, work: Callable[[], Awaitable[_T]]) -> _T:
         """Do some work with the lease kept."""
         result: list[_T] = []
         try:
@@ -122,7 +124,7 @@ class Sender:
             raise group.exceptions[0] from group.exceptions[0].__cause__
         return result[0]
 
-    async def _keep_lease(self, row: Row) -> None:
+    async def _keep_lease(self, row: PurchaseRow) -> None:
         """Renew the lease by the real clock."""
         while True:
             await anyio.sleep(RENEW_EVERY_SECONDS)
@@ -130,7 +132,7 @@ class Sender:
                 await self._ledger.renew(row)
 
     async def _exchange(
-        self, row: Row, encoded: EncodedRequest, request_id: str, decided_at: float | None
+        self, row: PurchaseRow, encoded: EncodedRequest, request_id: str, decided_at: float | None
     ) -> Generation | LumaError:
         try:
             generation = await self._backend.submit(encoded, request_id=request_id, decided_at=decided_at)
@@ -149,7 +151,7 @@ class Sender:
         await self._write(row, "accepted", generation_id=generation.id)
         return generation
 
-    async def _write(self, row: Row, state: State, *, generation_id: str | None = None, note: str = "") -> None:
+    async def _write(self, row: PurchaseRow, state: State, *, generation_id: str | None = None, note: str = "") -> None:
         """Write down an outcome, if the ledger can still be written.
 
         The answer to the caller matters more: without this write the lease runs out, and the purchase is looked for.

@@ -32,11 +32,12 @@ from luma_mcp.domain.requests import Request, backend_of
 from luma_mcp.ledger import caps
 from luma_mcp.ledger.caps import Balance, Budget, ConsentUsedError, Spending
 from luma_mcp.ledger.purchases import Ledger
-from luma_mcp.ledger.rows import Decision, Row
+from luma_mcp.ledger.rows import Decision, PurchaseRow
+from luma_mcp.ledger.spending import Total
 from luma_mcp.ledger.states import UNDER_WAY, State
 from luma_mcp.purchasing import matching
 from luma_mcp.purchasing.errors import disputed, doubt
-from luma_mcp.purchasing.orders import Order, Purchase, Quote, new_purchase
+from luma_mcp.purchasing.orders import PurchaseRecord, PurchaseRequest, Quote, new_purchase
 from luma_mcp.purchasing.reconcile import Finding, Reconciler
 from luma_mcp.purchasing.sending import Sender, new_request_id
 
@@ -59,7 +60,7 @@ class _InFlight:
     """A purchase that this process is sending, for callers of the same process who want the same."""
 
     done: anyio.Event = field(default_factory=anyio.Event)
-    purchase: Purchase | None = None
+    purchase: PurchaseRecord | None = None
     error: LumaError | None = None
 
 
@@ -115,14 +116,14 @@ class PurchaseService:
         """Raises: BudgetError, if the cap for one call forbids it."""
         caps.check_call(self.budget, quote.price.usd, f"{quote.price} ({quote.price.basis})")
 
-    async def buy(self, order: Order) -> Purchase:
+    async def buy(self, order: PurchaseRequest) -> PurchaseRecord:
         """Buy what was quoted, once: the same request with the same take is the same purchase for 24 hours.
 
         Raises:
             BudgetError: a cap forbids it.
             ConsentNeededError: the person wants to be asked first.
             AmbiguousPurchaseError: it may have been bought. The same call looks for it again, and does not send it.
-            ShotTakenError: the film has no such shot to buy any more.
+            ReservationUnavailableError: the reservation that pays for it cannot be drawn on any more.
             LumaError: it was not bought.
         """
         self.check(order.quote)
@@ -165,7 +166,7 @@ class PurchaseService:
         self.settle_soon()
         return await self._ledger.today(person)
 
-    async def newest_today(self, most: int, person: str | None = None) -> list[Row]:
+    async def newest_today(self, most: int, person: str | None = None) -> list[PurchaseRow]:
         """Today's last purchases, oldest first, after older ones that are still in doubt; all, or one person's."""
         return await self._ledger.newest_today(most, person)
 
@@ -173,9 +174,9 @@ class PurchaseService:
         """The ledger's time. Raises: LedgerError, if it cannot be used."""
         return await self._ledger.now()
 
-    async def since_days(self, days: int, person: str | None = None) -> list[Row]:
-        """The purchases of today and of so many days before, oldest first; all, or one person's."""
-        return await self._ledger.since_days(days, person)
+    async def totals(self, days: int, person: str | None = None) -> list[Total]:
+        """The running totals of today and of some days before; of all, or of one person."""
+        return await self._ledger.totals(days, person)
 
     async def get_generation(self, generation_id: str) -> Generation:
         """Ask for a generation. One that was bought a moment ago is never "not found".
@@ -186,33 +187,33 @@ class PurchaseService:
         try:
             generation = await self._backend.get_generation(generation_id)
         except NotFoundError:
-            if await self.is_young(generation_id):
+            if await self.is_recent(generation_id):
                 return Generation(id=generation_id)
             # One answer of one replica of Luma's proves little.
             await self._clock.sleep(_SECOND_LOOK_SECONDS)
             generation = await self._backend.get_generation(generation_id)
-        await self.observe(generation)
+        await self.record_final_states(generation)
         return generation
 
-    async def is_young(self, generation_id: str) -> bool:
+    async def is_recent(self, generation_id: str) -> bool:
         """Whether a generation was bought so short a time ago that Luma may not know it everywhere yet."""
         with suppress(LedgerError):
             rows = await self._ledger.by_generation([generation_id])
             # One that was deleted holds its take no more.
-            if generation_id in rows and rows[generation_id].holds_take:
+            if generation_id in rows and rows[generation_id].is_live:
                 return await self._ledger.now() - rows[generation_id].updated_at < YOUNG_SECONDS
         return False
 
-    async def observe(self, *generations: Generation) -> None:
-        """Write down how purchases ended, as a caller's own question shows."""
+    async def record_final_states(self, *generations: Generation) -> bool:
+        """Record how purchases ended, as a caller's own question shows; whether the ledger has changed."""
         final = [generation for generation in generations if generation.state in FINAL_STATES]
-        if not final:
-            return
+        has_changed = False
         with suppress(LedgerError):
             rows = await self._ledger.by_generation(generation.id for generation in final)
             for generation in final:
                 if row := rows.get(generation.id):
-                    await self._note_end(row, generation)
+                    has_changed = await self._note_end(row, generation) or has_changed
+        return has_changed
 
     async def deleted(self, generation_id: str) -> None:
         """Let the request of a deleted generation be bought anew."""
@@ -246,7 +247,7 @@ class PurchaseService:
             if generation is not None and generation.is_final:
                 await self._note_end(row, generation)
 
-    async def look_for(self, row: Row) -> None:
+    async def look_for(self, row: PurchaseRow) -> None:
         """Look once for a purchase whose answer was lost, and write down what is found. Raises: LumaError."""
         await self._reconciler.look(row)
 
@@ -254,16 +255,11 @@ class PurchaseService:
         """Close the ledger."""
         await self._ledger.close()
 
-    async def _decide(self, order: Order) -> Purchase | None:
+    async def _decide(self, order: PurchaseRequest) -> PurchaseRecord | None:
         """Buy, or answer the purchase that this is already; None while another server works at it."""
         # The money of a film's shot was allowed with the film.
-        balance = await self.read_balance(backend_of(order.quote.encoded.request)) if order.shot is None else None
-        try:
-            decision = await self._reserve(order, balance)
-        except ConsentUsedError:
-            raise BudgetError(
-                "The person's yes has served for an earlier purchase.", "Nothing was bought. Call again to ask anew."
-            ) from None
+        balance = await self.read_balance(backend_of(order.quote.encoded.request)) if order.draws_on is None else None
+        decision = await self._reserve(order, balance)
         if decision.is_new:
             return await self._send(decision, order)
         row = decision.row
@@ -275,18 +271,20 @@ class PurchaseService:
             raise disputed(row)
         return await self._join(row, decision.now, order)
 
-    async def _reserve(self, order: Order, balance: Balance | None) -> Decision:
+    async def _reserve(self, order: PurchaseRequest, balance: Balance | None) -> Decision:
         new = replace(new_purchase(order), account=self.account_of(backend_of(order.quote.encoded.request)))
         # With nothing to do before the POST, the transaction that decides is the last one before it.
         request_id = new_request_id() if order.publish is None else None
         return await self.with_refunds(
-            lambda: self._ledger.decide(new, self.budget, balance, request_id=request_id, shot=order.shot)
+            lambda: self._ledger.decide(new, self.budget, balance, request_id=request_id, draws_on=order.draws_on)
         )
 
     async def with_refunds(self, decide: Callable[[], Awaitable[_T]]) -> _T:
         """Decide; once more after a cap forbade it, for something may have failed and been refunded since."""
         try:
             return await decide()
+        except ConsentUsedError:
+            raise
         except BudgetError:
             await self.settle_states()
             return await decide()
@@ -317,7 +315,7 @@ class PurchaseService:
         read_at = await self._ledger.now()
         return Balance(await self._backend.get_credit_usd(), read_at)
 
-    async def _join(self, row: Row, now: float, order: Order) -> Purchase | None:
+    async def _join(self, row: PurchaseRow, now: float, order: PurchaseRequest) -> PurchaseRecord | None:
         """The purchase that this is already. None if it failed or was deleted: then it is bought anew."""
         generation_id = row.generation_id or ""
         try:
@@ -335,11 +333,11 @@ class PurchaseService:
         if generation.state == "failed":
             current = await self._ledger.get(row.id)
             # One that was completed stays paid, whatever Luma says of it later.
-            if current is None or not current.holds_take:
+            if current is None or not current.is_live:
                 return await self._decide(order)
-        return Purchase(generation, _price(row), take=row.take, age_seconds=max(0.0, now - row.reserved_at))
+        return PurchaseRecord(generation, _price(row), take=row.take, age_seconds=max(0.0, now - row.reserved_at))
 
-    async def _recover(self, finding: Finding, row: Row, order: Order) -> Purchase | None:
+    async def _recover(self, finding: Finding, row: PurchaseRow, order: PurchaseRequest) -> PurchaseRecord | None:
         """What a look means for the caller: the purchase, or that nobody can say; absence lets it be bought anew."""
         if finding.outcome == "found":
             return await self._recovered(finding, row)
@@ -347,20 +345,20 @@ class PurchaseService:
             return await self._decide(order)
         raise doubt(finding, await self._ledger.get(row.id) or row)
 
-    async def _recovered(self, finding: Finding, row: Row) -> Purchase:
+    async def _recovered(self, finding: Finding, row: PurchaseRow) -> PurchaseRecord:
         age = max(0.0, await self._ledger.now() - row.reserved_at)
-        return Purchase(finding.generations[0], _price(row), take=row.take, age_seconds=age)
+        return PurchaseRecord(finding.generations[0], _price(row), take=row.take, age_seconds=age)
 
-    async def _send(self, decision: Decision, order: Order) -> Purchase:
+    async def _send(self, decision: Decision, order: PurchaseRequest) -> PurchaseRecord:
         row = decision.row
         try:
             generation = await self._sender.send(decision, order)
         except AmbiguousPurchaseError as lost:
             return await self._look_for(row, lost)
         self._reconciler.observe_echo(row, generation)
-        return Purchase(generation, order.quote.price, take=row.take)
+        return PurchaseRecord(generation, order.quote.price, take=row.take)
 
-    async def _look_for(self, row: Row, lost: AmbiguousPurchaseError) -> Purchase:
+    async def _look_for(self, row: PurchaseRow, lost: AmbiguousPurchaseError) -> PurchaseRecord:
         try:
             current = await self._ledger.get(row.id) or row
             finding = await self._reconciler.find(current)
@@ -371,13 +369,18 @@ class PurchaseService:
             raise lost from None  # that it may have been bought matters more than that the ledger fails
         raise doubt(finding, current)
 
-    async def _note_end(self, row: Row, generation: Generation) -> None:
-        """Write down how a generation ended. A failed one frees its take; one that is completed after all is paid."""
+    async def _note_end(self, row: PurchaseRow, generation: Generation) -> bool:
+        """Record how a generation ended; whether that is new.
+
+        A failed one frees its take; one that is completed after all is paid.
+        """
         state: State = "failed" if generation.state == "failed" else "completed"
-        if row.state != state:
-            await self._ledger.advance(row, state, note=generation.failure_reason if state == "failed" else None)
+        if row.state == state:
+            return False
+        note = generation.failure_reason if state == "failed" else None
+        return await self._ledger.advance(row, state, note=note) is not None
 
 
-def _price(row: Row) -> Price:
+def _price(row: PurchaseRow) -> Price:
     basis: Basis = "published" if row.basis == "published" else "assumed"
     return Price(row.usd, basis)

@@ -19,13 +19,13 @@ from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.dream_machine.bodies import VideoBody
 from luma_mcp.emulator.faults import Fault
 from luma_mcp.ledger.caps import Budget
-from luma_mcp.ledger.purchases import LEASE_SECONDS, Ledger
-from luma_mcp.ledger.rows import Row
+from luma_mcp.ledger.purchases import Ledger
+from luma_mcp.ledger.rows import PurchaseRow
 from luma_mcp.ledger.sqlite import SqliteStore
-from luma_mcp.ledger.states import State
+from luma_mcp.ledger.states import LEASE_SECONDS, State
 from luma_mcp.mcp.services import Services
 from luma_mcp.purchasing import sending
-from luma_mcp.purchasing.orders import Order, new_purchase
+from luma_mcp.purchasing.orders import PurchaseRequest, new_purchase
 from tests.support.agent import Agent, HeldClock, InMemory, until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
@@ -35,8 +35,8 @@ async def nobody(_seconds: float, _why: str) -> None:
     """Nobody is told of waits."""
 
 
-def order(services: Services, **changes: Any) -> Order:
-    return Order(
+def order(services: Services, **changes: Any) -> PurchaseRequest:
+    return PurchaseRequest(
         services.purchases.quote(VideoRequest(model="ray-2", prompt="a boat")),
         **{"on_wait": nobody, "take": 1} | changes,
     )
@@ -136,9 +136,9 @@ async def test_one_transaction_decides_and_one_writes_down(services: Services, m
     transactions: list[str] = []
     real = SqliteStore.transaction
 
-    def counted(store: SqliteStore, work: Any) -> Any:
+    def counted(store: SqliteStore, work: Any, accounts: Any) -> Any:
         transactions.append(work.__qualname__.split(".")[1])
-        return real(store, work)
+        return real(store, work, accounts)
 
     monkeypatch.setattr(SqliteStore, "transaction", counted)
     await services.purchases.buy(order(services, take=2))
@@ -255,7 +255,7 @@ async def test_an_outcome_is_written_down_at_the_third_attempt_or_logged(
 ) -> None:
     real, left = Ledger.advance, [failures]
 
-    async def fails(ledger: Ledger, row: Row, state: State, **named: Any) -> Row | None:
+    async def fails(ledger: Ledger, row: PurchaseRow, state: State, **named: Any) -> PurchaseRow | None:
         if left[0]:
             left[0] -= 1
             raise LedgerError("The disk is full.", "")

@@ -468,14 +468,14 @@ async def test_a_purchase_is_young_for_ten_minutes(agent: Agent, services, clock
     clock.began = float(int(clock.began))  # so that sums are exact
     bought = (await agent.call("create_image", prompt="a boat"))["generation_id"]
     clock.seconds += 599
-    assert await services.purchases.is_young(bought)
+    assert await services.purchases.is_recent(bought)
     for seconds in (1, 1, 3600):
         clock.seconds += seconds
-        assert not await services.purchases.is_young(bought)
+        assert not await services.purchases.is_recent(bought)
 
 
 async def test_what_the_ledger_does_not_know_is_not_young(services) -> None:
-    assert not await services.purchases.is_young("15b7abb1-3741-4b7e-9615-1f9a16c7442d")
+    assert not await services.purchases.is_recent("15b7abb1-3741-4b7e-9615-1f9a16c7442d")
 
 
 async def test_at_most_ten_are_asked_for_singly_and_none_that_the_list_shows(
@@ -503,7 +503,7 @@ async def test_one_that_failed_and_is_completed_after_all_is_paid(
     bought = (await agent.call("create_image", prompt="a boat"))["generation_id"]
     states: list[str] = []
     for state in ("failed", "completed", "failed"):
-        await services.purchases.observe(Generation(id=bought, state=state))
+        await services.purchases.record_final_states(Generation(id=bought, state=state))
         with open_rows(ledger_path) as rows:
             states += [found for (found,) in rows.execute("SELECT state FROM purchases")]
 
