@@ -270,8 +270,14 @@ class Ledger(LedgerReader):
 
         def with_names(transaction: Transaction) -> _T:
             for former in self._former_accounts:
-                for table in ("purchases", "reservation_groups", "reservations"):
-                    transaction.execute(f"UPDATE {table} SET account = ? WHERE account = ?", (self.accounts[0], former))
+                names = (self.accounts[0], former)
+                transaction.execute("UPDATE purchases SET account = ? WHERE account = ?", names)
+                transaction.execute(
+                    "UPDATE reservations SET account = ? WHERE group_id IN"
+                    " (SELECT id FROM reservation_groups WHERE account = ?)",
+                    names,
+                )
+                transaction.execute("UPDATE reservation_groups SET account = ? WHERE account = ?", names)
             return work(transaction)
 
         result = await anyio.to_thread.run_sync(

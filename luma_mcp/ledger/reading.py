@@ -127,10 +127,9 @@ class LedgerReader:
             doubtful = [
                 row
                 for state in sorted(IN_DOUBT)
-                for row in self._newest(
-                    transaction, limit, f"state = ?{condition} AND reserved_at < ?", (state, *values, start)
-                )
-            ]
+                for row in self._newest(transaction, MAX_ROWS, "state = ? AND reserved_at < ?", (state, start))
+                if person in (None, row.person)
+            ][:limit]
             of_today = self._newest(transaction, limit, f"reserved_at >= ?{condition}", (start, *values))
             return sorted([*doubtful, *of_today], key=lambda row: row.place)
 
@@ -163,7 +162,7 @@ class LedgerReader:
 
     async def pages(self, *, person: str | None = None, in_doubt: bool = False) -> AsyncIterator[list[PurchaseRow]]:
         """Every purchase, oldest first, by pages; all, or one person's, or those that are in doubt."""
-        condition, values = spending.of_person(person)
+        condition, values = ("", []) if in_doubt else spending.of_person(person)
         place: tuple[float, int] = (-1.0, -1)
         states = sorted(IN_DOUBT) if in_doubt else [None]
 
@@ -181,7 +180,7 @@ class LedgerReader:
             return sorted(found, key=lambda row: row.place)[:_PAGE]
 
         while page := await self.read(work):
-            yield page
+            yield [row for row in page if person in (None, row.person)]
             place = page[-1].place
 
     def _newest(

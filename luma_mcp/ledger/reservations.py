@@ -139,8 +139,8 @@ def expire(transaction: Transaction, accounts: Sequence[str], now: float) -> Non
     """Release the reservations of groups that were left alone."""
     transaction.execute(
         f"UPDATE reservations SET wanted = 0, note = ? WHERE account IN ({marks(accounts)}) AND wanted = 1"
-        " AND NOT EXISTS (SELECT 1 FROM reservation_groups WHERE reservation_groups.id = reservations.group_id"
-        " AND updated_at > ? AND updated_at <= ?)",
+        " AND NOT (SELECT updated_at > ? AND updated_at <= ? FROM reservation_groups"
+        " WHERE reservation_groups.id = reservations.group_id)",
         (EXPIRED, *accounts, *live_groups(now)),
     )
 

@@ -17,8 +17,8 @@ from luma_mcp.ledger.store import Transaction
 _QUARTER_SECONDS = 900
 # Open reservations of groups that are not left alone.
 _OPEN = (
-    "wanted = 1 AND EXISTS (SELECT 1 FROM reservation_groups WHERE reservation_groups.id = reservations.group_id"
-    " AND updated_at > ? AND updated_at <= ?)"
+    "wanted = 1 AND (SELECT updated_at > ? AND updated_at <= ? FROM reservation_groups"
+    " WHERE reservation_groups.id = reservations.group_id)"
 )
 
 
@@ -152,14 +152,12 @@ def _quarter(time: float) -> int:
 
 
 def _sum_in_states(transaction: Transaction, accounts: Sequence[str], person: str | None) -> int:
-    """The micro-dollars of purchases whose money is reserved."""
-    condition, values = of_person(person)
+    """The micro-dollars of purchases whose money is reserved, found by their states: a person has many more."""
     found = transaction.execute(
-        f"SELECT coalesce(sum(micros), 0) FROM purchases WHERE account IN ({marks(accounts)})"
-        f" AND state IN ({marks(RESERVED)}){condition}",
-        (*accounts, *sorted(RESERVED), *values),
-    ).fetchone()[0]
-    return int(found)
+        f"SELECT person, micros FROM purchases WHERE account IN ({marks(accounts)}) AND state IN ({marks(RESERVED)})",
+        (*accounts, *sorted(RESERVED)),
+    )
+    return sum(int(micros) for name, micros in found if person in (None, name))
 
 
 def _newest_balance(transaction: Transaction, account: str, balance: Balance | None, now: float) -> Balance | None:

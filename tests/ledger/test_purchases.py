@@ -26,7 +26,7 @@ from luma_mcp.ledger.purchases import Ledger
 from luma_mcp.ledger.rows import NewPurchase, PurchaseRow
 from luma_mcp.ledger.sqlite import SqliteStore
 from luma_mcp.ledger.states import LEASE_SECONDS, TAKE_SECONDS, State
-from luma_mcp.ledger.store import Store
+from luma_mcp.ledger.store import Store, Transaction
 from tests.support.agent import Agent, HeldClock, InMemory, Wall, until
 from tests.support.ledgers import all_rows, open_rows
 
@@ -733,3 +733,59 @@ async def test_the_credit_floor_is_dream_machine_s(engine: Callable[[], Store], 
         await alone.decide(replace(NEW, take=3), floor, None)
     await both.close()
     await alone.close()
+
+
+async def test_a_balance_that_was_read_while_the_clock_was_ahead_proves_nothing(ledger: Ledger, wall: Wall) -> None:
+    floor = Budget(min_credit_usd=5)
+    await ledger.decide(NEW, floor, Balance(100.0, wall.seconds))
+    wall.seconds -= 3600
+    with pytest.raises(BudgetError, match=r"the account has \$5\.10"):
+        await ledger.decide(replace(NEW, take=2), floor, Balance(5.1, wall.seconds))
+
+
+@ON_FILE
+async def test_a_log_that_is_removed_under_a_server_is_told_by_every_server(
+    ledger: Ledger, other: Ledger, ledger_path: Path
+) -> None:
+    """The main file alone lacks the last purchases, so nobody may decide by it. Who has them writes them."""
+    row = await reserve(ledger)
+    ledger_path.with_name(f"{ledger_path.name}-wal").unlink()
+    for server in (ledger, other):
+        with pytest.raises(LedgerError, match="removed while a server used the ledger") as caught:
+            await reserve(server, take=2)
+        assert "Stop every dream-machine-mcp" in caught.value.hint
+    await ledger.close()
+
+    assert [found.id for found in await all_rows(other)] == [row.id]
+
+
+async def test_a_read_waits_for_no_writer(engine: Callable[[], Store]) -> None:
+    writer, reader = engine(), engine()
+    reader.read(lambda transaction: transaction.now())
+
+    def work(transaction: Transaction) -> object:
+        transaction.execute("INSERT INTO consents (name, used_by) VALUES ('a', 'b')")
+        return reader.read(lambda other: other.execute("SELECT name FROM consents").fetchone())
+
+    assert writer.transaction(work, ["me"]) is None
+    assert reader.read(lambda other: other.execute("SELECT name FROM consents").fetchone()) == ("a",)
+    for store in (writer, reader):
+        store.close()
+
+
+async def test_a_generation_s_purchase_is_read_once(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = await accept(ledger, "a")
+    assert await ledger.origin_of("a") == row
+    await ledger.close()
+    monkeypatch.setattr("luma_mcp.ledger.reading.LedgerReader.by_generation", None)
+
+    assert await ledger.origin_of("a") == row
+
+
+async def test_only_so_many_purchases_are_remembered(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("luma_mcp.ledger.reading._MAX_REMEMBERED", 1)
+    for take in (1, 2):
+        await accept(ledger, f"g{take}", take=take)
+        await ledger.origin_of(f"g{take}")
+
+    assert list(ledger._remembered) == ["g2"]

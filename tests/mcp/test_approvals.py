@@ -190,7 +190,7 @@ async def test_a_yes_of_each_take_is_in_the_ledger(
     for take in (2, 3):
         await player.call_tool(offer["tool"], {**offer["arguments"], "take": take})
     with open_rows(ledger_path) as ledger:
-        consents = [name for (name,) in ledger.execute("SELECT consent FROM purchases ORDER BY id")]
+        consents = [name for (name,) in ledger.execute("SELECT name FROM consents ORDER BY used_by")]
 
     assert [name.rpartition("-")[2] for name in consents] == ["2", "3"]
     assert consents[0].rpartition("-")[0] == consents[1].rpartition("-")[0]
