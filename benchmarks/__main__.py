@@ -2,15 +2,19 @@
 
 A shared machine is noisy, so nothing here is a number of seconds to be compared with another day's: the two sides of a
 row are run in turns, and the row is the ratio of their medians. `--write` puts the table into docs/speed.md.
+`growth` measures the ledger with many purchases, and nothing else.
 """
 
 import sys
 
-from benchmarks import at_once, calls, editing, files, films, sizes, starting, tool_search, waiting
+from benchmarks import at_once, calls, editing, files, films, growth, sizes, starting, tool_search, waiting
 from benchmarks.rows import into_page, table
 
 
 def main() -> None:
+    if "growth" in sys.argv:
+        growth.main()
+        return
     parts = (starting, sizes, tool_search, calls, at_once, waiting, files, editing, films)
     measured = table([row for part in parts for row in part.rows()])
     print(measured)

@@ -4,7 +4,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,8 +18,8 @@ from luma_mcp.emulator.app import Emulator
 from luma_mcp.film.encrypted_links import SignedLinks
 from luma_mcp.film.plan import CONTINUE, MOST_SHOTS, Form, Shot
 from luma_mcp.film.service import FilmService
-from luma_mcp.ledger.films import FilmLedger
 from luma_mcp.ledger.purchases import Ledger
+from luma_mcp.ledger.reservation_groups import ReservationGroups
 from luma_mcp.ledger.sqlite import SqliteStore
 from luma_mcp.ledger.store import Transaction
 
@@ -46,9 +46,9 @@ class _Counted(SqliteStore):
         super().__init__(lambda: path, now=time.time)
         self.count = 0
 
-    def transaction(self, work: Callable[[Transaction], _T]) -> _T:
+    def transaction(self, work: Callable[[Transaction], _T], accounts: Sequence[str] = ()) -> _T:
         self.count += 1
-        return super().transaction(work)
+        return super().transaction(work, accounts)
 
 
 async def _measure(shots: list[Shot]) -> tuple[list[float], list[float], float, float]:
@@ -61,7 +61,11 @@ async def _measure(shots: list[Shot]) -> tuple[list[float], list[float], float, 
         store = _Counted(path)
         ledger = Ledger(store, account=services.purchases.account_of("dream_machine"), owner="benchmark")
         films = FilmService(
-            FilmLedger(ledger), services.purchases, services.poller, services.clock, SignedLinks(b"of a benchmark")
+            ReservationGroups(ledger),
+            services.purchases,
+            services.poller,
+            services.clock,
+            SignedLinks(b"of a benchmark"),
         )
         before = peak_mb()
         planning: list[float] = []

@@ -28,13 +28,13 @@ from luma_mcp.files.saved_file import SavedFile
 from luma_mcp.files.service import DownloadService
 from luma_mcp.files.upload import Uploader
 from luma_mcp.film.encrypted_links import SignedLinks
-from luma_mcp.film.film_saves import FilmSaves
+from luma_mcp.film.saving import FilmSaves
 from luma_mcp.film.service import FilmService
 from luma_mcp.ledger.caps import Budget
-from luma_mcp.ledger.films import FilmLedger
 from luma_mcp.ledger.history import PurchaseHistory
 from luma_mcp.ledger.postgres import PostgresStore
 from luma_mcp.ledger.purchases import Ledger
+from luma_mcp.ledger.reservation_groups import ReservationGroups
 from luma_mcp.ledger.sqlite import SqliteStore
 from luma_mcp.mcp.approvals import Quotes
 from luma_mcp.mcp.public_links import Links
@@ -154,7 +154,7 @@ def build_services(
         purchases=purchases,
         poller=poller,
         clock=clock,
-        films=FilmService(FilmLedger(ledger), purchases, poller, clock, SignedLinks(key), meter),
+        films=FilmService(ReservationGroups(ledger), purchases, poller, clock, SignedLinks(key), meter),
         film_saves=FilmSaves(),
         sources=SourceResolver(
             apis, partial(_local_files, settings), stores, downloads.open_video, purchases.made_from

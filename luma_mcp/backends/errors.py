@@ -25,10 +25,13 @@ from luma_mcp.domain.errors import (
     UnexpectedResponseError,
 )
 
+# A limit, and an API that was switched off: no proxy or firewall invents these.
+_ANY_BODY = frozenset({410, 429})
+
 
 def error_of(status: int, data: bytes, headers: Mapping[str, str], now: float) -> LumaError:
     """The error for a response that is not a success. `now` is Unix time, for a Retry-After that is a date."""
-    if 400 <= status < 500 and status != 429 and not is_of_luma(data):
+    if 400 <= status < 500 and status not in _ANY_BODY and not is_of_luma(data):
         return UnexpectedResponseError(
             f"The response has status {status}, and it is not Luma's own.",
             "A proxy, a firewall or a login page stands in between; check the network and the base URL.",

@@ -4,7 +4,7 @@ Which API made a generation is in the purchase ledger. What was made elsewhere i
 Dream Machine.
 """
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -57,12 +57,12 @@ class History(Protocol):
         """The same, if it was bought so short a time ago that Luma may not know it everywhere yet."""
         ...
 
-    async def newest(self, backend: BackendName) -> Sequence[Bought]:
-        """The purchases at one API that came to a generation, newest first."""
+    def newest(self, backend: BackendName) -> AsyncIterator[Bought]:
+        """The purchases at one API that came to a generation, newest first, read as far as they are asked."""
         ...
 
-    async def of_person(self, person: str) -> Sequence[Bought]:
-        """The purchases of one person that came to a generation, newest first."""
+    def of_person(self, person: str) -> AsyncIterator[Bought]:
+        """The purchases of one person that came to a generation, newest first, read as far as they are asked."""
         ...
 
 
@@ -183,7 +183,12 @@ class LumaApis:
 
     async def list_of_person(self, person: str, *, limit: int, offset: int) -> Page:
         """Part of the generations that one person bought here, newest first."""
-        found = [bought for bought in await self._history.of_person(person) if bought.backend in self._backends]
+        found: list[Bought] = []
+        async for bought in self._history.of_person(person):
+            if bought.backend in self._backends:
+                found.append(bought)
+            if len(found) > offset + limit:
+                break
         unavailable: dict[BackendName, LumaError] = {}
         page = await self._described(found[offset : offset + limit], unavailable)
         return Page(page, len(found) > offset + limit, unavailable)
@@ -236,7 +241,8 @@ class LumaApis:
         Args:
             unavailable: gets the error of Dream Machine, if its list cannot be read and there is another API.
         """
-        purchases = list(await self._history.newest("agents")) if self.agents is not None else []
+        purchases = self._history.newest("agents") if self.agents is not None else _nothing()
+        bought = await anext(purchases, None)
         offset = 0
         while self.dream_machine is not None:
             try:
@@ -248,14 +254,16 @@ class LumaApis:
                 break
             for generation in page.generations:
                 created = generation.created_at or datetime.fromtimestamp(0, UTC)
-                while purchases and purchases[0].bought_at >= created.timestamp():
-                    yield purchases.pop(0)
+                while bought is not None and bought.bought_at >= created.timestamp():
+                    yield bought
+                    bought = await anext(purchases, None)
                 yield generation
             offset += len(page.generations)
             if not page.has_more or not page.generations:
                 break
-        for bought in purchases:
+        while bought is not None:
             yield bought
+            bought = await anext(purchases, None)
 
     async def _described(
         self, entries: Sequence[Generation | Bought], unavailable: dict[BackendName, LumaError]
@@ -298,3 +306,9 @@ def _recalled(generation: Generation, bought: Bought) -> Generation:
 def _unread(bought: Bought) -> Generation:
     """A generation that its API does not describe now. Its state is unknown."""
     return _recalled(Generation(id=bought.generation_id, kind=bought.kind, backend=bought.backend), bought)
+
+
+async def _nothing() -> AsyncGenerator[Bought]:
+    """The history of an API that this server has no key for."""
+    return
+    yield

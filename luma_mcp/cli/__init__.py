@@ -160,6 +160,8 @@ def _add_purchases(parser: argparse.ArgumentParser) -> None:
     show = actions.add_parser("show", help="everything that is known of a purchase")
     show.add_argument("purchase", type=int, metavar="NUMBER")
     show.add_argument("--json", action="store_true", help="for programs")
+    backup = actions.add_parser("backup", help="copy the ledger, also while servers use it")
+    backup.add_argument("file", metavar="FILE")
     settle = actions.add_parser("settle", help="say what became of a purchase that is in doubt")
     settle.add_argument("purchase", type=int, metavar="NUMBER")
     settle.add_argument("--json", action="store_true", help="for programs")

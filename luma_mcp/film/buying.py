@@ -23,10 +23,10 @@ from luma_mcp.film.encrypted_links import SignedLinks
 from luma_mcp.film.film import Film, FilmShot
 from luma_mcp.film.frames import SourcesOf, frames_of
 from luma_mcp.film.plan import NEXT
-from luma_mcp.ledger.film_rows import ShotName, ShotTakenError
-from luma_mcp.ledger.films import FilmLedger
-from luma_mcp.ledger.rows import Row
-from luma_mcp.purchasing.orders import Order
+from luma_mcp.ledger.reservation_groups import ReservationGroups
+from luma_mcp.ledger.reservations import ReservationName, ReservationUnavailableError
+from luma_mcp.ledger.rows import PurchaseRow
+from luma_mcp.purchasing.orders import PurchaseRequest
 from luma_mcp.purchasing.service import PurchaseService
 from luma_mcp.sources.resolver import Resolution
 
@@ -42,14 +42,14 @@ class ShotBuyer:
     """Buys shots, and looks for those whose purchase was lost.
 
     Args:
-        films: the films of the ledger.
+        groups: the reservation groups of the ledger.
         purchases: buys.
         links: reads the signed links of plans.
         meter: counts what is bought.
     """
 
-    def __init__(self, films: FilmLedger, purchases: PurchaseService, links: SignedLinks, meter: Meter) -> None:
-        self._films = films
+    def __init__(self, groups: ReservationGroups, purchases: PurchaseService, links: SignedLinks, meter: Meter) -> None:
+        self._groups = groups
         self._purchases = purchases
         self._links = links
         self._meter = meter
@@ -62,7 +62,7 @@ class ShotBuyer:
         """
         for shot in film.lost:
             try:
-                await self._purchases.look_for(cast("Row", shot.purchase))
+                await self._purchases.look_for(cast("PurchaseRow", shot.purchase))
             except LumaError as error:
                 problems[shot.planned.key] = f"Shot {shot.number}: {error.full_text}"
         return bool(film.lost)
@@ -101,27 +101,29 @@ class ShotBuyer:
                     _ANEW,
                 )
             publish = sources.publish if sources.has_files else None
-            name = ShotName(film.id, key)
+            reservation = ReservationName(film.id, key)
             bought = await self._purchases.buy(
-                Order(quote, _on_wait, take=1, person=film.row.person, publish=publish, shot=name)
+                PurchaseRequest(
+                    quote, _on_wait, take=1, person=film.group.person, publish=publish, draws_on=reservation
+                )
             )
-        except ShotTakenError:
+        except ReservationUnavailableError:
             problems[key] = f"Shot {shot.number} was bought or left out elsewhere."
         except AmbiguousPurchaseError as error:
             problems[key] = f"Shot {shot.number}: {error.full_text}"
-            self._meter.purchased(backend, film.row.person, "in doubt", 0.0)
+            self._meter.purchased(backend, film.group.person, "in doubt", 0.0)
         except LumaError as error:
             if error.is_transient or self._is_first_refusal(film.id, key, error):
                 problems[key] = f"Shot {shot.number}: {error.full_text}"
                 return
-            self._meter.purchased(backend, film.row.person, "refused", 0.0)
+            self._meter.purchased(backend, film.group.person, "refused", 0.0)
             if isinstance(error, _OF_THE_ACCOUNT):
                 raise
-            await self._films.stop(film.id, {key: error.full_text[:_LONGEST_NOTE]})
+            await self._groups.release(film.id, {key: error.full_text[:_LONGEST_NOTE]})
         else:
             self._refused.discard((film.id, key))
             outcome, usd = ("joined", 0.0) if bought.recovered else ("bought", bought.price.usd)
-            self._meter.purchased(backend, film.row.person, outcome, usd)
+            self._meter.purchased(backend, film.group.person, outcome, usd)
 
     def _is_first_refusal(self, film_id: str, key: str, error: LumaError) -> bool:
         """Whether an error that must be confirmed comes for the first time; the shot is tried once more then."""

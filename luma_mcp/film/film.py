@@ -17,21 +17,32 @@ state       meaning
 The last four are final. A final shot changes only by a new plan of the film.
 """
 
+import re
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from luma_mcp.domain.generation import NOT_FOUND, Generation
 from luma_mcp.film.plan import Plan, PlannedShot
-from luma_mcp.ledger.film_rows import FilmRow, FilmShotRow
-from luma_mcp.ledger.rows import Row
+from luma_mcp.ledger.reservations import EXPIRED, LEFT_OUT, Reservation, ReservationGroup
+from luma_mcp.ledger.rows import PurchaseRow
 from luma_mcp.ledger.states import UNBOUGHT
 
 FINAL = frozenset({"completed", "failed", "refused", "stopped"})
 _UNMADE = FINAL - {"completed"}
 _DELETED = "Its clip was deleted at Luma. Another take of the shot makes it anew."
+LEFT_ALONE = "The film was left alone for 24 hours, so its reservation ended."
+_NOTES = {EXPIRED: LEFT_ALONE, LEFT_OUT: "The plan has no such shot any more."}
+FILM_ID = re.compile(r"film-[0-9a-f]{16}")
+"""The form of a film's id."""
 
 FilmState = Literal["running", "in doubt", "completed", "stopped"]
+
+
+def new_film_id() -> str:
+    """An id that nobody can guess."""
+    return f"film-{secrets.token_hex(8)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +63,14 @@ class FilmShot:
     number: int
     state: str
     waits_for: tuple[int, ...] = ()
-    purchase: Row | None = None
+    purchase: PurchaseRow | None = None
     generation: Generation | None = None
     reason: str = ""
 
     @property
     def generation_id(self) -> str | None:
         """The id of its generation, once it is bought."""
-        return self.purchase.generation_id if self.purchase and self.purchase.holds_take else None
+        return self.purchase.generation_id if self.purchase and self.purchase.is_live else None
 
     @property
     def is_final(self) -> bool:
@@ -74,21 +85,21 @@ class FilmShot:
     @property
     def spent_usd(self) -> float:
         """What it cost, in US dollars; nothing if it was refunded or not bought."""
-        return self.purchase.usd if self.purchase and self.purchase.holds_take else 0.0
+        return self.purchase.usd if self.purchase and self.purchase.is_live else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Film:
     """A film as it is now."""
 
-    row: FilmRow
+    group: ReservationGroup
     plan: Plan
     shots: tuple[FilmShot, ...]
 
     @property
     def id(self) -> str:
-        """What names it."""
-        return self.row.id
+        """The id of its reservation group."""
+        return self.group.id
 
     @property
     def state(self) -> FilmState:
@@ -142,14 +153,15 @@ class Film:
         return round(sum(shot.planned.usd for shot in self.shots if shot.state == "planned"), 6)
 
 
-def film_of(row: FilmRow, seen: Mapping[str, Generation]) -> Film:
-    """A film by its row, and by its generations as they were last seen."""
-    plan = Plan.from_json(row.plan)
-    states = [_state_of(row.shots.get(planned.key), seen) for planned in plan.shots]
+def film_of(group: ReservationGroup, seen: Mapping[str, Generation]) -> Film:
+    """A film by its reservations, and by its generations as they were polled last."""
+    plan = Plan.from_json(group.document)
+    states = [_state_of(group.reservations.get(planned.key), seen) for planned in plan.shots]
     shots: list[FilmShot] = []
     for place, planned in enumerate(plan.shots):
         state, reason = states[place]
-        purchase = row.shots[planned.key].purchase if planned.key in row.shots else None
+        reservation = group.reservations.get(planned.key)
+        purchase = reservation.purchase if reservation else None
         generation = seen.get(purchase.generation_id or "") if purchase else None
         waits_for = tuple(need + 1 for need in planned.needs if states[need][0] != "completed")
         shots.append(
@@ -163,22 +175,22 @@ def film_of(row: FilmRow, seen: Mapping[str, Generation]) -> Film:
                 reason=reason,
             )
         )
-    return Film(row, plan, tuple(shots))
+    return Film(group, plan, tuple(shots))
 
 
-def _state_of(shot: FilmShotRow | None, seen: Mapping[str, Generation]) -> tuple[str, str]:
+def _state_of(reservation: Reservation | None, seen: Mapping[str, Generation]) -> tuple[str, str]:
     """The state of a shot, and the reason for it."""
-    if shot is None:
+    if reservation is None:
         return "stopped", ""
-    purchase = shot.purchase
+    purchase = reservation.purchase
     if purchase is None or purchase.state in UNBOUGHT:
-        if shot.is_wanted:
+        if reservation.is_wanted:
             return "planned", ""
-        return ("stopped" if purchase is None else "refused"), shot.note
+        return ("stopped" if purchase is None else "refused"), _NOTES.get(reservation.note, reservation.note)
     return _state_of_purchase(purchase, seen.get(purchase.generation_id or ""))
 
 
-def _state_of_purchase(purchase: Row, generation: Generation | None) -> tuple[str, str]:
+def _state_of_purchase(purchase: PurchaseRow, generation: Generation | None) -> tuple[str, str]:
     match purchase.state:
         case "reserved" | "sending":
             return "buying", ""
@@ -187,7 +199,7 @@ def _state_of_purchase(purchase: Row, generation: Generation | None) -> tuple[st
         case "failed":
             reason = (generation.failure_reason if generation else None) or purchase.note
             return "failed", reason or "no reason was given"
-        case _ if not purchase.holds_take or (generation and generation.state == NOT_FOUND):
+        case _ if not purchase.is_live or (generation and generation.state == NOT_FOUND):
             return "failed", _DELETED
         case "completed":
             return "completed", ""

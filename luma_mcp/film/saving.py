@@ -1,39 +1,30 @@
-"""A film as one file, with a contact sheet and a sidecar next to it."""
+"""A film as one file, with a contact sheet and a sidecar next to it; saved in the background.
 
-from collections.abc import Sequence
+Saving may take longer than a client waits. A client that asks again joins the save that runs, so that a long film is
+saved once, however often clients give up.
+"""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import anyio.to_thread
+from anyio.abc import TaskGroup
 
 from luma_mcp.domain.generation import Generation
 from luma_mcp.files.atomic_file import PartFile, safe_name
 from luma_mcp.files.fetcher import OnBytes
 from luma_mcp.files.saved_file import SavedFile, find_numbered
 from luma_mcp.files.service import DownloadService, EditSource, translated_disk_errors
+from luma_mcp.film.film import Film, FilmShot
 from luma_mcp.media import previews, worker
 from luma_mcp.media.edit_plan import Edit
 
-_MAX_WORDS_LENGTH = 51
-
-
-@dataclass(frozen=True, slots=True)
-class FilmShotFile:
-    """A shot of a film.
-
-    Args:
-        generation: its generation, completed.
-        seconds: how long it is.
-        usd: what it cost.
-        made_from: the generations that it works on.
-    """
-
-    generation: Generation
-    seconds: float
-    usd: float
-    made_from: Sequence[str] = ()
+_MAX_TITLE_LENGTH = 51
+_REPORT_EVERY_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,37 +37,36 @@ class SavedFilm:
 
 
 async def save_film(
-    downloads: DownloadService, film_id: str, title: str, shots: Sequence[FilmShotFile], on_bytes: OnBytes
+    downloads: DownloadService, film: Film, generations: Sequence[Generation], on_bytes: OnBytes
 ) -> SavedFilm:
     """Save a film, unless the same one is saved already, as its sidecar proves. Equal clips are not encoded again.
 
     Args:
         downloads: where files are saved.
-        film_id: names the film in the sidecar and in the file's name.
-        title: words for the file's name.
-        shots: the shots, in order.
+        film: the film, completed. Its id and the prompt of its first shot name the file.
+        generations: the generations of its shots, in order.
         on_bytes: called with the bytes that were fetched.
 
     Raises:
         FileError: a clip cannot be fetched, or the film cannot be saved. Nothing is left behind.
     """
-    words = safe_name(title, max_length=_MAX_WORDS_LENGTH) or "untitled"
-    name = f"{words}-{safe_name(film_id)}"
-    ids = [shot.generation.id for shot in shots]
-    file = await anyio.to_thread.run_sync(_find_saved, downloads.folder, name, film_id, ids)
+    title = safe_name(film.plan.shots[0].shot.prompt or "film", max_length=_MAX_TITLE_LENGTH) or "untitled"
+    name = f"{title}-{safe_name(film.id)}"
+    ids = [generation.id for generation in generations]
+    file = await anyio.to_thread.run_sync(_find_saved, downloads.folder, name, film.id, ids)
     if file is None:
         about: dict[str, Any] = {
-            "film_id": film_id,
-            "shots": [_facts(number, shot) for number, shot in enumerate(shots, start=1)],
-            "price_usd": round(sum(shot.usd for shot in shots), 4),
+            "film_id": film.id,
+            "shots": [_facts(shot) for shot in film.shots],
+            "price_usd": round(film.spent_usd, 4),
         }
-        parts = [EditSource(shot.generation) for shot in shots]
-        file = await downloads.edit(parts, Edit(ranges=()), name=name, about=about, on_bytes=on_bytes)
+        sources = [EditSource(generation) for generation in generations]
+        file = await downloads.edit(sources, Edit(ranges=()), name=name, about=about, on_bytes=on_bytes)
     sheet = file.path.with_name(f"{file.path.stem}-sheet.jpg")
     with translated_disk_errors(sheet.parent):
         if sheet.is_file() and not sheet.is_symlink():
             return SavedFilm(file, sheet, await anyio.Path(sheet).read_bytes())
-        jpeg = await worker.run(previews.of_shots, file.path, [shot.seconds for shot in shots])
+        jpeg = await worker.run(previews.of_shots, file.path, [shot.planned.seconds for shot in film.shots])
         async with await PartFile.begin(sheet.parent) as part:
             await part.write(jpeg)
             sheet = await part.finish(sheet.stem)
@@ -92,11 +82,112 @@ def _find_saved(folder: Path, name: str, film_id: str, ids: Sequence[str]) -> Sa
     return find_numbered(folder / name, "mp4", ids[0], is_it)
 
 
-def _facts(number: int, shot: FilmShotFile) -> dict[str, Any]:
+def _facts(shot: FilmShot) -> dict[str, Any]:
     facts: dict[str, Any] = {
-        "number": number,
-        "generation_id": shot.generation.id,
-        "price_usd": shot.usd,
-        "made_from": list(shot.made_from),
+        "number": shot.number,
+        "generation_id": shot.generation_id,
+        "price_usd": shot.spent_usd,
+        "made_from": list(shot.purchase.made_from) if shot.purchase else [],
     }
     return {key: value for key, value in facts.items() if value != []}
+
+
+Save = Callable[[OnBytes], Awaitable[SavedFilm]]
+"""Saves a film, and reports the bytes that were fetched. Raises: LumaError."""
+
+
+class FilmSave:
+    """A film that is being saved."""
+
+    def __init__(self) -> None:
+        self._wake = anyio.Event()
+        self._bytes = 0
+        self._saved: SavedFilm | None = None
+        self._error: Exception | None = None
+
+    async def run(self, save: Save) -> None:
+        """Save it. What goes wrong is raised where it is waited for."""
+
+        async def on_bytes(size: int, _length: int | None) -> None:
+            self._bytes = size
+
+        try:
+            self._saved = await save(on_bytes)
+        except Exception as error:  # noqa: BLE001 - raised again below, or it would come out as a group
+            self._error = error
+        finally:
+            self._wake.set()
+
+    def end_waits(self) -> None:
+        """Answer those who wait for it at once."""
+        self._wake.set()
+
+    async def wait(self, seconds: float, on_bytes: OnBytes) -> SavedFilm | None:
+        """The saved film; None if it is not saved within so many seconds.
+
+        Args:
+            seconds: how long at most.
+            on_bytes: called every second with the bytes that were fetched.
+
+        Raises:
+            LumaError: it cannot be saved.
+        """
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._report, on_bytes)
+            with anyio.move_on_after(seconds):
+                await self._wake.wait()
+            if not self._wake.is_set():
+                tasks.cancel_scope.cancel()
+        if self._error is not None:
+            raise self._error
+        return self._saved
+
+    async def _report(self, on_bytes: OnBytes) -> None:
+        """Report until it is over."""
+        while not self._wake.is_set():
+            with anyio.move_on_after(_REPORT_EVERY_SECONDS):
+                await self._wake.wait()
+            await on_bytes(self._bytes, None)
+
+
+class FilmSaves:
+    """The films of a server that are being saved."""
+
+    def __init__(self) -> None:
+        self._is_ending = False
+        self._tasks: TaskGroup | None = None
+        self._saves: dict[tuple[str, str], FilmSave] = {}
+
+    @asynccontextmanager
+    async def open(self) -> AsyncGenerator[None]:
+        """Save films while this is entered. What is not saved then leaves nothing behind."""
+        async with anyio.create_task_group() as tasks:
+            self._tasks = tasks
+            try:
+                yield
+            finally:
+                self._tasks = None
+                tasks.cancel_scope.cancel()
+
+    def begin(self, folder: str, film_id: str, save: Save) -> FilmSave:
+        """Begin to save a film into a folder, or join who does it already."""
+        key = (folder, film_id)
+        if key not in self._saves:
+            begun = self._saves[key] = FilmSave()
+            if self._is_ending:
+                begun.end_waits()
+            cast("TaskGroup", self._tasks).start_soon(self._run, key, begun, save)
+        return self._saves[key]
+
+    def end_waits(self) -> None:
+        """Answer every wait at once: the server is about to stop."""
+        self._is_ending = True
+        for save in self._saves.values():
+            save.end_waits()
+
+    async def _run(self, key: tuple[str, str], begun: FilmSave, save: Save) -> None:
+        try:
+            await begun.run(save)
+        finally:
+            # What is saved is found again by its sidecar.
+            del self._saves[key]

@@ -7,7 +7,6 @@ before. Two servers that wait for one film share its shots: each shot is bought 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TypeVar
 
 from luma_mcp.domain.clock import Clock
 from luma_mcp.domain.errors import (
@@ -21,17 +20,15 @@ from luma_mcp.domain.meter import NO_METER, Meter
 from luma_mcp.film import plan as plans
 from luma_mcp.film.buying import ShotBuyer
 from luma_mcp.film.encrypted_links import SignedLinks
-from luma_mcp.film.film import Film, FilmShot, film_of
+from luma_mcp.film.film import Film, FilmShot, film_of, new_film_id
 from luma_mcp.film.frames import SourcesOf, frames_of
 from luma_mcp.film.plan import Form, Frames, Plan, Shot
 from luma_mcp.ledger import caps
-from luma_mcp.ledger.caps import Balance, Budget, ConsentUsedError
-from luma_mcp.ledger.film_rows import FilmRow, NewFilm, NewShot, unpaid_shots
-from luma_mcp.ledger.films import FilmChangedError, FilmLedger
+from luma_mcp.ledger.caps import Balance, Budget
+from luma_mcp.ledger.reservation_groups import GroupChangedError, ReservationGroups
+from luma_mcp.ledger.reservations import NewGroup, NewReservation, ReservationGroup
 from luma_mcp.polling.poller import Poller, Snapshot
 from luma_mcp.purchasing.service import PurchaseService
-
-_T = TypeVar("_T")
 
 _log = logging.getLogger(__name__)
 
@@ -48,7 +45,7 @@ class FilmService:
     """Plans and buys films.
 
     Args:
-        films: the films of the ledger.
+        groups: the reservation groups of the ledger.
         purchases: buys the shots.
         poller: waits for them.
         clock: how time passes.
@@ -58,19 +55,19 @@ class FilmService:
 
     def __init__(
         self,
-        films: FilmLedger,
+        groups: ReservationGroups,
         purchases: PurchaseService,
         poller: Poller,
         clock: Clock,
         links: SignedLinks,
         meter: Meter = NO_METER,
     ) -> None:
-        self._films = films
+        self._groups = groups
         self._purchases = purchases
         self._poller = poller
         self._clock = clock
         self._links = links
-        self._buyer = ShotBuyer(films, purchases, links, meter)
+        self._buyer = ShotBuyer(groups, purchases, links, meter)
 
     async def plan(self, form: Form, shots: Sequence[Shot], sources_of: SourcesOf) -> Plan:
         """Resolve the sources, check every shot and price it; nothing is sent or written.
@@ -112,21 +109,22 @@ class FilmService:
             ConsentNeededError: the person wants to be asked first.
         """
         budget, balance = await self._affordable(plan)
-        new = NewFilm(
+        new = NewGroup(
+            id=new_film_id(),
             fingerprint=plan.fingerprint,
-            plan=plan.to_json(),
-            shots=_new_shots(plan),
+            document=plan.to_json(),
+            reservations=_reservations(plan),
             account=self._account(plan),
             take=take,
             person=person,
+            consent=consent,
         )
-        row, is_new = await self._allowed(lambda: self._films.create(new, budget, balance, consent))
-        return await self._seen(row), is_new
+        group, is_new = await self._purchases.with_refunds(lambda: self._groups.create(new, budget, balance))
+        return await self._polled(group), is_new
 
     async def unpaid_usd(self, film: Film, plan: Plan) -> float:
         """What another plan of a film costs beyond what is bought and reserved already."""
-        unpaid = unpaid_shots(film.row, _new_shots(plan))
-        return sum(shot.micros for shot in unpaid) / 1e6
+        return sum(item.micros for item in film.group.unpaid(_reservations(plan))) / 1e6
 
     async def change(self, film: Film, plan: Plan, *, approved_usd: float, consent: str | None) -> Film:
         """Give a film another plan: what it has already stays, and the money of the rest is reserved.
@@ -146,25 +144,25 @@ class FilmService:
             raise InvalidRequestError("A film stays with the API that it began with.", "Make another film.")
         budget, balance = await self._affordable(plan)
 
-        async def change() -> FilmRow:
-            return await self._films.change(
-                film.row,
+        async def change() -> ReservationGroup:
+            return await self._groups.change(
+                film.group,
                 plan.to_json(),
-                _new_shots(plan),
-                most_micros=round(approved_usd * 1e6),
+                _reservations(plan),
+                max_micros=round(approved_usd * 1e6),
                 budget=budget,
                 balance=balance,
                 consent=consent,
             )
 
         try:
-            row = await self._allowed(change)
-        except FilmChangedError:
+            group = await self._purchases.with_refunds(change)
+        except GroupChangedError:
             raise BudgetError(
                 "The film has changed meanwhile, and this costs more than the price that was approved.",
                 "Nothing was bought. Call again.",
             ) from None
-        return await self._seen(row)
+        return await self._polled(group)
 
     async def get(self, film_id: str, person: str | None) -> Film:
         """A film as it is now.
@@ -176,11 +174,11 @@ class FilmService:
         Raises:
             NotFoundError: there is no such film.
         """
-        return await self._seen(await self._row(film_id, person))
+        return await self._polled(await self._group(film_id, person))
 
     async def newest(self, most: int, person: str | None) -> list[Film]:
         """The last films, newest first, as the ledger has them; all, or one person's."""
-        return [film_of(row, {}) for row in await self._films.newest(most, person)]
+        return [film_of(group, {}) for group in await self._groups.newest(most, person)]
 
     async def wait(
         self, film_id: str, person: str | None, *, timeout_seconds: float, sources_of: SourcesOf, on_film: OnFilm
@@ -203,11 +201,11 @@ class FilmService:
         problems: dict[str, str] = {}
         try_again_at = began
         while True:
-            film = await self._seen(await self._row(film_id, person))
+            film = await self._polled(await self._group(film_id, person))
             now = self._clock.now()
             await on_film(film, now - began, _first(problems))
             if film.blocked:
-                await self._films.stop(film.id, film.blocked)
+                await self._groups.release(film.id, film.blocked)
                 continue
             if film.is_over or self._poller.is_ending:
                 return film
@@ -236,22 +234,25 @@ class FilmService:
 
         async def report(snapshot: Snapshot) -> None:
             seen = {generation.id: generation for generation in snapshot.generations}
-            await on_film(film_of(film.row, seen), self._clock.now() - began, snapshot.problem or problem)
+            await on_film(film_of(film.group, seen), self._clock.now() - began, snapshot.problem or problem)
 
         snapshot = await self._poller.wait(running, until="any", timeout_seconds=longest, on_snapshot=report)
-        await self._purchases.observe(*snapshot.generations)
+        await self._purchases.record_final_states(*snapshot.generations)
 
-    async def _row(self, film_id: str, person: str | None) -> FilmRow:
-        row = await self._films.get(film_id)
-        if row is None or person not in (None, row.person):
+    async def _group(self, film_id: str, person: str | None) -> ReservationGroup:
+        group = await self._groups.get(film_id)
+        if group is None or person not in (None, group.person):
             raise NotFoundError(
                 f"No film has the id {film_id}.", "create_film answers the id; luma://films lists them."
             )
-        return row
+        return group
 
-    async def _seen(self, row: FilmRow) -> Film:
-        """The film with its running generations as they are now, as far as Luma can be asked."""
-        film = film_of(row, {})
+    async def _polled(self, group: ReservationGroup) -> Film:
+        """The film with its running generations as they are now, as far as Luma can be asked.
+
+        The ledger is read again only if this look has changed it.
+        """
+        film, has_changed = film_of(group, {}), False
         running = [shot.generation_id for shot in film.running if shot.generation_id]
         if not running:
             return film
@@ -259,22 +260,13 @@ class FilmService:
         try:
             snapshot = await self._poller.wait(running, until="all", timeout_seconds=0, on_snapshot=_ignore)
             seen = {generation.id: generation for generation in snapshot.generations}
-            await self._purchases.observe(*snapshot.generations)
+            has_changed = await self._purchases.record_final_states(*snapshot.generations)
         except NotFoundError:
             # Luma knows none of them.
             seen = {generation_id: Generation(id=generation_id, state=NOT_FOUND) for generation_id in running}
         except LumaError:
-            _log.info("the shots of %s cannot be asked for now", row.id, exc_info=True)
-        return film_of(await self._films.get(row.id) or row, seen)
-
-    async def _allowed(self, decide: Callable[[], Awaitable[_T]]) -> _T:
-        """Decide. Raises: BudgetError, if a cap forbids it, or the person's yes has served."""
-        try:
-            return await self._purchases.with_refunds(decide)
-        except ConsentUsedError:
-            raise BudgetError(
-                "The person's yes has served for an earlier purchase.", "Nothing was bought. Call again to ask anew."
-            ) from None
+            _log.info("the shots of %s cannot be asked for now", group.id, exc_info=True)
+        return film_of((await self._groups.get(group.id) if has_changed else None) or group, seen)
 
     async def _affordable(self, plan: Plan) -> tuple[Budget, Balance | None]:
         """What the person allows, and the credit at Luma. Where the API tells it, a film may not cost more."""
@@ -298,8 +290,8 @@ def _first(problems: Mapping[str, str]) -> str | None:
     return next(iter(problems.values()), None)
 
 
-def _new_shots(plan: Plan) -> tuple[NewShot, ...]:
-    return tuple(NewShot(shot.key, round(shot.usd * 1e6)) for shot in plan.shots)
+def _reservations(plan: Plan) -> tuple[NewReservation, ...]:
+    return tuple(NewReservation(shot.key, round(shot.usd * 1e6)) for shot in plan.shots)
 
 
 def _of_shot(number: int, error: LumaError) -> LumaError:

@@ -13,8 +13,13 @@ class ConsentNeededError(Exception):
     """The person wants to be asked before this is bought. Nothing was written."""
 
 
-class ConsentUsedError(Exception):
-    """The person's yes has served for another purchase. Nothing was written."""
+class ConsentUsedError(BudgetError):
+    """The person's consent has served already. Nothing was written."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The person's yes has served for an earlier purchase.", "Nothing was bought. Call again to ask anew."
+        )
 
 
 @dataclass(frozen=True)

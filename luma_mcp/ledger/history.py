@@ -1,13 +1,15 @@
-"""What the ledger knows of generations, for APIs that echo nothing and list nothing."""
+"""The ledger's knowledge of generations, for APIs that echo nothing and list nothing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 
 from luma_mcp.backends.luma_apis import Bought
 from luma_mcp.domain.apis import BackendName
 from luma_mcp.domain.errors import LedgerError
 from luma_mcp.ledger.purchases import Ledger
-from luma_mcp.ledger.rows import Row
+from luma_mcp.ledger.rows import PurchaseRow
+
+_PAGE = 50
 
 # Luma may not know a generation everywhere so long after it was bought.
 RECENT_SECONDS = 10 * 60.0
@@ -29,10 +31,10 @@ class PurchaseHistory:
     async def of(self, generation_id: str) -> Bought | None:
         """The purchase that a generation came of; None if the ledger does not know it or cannot be read."""
         try:
-            rows = await self._ledger.by_generation([generation_id])
+            row = await self._ledger.origin_of(generation_id)
         except LedgerError:
             return None
-        return self._bought(rows[generation_id]) if generation_id in rows else None
+        return self._bought(row) if row is not None else None
 
     async def recent(self, generation_id: str) -> Bought | None:
         """The same, if it was bought so short a time ago that Luma may not know it everywhere yet."""
@@ -40,18 +42,25 @@ class PurchaseHistory:
             rows = await self._ledger.by_generation([generation_id])
             row = rows.get(generation_id)
             # One that was deleted holds its take no more.
-            if row is not None and row.holds_take and await self._ledger.now() - row.updated_at < RECENT_SECONDS:
+            if row is not None and row.is_live and await self._ledger.now() - row.updated_at < RECENT_SECONDS:
                 return self._bought(row)
         return None
 
-    async def newest(self, backend: BackendName) -> Sequence[Bought]:
-        """The purchases at one API that came to a generation, newest first."""
-        return [self._bought(row) for row in await self._ledger.bought(self._accounts[backend])]
+    def newest(self, backend: BackendName) -> AsyncIterator[Bought]:
+        """The purchases at one API that came to a generation, newest first, read by pages as far as they are asked."""
+        return self._pages(account=self._accounts[backend])
 
-    async def of_person(self, person: str) -> Sequence[Bought]:
-        """The purchases of one person that came to a generation, newest first."""
-        return [self._bought(row) for row in await self._ledger.bought(person=person)]
+    def of_person(self, person: str) -> AsyncIterator[Bought]:
+        """The purchases of one person that came to a generation, newest first, read as `newest`."""
+        return self._pages(person=person)
 
-    def _bought(self, row: Row) -> Bought:
+    async def _pages(self, *, account: str | None = None, person: str | None = None) -> AsyncIterator[Bought]:
+        place: tuple[float, int] | None = None
+        while page := await self._ledger.bought(_PAGE, account=account, person=person, before=place):
+            for row in page:
+                yield self._bought(row)
+            place = page[-1].place
+
+    def _bought(self, row: PurchaseRow) -> Bought:
         name: BackendName = self._names.get(row.account, "dream_machine")
         return Bought(row.generation_id or "", name, row.body, row.usd, row.reserved_at, row.kind)

@@ -1,16 +1,22 @@
 """The ledger as a PostgreSQL database, for servers on several machines that share one budget.
 
-Every transaction begins by taking one lock, so that they come one after the other as they do in a file. Commits are
-synchronous, as is PostgreSQL's default.
+A transaction locks the accounts that it decides about, and nothing else, so that decisions about one account come one
+after the other as they do in a file, and those about others beside them. A read locks nothing.
+
+Nothing depends on settings of the server or of a session, so that it works behind a pool of connections: each
+transaction states its isolation level and its time-outs. A server that stands still inside a transaction loses it, so
+that it holds up the others for a few seconds at most.
 """
 
+import hashlib
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from luma_mcp.domain.errors import LedgerError
-from luma_mcp.ledger.migrations import Dialect, migrate
+from luma_mcp.ledger.migrations import VERSION, announce, check_version, migrate
 from luma_mcp.ledger.store import Cursor, NotUniqueError, Transaction
 
 if TYPE_CHECKING:
@@ -18,12 +24,9 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-_CONNECT_SECONDS, _LOCK_SECONDS = 10, 15
-# Any number that nobody else is likely to lock.
-_LOCK_KEY = 0x6C756D61
-_DIALECT = Dialect(
-    identity="BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY", integer="BIGINT", real="DOUBLE PRECISION", strict=""
-)
+_CONNECT_SECONDS, _LOCK_SECONDS, _STATEMENT_SECONDS, _IDLE_SECONDS = 10, 10, 12, 5
+# Any number that nobody else is likely to lock: that of the schema, and the space of the accounts.
+_SCHEMA_LOCK, _ACCOUNTS = 0x6C756D61, 0x6C756D61
 
 
 class PostgresStore:
@@ -35,66 +38,107 @@ class PostgresStore:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._connection: psycopg.Connection[Any] | None = None
+        self._connections: dict[str, psycopg.Connection[Any]] = {}
+        self._opening = threading.Lock()
 
     def __repr__(self) -> str:
         return f"PostgresStore({self._shown()!r})"
 
     def close(self) -> None:
-        """Close the connection. A later transaction opens a new one."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
+        """Close the connections. A later transaction opens new ones."""
+        for purpose in ("read", "write"):
+            self._close(purpose)
 
-    def transaction(self, work: Callable[[Transaction], _T]) -> _T:
-        """Do some work in one transaction; nobody else writes meanwhile. Raises: LedgerError, NotUniqueError."""
+    def transaction(self, work: Callable[[Transaction], _T], accounts: Sequence[str] = ()) -> _T:
+        """Do some work in one transaction; nobody else decides about these accounts meanwhile.
+
+        Raises: LedgerError, NotUniqueError.
+        """
+        return self._run("write", "READ COMMITTED READ WRITE", work, accounts)
+
+    def read(self, work: Callable[[Transaction], _T]) -> _T:
+        """Read one state of all rows, without waiting for a writer. Raises: LedgerError."""
+        return self._run("read", "REPEATABLE READ READ ONLY", work)
+
+    def _run(self, purpose: str, mode: str, work: Callable[[Transaction], _T], accounts: Sequence[str] = ()) -> _T:
         psycopg = _library()
         try:
-            connection = self._locked()
+            connection = self._begun(purpose, mode)
             try:
-                result = work(_PostgresTransaction(connection))
-                connection.commit()
+                for account in sorted(set(accounts)):
+                    connection.execute("SELECT pg_advisory_xact_lock(%s, %s)", (_ACCOUNTS, _number_of(account)))
+                # Another program may have changed the schema since it was opened, or while this waited.
+                transaction = _PostgresTransaction(connection)
+                check_version(_version(transaction), self._shown(), "database")
+                result = work(transaction)
+                connection.execute("COMMIT")
             except BaseException:
                 with suppress(psycopg.Error):
-                    connection.rollback()
+                    connection.execute("ROLLBACK")
                 raise
         except psycopg.Error as error:
-            self.close()
+            self._close(purpose)
             raise self._unusable(error) from error
         return result
 
-    def _locked(self) -> "psycopg.Connection[Any]":
-        """A connection in a transaction that nobody else is in. One that died meanwhile is replaced."""
+    def _begun(self, purpose: str, mode: str) -> "psycopg.Connection[Any]":
+        """A connection with an open transaction. One that died meanwhile is replaced."""
         psycopg = _library()
-        if self._connection is not None:
+        begin = _begin(mode)
+        connection = self._connections.get(purpose)
+        if connection is not None:
             try:
-                _lock(self._connection)
+                connection.execute(begin.encode())
             except psycopg.OperationalError:
-                self.close()
+                self._close(purpose)
             else:
-                return self._connection
-        connection = self._connection = self._open()
-        _lock(connection)
+                return connection
+        with self._opening:
+            connection = self._connections[purpose] = self._open()
+        connection.execute(begin.encode())
         return connection
+
+    def _close(self, purpose: str) -> None:
+        connection = self._connections.pop(purpose, None)
+        if connection is not None:
+            connection.close()
 
     def _open(self) -> "psycopg.Connection[Any]":
         psycopg = _library()
-        options = f"-c lock_timeout={_LOCK_SECONDS}s -c synchronous_commit=on"
-        connection = psycopg.connect(self._url, connect_timeout=_CONNECT_SECONDS, options=options)
+        connection = psycopg.connect(
+            self._url, connect_timeout=_CONNECT_SECONDS, autocommit=True, prepare_threshold=None
+        )
         try:
-            _lock(connection)
-            connection.execute("CREATE TABLE IF NOT EXISTS purchases_version (version BIGINT NOT NULL)")
-            found = connection.execute("SELECT max(version) FROM purchases_version").fetchone()
-            before = (found[0] if found else None) or 0
-            transaction = _PostgresTransaction(connection)
-            version = migrate(transaction, before, _DIALECT, shown=self._shown(), place="database")
-            if version != before:
-                connection.execute("INSERT INTO purchases_version VALUES (%s)", (version,))
-            connection.commit()
+            exists = connection.execute("SELECT to_regclass('purchases_version')").fetchone() != (None,)
+            if not exists or _version(_PostgresTransaction(connection)) != VERSION:
+                self._migrate(connection)
         except BaseException:
             connection.close()
             raise
         return connection
+
+    def _migrate(self, connection: "psycopg.Connection[Any]") -> None:
+        """Bring the database to this version. Servers that open it at once do so one after the other."""
+        connection.execute(
+            "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = '120s';"
+            " SET LOCAL statement_timeout = 0; SET LOCAL synchronous_commit = on"
+        )
+        try:
+            connection.execute("SELECT pg_advisory_xact_lock(%s)", (_SCHEMA_LOCK,))
+            transaction = _PostgresTransaction(connection)
+            connection.execute("CREATE TABLE IF NOT EXISTS purchases_version (version BIGINT NOT NULL)")
+            version = _version(transaction)
+            check_version(version, self._shown(), "database")
+            if 0 < version < VERSION:
+                announce(self._shown(), "A dump of the database is the way back.")
+            if version != VERSION:
+                migrate(transaction, version, "postgres")
+                connection.execute("INSERT INTO purchases_version VALUES (%s)", (VERSION,))
+            connection.execute("COMMIT")
+        except BaseException:
+            with suppress(_library().Error):
+                connection.execute("ROLLBACK")
+            raise
 
     def _shown(self) -> str:
         parts = urlsplit(self._url)
@@ -123,9 +167,23 @@ class _PostgresTransaction:
         return float(found[0]) if found else 0.0
 
 
-def _lock(connection: "psycopg.Connection[Any]") -> None:
-    """Wait until nobody else is in a transaction. The lock is released when this transaction ends."""
-    connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK_KEY,))
+def _begin(mode: str) -> str:
+    """The statements that open a transaction, in one message."""
+    return (
+        f"BEGIN ISOLATION LEVEL {mode}; SET LOCAL lock_timeout = '{_LOCK_SECONDS}s';"
+        f" SET LOCAL statement_timeout = '{_STATEMENT_SECONDS}s';"
+        f" SET LOCAL idle_in_transaction_session_timeout = '{_IDLE_SECONDS}s'; SET LOCAL synchronous_commit = on"
+    )
+
+
+def _number_of(account: str) -> int:
+    """The number that an account is locked by: four bytes with a sign."""
+    return int.from_bytes(hashlib.sha256(account.encode()).digest()[:4], signed=True)
+
+
+def _version(transaction: Transaction) -> int:
+    """The version of the ledger; 0 if it is new."""
+    return int(transaction.execute("SELECT max(version) FROM purchases_version").fetchone()[0] or 0)
 
 
 def _library():  # noqa: ANN202 - a module

@@ -1,33 +1,20 @@
 """Purchases as the ledger holds them."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 from pydantic_core import from_json
 
 from luma_mcp.ledger.states import State
+from luma_mcp.ledger.store import Transaction
 
 # The request in the ledger also names the generations that it works on; Luma gets links only.
 MADE_FROM = "made_from"
 
 
 @dataclass(frozen=True)
-class NewPurchase:
-    """A purchase that somebody wants.
-
-    Args:
-        fingerprint: the request; the same in every process.
-        signature: what the request looks like in Luma's list.
-        request: the unsigned body and what it was made from, as JSON.
-        kind: the operation.
-        micros: the price in micro-dollars.
-        basis: whether the price is published or assumed.
-        take: which of several equal purchases is meant.
-        person: who buys; others do not join it.
-        consent: names the person's yes, which serves for one purchase only.
-        account: whose money it is; that of Dream Machine if it is empty.
-    """
-
+class _Purchase:
     fingerprint: str
     signature: str
     request: str
@@ -36,16 +23,37 @@ class NewPurchase:
     basis: str
     take: int = 1
     person: str = ""
-    consent: str | None = None
     account: str = ""
+    model: str = ""
 
 
 @dataclass(frozen=True)
-class Row(NewPurchase):
+class NewPurchase(_Purchase):
+    """A purchase that the caller wants.
+
+    Args:
+        fingerprint: the request; the same in every process.
+        signature: the request as it looks in Luma's list.
+        request: the unsigned body and the generations that it works on, as JSON.
+        kind: the operation.
+        micros: the price in micro-dollars.
+        basis: whether the price is published or assumed.
+        take: which of several equal purchases is meant.
+        person: the buyer; others do not join it.
+        account: the account that pays; that of Dream Machine if it is empty.
+        model: the model that it pays for; the operation if it is empty.
+        consent: names the person's consent, which serves once.
+    """
+
+    consent: str | None = None
+
+
+@dataclass(frozen=True)
+class PurchaseRow(_Purchase):
     """A purchase in the ledger. Times are Unix time."""
 
     id: int = 0
-    holds_take: int = 0
+    is_live: bool = False
     state: State = "reserved"
     generation_id: str | None = None
     request_id: str | None = None
@@ -71,13 +79,38 @@ class Row(NewPurchase):
         """The generations that the request works on."""
         return tuple(from_json(self.request).get(MADE_FROM, ()))
 
+    @property
+    def place(self) -> tuple[float, int]:
+        """Its place in a list: by time, then by number."""
+        return self.reserved_at, self.id
 
-COLUMNS = ", ".join(field.name for field in fields(Row))
+
+_NAMES = tuple(field.name for field in fields(PurchaseRow))
+_IS_LIVE = _NAMES.index("is_live")
+_COLUMNS = ", ".join(_NAMES)
+
+
+def select(transaction: Transaction, condition: str, values: Sequence[object]) -> list[PurchaseRow]:
+    """The purchases that meet a condition, which may order and limit them."""
+    found = transaction.execute(f"SELECT {_COLUMNS} FROM purchases WHERE {condition}", values)
+    return [_row(columns) for columns in found]
+
+
+def select_by_id(transaction: Transaction, accounts: Sequence[str], ids: Iterable[int]) -> dict[int, PurchaseRow]:
+    """Purchases of some accounts by their numbers."""
+    rows = (row for purchase_id in ids for row in select(transaction, "id = ?", [purchase_id]))
+    return {row.id: row for row in rows if row.account in accounts}
+
+
+def _row(columns: Sequence[Any]) -> PurchaseRow:
+    values = list(columns)
+    values[_IS_LIVE] = bool(values[_IS_LIVE])
+    return PurchaseRow(*values)
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What the deciding transaction did: it wrote a new row, or found one that is this purchase already.
+    """The outcome of the deciding transaction: it wrote a new row, or found one that is this purchase already.
 
     Args:
         row: the purchase.
@@ -86,7 +119,7 @@ class Decision:
         decided_at: the time of this process, by `clock.suspend_aware_now`.
     """
 
-    row: Row
+    row: PurchaseRow
     is_new: bool
     now: float
     decided_at: float

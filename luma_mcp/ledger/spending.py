@@ -1,22 +1,37 @@
-"""Whether the ledger allows an amount: what is spent and reserved, the caps, the credit floor, and the person's yes.
+"""The sums of the ledger: what is spent and reserved, by day, person and model; and whether an amount is allowed.
 
-Every function reads within the transaction that decides, so that nothing changes between the look and the row.
+Sums are read from the running totals, which the database keeps in the transaction that changes a purchase. What is
+reserved is summed over the purchases that are open, of whatever day: those are few.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from luma_mcp.ledger import caps
+from luma_mcp.ledger import caps, consents
 from luma_mcp.ledger.caps import Balance, Budget, ConsentNeededError, ConsentUsedError, Spending
-from luma_mcp.ledger.states import RESERVED, SPENT, UNBOUGHT
+from luma_mcp.ledger.states import RESERVATION_SECONDS, RESERVED, SPENT, State
 from luma_mcp.ledger.store import Transaction
 
-# Shots of films that are allowed and not bought: their money is reserved, and no purchase holds it.
-PLANNED = (
-    "wanted = 1 AND (purchase_id IS NULL OR purchase_id IN (SELECT id FROM purchases WHERE state IN"
-    f" ({', '.join(repr(state) for state in sorted(UNBOUGHT))})))"
+_QUARTER_SECONDS = 900
+# Open reservations of groups that are not left alone.
+_OPEN = (
+    "wanted = 1 AND (SELECT updated_at > ? AND updated_at <= ? FROM reservation_groups"
+    " WHERE reservation_groups.id = reservations.group_id)"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """A running total: the purchases of a person within a quarter of an hour, by model and state."""
+
+    person: str
+    began_at: float
+    model: str
+    state: State
+    micros: int
+    purchases: int
 
 
 def check(
@@ -28,7 +43,6 @@ def check(
     person: str,
     balance: Balance | None,
     consent: str | None,
-    is_used: Callable[[str], bool],
 ) -> None:
     """Return if an amount may be reserved.
 
@@ -37,15 +51,14 @@ def check(
         budget: what the person allows.
         micros: the amount in micro-dollars.
         accounts: the accounts that count together, Dream Machine's first.
-        person: who spends it.
+        person: the buyer.
         balance: the credit at Luma, if the budget asks for it.
-        consent: names the person's yes.
-        is_used: whether a yes has served.
+        consent: names the person's consent.
 
     Raises:
         BudgetError: a cap forbids it.
         ConsentNeededError: the person wants to be asked first.
-        ConsentUsedError: the person's yes has served already.
+        ConsentUsedError: the person's consent has served already.
     """
     now, usd = transaction.now(), micros / 1e6
     if budget.max_usd_per_day is not None:
@@ -53,53 +66,72 @@ def check(
     if budget.max_usd_per_person_per_day is not None:
         caps.check_person_day(budget, usd, read_spending(transaction, accounts, now, person))
     if budget.min_credit_usd is not None:
-        newest = _newest_balance(transaction, accounts[0], balance)
-        caps.check_credit(budget, usd, newest, _sent_since(transaction, accounts[0], newest))
+        newest = _newest_balance(transaction, accounts[0], balance, now)
+        caps.check_credit(budget, usd, newest, _sent_since(transaction, accounts[0], newest, now))
     if budget.confirm_above_usd is not None and usd > budget.confirm_above_usd:
         if consent is None:
             raise ConsentNeededError
-        if is_used(consent):
+        if consents.is_used(transaction, consent):
             raise ConsentUsedError
 
 
 def read_spending(transaction: Transaction, accounts: Sequence[str], now: float, person: str | None = None) -> Spending:
     """The day's money, or one person's part of it.
 
-    A row from the future counts as today's, so that setting the clock back does not open the cap again.
+    A row from the future counts as today's, so that setting the clock back does not open the cap again. A purchase that
+    is not settled stays reserved beyond midnight.
     """
-    begin = begin_of_day(now)
-    whose, values = of_person(person)
-    mine = f"account IN ({marks(accounts)})"
-    found = transaction.execute(
-        f"SELECT state, sum(micros), count(*) FROM purchases WHERE {mine} AND reserved_at >= ?{whose} GROUP BY state",
-        (*accounts, begin, *values),
-    ).fetchall()
-    sums: Mapping[str, int] = {state: int(micros) for state, micros, _ in found}
-    # What is not settled stays reserved beyond midnight.
-    older = transaction.execute(
-        f"SELECT coalesce(sum(micros), 0) FROM purchases WHERE {mine} AND reserved_at < ?"
-        f" AND state IN ({marks(RESERVED)}){whose}",
-        (*accounts, begin, *sorted(RESERVED), *values),
-    ).fetchone()[0]
-    reserved = sum(sums.get(state, 0) for state in RESERVED) + int(older) + planned(transaction, accounts, person)
-    return Spending(
-        sum(sums.get(state, 0) for state in SPENT) / 1e6, reserved / 1e6, sum(int(count) for _, _, count in found)
-    )
+    condition, values = of_person(person)
+    spent = purchases = 0
+    for account in accounts:
+        found = transaction.execute(
+            "SELECT state, sum(micros), sum(purchases) FROM totals"
+            f" WHERE account = ?{condition} AND quarter >= ? GROUP BY state",
+            (account, *values, _quarter(start_of_day(now))),
+        )
+        for state, micros, count in found:
+            spent += int(micros) if state in SPENT else 0
+            purchases += int(count)
+    reserved = _sum_in_states(transaction, accounts, person) + reserved_in_groups(transaction, accounts, now, person)
+    return Spending(spent / 1e6, reserved / 1e6, purchases)
 
 
-def planned(transaction: Transaction, accounts: Sequence[str], person: str | None = None) -> int:
-    """The micro-dollars of films that are allowed and not bought yet."""
-    whose, values = ("", []) if person is None else (" AND films.person = ?", [person])
+def read_totals(transaction: Transaction, accounts: Sequence[str], days: int, person: str | None) -> list[Total]:
+    """The running totals of today and of some days before, of everybody or of one person."""
+    condition, values = of_person(person)
+    quarter = _quarter(start_of_day(transaction.now(), days))
+    return [
+        Total(name, number * _QUARTER_SECONDS, model, state, int(micros), int(count))
+        for account in accounts
+        for name, number, model, state, micros, count in transaction.execute(
+            "SELECT person, quarter, model, state, micros, purchases FROM totals"
+            f" WHERE account = ?{condition} AND quarter >= ?",
+            (account, *values, quarter),
+        )
+    ]
+
+
+def reserved_in_groups(transaction: Transaction, accounts: Sequence[str], now: float, person: str | None = None) -> int:
+    """The micro-dollars of open reservations."""
+    condition, values = of_person(person)
     found = transaction.execute(
-        f"SELECT coalesce(sum(micros), 0) FROM film_shots JOIN films ON films.id = film_id WHERE {PLANNED}"
-        f" AND films.account IN ({marks(accounts)}){whose}",
-        (*accounts, *values),
+        "SELECT coalesce(sum(micros), 0) FROM reservations"
+        f" WHERE account IN ({marks(accounts)}){condition} AND {_OPEN}",
+        (*accounts, *values, *live_groups(now)),
     ).fetchone()[0]
     return int(found)
 
 
-def begin_of_day(now: float, days_before: int = 0) -> float:
-    """Midnight in the person's own time zone, of today or of so many days before."""
+def live_groups(now: float) -> tuple[float, float]:
+    """The times between which a group that is not left alone was changed last.
+
+    One from further in the future is from before the clock was set back.
+    """
+    return now - RESERVATION_SECONDS, now + RESERVATION_SECONDS
+
+
+def start_of_day(now: float, days_before: int = 0) -> float:
+    """Midnight in the person's own time zone, of today or of some days before."""
     day = date.fromtimestamp(now) - timedelta(days=days_before)  # noqa: DTZ012 - local on purpose
     return datetime.combine(day, datetime.min.time()).timestamp()
 
@@ -110,14 +142,31 @@ def of_person(person: str | None) -> tuple[str, list[object]]:
 
 
 def marks(values: Iterable[object]) -> str:
-    """As many question marks; where there is nothing to look for, what nothing equals."""
+    """As many question marks; for no values, NULL, which nothing equals."""
     return ", ".join("?" for _ in values) or "NULL"
 
 
-def _newest_balance(transaction: Transaction, account: str, balance: Balance | None) -> Balance | None:
-    """The newest balance that any server of this ledger has read."""
+def _quarter(time: float) -> int:
+    """The quarter of an hour that a time is in. Midnight begins one in every time zone."""
+    return math.floor(time / _QUARTER_SECONDS)
+
+
+def _sum_in_states(transaction: Transaction, accounts: Sequence[str], person: str | None) -> int:
+    """The micro-dollars of purchases whose money is reserved, found by their states: a person has many more."""
+    found = transaction.execute(
+        f"SELECT person, micros FROM purchases WHERE account IN ({marks(accounts)}) AND state IN ({marks(RESERVED)})",
+        (*accounts, *sorted(RESERVED)),
+    )
+    return sum(int(micros) for name, micros in found if person in (None, name))
+
+
+def _newest_balance(transaction: Transaction, account: str, balance: Balance | None, now: float) -> Balance | None:
+    """The newest balance that any server of this ledger has read.
+
+    One from the future was read before the clock was set back. It proves nothing.
+    """
     found = transaction.execute("SELECT usd, read_at FROM balances WHERE account = ?", (account,)).fetchone()
-    known = Balance(float(found[0]), float(found[1])) if found else None
+    known = Balance(float(found[0]), float(found[1])) if found and found[1] <= now else None
     if balance is None or (known is not None and known.read_at > balance.read_at):
         return known
     transaction.execute("DELETE FROM balances WHERE account = ?", (account,))
@@ -127,12 +176,20 @@ def _newest_balance(transaction: Transaction, account: str, balance: Balance | N
     return balance
 
 
-def _sent_since(transaction: Transaction, account: str, balance: Balance | None) -> float:
+def _sent_since(transaction: Transaction, account: str, balance: Balance | None, now: float) -> float:
     """The dollars that may not show in a balance yet: what was sent since, shortly before, or is reserved."""
-    since = balance.read_at - caps.BALANCE_LAG_SECONDS if balance else math.inf
-    found = transaction.execute(
-        "SELECT coalesce(sum(micros), 0) FROM purchases WHERE account = ?"
-        f" AND (state IN ({marks(RESERVED)}) OR (reserved_at >= ? AND state IN ({marks(SPENT)})))",
-        (account, *sorted(RESERVED), since, *sorted(SPENT)),
-    ).fetchone()[0]
-    return (int(found) + planned(transaction, [account])) / 1e6
+    spent = 0
+    if balance is not None:
+        since = balance.read_at - caps.BALANCE_LAG_SECONDS
+        following = _quarter(since) + 1
+        for statement, values in (
+            ("SELECT coalesce(sum(micros), 0) FROM totals WHERE account = ? AND quarter >= ?", (account, following)),
+            (
+                "SELECT coalesce(sum(micros), 0) FROM purchases WHERE account = ? AND reserved_at BETWEEN ? AND ?",
+                (account, since, math.nextafter(following * _QUARTER_SECONDS, 0)),
+            ),
+        ):
+            found = transaction.execute(f"{statement} AND state IN ({marks(SPENT)})", (*values, *sorted(SPENT)))
+            spent += int(found.fetchone()[0])
+    reserved = _sum_in_states(transaction, [account], None) + reserved_in_groups(transaction, [account], now)
+    return (spent + reserved) / 1e6

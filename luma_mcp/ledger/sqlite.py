@@ -1,15 +1,21 @@
-"""The ledger as one SQLite file, in WAL mode with full synchronisation."""
+"""The ledger as one SQLite file, in WAL mode with full synchronisation.
+
+A store has a connection for transactions and one for reads, which see the last state that was committed. Before a
+ledger of an earlier version is changed, a copy of it is put beside it.
+"""
 
 import os
 import stat
 import sys
+import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from luma_mcp.domain.errors import LedgerError
-from luma_mcp.ledger.migrations import Dialect, migrate
+from luma_mcp.ledger.migrations import VERSION, announce, check_version, migrate
 from luma_mcp.ledger.store import Cursor, NotUniqueError, Transaction
 
 if TYPE_CHECKING:
@@ -18,43 +24,57 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 _BUSY_SECONDS = 15.0
-_DIALECT = Dialect(identity="INTEGER PRIMARY KEY", integer="INTEGER", real="REAL", strict=" STRICT")
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
+_Identity = tuple[int, int] | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A connection, and the files that it has open."""
+
+    connection: "sqlite3.Connection"
+    file: _Identity
+    wal: _Identity
 
 
 class SqliteStore:
     """A file.
 
     Args:
-        path: where it is, made at the first transaction; a function, for finding the default costs time.
+        path: its path, made at the first transaction; a function, for finding the default costs time.
         now: Unix time; a test gives its own.
     """
 
     def __init__(self, path: Callable[[], Path], *, now: Callable[[], float]) -> None:
         self._path = path
         self._now = now
-        self._connection: sqlite3.Connection | None = None
-        self._identity: tuple[int, int] | None = None
+        self._opened: dict[str, _Opened] = {}
+        self._opening = threading.Lock()
 
     def close(self) -> None:
         """Close the file. A later transaction opens it again."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
+        for purpose in ("read", "write"):
+            self._close(purpose)
 
-    def transaction(self, work: Callable[[Transaction], _T]) -> _T:
+    def transaction(self, work: Callable[[Transaction], _T], accounts: Sequence[str] = ()) -> _T:  # noqa: ARG002
         """Do some work in one transaction; nobody else writes meanwhile. Raises: LedgerError, NotUniqueError."""
+        return self._run("write", "BEGIN IMMEDIATE", work)
+
+    def read(self, work: Callable[[Transaction], _T]) -> _T:
+        """Read the last state that was committed, without waiting for a writer. Raises: LedgerError."""
+        return self._run("read", "BEGIN", work)
+
+    def _run(self, purpose: str, begin: str, work: Callable[[Transaction], _T]) -> _T:
         import sqlite3  # noqa: PLC0415 - loaded with the first purchase, not at the start
 
         try:
-            if self._connection is None or self._identity != _identity(self._path()):
-                # The file was deleted or replaced: what is open is seen by nobody any more.
-                self.close()
-                self._connection = self._open()
-            connection = self._connection
-            connection.execute("BEGIN IMMEDIATE")
+            connection = self._connection(purpose)
+            connection.execute(begin)
             try:
-                result = work(_SqliteTransaction(connection, self._now))
+                transaction = _SqliteTransaction(connection, self._now)
+                # Another program may have changed the schema since the file was opened.
+                check_version(_version(transaction), str(self._path()), "file")
+                result = work(transaction)
                 connection.execute("COMMIT")
             except BaseException:
                 with suppress(sqlite3.Error):
@@ -64,7 +84,27 @@ class SqliteStore:
             raise self._unusable(error) from error
         return result
 
-    def _open(self) -> "sqlite3.Connection":
+    def _connection(self, purpose: str) -> "sqlite3.Connection":
+        """An open connection to the file that is there now."""
+        opened = self._opened.get(purpose)
+        if opened is not None:
+            path = self._path()
+            if opened.file == _identity(path):
+                if opened.wal is not None and opened.wal != _identity(_wal(path)):
+                    raise _removed(path)
+                return opened.connection
+            # The file was deleted or replaced: nobody sees any more what is open.
+            self._close(purpose)
+        with self._opening:
+            opened = self._opened[purpose] = self._open()
+        return opened.connection
+
+    def _close(self, purpose: str) -> None:
+        opened = self._opened.pop(purpose, None)
+        if opened is not None:
+            opened.connection.close()
+
+    def _open(self) -> _Opened:
         import sqlite3  # noqa: PLC0415 - loaded with the first purchase, not at the start
 
         path = self._path()
@@ -72,27 +112,38 @@ class SqliteStore:
         # Made by ourselves so that nobody else may read it, not even for a moment.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         self._check_owner(path)
+        if _wal(path).with_name(f"{path.name}-shm").exists() and not _wal(path).exists():
+            raise _removed(path)
         connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         try:
             # A network drive may refuse WAL; the older way is slower and as safe.
             with suppress(sqlite3.OperationalError):
                 connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                version = connection.execute("PRAGMA user_version").fetchone()[0]
-                transaction = _SqliteTransaction(connection, self._now)
-                version = migrate(transaction, version, _DIALECT, shown=str(path), place="file")
-                connection.execute(f"PRAGMA user_version = {version:d}")
-                connection.execute("COMMIT")
-            except BaseException:
-                connection.execute("ROLLBACK")
-                raise
+            if _version(_SqliteTransaction(connection, self._now)) != VERSION:
+                self._migrate(connection, path)
         except BaseException:
             connection.close()
             raise
-        self._identity = _identity(path)
-        return connection
+        return _Opened(connection, _identity(path), _identity(_wal(path)))
+
+    def _migrate(self, connection: "sqlite3.Connection", path: Path) -> None:
+        """Bring the file to this version, after a copy was made."""
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            transaction = _SqliteTransaction(connection, self._now)
+            version = _version(transaction)
+            check_version(version, str(path), "file")
+            if 0 < version < VERSION:
+                copy = path.with_name(f"{path.name}.version-{version}")
+                announce(str(path), f"A copy of it as it was is made at {copy}.")
+                copy_to(path, copy)
+            migrate(transaction, version, "sqlite")
+            connection.execute(f"PRAGMA user_version = {VERSION:d}")
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
 
     def _check_owner(self, path: Path) -> None:
         """Raises: LedgerError, if somebody else made the file or may write it: its rows decide about money."""
@@ -112,8 +163,44 @@ class SqliteStore:
         )
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
-    """What tells a file from another one of the same name; None if there is none."""
+def copy_to(path: Path, copy: Path) -> None:
+    """Copy a ledger with everything that was committed, also what its main file does not hold yet.
+
+    The copy is for its owner alone, and complete or not there. Raises: OSError, sqlite3.Error.
+    """
+    import sqlite3  # noqa: PLC0415 - loaded with the first purchase, not at the start
+
+    part = copy.with_name(f"{copy.name}.part")
+    part.unlink(missing_ok=True)
+    os.close(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    try:
+        with closing(sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)) as source:
+            source.execute("VACUUM INTO ?", (str(part),))
+        part.replace(copy)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _wal(path: Path) -> Path:
+    """The file beside a ledger that holds its last transactions."""
+    return path.with_name(f"{path.name}-wal")
+
+
+def _removed(path: Path) -> LedgerError:
+    return LedgerError(
+        f"The purchase ledger at {path} lacks {_wal(path).name}, which holds its last purchases: it was removed while "
+        "a server used the ledger.",
+        "Nothing was bought. Stop every dream-machine-mcp that runs, which writes what is missing into the ledger, and "
+        "start again; or put the file back.",
+    )
+
+
+def _version(transaction: Transaction) -> int:
+    return int(transaction.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _identity(path: Path) -> _Identity:
+    """Tells a file from another one of the same name; None if there is none."""
     try:
         status = path.stat()
     except FileNotFoundError:

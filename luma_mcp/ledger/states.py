@@ -1,6 +1,7 @@
-"""The states of a purchase, and what may follow what. Pure: this table is the whole machine.
+"""The states of purchases, leases and reservations, and the transitions between them. Pure: these tables are the whole
+machine, and the code reads them.
 
-::
+A purchase::
 
     reserved -> sending -> accepted -> completed
                                     -> failed -> completed
@@ -20,7 +21,7 @@ state        meaning                                                            
 `completed`  Its generation is completed, or failed and Luma does not say that it was refunded.          spent     held
 `failed`     Its generation failed, and Luma refunded it.                                                none      free
 `refused`    Luma refused it, or it was never sent.                                                      none      free
-`lost`       It was sent and the answer is lost. It is looked for.                                       reserved  held
+`lost`       It was sent and the response is lost. It is looked for.                                     reserved  held
 `absent`     It was looked for and is not at Luma. It is still looked for.                               none      free
 `disputed`   Nobody can say whether it was bought. A person settles it.                                  spent     held
 ===========  ==========================================================================================  ========  =====
@@ -31,18 +32,53 @@ Invariants:
 - A purchase enters `sending` once for each POST, at its begin or from `reserved`.
 - A generation id belongs to one purchase at most, and a purchase with an id is `accepted`, `completed` or `failed`.
 - A purchase that may have been charged holds its money: no edge frees money without evidence.
-- At most one purchase of an account, a person, a request and a take holds that take.
+- At most one purchase of an account, a person, a request and a take holds that take (`is_live`).
 - A final word of Luma wins: `failed` may become `completed`, and then it is spent again.
+
+A lease: the server that works at a purchase holds it until `lease_until`, and renews it.
+
+=========  =========================================================  ====================================
+lease      condition                                                  effect
+=========  =========================================================  ====================================
+free       `lease_until` is 0                                         any server may claim the purchase
+held       now <= `lease_until` <= now + 2 x `LEASE_SECONDS`          only its owner works at the purchase
+expired    `lease_until` < now                                        `EXPIRES_TO` is applied
+invalid    `lease_until` > now + 2 x `LEASE_SECONDS`                  as expired: the clock was set back
+=========  =========================================================  ====================================
+
+A reservation: money set aside in a group for a purchase that comes later.
+
+===========  =================================================  ========================  =========================
+reservation  columns                                            its money                 a purchase may draw on it
+===========  =================================================  ========================  =========================
+`open`       `wanted` is 1                                      reserved here             yes
+`drawn`      `wanted` is 0, `purchase_id` is set, no `note`     as the purchase says      no
+`released`   `wanted` is 0, a `note`                            given back                no
+===========  =================================================  ========================  =========================
+
+- `open -> drawn` in the transaction that writes the purchase; `drawn -> open` in the one that makes it `refused` or
+  `absent`; `drawn` again if an absent purchase turns out to be accepted.
+- `open -> released` when its maker gives it up, or when its group was left alone for `RESERVATION_SECONDS`.
+- A released reservation, or one whose purchase failed or was deleted, becomes `open` only by a change of its group,
+  which is allowed like a purchase.
 """
 
+from collections.abc import Mapping
 from typing import Literal, get_args
 
 State = Literal["reserved", "sending", "accepted", "completed", "failed", "refused", "lost", "absent", "disputed"]
 STATES: tuple[State, ...] = get_args(State)
 
+LEASE_SECONDS = 20.0
+RENEW_EVERY_SECONDS = 5.0
+TAKE_SECONDS = 24 * 3600.0
+"""For so long the same request with the same take is the same purchase."""
+RESERVATION_SECONDS = 24 * 3600.0
+"""For so long the money of a reservation group is set aside after its last change or purchase."""
+
 _NEXT: dict[State, frozenset[State]] = {
     "reserved": frozenset({"sending", "refused"}),
-    # Back to `reserved` after a rate limit: Luma said that it took nothing.
+    # Back to `reserved` after a rate limit: Luma said that it accepted nothing.
     "sending": frozenset({"accepted", "refused", "lost", "reserved"}),
     # To `refused` only by the server that knows that it sent nothing.
     "lost": frozenset({"accepted", "absent", "disputed", "refused"}),
@@ -54,11 +90,17 @@ _NEXT: dict[State, frozenset[State]] = {
     "refused": frozenset(),
 }
 
+EXPIRES_TO: Mapping[State, tuple[State, str]] = {
+    "reserved": ("refused", "the server stopped before it was sent"),
+    "sending": ("lost", "the server stopped while it was sent"),
+}
+"""The state, and the reason, of a purchase whose lease expires, by the state that it was in."""
+
 RESERVED: frozenset[State] = frozenset({"reserved", "sending", "lost"})
 """The states whose money is reserved."""
 SPENT: frozenset[State] = frozenset({"accepted", "completed", "disputed"})
 """The states whose money is spent."""
-HOLDS_TAKE: frozenset[State] = RESERVED | SPENT
+IS_LIVE: frozenset[State] = RESERVED | SPENT
 """The states in which the same request with the same take is this purchase."""
 UNDER_WAY: frozenset[State] = frozenset({"reserved", "sending"})
 """The states in which a server works at the purchase, for as long as its lease lasts."""
@@ -80,3 +122,8 @@ def may_become(before: State, after: State) -> bool:
 def sources_of(after: State) -> tuple[State, ...]:
     """The states from which a purchase may enter a state."""
     return tuple(before for before in STATES if may_become(before, after))
+
+
+def lease_ends(now: float) -> tuple[float, float]:
+    """The times between which a held lease ends. One that ends later is from before the clock was set back."""
+    return now, now + 2 * LEASE_SECONDS

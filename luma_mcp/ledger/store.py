@@ -1,7 +1,8 @@
-"""Where the ledger's rows are: one file for the servers of one machine, or a database for those of several.
+"""The place of the ledger's rows: one file for the servers of one machine, or a database for those of several.
 
-Both give the same promise: a transaction is done whole or not at all, nobody else writes meanwhile, and once it is
-committed it survives a power cut.
+Both give the same promise: a transaction is done whole or not at all, nobody else decides about the same accounts
+meanwhile, and once it is committed it survives a power cut. A read waits for no transaction, and no transaction waits
+for a read.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +16,7 @@ class NotUniqueError(Exception):
 
 
 class Cursor(Protocol):
-    """The answer to a statement."""
+    """The result of a statement."""
 
     @property
     def rowcount(self) -> int: ...
@@ -32,20 +33,28 @@ class Transaction(Protocol):
         ...
 
     def now(self) -> float:
-        """Unix time. Where several machines share a database it is the database's, so that leases agree."""
+        """Unix time. If several machines share a database it is the database's, so that leases agree."""
         ...
 
 
 class Store(Protocol):
     """A place for the rows. It opens at the first transaction."""
 
-    def transaction(self, work: Callable[[Transaction], _T]) -> _T:
+    def transaction(self, work: Callable[[Transaction], _T], accounts: Sequence[str] = ()) -> _T:
         """Do some work in one transaction. This blocks.
+
+        Args:
+            work: reads and writes.
+            accounts: the accounts that it decides about; nobody else decides about them meanwhile.
 
         Raises:
             NotUniqueError: from a statement of the work.
-            LedgerError: the ledger cannot be used.
+            LedgerError: the ledger cannot be used, or a newer version has taken it over.
         """
+        ...
+
+    def read(self, work: Callable[[Transaction], _T]) -> _T:
+        """Read one state of all rows. This blocks, but waits for no writer. Raises: LedgerError."""
         ...
 
     def close(self) -> None:

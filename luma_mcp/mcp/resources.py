@@ -17,7 +17,6 @@ from luma_mcp.domain.generation import Generation
 from luma_mcp.domain.pricing import price_of
 from luma_mcp.domain.requests import ImageRequest, VideoRequest
 from luma_mcp.ledger import reports
-from luma_mcp.ledger.rows import Row
 from luma_mcp.ledger.states import IN_DOUBT
 from luma_mcp.mcp.persons import current_person
 from luma_mcp.mcp.results import details_result
@@ -135,9 +134,8 @@ async def describe_spending(services: Services) -> dict[str, Any]:
     person = services.access.seen_person(current_person())
     today = await services.purchases.spending(person)
     rows = await services.purchases.newest_today(_MAX_PURCHASES, person)
-    week = await services.purchases.since_days(_DAYS - 1, person)
-    days = reports.usd_by(reports.day_of, week)
-    of_today = await services.purchases.since_days(0, person)
+    days = reports.usd_by(reports.day_of, await services.purchases.totals(_DAYS - 1, person))
+    of_today = await services.purchases.totals(0, person)
     purchases = [
         {
             "id": row.id,
@@ -159,14 +157,10 @@ async def describe_spending(services: Services) -> dict[str, Any]:
         "caps_usd": asdict(services.purchases.budget),
         "usd_by_model_today": reports.usd_by(reports.model_of, of_today),
         "usd_by_day": dict(sorted(days.items())),
-        **({"usd_by_person_today": reports.usd_by(_person_of, of_today)} if person is None else {}),
+        **({"usd_by_person_today": reports.usd_by(reports.person_of, of_today)} if person is None else {}),
         "purchases_today": today.purchases,
         "purchases": purchases,
     }
-
-
-def _person_of(row: Row) -> str:
-    return row.person or "owner"
 
 
 def describe_models() -> dict[str, Any]:

@@ -13,7 +13,7 @@ from luma_mcp.domain.text import as_word, cleaned
 from luma_mcp.mcp.app.actions import actions_of
 from luma_mcp.mcp.arguments.api_variants import differs
 from luma_mcp.mcp.spec import Call, Result
-from luma_mcp.purchasing.orders import Purchase, Quote
+from luma_mcp.purchasing.orders import PurchaseRecord, Quote
 
 _MAX_PROMPT_LENGTH = 200
 _LINK = re.compile(r"https?://[!-~]{1,4000}")
@@ -156,7 +156,7 @@ def quote_result(quote: Quote, quote_id: str | None = None) -> PurchaseResult:
     )
 
 
-def purchase_result(purchase: Purchase) -> PurchaseResult:
+def purchase_result(purchase: PurchaseRecord) -> PurchaseResult:
     """The result of a purchase."""
     generation = purchase.generation
     return PurchaseResult(
@@ -170,7 +170,7 @@ def purchase_result(purchase: Purchase) -> PurchaseResult:
     )
 
 
-def _next_after(purchase: Purchase) -> str:
+def _next_after(purchase: PurchaseRecord) -> str:
     if not purchase.recovered:
         return _next(purchase.generation)
     another = f"bought {purchase.age_seconds or 0:.0f} s ago; for another take of it say take={purchase.take + 1}. "

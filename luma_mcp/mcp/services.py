@@ -15,7 +15,7 @@ from luma_mcp.domain.meter import NO_METER, Meter
 from luma_mcp.files.preview import PreviewService
 from luma_mcp.files.saved_file import SavedFile
 from luma_mcp.files.service import DownloadService
-from luma_mcp.film.film_saves import FilmSaves
+from luma_mcp.film.saving import FilmSaves
 from luma_mcp.film.service import FilmService
 from luma_mcp.mcp.approvals import Quotes
 from luma_mcp.mcp.public_links import Links

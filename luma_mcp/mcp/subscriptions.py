@@ -23,8 +23,8 @@ from mcp.types import INVALID_PARAMS, INVALID_REQUEST, EmptyResult, SubscribeReq
 from luma_mcp.domain.clock import Clock
 from luma_mcp.domain.errors import LumaError
 from luma_mcp.domain.generation import GENERATION_ID
+from luma_mcp.film.film import FILM_ID
 from luma_mcp.film.service import FilmService
-from luma_mcp.ledger.film_rows import FILM_ID
 from luma_mcp.mcp import sdk_compat
 from luma_mcp.mcp.persons import current_person
 from luma_mcp.polling.poller import Poller, Snapshot

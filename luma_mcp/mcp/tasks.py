@@ -114,7 +114,7 @@ class Tasks(Extension):
             ]
         except LumaError as error:
             raise MCPError(code=INTERNAL_ERROR, message=error.full_text) from error
-        await self._services.purchases.observe(*generations)
+        await self._services.purchases.record_final_states(*generations)
         final = [generation.is_final for generation in generations]
         is_over = any(final) if task.until == "any" else all(final)
         description = self._describe(task, "complete", "completed" if is_over else "working", generations)

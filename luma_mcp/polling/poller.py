@@ -253,7 +253,10 @@ class Poller:
             self._is_assigning = True
             polls.start_soon(self._assign)
         now = self._clock.now()
-        for name in {entry.api for entry in self._tracked.values() if entry.is_pollable and entry.due <= now}:
+        due: set[BackendName | None] = {
+            entry.api for entry in self._tracked.values() if entry.is_pollable and entry.due <= now
+        }
+        for name in due:
             api = self._apis.setdefault(name, ApiState())
             if not api.is_polling and now >= api.not_before:
                 api.is_polling = True

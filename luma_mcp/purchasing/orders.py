@@ -9,7 +9,7 @@ from pydantic_core import to_json
 from luma_mcp.backends.base import EncodedRequest
 from luma_mcp.domain.generation import Generation
 from luma_mcp.domain.pricing import Price
-from luma_mcp.ledger.film_rows import ShotName
+from luma_mcp.ledger.reservations import ReservationName
 from luma_mcp.ledger.rows import MADE_FROM, NewPurchase, PurchaseRow
 from luma_mcp.purchasing import matching
 
@@ -31,7 +31,7 @@ class Quote:
 
 
 @dataclass(frozen=True)
-class Purchase:
+class PurchaseRecord:
     """What was bought.
 
     Args:
@@ -63,7 +63,7 @@ class PurchaseRequest:
         consent: names the person's yes, which serves once.
         publish: puts local files where Luma can read them; the signed link by each URL of the quote.
         on_wait: called with the seconds waited, and why.
-        shot: the shot of a film that it is.
+        draws_on: the reservation that pays for it.
     """
 
     quote: Quote
@@ -72,12 +72,14 @@ class PurchaseRequest:
     person: str = ""
     consent: str | None = None
     publish: Callable[[], Awaitable[Mapping[str, str]]] | None = None
-    shot: ShotName | None = None
+    draws_on: ReservationName | None = None
 
     @property
     def fingerprint(self) -> str:
-        """What names the purchase: the request, or the film and the shot."""
-        return self.quote.fingerprint if self.shot is None else f"{self.shot.film_id} {self.shot.key}"
+        """Names the purchase: the request, or the reservation that pays for it."""
+        if self.draws_on is None:
+            return self.quote.fingerprint
+        return f"{self.draws_on.group_id} {self.draws_on.key}"
 
 
 def new_purchase(order: PurchaseRequest) -> NewPurchase:
@@ -89,6 +91,7 @@ def new_purchase(order: PurchaseRequest) -> NewPurchase:
         signature=matching.signature(quote.encoded),
         request=to_json(body | {MADE_FROM: quote.made_from} if quote.made_from else body).decode(),
         kind=quote.encoded.request.kind,
+        model=str(body.get("model") or quote.encoded.request.kind),
         micros=round(quote.price.usd * 1e6),
         basis=quote.price.basis,
         take=order.take,

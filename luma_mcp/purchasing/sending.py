@@ -22,9 +22,9 @@ from luma_mcp.backends.base import Backend, EncodedRequest
 from luma_mcp.domain.clock import Clock
 from luma_mcp.domain.errors import AmbiguousPurchaseError, LedgerError, LumaError, RateLimitError
 from luma_mcp.domain.generation import Generation
-from luma_mcp.ledger.purchases import RENEW_EVERY_SECONDS, Ledger
+from luma_mcp.ledger.purchases import Ledger
 from luma_mcp.ledger.rows import Decision, PurchaseRow
-from luma_mcp.ledger.states import State
+from luma_mcp.ledger.states import RENEW_EVERY_SECONDS, State
 from luma_mcp.purchasing.orders import PurchaseRequest
 
 _T = TypeVar("_T")

@@ -24,12 +24,14 @@ from luma_mcp.domain.pricing import Footage, price_of
 from luma_mcp.domain.requests import Request, backend_of
 from luma_mcp.ledger import caps
 from luma_mcp.ledger.caps import Balance, Budget, ConsentUsedError, Spending
+from luma_mcp.ledger.history import RECENT_SECONDS
 from luma_mcp.ledger.purchases import Ledger
 from luma_mcp.ledger.rows import Decision, PurchaseRow
+from luma_mcp.ledger.spending import Total
 from luma_mcp.ledger.states import UNDER_WAY
 from luma_mcp.purchasing import matching
 from luma_mcp.purchasing.errors import disputed, doubt
-from luma_mcp.purchasing.orders import Purchase, PurchaseRequest, Quote, new_purchase, price_of_row
+from luma_mcp.purchasing.orders import PurchaseRecord, PurchaseRequest, Quote, new_purchase, price_of_row
 from luma_mcp.purchasing.reconcile import Finding, Reconciler
 from luma_mcp.purchasing.sending import Sender, StillSendingError, new_request_id
 from luma_mcp.purchasing.settling import Settler
@@ -40,7 +42,6 @@ _JOINER_LOOKS_EVERY_SECONDS = 0.5
 # Somebody who joins a purchase waits for its outcome for as long as one request may take.
 _LONGEST_JOIN_SECONDS = 90.0
 # Luma may not know a generation yet that it has just accepted.
-YOUNG_SECONDS = 10 * 60.0
 _SECOND_LOOK_SECONDS = 1.0
 # How many purchases at each API are asked for, when a cap forbids another one.
 _MAX_REFUNDS = 40
@@ -115,7 +116,7 @@ class PurchaseService:
             BudgetError: a cap forbids it.
             ConsentNeededError: the person wants to be asked first.
             AmbiguousPurchaseError: it may have been bought. The same call looks for it again, and does not send it.
-            ShotTakenError: the film has no such shot to buy any more.
+            ReservationUnavailableError: the reservation that pays for it cannot be drawn on any more.
             LumaError: it was not bought.
         """
         self.check(order.quote)
@@ -165,9 +166,9 @@ class PurchaseService:
         """The ledger's time. Raises: LedgerError, if it cannot be used."""
         return await self._ledger.now()
 
-    async def since_days(self, days: int, person: str | None = None) -> list[PurchaseRow]:
-        """The purchases of today and of so many days before, oldest first; all, or one person's."""
-        return await self._ledger.since_days(days, person)
+    async def totals(self, days: int, person: str | None = None) -> list[Total]:
+        """The running totals of today and of some days before; of all, or of one person."""
+        return await self._ledger.totals(days, person)
 
     async def get_generation(self, generation_id: str) -> Generation:
         """Ask for a generation. One that may exist though Luma denies it is unknown, not "not found".
@@ -198,7 +199,7 @@ class PurchaseService:
         """Whether a generation was bought so short a time ago that Luma may not know it everywhere yet."""
         with suppress(LedgerError):
             row = await self._row_of(generation_id)
-            return row is not None and await self._is_young(row)
+            return row is not None and await self._is_row_recent(row)
         return False
 
     async def may_exist(self, generation_id: str) -> bool:
@@ -209,7 +210,7 @@ class PurchaseService:
         """
         try:
             row = await self._row_of(generation_id)
-            return row is not None and (await self._is_young(row) or not await self._reconciler.is_gone(row))
+            return row is not None and (await self._is_row_recent(row) or not await self._reconciler.is_gone(row))
         except LedgerError:
             return True
 
@@ -225,14 +226,14 @@ class PurchaseService:
     async def _row_of(self, generation_id: str) -> PurchaseRow | None:
         """The purchase of a generation. One that was deleted here holds its take no more, and counts as none."""
         row = (await self._ledger.by_generation([generation_id])).get(generation_id)
-        return row if row is not None and row.holds_take else None
+        return row if row is not None and row.is_live else None
 
-    async def _is_young(self, row: PurchaseRow) -> bool:
-        return await self._ledger.now() - row.updated_at < YOUNG_SECONDS
+    async def _is_row_recent(self, row: PurchaseRow) -> bool:
+        return await self._ledger.now() - row.updated_at < RECENT_SECONDS
 
-    async def record_final_states(self, *generations: Generation) -> None:
-        """Write down how purchases ended, as a caller's own question shows."""
-        await self._settler.record_final_states(*generations)
+    async def record_final_states(self, *generations: Generation) -> bool:
+        """Record how purchases ended, as a caller's own question shows; whether the ledger has changed."""
+        return await self._settler.record_final_states(*generations)
 
     async def deleted(self, generation_id: str) -> None:
         """Let the request of a deleted generation be bought anew."""
@@ -266,13 +267,8 @@ class PurchaseService:
         """Buy, or answer the purchase that this is already; None while another server works at it."""
         await self._sender.write_unwritten()
         # The money of a film's shot was allowed with the film.
-        balance = await self.read_balance(backend_of(order.quote.encoded.request)) if order.shot is None else None
-        try:
-            decision = await self._reserve(order, balance)
-        except ConsentUsedError:
-            raise BudgetError(
-                "The person's yes has served for an earlier purchase.", "Nothing was bought. Call again to ask anew."
-            ) from None
+        balance = await self.read_balance(backend_of(order.quote.encoded.request)) if order.draws_on is None else None
+        decision = await self._reserve(order, balance)
         if decision.is_new:
             return await self._send(decision, order)
         row = decision.row
@@ -289,13 +285,15 @@ class PurchaseService:
         # With nothing to do before the POST, the transaction that decides is the last one before it.
         request_id = new_request_id() if order.publish is None else None
         return await self.with_refunds(
-            lambda: self._ledger.decide(new, self.budget, balance, request_id=request_id, shot=order.shot)
+            lambda: self._ledger.decide(new, self.budget, balance, request_id=request_id, draws_on=order.draws_on)
         )
 
     async def with_refunds(self, decide: Callable[[], Awaitable[_T]]) -> _T:
         """Decide; once more after a cap forbade it, for something may have failed and been refunded since."""
         try:
             return await decide()
+        except ConsentUsedError:
+            raise
         except BudgetError:
             await self._settler.settle_states(most=_MAX_REFUNDS)
             return await decide()
@@ -333,7 +331,7 @@ class PurchaseService:
             generation = await self._backend.get_generation(generation_id)
         except NotFoundError:
             generation = Generation(id=generation_id)
-            if now - row.updated_at >= YOUNG_SECONDS and await self._is_deleted(row):
+            if now - row.updated_at >= RECENT_SECONDS and await self._is_deleted(row):
                 await self._ledger.free_take(row)
                 raise NotFoundError(
                     f"This was bought already, as generation {generation_id}, which was deleted at Luma since.",
@@ -346,9 +344,9 @@ class PurchaseService:
         if generation.state == "failed":
             current = await self._ledger.get(row.id)
             # One that was completed stays paid, whatever Luma says of it later.
-            if current is None or not current.holds_take:
+            if current is None or not current.is_live:
                 return await self._decide(order)
-        return Purchase(generation, price_of_row(row), take=row.take, age_seconds=max(0.0, now - row.reserved_at))
+        return PurchaseRecord(generation, price_of_row(row), take=row.take, age_seconds=max(0.0, now - row.reserved_at))
 
     async def _is_deleted(self, row: PurchaseRow) -> bool:
         """Whether Luma says a second time that it has no such generation, and its list does not show it either."""
@@ -371,7 +369,7 @@ class PurchaseService:
 
     async def _recovered(self, finding: Finding, row: PurchaseRow) -> PurchaseRecord:
         age = max(0.0, await self._ledger.now() - row.reserved_at)
-        return Purchase(finding.generations[0], price_of_row(row), take=row.take, age_seconds=age)
+        return PurchaseRecord(finding.generations[0], price_of_row(row), take=row.take, age_seconds=age)
 
     async def _send(self, decision: Decision, order: PurchaseRequest) -> PurchaseRecord:
         row = decision.row
@@ -383,7 +381,7 @@ class PurchaseService:
             self._settler.settle_soon()
             return await self._look_for(row, lost)
         self._reconciler.observe_echo(row, generation)
-        return Purchase(generation, order.quote.price, take=row.take)
+        return PurchaseRecord(generation, order.quote.price, take=row.take)
 
     async def _look_for(self, row: PurchaseRow, lost: AmbiguousPurchaseError) -> PurchaseRecord:
         try:

@@ -140,29 +140,30 @@ class Settler:
         except LumaError:
             _log.info("how purchases of one API ended cannot be asked now", exc_info=True)
 
-    async def record_final_states(self, *generations: Generation) -> None:
-        """Write down how purchases ended, as a caller's own question shows."""
+    async def record_final_states(self, *generations: Generation) -> bool:
+        """Record how purchases ended, as a caller's own question shows; whether the ledger has changed."""
         final = [generation for generation in generations if generation.state in FINAL_STATES]
-        if not final:
-            return
-        with suppress(LedgerError):
-            rows = await self._ledger.by_generation(generation.id for generation in final)
-            for generation in final:
-                if row := rows.get(generation.id):
-                    await self.note_end(row, generation)
+        has_changed = False
+        if final:
+            with suppress(LedgerError):
+                rows = await self._ledger.by_generation(generation.id for generation in final)
+                for generation in final:
+                    if row := rows.get(generation.id):
+                        has_changed = await self.note_end(row, generation) or has_changed
+        return has_changed
 
-    async def note_end(self, row: PurchaseRow, generation: Generation) -> None:
-        """Write down how a generation ended. A failed one frees its take and its money, where Luma refunds it.
+    async def note_end(self, row: PurchaseRow, generation: Generation) -> bool:
+        """Record how a generation ended; whether that is new.
 
-        One that is completed after all is paid.
+        A failed one frees its take and its money, where Luma refunds it. One that is completed after all is paid.
         """
         if generation.state not in FINAL_STATES:
-            return
+            return False
         is_free = generation.state == "failed" and generation.is_refunded
         state: State = "failed" if is_free else "completed"
         if row.state == state:
-            return
+            return False
         note = generation.failure_reason if generation.state == "failed" else None
         if generation.state == "failed" and not is_free:
             note = f"failed, and Luma does not say that it was refunded: {note or 'no reason'}"
-        await self._ledger.advance(row, state, note=note)
+        return await self._ledger.advance(row, state, note=note) is not None

@@ -59,7 +59,8 @@ def test_they_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
 async def _buy(person: str, model: str) -> None:
     ledger = build_ledger(Settings.from_environment())
     request = json.dumps({"prompt": "=a secret", "model": model})
-    await ledger.decide(NewPurchase("g", "s", request, "image", 15_000, "assumed", person=person), Budget())
+    new = NewPurchase("g", "s", request, "image", 15_000, "assumed", person=person, model=model)
+    await ledger.decide(new, Budget())
     await ledger.close()
 
 
@@ -142,6 +143,8 @@ def test_a_person_settles_what_is_in_doubt(
     [
         (["settle", "1", "--not-bought"], "Purchase 1 is accepted, so it cannot be settled so"),
         (["settle", "2", "--bought", "a"], "or another purchase has that generation"),
+        (["settle", "2", "--bought", ""], "'' is no id of a generation"),
+        (["settle", "2", "--bought", "the second one"], "'the second one' is no id of a generation"),
         (["settle", "9", "--not-bought"], "There is no purchase 9."),
         (["show", "9"], "There is no purchase 9."),
     ],
@@ -182,3 +185,44 @@ def test_what_comes_from_outside_does_not_steer_the_terminal(
 
     assert "why: no  [2J 2J answer" in shown
     assert "\x1b" not in shown
+
+
+@pytest.mark.usefixtures("ledger_file")
+def test_a_copy_holds_everything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "copy.sqlite3"
+    assert run(["purchases", "list", "--json"]) == 0
+    before = capsys.readouterr().out
+    assert run(["purchases", "backup", str(copy)]) == 0
+    assert f"LUMA_LEDGER={copy}" in capsys.readouterr().out
+    monkeypatch.setenv("LUMA_LEDGER", str(copy))
+    assert run(["purchases", "list", "--json"]) == 0
+
+    assert capsys.readouterr().out == before
+    assert copy.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.usefixtures("ledger_file")
+def test_a_copy_that_cannot_be_made_is_said_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["purchases", "backup", str(tmp_path)]) == 1
+    assert "cannot be copied" in capsys.readouterr().err
+    assert not list(tmp_path.parent.glob("*.part"))
+
+    monkeypatch.setenv("LUMA_LEDGER", "postgresql://127.0.0.1/ledger")
+    assert run(["purchases", "backup", str(tmp_path / "copy")]) == 1
+    assert "pg_dump" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("ledger_file")
+def test_a_long_ledger_is_listed_by_pages(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("luma_mcp.ledger.reading._PAGE", 2)
+    anyio.run(_buy, "anna", "photon-1")
+    assert run(["purchases", "list", "--json"]) == 0
+    assert [row["id"] for row in json.loads(capsys.readouterr().out)] == [1, 2, 3]
+    assert run(["purchases", "list", "--csv"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 4
+    assert run(["purchases", "list", "--json", "--person", "nobody"]) == 0
+    assert json.loads(capsys.readouterr().out) == []

@@ -5,33 +5,34 @@ from dataclasses import replace
 import pytest
 
 from luma_mcp.domain.generation import NOT_FOUND, Generation
-from luma_mcp.film.film import Film, film_of
+from luma_mcp.film.film import FILM_ID, Film, film_of, new_film_id
 from luma_mcp.film.plan import CONTINUE, Form, Frames, Plan, Shot, make_plan
-from luma_mcp.ledger.film_rows import FilmRow, FilmShotRow
-from luma_mcp.ledger.rows import Row
+from luma_mcp.ledger.reservations import EXPIRED, LEFT_OUT, Reservation, ReservationGroup
+from luma_mcp.ledger.rows import PurchaseRow
+from luma_mcp.ledger.states import UNBOUGHT
 
 SHOTS = (Shot("a boat"), Shot("on it goes", start=CONTINUE), Shot("a storm"))
 PLAN: Plan = make_plan(Form("ray-flash-2", "16:9", "540p"), SHOTS, [Frames()] * 3)
 KEYS = [shot.key for shot in PLAN.shots]
 
 
-def purchase(state: str, *, holds_take: int | None = None, generation_id: str | None = "g", note: str = "") -> Row:
-    holds = state not in ("refused", "absent", "failed") if holds_take is None else holds_take
+def purchase(state: str, *, is_live: int | None = None, generation_id: str | None = "g", note: str = "") -> PurchaseRow:
+    holds = state not in ("refused", "absent", "failed") if is_live is None else is_live
     if state not in ("accepted", "completed", "failed"):
         generation_id = None
-    return Row(
-        "f", "s", "{}", "video", 140_000, "published", state=state, holds_take=int(holds), generation_id=generation_id,
+    return PurchaseRow(
+        "f", "s", "{}", "video", 140_000, "published", state=state, is_live=bool(holds), generation_id=generation_id,
         note=note,
     )  # type: ignore[arg-type]  # fmt: skip
 
 
-def film(*purchases: Row | None, seen: dict[str, Generation] | None = None, **changes: object) -> Film:
-    shots = {
-        key: FilmShotRow(key, 140_000, is_wanted=True, purchase=row)
+def film(*purchases: PurchaseRow | None, seen: dict[str, Generation] | None = None, **changes: object) -> Film:
+    reservations = {
+        key: Reservation(key, 140_000, is_wanted=row is None or row.state in UNBOUGHT, purchase=row)
         for key, row in zip(KEYS, (*purchases, None, None, None), strict=False)
     }
-    row = FilmRow("film-1", "me", "", 1, PLAN.to_json(), 0, 0, shots)
-    return film_of(replace(row, **changes), seen or {})  # type: ignore[arg-type]
+    group = ReservationGroup("film-1", "me", "", "plan", 1, True, PLAN.to_json(), 0, 0, reservations)
+    return film_of(replace(group, **changes), seen or {})  # type: ignore[arg-type]
 
 
 def test_what_is_ready_waits_for_nothing() -> None:
@@ -58,14 +59,14 @@ def test_what_is_ready_waits_for_nothing() -> None:
         (purchase("accepted"), NOT_FOUND, "failed", "Its clip was deleted at Luma."),
         (purchase("completed"), None, "completed", ""),
         (purchase("completed"), NOT_FOUND, "failed", "Its clip was deleted at Luma."),
-        (purchase("completed", holds_take=0), None, "failed", "Its clip was deleted at Luma."),
-        (purchase("accepted", holds_take=0), None, "failed", "Its clip was deleted at Luma."),
+        (purchase("completed", is_live=False), None, "failed", "Its clip was deleted at Luma."),
+        (purchase("accepted", is_live=False), None, "failed", "Its clip was deleted at Luma."),
         (purchase("failed"), None, "failed", "no reason was given"),
         (purchase("failed", note="Moderated."), None, "failed", "Moderated."),
     ],
 )
 def test_the_state_of_a_shot_is_that_of_its_purchase_and_generation(
-    row: Row, seen: str | None, state: str, reason: str
+    row: PurchaseRow, seen: str | None, state: str, reason: str
 ) -> None:
     shot = film(row, seen={"g": Generation(id="g", state=seen)} if seen else {}).shots[0]
 
@@ -83,15 +84,35 @@ def test_luma_s_own_reason_is_told() -> None:
 @pytest.mark.parametrize(
     ("row", "state"), [(None, "stopped"), (purchase("refused"), "refused"), (purchase("absent"), "refused")]
 )
-def test_what_is_not_wanted_is_over(row: Row | None, state: str) -> None:
-    shots = {KEYS[0]: FilmShotRow(KEYS[0], 140_000, is_wanted=False, note="No.", purchase=row)}
-    shot = film(shots=shots).shots[0]
+def test_what_is_not_wanted_is_over(row: PurchaseRow | None, state: str) -> None:
+    reservations = {KEYS[0]: Reservation(KEYS[0], 140_000, is_wanted=False, note="No.", purchase=row)}
+    shot = film(reservations=reservations).shots[0]
 
     assert (shot.state, shot.reason, shot.is_final) == (state, "No.", True)
 
 
+@pytest.mark.parametrize(
+    ("note", "reason"),
+    [
+        (EXPIRED, "The film was left alone for 24 hours, so its reservation ended."),
+        (LEFT_OUT, "The plan has no such shot any more."),
+    ],
+)
+def test_the_ledger_s_notes_are_told_as_a_film_s(note: str, reason: str) -> None:
+    reservations = {KEYS[0]: Reservation(KEYS[0], 140_000, is_wanted=False, note=note)}
+
+    assert film(reservations=reservations).shots[0].reason == reason
+
+
+def test_a_film_s_id_has_its_form_and_is_another_one_each_time() -> None:
+    ids = {new_film_id() for _ in range(100)}
+
+    assert len(ids) == 100
+    assert all(FILM_ID.fullmatch(film_id) for film_id in ids)
+
+
 def test_a_shot_that_the_ledger_does_not_have_is_stopped() -> None:
-    assert film(shots={}).state == "stopped"
+    assert film(reservations={}).state == "stopped"
 
 
 def test_money_and_ids_are_those_of_purchases_that_count() -> None:
@@ -136,7 +157,7 @@ DONE, FAILED, LOST, RUNS = purchase("completed"), purchase("failed"), purchase("
         ((DONE, DONE, None), "running"),
     ],
 )
-def test_the_state_of_a_film(rows: tuple[Row | None, ...], state: str) -> None:
+def test_the_state_of_a_film(rows: tuple[PurchaseRow | None, ...], state: str) -> None:
     rows = tuple(row and replace(row, generation_id=row.generation_id and f"g{n}") for n, row in enumerate(rows))
 
     assert film(*rows).state == state

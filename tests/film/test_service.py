@@ -34,9 +34,10 @@ from luma_mcp.film.plan import CONTINUE, NEXT, Form, Shot
 from luma_mcp.ledger.caps import ConsentNeededError
 from luma_mcp.ledger.states import SPENT
 from luma_mcp.mcp.services import Services
-from luma_mcp.purchasing.orders import Order
+from luma_mcp.purchasing.orders import PurchaseRequest
 from tests.sources.test_local_files import picture
 from tests.support.agent import BASE_URL, INTERNET, TOKEN, HeldClock, InMemory, emulator_of_both
+from tests.support.ledgers import all_rows
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
 
@@ -81,7 +82,7 @@ class Studio:
 
     async def money(self) -> tuple[float, float]:
         """The spent and the reserved US dollars; a film of the tests may cross midnight."""
-        rows = await self.services.purchases.since_days(1)
+        rows = await all_rows(self.services.purchases._ledger)
         spent = sum(row.micros for row in rows if row.state in SPENT) / 1e6
         return round(spent, 4), round((await self.services.purchases.spending()).reserved_usd, 4)
 
@@ -434,7 +435,7 @@ async def test_one_refusal_of_luma_s_ends_no_film_and_a_second_does(
 ) -> None:
     real, left = studio.services.purchases.buy, [1]
 
-    async def refuse(order: Order) -> Any:
+    async def refuse(order: PurchaseRequest) -> Any:
         left[0] -= 1
         if left[0] >= 0:
             raise error
@@ -470,7 +471,9 @@ async def test_what_goes_wrong_while_it_is_bought_buys_no_shot_twice(
 ) -> None:
     # Of an account of which the ledger knows nothing, an empty list proves nothing.
     known = studio.services.purchases.quote(ImageRequest(model="photon-1", prompt="known"))
-    paid = (await studio.services.purchases.buy(Order(known, nobody, take=1))).price.usd if form is OLDER else 0
+    paid = (
+        (await studio.services.purchases.buy(PurchaseRequest(known, nobody, take=1))).price.usd if form is OLDER else 0
+    )
     emulator.faults.append(replace(LOST[name], times=2))
     film = await studio.create(form, *THREE)
     done = await studio.wait(film)

@@ -53,8 +53,8 @@ async def test_lists_are_of_one_api_or_of_one_person_and_begin_with_the_newest(
     await bought(ledger, "clip 2", account="at dream machine", person="anna")
     await bought(ledger, "clip 3")
 
-    assert [item.generation_id for item in await history.newest("agents")] == ["clip 3", "clip 1"]
-    assert [(item.generation_id, item.backend) for item in await history.of_person("anna")] == [
+    assert [item.generation_id async for item in history.newest("agents")] == ["clip 3", "clip 1"]
+    assert [(item.generation_id, item.backend) async for item in history.of_person("anna")] == [
         ("clip 2", "dream_machine"),
         ("clip 1", "agents"),
     ]

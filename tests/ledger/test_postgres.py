@@ -1,19 +1,22 @@
 """The ledger in a database: what a file cannot do wrong."""
 
 import sys
+import threading
 from dataclasses import replace
 
+import anyio
 import psycopg
 import pytest
 from mcp import Client
 
-from luma_mcp.domain.errors import LedgerError
+from luma_mcp.domain.errors import BudgetError, LedgerError
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.faults import Fault
 from luma_mcp.ledger.caps import Budget
-from luma_mcp.ledger.postgres import PostgresStore
+from luma_mcp.ledger.postgres import PostgresStore, _number_of
 from luma_mcp.ledger.purchases import Ledger
 from luma_mcp.ledger.rows import NewPurchase
+from luma_mcp.ledger.store import Transaction
 from tests.support.agent import Agent
 
 pytestmark = [pytest.mark.anyio, pytest.mark.services]
@@ -43,14 +46,65 @@ async def test_a_connection_that_died_is_replaced(ledger: Ledger, database: str)
 async def test_a_lock_that_is_never_given_back_is_no_wait_without_end(
     ledger: Ledger, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """It is that of the account. Reads, and decisions about another account, do not wait for it."""
     monkeypatch.setattr("luma_mcp.ledger.postgres._LOCK_SECONDS", 1)
-    await ledger.close()
+    stranger = Ledger(PostgresStore(database), account="you", owner="x")
+    await ledger.today()
     with psycopg.connect(database) as other:
-        await ledger.today()
-        other.execute("SELECT pg_advisory_xact_lock(%s)", (0x6C756D61,))
+        other.execute("SELECT pg_advisory_xact_lock(%s, %s)", (0x6C756D61, _number_of("me")))
         with pytest.raises(LedgerError, match=r"cannot be used \(LockNotAvailable\)"):
             await ledger.decide(NEW, Budget())
+        assert (await ledger.today()).purchases == 0
+        assert (await stranger.decide(NEW, Budget())).is_new
     await ledger.decide(NEW, Budget())
+    await stranger.close()
+
+
+@pytest.mark.parametrize("level", ["repeatable read", "serializable"])
+async def test_the_cap_holds_whatever_the_database_s_isolation_level(database: str, level: str) -> None:
+    with psycopg.connect(database, autocommit=True) as other:
+        name = database.rpartition("/")[2]
+        other.execute(f"ALTER DATABASE \"{name}\" SET default_transaction_isolation = '{level}'".encode())
+    ledgers = [Ledger(PostgresStore(database), account="me", owner=f"server {number}") for number in range(4)]
+    made: list[bool] = []
+
+    async def attempt(number: int) -> None:
+        new = replace(NEW, fingerprint=f"f{number}")
+        try:
+            made.append((await ledgers[number % 4].decide(new, Budget(max_usd_per_day=2.0))).is_new)
+        except BudgetError:
+            made.append(False)
+
+    # All of them open the database at once, and for the first time.
+    async with anyio.create_task_group() as tasks:
+        for number in range(12):
+            tasks.start_soon(attempt, number)
+    assert made.count(True) == 2
+    for ledger in ledgers:
+        await ledger.close()
+
+
+async def test_a_server_that_stands_still_inside_a_transaction_loses_it(
+    ledger: Ledger, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("luma_mcp.ledger.postgres._IDLE_SECONDS", 1)
+    stopped, held, may_end = PostgresStore(database), threading.Event(), threading.Event()
+
+    def work(_transaction: Transaction) -> None:
+        held.set()
+        may_end.wait(60)
+
+    def hold() -> None:
+        with pytest.raises(LedgerError):
+            stopped.transaction(work, ["me"])
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait(60)
+    assert (await ledger.decide(NEW, Budget())).is_new
+    may_end.set()
+    thread.join()
+    stopped.close()
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,8 @@
 import pytest
 
 from luma_mcp.ledger.states import (
-    HOLDS_TAKE,
     IN_DOUBT,
+    IS_LIVE,
     RESERVED,
     SPENT,
     STATES,
@@ -36,8 +36,8 @@ def test_a_purchase_is_sent_only_from_reserved() -> None:
 
 
 def test_only_these_states_let_the_same_take_be_bought_anew() -> None:
-    assert set(STATES) - HOLDS_TAKE == {"failed", "refused", "absent"}
-    assert HOLDS_TAKE == RESERVED | SPENT
+    assert set(STATES) - IS_LIVE == {"failed", "refused", "absent"}
+    assert IS_LIVE == RESERVED | SPENT
     assert not RESERVED & SPENT
 
 

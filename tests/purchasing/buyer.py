@@ -26,7 +26,7 @@ from luma_mcp.ledger.caps import Budget
 from luma_mcp.ledger.purchases import Ledger
 from luma_mcp.ledger.sqlite import SqliteStore
 from luma_mcp.purchasing import reconcile
-from luma_mcp.purchasing.orders import Order
+from luma_mcp.purchasing.orders import PurchaseRequest
 from luma_mcp.purchasing.reconcile import ByListing, Reconciler
 from luma_mcp.purchasing.service import PurchaseService
 
@@ -55,7 +55,7 @@ async def buy(prompt: str) -> str:
 
     try:
         quote = purchases.quote(VideoRequest(model="ray-2", prompt=prompt, resolution="540p"))
-        return (await purchases.buy(Order(quote, on_wait, take=1))).generation.id
+        return (await purchases.buy(PurchaseRequest(quote, on_wait, take=1))).generation.id
     except LumaError as error:
         return f"{type(error).__name__}: {error}"
 

@@ -3,7 +3,7 @@
 import pytest
 
 from luma_mcp.domain.generation import Generation
-from luma_mcp.ledger.rows import Row
+from luma_mcp.ledger.rows import PurchaseRow
 from luma_mcp.ledger.states import STATES, State
 from luma_mcp.purchasing.errors import doubt
 from luma_mcp.purchasing.reconcile import Finding
@@ -11,8 +11,8 @@ from luma_mcp.purchasing.reconcile import Finding
 REASON = "Another server has just settled it."
 
 
-def row(state: State) -> Row:
-    return Row(
+def row(state: State) -> PurchaseRow:
+    return PurchaseRow(
         fingerprint="f", signature="s", request="{}", kind="video", micros=710_000, basis="published", take=3, id=7,
         state=state, request_id="r7", note="This API has no list.",
     )  # fmt: skip

@@ -10,7 +10,7 @@ from luma_mcp.domain.errors import LedgerError, LumaError, NotFoundError, Server
 from luma_mcp.domain.generation import Generation, Page
 from luma_mcp.ledger.caps import Budget
 from luma_mcp.ledger.purchases import Ledger
-from luma_mcp.ledger.rows import NewPurchase, Row
+from luma_mcp.ledger.rows import NewPurchase, PurchaseRow
 from luma_mcp.ledger.sqlite import SqliteStore
 from luma_mcp.mcp.services import Services
 from luma_mcp.purchasing.listing import is_unlisted, read_list
@@ -57,7 +57,7 @@ async def ledger(ledger_path: Path, clock: HeldClock) -> AsyncIterator[Ledger]:
     await opened.close()
 
 
-async def purchase(ledger: Ledger, name: str, generation_id: str | None = None) -> Row:
+async def purchase(ledger: Ledger, name: str, generation_id: str | None = None) -> PurchaseRow:
     row = (await ledger.decide(NewPurchase(name, name, "{}", "video", 1, "published"), Budget())).row
     await ledger.advance(row, "sending")
     after = await ledger.advance(row, "accepted" if generation_id else "lost", generation_id=generation_id)
@@ -103,7 +103,7 @@ async def test_one_404_of_a_known_generation_does_not_explain_that_the_list_lack
 
 
 async def test_one_reading_asks_for_at_most_five_known_generations(ledger: Ledger, clock: HeldClock) -> None:
-    rows: list[Row] = []
+    rows: list[PurchaseRow] = []
     for number in range(8):
         await purchase(ledger, f"known {number}", f"deleted-{number}")
         clock.seconds += 60
@@ -120,16 +120,16 @@ async def test_what_fails_at_one_api_does_not_hold_up_the_other(ledger: Ledger) 
     looked: list[str] = []
 
     class Failing(Unverifiable):
-        async def look(self, row: Row) -> None:  # type: ignore[override]
+        async def look(self, row: PurchaseRow) -> None:  # type: ignore[override]
             raise LedgerError("away")
 
     class Sound(Unverifiable):
-        async def look(self, row: Row) -> None:  # type: ignore[override]
+        async def look(self, row: PurchaseRow) -> None:  # type: ignore[override]
             looked.append(row.account)
 
     strategy = ByAccount({"me": Failing(ledger), "other": Sound(ledger), "unused": Sound(ledger)})
     row = await purchase(ledger, "a")
-    other = Row(**{**vars(row), "account": "other"})
+    other = PurchaseRow(**{**vars(row), "account": "other"})
     await strategy.look_all([row, other])
 
     assert looked == ["other"]
@@ -146,5 +146,5 @@ async def test_while_the_ledger_is_away_nobody_knows_whether_a_generation_exists
     assert await services.purchases.api_of("unknown-id") is None
     monkeypatch.setattr(Ledger, "by_generation", fails)
     assert await services.purchases.may_exist("unknown-id")
-    assert not await services.purchases.is_young("unknown-id")
+    assert not await services.purchases.is_recent("unknown-id")
     assert await services.purchases.api_of("unknown-id") is None

@@ -24,7 +24,7 @@ from luma_mcp.domain.requests import (
     UpscaleRequest,
     VideoRequest,
 )
-from luma_mcp.ledger.rows import Row
+from luma_mcp.ledger.rows import PurchaseRow
 from luma_mcp.purchasing.matching import (
     COMPARED,
     Verdict,
@@ -257,7 +257,7 @@ def test_what_the_list_cannot_tell_apart_has_one_signature_and_two_names() -> No
 def test_a_generation_from_before_the_purchase_is_not_it(hours: float, verdict: Verdict) -> None:
     """A clock in the wrong time zone is up to 26 hours behind."""
     body = {"generation_type": "video", "model": "ray-2", "prompt": "a boat"}
-    row = Row("f", "s", json.dumps(body), "video", 1, "published", reserved_at=1_800_000_000.0)
+    row = PurchaseRow("f", "s", json.dumps(body), "video", 1, "published", reserved_at=1_800_000_000.0)
     created = datetime.fromtimestamp(row.reserved_at - hours * 3600, UTC)
 
     assert _verdict(row, Generation(id="a", created_at=created, model="ray-2", request=body)) is verdict

@@ -18,9 +18,10 @@ from luma_mcp.emulator.dream_machine.bodies import ImageBody, VideoBody
 from luma_mcp.emulator.faults import Fault
 from luma_mcp.emulator.habits import Habits
 from luma_mcp.ledger.caps import Budget
-from luma_mcp.ledger.purchases import LEASE_SECONDS, TAKE_SECONDS, Ledger
-from luma_mcp.ledger.rows import NewPurchase, Row
+from luma_mcp.ledger.purchases import Ledger
+from luma_mcp.ledger.rows import NewPurchase, PurchaseRow
 from luma_mcp.ledger.sqlite import SqliteStore
+from luma_mcp.ledger.states import LEASE_SECONDS, TAKE_SECONDS
 from luma_mcp.purchasing import reconcile
 from luma_mcp.purchasing.reconcile import ABSENT_AFTER_SECONDS, Reconciler, Unverifiable
 from tests.support.agent import Agent, HeldClock, InMemory
@@ -297,7 +298,7 @@ async def test_a_lost_purchase_is_looked_for_three_times_at_most(
     left = list(findings)
 
     class Scripted(Unverifiable):
-        async def look(self, row: Row) -> reconcile.Finding:
+        async def look(self, row: PurchaseRow) -> reconcile.Finding:
             return left.pop(0)
 
     found = await Reconciler(Scripted(ledger), ledger, clock).find(row)
@@ -317,7 +318,7 @@ async def test_what_was_absent_is_looked_for_a_day_long(
     looked: list[str] = []
 
     class Listed(Unverifiable):
-        async def look(self, row: Row) -> reconcile.Finding:
+        async def look(self, row: PurchaseRow) -> reconcile.Finding:
             looked.append(row.id)
             return reconcile.Finding("cannot say")
 

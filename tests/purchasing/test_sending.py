@@ -19,16 +19,16 @@ from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.dream_machine.bodies import VideoBody
 from luma_mcp.emulator.faults import Fault
 from luma_mcp.ledger.caps import Budget
-from luma_mcp.ledger.purchases import LEASE_SECONDS, Ledger
-from luma_mcp.ledger.rows import Row
+from luma_mcp.ledger.purchases import Ledger
+from luma_mcp.ledger.rows import PurchaseRow
 from luma_mcp.ledger.sqlite import SqliteStore
-from luma_mcp.ledger.states import State
+from luma_mcp.ledger.states import LEASE_SECONDS, State
 from luma_mcp.mcp.services import Services
 from luma_mcp.purchasing import sending
-from luma_mcp.purchasing.orders import Order, new_purchase
+from luma_mcp.purchasing.orders import PurchaseRequest, new_purchase
 from luma_mcp.purchasing.sending import StillSendingError
 from tests.support.agent import Agent, HeldClock, InMemory, until
-from tests.support.ledgers import open_rows
+from tests.support.ledgers import all_rows, open_rows
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
 
@@ -37,8 +37,8 @@ async def nobody(_seconds: float, _why: str) -> None:
     """Nobody is told of waits."""
 
 
-def order(services: Services, **changes: Any) -> Order:
-    return Order(
+def order(services: Services, **changes: Any) -> PurchaseRequest:
+    return PurchaseRequest(
         services.purchases.quote(VideoRequest(model="ray-2", prompt="a boat")),
         **{"on_wait": nobody, "take": 1} | changes,
     )
@@ -129,7 +129,7 @@ async def test_an_upload_that_fails_leaves_nothing_reserved(services: Services, 
     with pytest.raises(LumaError, match="The bucket refused it"):
         await services.purchases.buy(order(services, publish=upload))
 
-    assert [row.state for row in await services.purchases.since_days(1)] == ["refused"]
+    assert [row.state for row in await all_rows(services.purchases._ledger)] == ["refused"]
     assert emulator.dream_machine.billing.purchases() == []
 
 
@@ -138,9 +138,9 @@ async def test_one_transaction_decides_and_one_writes_down(services: Services, m
     transactions: list[str] = []
     real = SqliteStore.transaction
 
-    def counted(store: SqliteStore, work: Any) -> Any:
+    def counted(store: SqliteStore, work: Any, accounts: Any) -> Any:
         transactions.append(work.__qualname__.split(".")[1])
-        return real(store, work)
+        return real(store, work, accounts)
 
     monkeypatch.setattr(SqliteStore, "transaction", counted)
     await services.purchases.buy(order(services, take=2))
@@ -161,7 +161,7 @@ async def test_a_caller_that_leaves_during_a_rate_limit_leaves_nothing_reserved(
         await services.purchases.buy(order(services, on_wait=leave))
 
     assert scope.cancelled_caught
-    assert [row.state for row in await services.purchases.since_days(1)] == ["refused"]
+    assert [row.state for row in await all_rows(services.purchases._ledger)] == ["refused"]
     assert (await services.purchases.spending()).reserved_usd == 0
     assert emulator.dream_machine.billing.purchases() == []
 
@@ -248,7 +248,7 @@ async def test_a_rate_limit_that_lasts_is_given_up(
 
     assert waited == waits
     assert 99 - emulator.faults[0].times == len(waits) + 1
-    assert [row.state for row in await services.purchases.since_days(1)] == ["refused"]
+    assert [row.state for row in await all_rows(services.purchases._ledger)] == ["refused"]
 
 
 @pytest.mark.parametrize("failures", [2, 3])
@@ -257,7 +257,7 @@ async def test_an_outcome_is_written_down_at_the_third_attempt_or_logged(
 ) -> None:
     real, left = Ledger.advance, [failures]
 
-    async def fails(ledger: Ledger, row: Row, state: State, **named: Any) -> Row | None:
+    async def fails(ledger: Ledger, row: PurchaseRow, state: State, **named: Any) -> PurchaseRow | None:
         if left[0]:
             left[0] -= 1
             raise LedgerError("The disk is full.", "")
@@ -376,7 +376,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, failures: list[int]) -> None:
     """Have that many writes of outcomes fail."""
     real = Ledger.advance
 
-    async def fails(ledger: Ledger, row: Row, state: State, **named: Any) -> Row | None:
+    async def fails(ledger: Ledger, row: PurchaseRow, state: State, **named: Any) -> PurchaseRow | None:
         if failures[0]:
             failures[0] -= 1
             raise LedgerError("The disk is full.")
@@ -436,7 +436,7 @@ async def test_whoever_knows_that_nothing_was_sent_says_so_though_another_server
 
 async def test_a_failure_that_luma_does_not_refund_stays_spent(services: Services) -> None:
     bought = await services.purchases.buy(order(services))
-    await services.purchases.observe(
+    await services.purchases.record_final_states(
         Generation(id=bought.generation.id, state="failed", failure_reason="out (budget_exhausted)", is_refunded=False)
     )
     (row,) = await services.purchases.newest_today(5)

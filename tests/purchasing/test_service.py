@@ -27,7 +27,7 @@ from luma_mcp.ledger.rows import NewPurchase
 from luma_mcp.ledger.sqlite import SqliteStore
 from luma_mcp.mcp.services import Services
 from luma_mcp.purchasing import matching
-from luma_mcp.purchasing.orders import Order
+from luma_mcp.purchasing.orders import PurchaseRequest
 from luma_mcp.purchasing.reconcile import ABSENT_AFTER_SECONDS, ByListing
 from tests.support.agent import Agent, HeldClock, InMemory
 from tests.support.ledgers import open_rows
@@ -476,14 +476,14 @@ async def test_a_purchase_is_young_for_ten_minutes(agent: Agent, services, clock
     clock.began = float(int(clock.began))  # so that sums are exact
     bought = (await agent.call("create_image", prompt="a boat"))["generation_id"]
     clock.seconds += 599
-    assert await services.purchases.is_young(bought)
+    assert await services.purchases.is_recent(bought)
     for seconds in (1, 1, 3600):
         clock.seconds += seconds
-        assert not await services.purchases.is_young(bought)
+        assert not await services.purchases.is_recent(bought)
 
 
 async def test_what_the_ledger_does_not_know_is_not_young(services) -> None:
-    assert not await services.purchases.is_young("15b7abb1-3741-4b7e-9615-1f9a16c7442d")
+    assert not await services.purchases.is_recent("15b7abb1-3741-4b7e-9615-1f9a16c7442d")
 
 
 async def test_at_most_ten_are_asked_for_singly_and_none_that_the_list_shows(
@@ -511,7 +511,7 @@ async def test_one_that_failed_and_is_completed_after_all_is_paid(
     bought = (await agent.call("create_image", prompt="a boat"))["generation_id"]
     states: list[str] = []
     for state in ("failed", "completed", "failed"):
-        await services.purchases.observe(Generation(id=bought, state=state))
+        await services.purchases.record_final_states(Generation(id=bought, state=state))
         with open_rows(ledger_path) as rows:
             states += [found for (found,) in rows.execute("SELECT state FROM purchases")]
 
@@ -598,8 +598,8 @@ async def lose_many(services: Services, emulator: Emulator, count: int) -> int:
     return count + 1
 
 
-def image_order(services: Services, prompt: str) -> Order:
-    return Order(services.purchases.quote(ImageRequest(model="photon-1", prompt=prompt)), on_wait, take=1)
+def image_order(services: Services, prompt: str) -> PurchaseRequest:
+    return PurchaseRequest(services.purchases.quote(ImageRequest(model="photon-1", prompt=prompt)), on_wait, take=1)
 
 
 async def on_wait(_seconds: float, _why: str) -> None:

@@ -15,6 +15,7 @@ from luma_mcp.ledger.sqlite import SqliteStore
 from luma_mcp.purchasing.reconcile import Reconciler, Unverifiable
 from luma_mcp.purchasing.settling import MAX_SINGLY, Settler
 from tests.support.agent import HeldClock
+from tests.support.ledgers import all_rows
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
 
@@ -65,7 +66,7 @@ def settler(luma: Luma, ledger: Ledger, clock: HeldClock) -> Settler:
 
 
 async def states(ledger: Ledger, account: str) -> set[str]:
-    return {row.state for row in await ledger.since_days(0) if row.account == account}
+    return {row.state for row in await all_rows(ledger) if row.account == account}
 
 
 @pytest.mark.parametrize("failure", [ServerError("503"), RateLimitError("429"), LumaError("410")], ids=str)

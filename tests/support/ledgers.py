@@ -9,6 +9,7 @@ import pytest
 
 from luma_mcp.ledger.postgres import PostgresStore
 from luma_mcp.ledger.purchases import Ledger
+from luma_mcp.ledger.rows import PurchaseRow
 from luma_mcp.ledger.sqlite import SqliteStore
 from luma_mcp.ledger.store import Store
 from tests.support.agent import Wall
@@ -21,6 +22,11 @@ def open_rows(path: Path) -> Iterator[sqlite3.Connection]:
     """A connection to a ledger file: committed if nothing goes wrong, and closed in any case."""
     with closing(sqlite3.connect(path)) as connection, connection:
         yield connection
+
+
+async def all_rows(ledger: Ledger) -> list[PurchaseRow]:
+    """Every purchase, oldest first."""
+    return [row async for page in ledger.pages() for row in page]
 
 
 @pytest.fixture
@@ -38,12 +44,19 @@ def engine(request: pytest.FixtureRequest, ledger_path: Path, wall: Wall) -> Cal
     class Shifted(PostgresStore):
         """A database whose clock the test sets."""
 
-        def transaction(self, work):
+        def transaction(self, work, accounts=()):
+            return super().transaction(self._with_clock(work), accounts)
+
+        def read(self, work):
+            return super().read(self._with_clock(work))
+
+        @staticmethod
+        def _with_clock(work):
             def with_clock(transaction):
                 transaction.now = wall
                 return work(transaction)
 
-            return super().transaction(with_clock)
+            return with_clock
 
     return lambda: Shifted(address)
 

@@ -16,7 +16,7 @@ from luma_mcp.domain.catalogue import CONCEPTS
 from luma_mcp.domain.errors import InvalidRequestError
 from luma_mcp.domain.sources import parse_generation_id
 from luma_mcp.domain.text import plain_form, shown
-from luma_mcp.ledger.film_rows import FILM_ID
+from luma_mcp.film.film import FILM_ID
 
 # Other spellings of words that several arguments have, in their plain form.
 _ALIASES = {

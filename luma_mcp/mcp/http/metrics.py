@@ -61,9 +61,9 @@ class PrometheusMeter:
 
         self._today.clear()
         self._states.clear()
-        for row in await services.purchases.since_days(0):
-            self._today.labels(row.state).inc(row.usd)
-            self._states.labels(row.state).inc()
+        for total in await services.purchases.totals(0):
+            self._today.labels(total.state).inc(total.micros / 1e6)
+            self._states.labels(total.state).inc(total.purchases)
         self._waits.set(services.poller.tracked)
         return generate_latest(self._registry)
 

@@ -11,7 +11,7 @@ from luma_mcp.domain.text import as_word, cleaned
 from luma_mcp.domain.usd import Usd
 from luma_mcp.files.fetcher import OnBytes
 from luma_mcp.film.film import Film, FilmShot
-from luma_mcp.film.saving import FilmShotFile, SavedFilm, save_film
+from luma_mcp.film.saving import SavedFilm, save_film
 from luma_mcp.mcp.spec import Action, Call, Result
 
 _MAX_PROMPT_LENGTH = 120
@@ -109,14 +109,9 @@ async def waited_film(call: Call, film_id: str, timeout_seconds: float) -> FilmR
 
 
 async def _save(call: Call, film: Film, on_bytes: OnBytes) -> SavedFilm:
-    shots: list[FilmShotFile] = []
-    for shot in film.shots:
-        generation = await call.services.backend.get_generation(shot.generation_id or "")
-        made_from = shot.purchase.made_from if shot.purchase else ()
-        shots.append(FilmShotFile(generation, shot.planned.seconds, shot.spent_usd, made_from))
-
-    title = film.plan.shots[0].shot.prompt or "film"
-    return await save_film(call.downloads, film.id, title, shots, on_bytes)
+    backend = call.services.backend
+    generations = [await backend.get_generation(shot.generation_id or "") for shot in film.shots]
+    return await save_film(call.downloads, film, generations, on_bytes)
 
 
 async def _saved_result(call: Call, film: Film, saved: SavedFilm) -> FilmResult:

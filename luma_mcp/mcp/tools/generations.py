@@ -99,7 +99,7 @@ async def wait_for_generation(call: Call, arguments: WaitForGenerationArguments)
     snapshot = await call.services.poller.wait(
         arguments.generation_ids, until=arguments.until, timeout_seconds=timeout, on_snapshot=report
     )
-    await call.services.purchases.observe(*snapshot.generations)
+    await call.services.purchases.record_final_states(*snapshot.generations)
     return wait_result(snapshot.generations, arguments.until, snapshot.elapsed_seconds)
 
 

@@ -14,7 +14,7 @@ from luma_mcp.mcp.client.caller import UnansweredError
 from luma_mcp.mcp.results import PurchaseResult, purchase_result, quote_result
 from luma_mcp.mcp.spec import Call
 from luma_mcp.mcp.tools.arguments import SpendingArguments
-from luma_mcp.purchasing.orders import Order, Purchase, Quote
+from luma_mcp.purchasing.orders import PurchaseRecord, PurchaseRequest, Quote
 from luma_mcp.sources.resolver import Resolution
 
 _MAX_PROMPT_LENGTH = 5000
@@ -47,7 +47,7 @@ async def purchase(
     return purchase_result(bought)
 
 
-async def _counted(call: Call, backend: BackendName, buying: Awaitable[Purchase]) -> Purchase:
+async def _counted(call: Call, backend: BackendName, buying: Awaitable[PurchaseRecord]) -> PurchaseRecord:
     """What was bought; how it ends is counted, but for a question, after which the call comes again."""
     count = partial(call.services.meter.purchased, backend, call.person.name)
     try:
@@ -62,11 +62,13 @@ async def _counted(call: Call, backend: BackendName, buying: Awaitable[Purchase]
     return bought
 
 
-async def _buy(call: Call, arguments: SpendingArguments, quote: Quote, sources: Resolution, subject: str) -> Purchase:
+async def _buy(
+    call: Call, arguments: SpendingArguments, quote: Quote, sources: Resolution, subject: str
+) -> PurchaseRecord:
     """Buy, with the person's yes where it is wanted."""
     purchases = call.services.purchases
     publish = sources.publish if sources.has_files else None
-    order = Order(quote, call.caller.report, take=arguments.take, person=call.person.name, publish=publish)
+    order = PurchaseRequest(quote, call.caller.report, take=arguments.take, person=call.person.name, publish=publish)
     try:
         return await purchases.buy(order)
     except ConsentNeededError:

@@ -1,7 +1,7 @@
 """The client of the Agents API, its files, and both APIs behind one backend."""
 
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import httpx
@@ -159,8 +159,10 @@ class Known:
     async def recent(self, generation_id: str) -> Bought | None:
         return None
 
-    async def newest(self, backend: str) -> Sequence[Bought]:
-        return [bought for bought in self._bought if bought.backend == backend]
+    async def newest(self, backend: str) -> AsyncIterator[Bought]:
+        for bought in self._bought:
+            if bought.backend == backend:
+                yield bought
 
 
 async def test_a_list_without_dream_machine_comes_from_the_ledger(agents: Agents, clock: HeldClock) -> None:

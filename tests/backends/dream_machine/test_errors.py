@@ -62,7 +62,7 @@ def test_an_error_answer_is_understood(status: int, detail: Any, kind: type[Luma
 @pytest.mark.parametrize(
     "body", [b"<html>Access denied</html>", b"", b"[]", b'{"message": "no Route matched"}', b"[" * 9999]
 )
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 422])
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 422])
 def test_an_error_that_is_not_luma_s_own_says_nothing_of_the_token_or_the_generation(status: int, body: bytes) -> None:
     error = errors.error_of(status, body, {}, 0)
 
@@ -72,6 +72,8 @@ def test_an_error_that_is_not_luma_s_own_says_nothing_of_the_token_or_the_genera
 
 
 def test_an_api_that_was_switched_off_is_gone_and_refuses_purchases() -> None:
+    # No firewall sends a 410, so whatever body it has means that the API was switched off.
+    assert isinstance(errors.error_of(410, b"<html>", {}, 0), GoneError)
     error = errors.error_of(410, b'{"detail": "Retired"}', {}, 0)
 
     assert (type(error), error.is_transient) == (GoneError, False)

@@ -281,7 +281,7 @@ async def test_metrics_without_a_ledger_say_so(server: Operated, monkeypatch: py
     async def broken(_days: int) -> None:
         raise LedgerError("The ledger is gone.")
 
-    monkeypatch.setattr(server.services.purchases, "since_days", broken)
+    monkeypatch.setattr(server.services.purchases, "totals", broken)
     answer = await server.get("/metrics", "metrics")
 
     assert (answer.status_code, answer.json()["error"]) == (503, "The ledger is gone.")

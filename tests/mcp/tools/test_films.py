@@ -424,7 +424,7 @@ async def test_watching_a_film_goes_on_until_it_is_over_or_gone(
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(subscriptions._watch, f"luma://films/{film.id}", tell)
         await clock.slept(3)
-        await services.films._films.stop(film.id, {plan.shots[0].key: "No."})
+        await services.films._groups.release(film.id, {plan.shots[0].key: "No."})
     await subscriptions._watch("luma://films/film-0123456789abcdef", tell)
 
     assert told == [f"luma://films/{film.id}"]

@@ -8,8 +8,7 @@ import pytest
 from luma_mcp.domain.errors import FileError
 from luma_mcp.files.fetcher import OnBytes
 from luma_mcp.files.saved_file import SavedFile
-from luma_mcp.film.film_saves import FilmSaves
-from luma_mcp.film.saving import SavedFilm
+from luma_mcp.film.saving import FilmSaves, SavedFilm
 
 pytestmark = pytest.mark.anyio
 
@@ -76,7 +75,7 @@ async def test_a_film_is_saved_for_each_folder() -> None:
 
 
 async def test_the_bytes_are_reported_every_second(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("luma_mcp.film.film_saves._REPORT_EVERY_SECONDS", 0.02)
+    monkeypatch.setattr("luma_mcp.film.saving._REPORT_EVERY_SECONDS", 0.02)
     saves, save, heard = FilmSaves(), Held(), Heard()
     async with saves.open():
         await saves.begin("", "film-1", save).wait(0.2, heard)
