@@ -134,10 +134,12 @@ def _counted(services: Services, spec: ToolSpec, person: Person) -> Generator[No
 
 def _checked(spec: ToolSpec, services: Services, sent_arguments: Mapping[str, Any]) -> Arguments:
     """The arguments as the tool's model has them. Raises: ToolError."""
-    fields, backends = spec.arguments.model_fields, services.backend.names
+    backends = services.backend.names
     # What only the other API has is known, and refused with the way out; it is not advertised.
-    offered_names = [name for name, field in fields.items() if is_offered(field, backends)]
-    names = Names(fields, [name for name in offered_names if name != QUOTE_ID or services.quotes.in_dry_runs])
+    offered = _offered_names(spec, backends, edition())
+    names = Names(
+        spec.arguments.model_fields, [name for name in offered if name != QUOTE_ID or services.quotes.in_dry_runs]
+    )
     try:
         return spec.arguments.model_validate(
             tidied(spec.name, sent_arguments, names, guess=spec.annotations is not SPENDS)
@@ -148,6 +150,12 @@ def _checked(spec: ToolSpec, services: Services, sent_arguments: Mapping[str, An
         # The definition that the client was shown: it is made once.
         shown = definition_of(spec, backends, with_quotes=services.quotes.in_dry_runs)
         raise ToolError(_explanation(error, spec.name, shown.input_schema)) from None
+
+
+@cache
+def _offered_names(spec: ToolSpec, backends: tuple[BackendName, ...], _edition: object) -> tuple[str, ...]:
+    """The arguments that a server with these APIs shows, computed once for each edition of the catalogue."""
+    return tuple(name for name, field in spec.arguments.model_fields.items() if is_offered(field, backends))
 
 
 def _shown(action: Action, services: Services, person: Person) -> dict[str, Any]:
