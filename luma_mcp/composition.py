@@ -209,7 +209,7 @@ def _build_apis(
             callback_url=callback_url,
             transport=transport,
             sleep=clock.sleep,
-            on_answer=partial(meter.answered, "dream_machine"),
+            on_answer=partial(meter.count_response, "dream_machine"),
         )
     if "agents" in settings.backends:
         agents = Agents(
@@ -219,7 +219,7 @@ def _build_apis(
             transport=transport,
             sleep=clock.sleep,
             wall=clock.wall,
-            on_answer=partial(meter.answered, "agents"),
+            on_answer=partial(meter.count_response, "agents"),
         )
     return LumaApis(PurchaseHistory(ledger, settings.accounts), dream_machine=dream_machine, agents=agents)
 

@@ -15,7 +15,7 @@ from luma_mcp.domain.errors import (
     AmbiguousPurchaseError,
     AuthenticationError,
     LumaError,
-    NoAnswerError,
+    NoResponseError,
     NotFoundError,
     UnexpectedResponseError,
     UnreachableError,
@@ -155,7 +155,7 @@ class Transport:
                 extensions={"trace": follow},
                 timeout=httpx.Timeout(seconds, connect=_CONNECT_SECONDS),
             )
-        except (NoAnswerError, UnexpectedResponseError) as error:
+        except (NoResponseError, UnexpectedResponseError) as error:
             raise ambiguous(error) from error
         if status in _SUCCESSES:
             return data
@@ -239,7 +239,7 @@ class Transport:
             is_unsent = progress is not None and progress.is_unsent
             if is_unsent or (isinstance(error, never_left) and not has_answered):
                 raise self._unreachable(error) from error
-            raise NoAnswerError(
+            raise NoResponseError(
                 f"Luma did not answer at {self.base_url} ({type(error).__name__}).", "Call again in a moment."
             ) from error
         except LumaError:

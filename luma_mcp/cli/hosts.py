@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, assert_never, cast
 
 from luma_mcp import __version__
-from luma_mcp.domain.text import plain_form
+from luma_mcp.domain.text import alphanumeric
 
 PACKAGE = "dream-machine-mcp"
 KEY = "luma"
@@ -270,5 +270,5 @@ HOSTS: tuple[Host, ...] = (
 
 def host_named(key: str) -> Host | None:
     """The host that a person typed, by its key or its title, in whatever case."""
-    plain = plain_form(key)
-    return next((host for host in HOSTS if plain in (plain_form(host.key), plain_form(host.title))), None)
+    plain = alphanumeric(key)
+    return next((host for host in HOSTS if plain in (alphanumeric(host.key), alphanumeric(host.title))), None)

@@ -3,11 +3,11 @@
 import re
 from collections.abc import Sequence
 
-from luma_mcp.domain.text import plain_form
+from luma_mcp.domain.text import alphanumeric
 
 MIN_TOKEN_LENGTH = 16
 # Words in bearer tokens that everybody tries first.
-_TRIED_WORDS = (
+_COMMON_PASSWORDS = (
     "changeme", "password", "passw0rd", "secret", "letmein", "qwerty", "12345678", "abcdefg", "example", "default",
 )  # fmt: skip
 # What is left of a token without common words and rows of letters must still be random.
@@ -58,15 +58,15 @@ def check_tokens(texts: Sequence[str]) -> None:
 
 def is_hard_to_guess(token: str) -> bool:
     """Whether a bearer token looks random: long, of many letters, no words, no rows of letters, not repeated."""
-    plain = plain_form(token)
+    plain = alphanumeric(token)
     is_repeated = any(plain == plain[:length] * (len(plain) // length) for length in range(1, len(plain) // 2 + 1))
     # Words are letters of one case, and random text of that length has digits too.
-    has_words = any(word in plain for word in _TRIED_WORDS) or (
+    has_common_word = any(word in plain for word in _COMMON_PASSWORDS) or (
         plain.isalpha() and token in (token.lower(), token.upper())
     )
     rest = _without_rows(_COMMON_WORDS.sub("", plain))
     is_long = len(token) >= MIN_TOKEN_LENGTH and len(rest) >= _MIN_RANDOM_LENGTH
-    return is_long and len(set(rest)) >= _MIN_LETTERS and not is_repeated and not has_words
+    return is_long and len(set(rest)) >= _MIN_LETTERS and not is_repeated and not has_common_word
 
 
 def _without_rows(plain: str) -> str:

@@ -24,7 +24,7 @@ from pydantic import (
     model_validator,
 )
 
-from luma_mcp.config import default_places
+from luma_mcp.config import default_paths
 from luma_mcp.config.bearer_tokens import check_tokens, named_token
 from luma_mcp.config.keys import read_keys
 from luma_mcp.config.variables import (
@@ -296,7 +296,7 @@ class Settings(BaseModel):
     @property
     def output_folder(self) -> Path:
         """The folder for files. It is not made before there is a file for it."""
-        return default_places.output_folder() if self.output_dir is None else self.output_dir
+        return default_paths.output_folder() if self.output_dir is None else self.output_dir
 
     @property
     def readable_folders(self) -> tuple[Path, ...]:
@@ -313,7 +313,7 @@ class Settings(BaseModel):
     def ledger_file(self) -> Path:
         """The file of the purchase ledger. It is not made before there is a purchase."""
         if self.ledger is None:
-            return default_places.ledger_file()
+            return default_paths.ledger_file()
         return _absolute(Path(self.ledger.get_secret_value()))
 
     @property

@@ -20,7 +20,7 @@ _PLACEHOLDER_KEY = re.compile(
 )
 _PREFIX = "LUMA_"
 # Names of other programs that begin alike: the SDKs of Luma, and the variables of this package's own tests.
-_OTHERS = frozenset({"LUMA_API_KEY", "LUMA_AGENTS_API_KEY", "LUMA_CUSTOM_HEADERS", "LUMA_LOG", "LUMA_TOKEN"})
+_FOREIGN_NAMES = frozenset({"LUMA_API_KEY", "LUMA_AGENTS_API_KEY", "LUMA_CUSTOM_HEADERS", "LUMA_LOG", "LUMA_TOKEN"})
 
 
 def unquoted(text: str) -> str:
@@ -35,8 +35,8 @@ def is_left_blank(text: str) -> bool:
 
 def unexpanded_part(text: str) -> str | None:
     """The part of a value that the host should have replaced; None if there is none."""
-    found = _UNEXPANDED.search(text)
-    return found[0] if found else None
+    match = _UNEXPANDED.search(text)
+    return match[0] if match else None
 
 
 def is_placeholder_key(text: str) -> bool:
@@ -48,7 +48,7 @@ def unknown_names(variables: Mapping[str, str], known: Collection[str]) -> list[
     """A sentence for each variable that begins as ours and is none, with the name that may be meant."""
     sentences: list[str] = []
     for name in sorted(variables):
-        if not name.upper().startswith(_PREFIX) or name in known or name in _OTHERS:
+        if not name.upper().startswith(_PREFIX) or name in known or name in _FOREIGN_NAMES:
             continue
         import difflib  # noqa: PLC0415 - rarely needed, and the start of the process shall not pay for it
 

@@ -62,20 +62,20 @@ def with_both_addresses(values: dict[str, object]) -> dict[str, object]:
 
     The SDK of the Agents API reads LUMA_BASE_URL too, so it may hold that API's address.
     """
-    given = str(values.get("base_url", ""))
-    if given and "agents_base_url" not in values and _is_agents(given):
-        values = {name: value for name, value in values.items() if name != "base_url"} | {"agents_base_url": given}
+    address = str(values.get("base_url", ""))
+    if address and "agents_base_url" not in values and _is_agents(address):
+        values = {name: value for name, value in values.items() if name != "base_url"} | {"agents_base_url": address}
     for name, other, path in (
         ("base_url", "agents_base_url", "/v1"),
         ("agents_base_url", "base_url", "/dream-machine/v1"),
     ):
-        address = _parts(values.get(name))
+        address = _split(values.get(name))
         if address.hostname in LOOPBACK and other not in values:
             values = values | {other: f"{address.scheme}://{address.netloc}{path}"}
     return values
 
 
-def _parts(address: object) -> SplitResult:
+def _split(address: object) -> SplitResult:
     """The parts of an address; none of one that cannot be read, which is refused later."""
     try:
         return urlsplit(str(address or ""))
@@ -84,7 +84,7 @@ def _parts(address: object) -> SplitResult:
 
 
 def _is_agents(address: str) -> bool:
-    parts = _parts(address)
+    parts = _split(address)
     if not is_https_or_loopback(parts):
         return False
     return (parts.hostname or "").startswith("agents.") or parts.path.rstrip("/") == "/v1"

@@ -54,7 +54,7 @@ class Api:
     default_ratio: AspectRatio | None
     extension_duration: Duration | None
     edits_keep_ratio: bool
-    tells_balance: bool
+    reports_balance: bool
     has_list: bool
     deletes: bool
     echoes_requests: bool
@@ -84,7 +84,7 @@ APIS: Mapping[BackendName, Api] = {
         default_ratio=None,
         extension_duration="5s",
         edits_keep_ratio=True,
-        tells_balance=False,
+        reports_balance=False,
         has_list=False,
         deletes=False,
         echoes_requests=False,
@@ -106,7 +106,7 @@ APIS: Mapping[BackendName, Api] = {
         default_ratio="16:9",
         extension_duration=None,
         edits_keep_ratio=False,
-        tells_balance=True,
+        reports_balance=True,
         has_list=True,
         deletes=True,
         echoes_requests=True,

@@ -110,8 +110,8 @@ class VideoModel:
     resolutions: tuple[str, ...]
     durations: tuple[str, ...]
     ratios: tuple[str, ...]
-    longest_modify_seconds: float
-    longest_reframe_seconds: float
+    max_modify_seconds: float
+    max_reframe_seconds: float
     features: frozenset[Feature] = frozenset()
     note: str = ""
     exclusions: tuple[tuple[Condition, tuple[Condition, ...]], ...] = ()
@@ -169,8 +169,8 @@ VIDEO_MODELS: dict[VideoModelName, VideoModel] = {
         resolutions=_RAY_2_RESOLUTIONS,
         durations=_RAY_2_DURATIONS,
         ratios=(*_CLIP_RATIOS, "9:21"),
-        longest_modify_seconds=10,
-        longest_reframe_seconds=10,
+        max_modify_seconds=10,
+        max_reframe_seconds=10,
         features=_RAY_2_FEATURES,
         frames_without_loop=_RAY_2_FRAMES_WITHOUT_LOOP,
     ),
@@ -180,8 +180,8 @@ VIDEO_MODELS: dict[VideoModelName, VideoModel] = {
         resolutions=_RAY_2_RESOLUTIONS,
         durations=_RAY_2_DURATIONS,
         ratios=(*_CLIP_RATIOS, "9:21"),
-        longest_modify_seconds=15,
-        longest_reframe_seconds=30,
+        max_modify_seconds=15,
+        max_reframe_seconds=30,
         features=_RAY_2_FEATURES,
         note="a third of ray-2's price",
         frames_without_loop=_RAY_2_FRAMES_WITHOUT_LOOP,
@@ -212,8 +212,8 @@ VIDEO_MODELS: dict[VideoModelName, VideoModel] = {
         resolutions=("360p", "540p", "720p", "1080p"),
         durations=("5s", "10s"),
         ratios=_CLIP_RATIOS,
-        longest_modify_seconds=18,
-        longest_reframe_seconds=30,
+        max_modify_seconds=18,
+        max_reframe_seconds=30,
         features=frozenset({"keyframes", "hdr", "exr", "made_resolution"}),
         note="newest",
         exclusions=(
@@ -369,6 +369,6 @@ def _first(backend: BackendName, names: Sequence[str], noun: str) -> str:
     return names[0]
 
 
-def longest_clip_seconds(backend: BackendName) -> float:
+def max_clip_seconds(backend: BackendName) -> float:
     """The length of the longest clip that an API makes: a reframed clip is as long as its source."""
-    return max((VIDEO_MODELS[name].longest_reframe_seconds for name in video_models(backend)), default=0.0)
+    return max((VIDEO_MODELS[name].max_reframe_seconds for name in video_models(backend)), default=0.0)

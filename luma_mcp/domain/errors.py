@@ -4,7 +4,7 @@
 
     LumaError
       UnreachableError       *  no response: DNS, TLS, refused, a time-out before anything was sent
-        NoAnswerError        *     it was sent, and no response came
+        NoResponseError      *     it was sent, and no response came
       InvalidRequestError       Luma would refuse, or has refused, what was asked (400, 422)
         InsufficientCreditsError   the account cannot pay for it (400 with that detail)
       AuthenticationError       no usable token, or Luma refused it (401, 403)
@@ -50,12 +50,12 @@ class LumaError(Exception):
 
 
 class UnreachableError(LumaError):
-    """Luma was not reached. Unless it is a NoAnswerError nothing was sent, and it is safe to try again."""
+    """Luma was not reached. Unless it is a NoResponseError nothing was sent, and it is safe to try again."""
 
     is_transient = True
 
 
-class NoAnswerError(UnreachableError):
+class NoResponseError(UnreachableError):
     """It was sent and may have been carried out. A read is repeated; a purchase becomes an AmbiguousPurchaseError."""
 
 

@@ -11,11 +11,15 @@ def check_template(template: str) -> None:
     """Raises: ValueError, if it has an unknown field or would name something outside its folder."""
     known = ", ".join(f"{{{field}}}" for field in FIELDS)
     try:
-        parts = list(string.Formatter().parse(template))
+        fields_of_template = list(string.Formatter().parse(template))
     except ValueError:
         raise ValueError(f"its braces do not match; the fields are {known}") from None
-    fields = {field for _, field, _, _ in parts if field is not None}
-    plain = all(not form and not conversion for _, field, form, conversion in parts if field is not None)
+    fields = {field for _, field, _, _ in fields_of_template if field is not None}
+    plain = all(
+        not format_spec and not conversion
+        for _, field, format_spec, conversion in fields_of_template
+        if field is not None
+    )
     if not fields <= set(FIELDS) or not plain:
         raise ValueError(f"its fields may be {known}")
     if not fields & {"id", "short_id"}:

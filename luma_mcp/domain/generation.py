@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from luma_mcp.domain.apis import BackendName
 from luma_mcp.domain.errors import InvalidRequestError, LumaError
-from luma_mcp.domain.text import shown
+from luma_mcp.domain.text import quoted
 
 # Ids are UUIDs. Any short word that is safe in a path is accepted, lest a change of form lose a paid job.
 GENERATION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
@@ -119,7 +119,7 @@ class Page:
     unreadable: int = 0
 
 
-def check_id(generation_id: str, *, as_given: str | None = None) -> None:
+def check_id(generation_id: str, *, original: str | None = None) -> None:
     """Refuse what cannot be an id: in a path it might name another thing.
 
     Args:
@@ -131,6 +131,6 @@ def check_id(generation_id: str, *, as_given: str | None = None) -> None:
     """
     if not GENERATION_ID.fullmatch(generation_id):
         raise InvalidRequestError(
-            f"{shown(as_given or generation_id, 60)} is not a generation id.",
+            f"{quoted(original or generation_id, 60)} is not a generation id.",
             "An id looks like 15b7abb1-3741-4b7e-9615-1f9a16c7442d; list_generations shows them.",
         )

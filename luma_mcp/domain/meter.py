@@ -6,22 +6,22 @@ from luma_mcp.domain.apis import BackendName
 
 Outcome = Literal["done", "refused", "failed"]
 """A call that did what it should; one that was refused with a sentence; a mistake of this server."""
-Buying = Literal["bought", "joined", "refused", "in doubt"]
+PurchaseOutcome = Literal["bought", "joined", "refused", "in doubt"]
 """A new purchase; one that had been made before; none; nobody can say."""
 
 
 class Meter(Protocol):
     """Counts."""
 
-    def called(self, tool: str, person: str, outcome: Outcome, seconds: float) -> None:
+    def count_call(self, tool: str, person: str, outcome: Outcome, seconds: float) -> None:
         """A tool was called."""
         ...
 
-    def purchased(self, backend: BackendName, person: str, outcome: Buying, usd: float) -> None:
+    def count_purchase(self, backend: BackendName, person: str, outcome: PurchaseOutcome, usd: float) -> None:
         """Somebody wanted to buy something; `usd` is the price of what was bought now, else 0."""
         ...
 
-    def answered(self, backend: BackendName, method: str, status: int, seconds: float) -> None:
+    def count_response(self, backend: BackendName, method: str, status: int, seconds: float) -> None:
         """An API of Luma's answered; `status` is 0 if it did not."""
         ...
 
@@ -29,13 +29,13 @@ class Meter(Protocol):
 class NoMeter:
     """Counts nothing."""
 
-    def called(self, tool: str, person: str, outcome: Outcome, seconds: float) -> None:
+    def count_call(self, tool: str, person: str, outcome: Outcome, seconds: float) -> None:
         """Count nothing."""
 
-    def purchased(self, backend: BackendName, person: str, outcome: Buying, usd: float) -> None:
+    def count_purchase(self, backend: BackendName, person: str, outcome: PurchaseOutcome, usd: float) -> None:
         """Count nothing."""
 
-    def answered(self, backend: BackendName, method: str, status: int, seconds: float) -> None:
+    def count_response(self, backend: BackendName, method: str, status: int, seconds: float) -> None:
         """Count nothing."""
 
 

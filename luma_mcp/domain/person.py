@@ -32,8 +32,8 @@ class Person:
     @property
     def folder(self) -> str:
         """Where files of this person are, inside the output folder; two persons never share one."""
-        shown = re.sub(r"[^A-Za-z0-9._-]", "-", self.name)[:40].strip(".-")
-        return f"persons/{shown}-{hashlib.sha256(self.name.encode()).hexdigest()[:32]}"
+        readable = re.sub(r"[^A-Za-z0-9._-]", "-", self.name)[:40].strip(".-")
+        return f"persons/{readable}-{hashlib.sha256(self.name.encode()).hexdigest()[:32]}"
 
 
 OWNER = Person()

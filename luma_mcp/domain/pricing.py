@@ -27,7 +27,7 @@ from luma_mcp.domain.catalogue import (
     PixelPrices,
     VideoModelName,
     default_video_model,
-    longest_clip_seconds,
+    max_clip_seconds,
     video_models,
 )
 from luma_mcp.domain.errors import InvalidRequestError
@@ -52,8 +52,8 @@ Basis = Literal["published", "assumed"]
 _SAME_RATIO = 0.02
 # A clip that is made to be five seconds long may have a frame more.
 _SAME_SECONDS = 0.1
-_LARGEST_AT_720P = max(SIZES_AT_720P.values(), key=math.prod)
-_LARGEST_CANVAS = max(CANVASES.values(), key=math.prod)
+_MAX_SIZE_AT_720P = max(SIZES_AT_720P.values(), key=math.prod)
+_MAX_CANVAS = max(CANVASES.values(), key=math.prod)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ class Footage:
         return self.width * self.height * max(FRAMES_PER_SECOND * self.seconds, self.frames) / 1e6
 
 
-class VideoForm(TypedDict):
+class VideoFormat(TypedDict):
     """What a clip is made with, apart from what it shows."""
 
     model: VideoModelName
@@ -109,7 +109,7 @@ class VideoForm(TypedDict):
 
 def footage(aspect_ratio: str, resolution: str, duration: str) -> Footage:
     """The footage of a clip of that form. An unknown word counts as the largest form that is sold."""
-    size = _scaled(SIZES_AT_720P.get(aspect_ratio, _LARGEST_AT_720P), resolution)
+    size = _scaled(SIZES_AT_720P.get(aspect_ratio, _MAX_SIZE_AT_720P), resolution)
     seconds = duration.removesuffix("s")
     return Footage(*size, float(seconds) if seconds.isdecimal() else MAX_DURATION_SECONDS)
 
@@ -119,8 +119,8 @@ def footage_of(generation: Generation) -> Footage | None:
 
     A ratio or a resolution that it does not tell counts as the largest.
     """
-    form = [generation.request.get(field) for field in ("aspect_ratio", "resolution", "duration")]
-    ratio, resolution, duration = (word if isinstance(word, str) else "" for word in form)
+    values = [generation.request.get(field) for field in ("aspect_ratio", "resolution", "duration")]
+    ratio, resolution, duration = (value if isinstance(value, str) else "" for value in values)
     return footage(ratio, resolution, duration) if duration else None
 
 
@@ -132,15 +132,15 @@ def footage_made_from(generation: Generation, source: Footage) -> Footage:
         return source
     wanted = resolution if isinstance(resolution, str) else DEFAULT_RESOLUTION
     if isinstance(ratio, str):
-        size = _scaled(SIZES_AT_720P.get(ratio, _LARGEST_AT_720P), wanted)
+        size = _scaled(SIZES_AT_720P.get(ratio, _MAX_SIZE_AT_720P), wanted)
     else:
         size = _size(source, wanted)
     return Footage(*size, source.seconds, source.frames)
 
 
-def form_of(clip: Generation) -> VideoForm:
+def format_of(clip: Generation) -> VideoFormat:
     """The form of an earlier clip, for a new clip that shall be like it."""
-    return VideoForm(
+    return VideoFormat(
         # A model that is no longer sold gives way to the default.
         model=_sold(clip.model, clip.backend)
         or _sold(clip.request.get("model"), clip.backend)
@@ -151,11 +151,11 @@ def form_of(clip: Generation) -> VideoForm:
     )
 
 
-def extension_form(clip: Generation) -> VideoForm:
+def extension_format(clip: Generation) -> VideoFormat:
     """The form of a clip that continues an earlier one; some APIs continue every clip for the same time."""
-    form = form_of(clip)
-    form["duration"] = APIS[clip.backend].extension_duration or form["duration"]
-    return form
+    video_format = format_of(clip)
+    video_format["duration"] = APIS[clip.backend].extension_duration or video_format["duration"]
+    return video_format
 
 
 def _sold(name: object, backend: BackendName) -> VideoModelName | None:
@@ -181,11 +181,11 @@ def price_of(request: Request, source: Footage | None = None) -> Price:
         case ImageRequest() | ReframeImageRequest():
             return _picture_price(request)
         case UpscaleRequest():
-            seconds = source.seconds if source else longest_clip_seconds(backend_of(request))
-            made = Footage(*_size(source, request.resolution or api.upscale_resolutions[-1]), seconds)
-            return Price(api.upscale_per_megapixel.times(made.megapixels, digits=2), "assumed")
+            seconds = source.seconds if source else max_clip_seconds(backend_of(request))
+            output = Footage(*_size(source, request.resolution or api.upscale_resolutions[-1]), seconds)
+            return Price(api.upscale_per_megapixel.times(output.megapixels, digits=2), "assumed")
         case AddAudioRequest():
-            seconds = source.seconds if source else longest_clip_seconds(backend_of(request))
+            seconds = source.seconds if source else max_clip_seconds(backend_of(request))
             return Price(api.audio_per_second.times(seconds, digits=2), "assumed")
         case _ as unreachable:
             assert_never(unreachable)
@@ -200,20 +200,20 @@ def _pixel_price(request: _ClipRequest, prices: PixelPrices, source: Footage | N
     match request:
         case VideoRequest():
             basis = "published"
-            made = footage(
+            output = footage(
                 request.aspect_ratio or DEFAULT_RATIO,
                 request.resolution or DEFAULT_RESOLUTION,
                 request.duration or DEFAULT_DURATION,
             )
         case ReframeVideoRequest():
             size = footage(request.aspect_ratio, DEFAULT_RESOLUTION, DEFAULT_DURATION)
-            made = Footage(size.width, size.height, source.seconds if source else model.longest_reframe_seconds)
+            output = Footage(size.width, size.height, source.seconds if source else model.max_reframe_seconds)
         case ModifyVideoRequest():
             rate = prices.modify
-            made = source or Footage(*_size(None, "4k"), model.longest_modify_seconds)
+            output = source or Footage(*_size(None, "4k"), model.max_modify_seconds)
         case _ as unreachable:
             assert_never(unreachable)
-    return Price(rate.times(made.megapixels, digits=2), basis)
+    return Price(rate.times(output.megapixels, digits=2), basis)
 
 
 def _clip_price(request: _ClipRequest, prices: ClipPrices, source: Footage | None) -> Price:
@@ -231,13 +231,13 @@ def _clip_price(request: _ClipRequest, prices: ClipPrices, source: Footage | Non
             usd = (ten if request.duration == "10s" else five).times(factor, digits=2)
             return Price(usd, "published" if is_quoted else "assumed")
         case ModifyVideoRequest():
-            seconds = source.seconds if source else model.longest_modify_seconds
+            seconds = source.seconds if source else model.max_modify_seconds
             five, ten = _of_resolution(prices.modify, request.resolution)
             is_sold = any(abs(seconds - length) < _SAME_SECONDS for length in (5, 10))
             usd = five if seconds < 5 + _SAME_SECONDS else ten.times(math.ceil((seconds - _SAME_SECONDS) / 10))
             return Price(usd, "published" if source and is_sold else "assumed")
         case ReframeVideoRequest():
-            seconds = source.seconds if source else model.longest_reframe_seconds
+            seconds = source.seconds if source else model.max_reframe_seconds
             rate = _of_resolution(prices.reframe_per_second, request.resolution)
             # A second that has started may be charged whole.
             return Price(rate.times(math.ceil(seconds - _SAME_SECONDS), digits=2), _published_for(source))
@@ -282,23 +282,23 @@ def price_of_generation(generation: Generation) -> Price | None:
     image, video = IMAGE_MODELS.get(str(request.get("model"))), VIDEO_MODELS.get(str(request.get("model")))
     if generation.makes_image and image and isinstance(image.prices, Usd):
         return _canvas_price(image.prices, str(request.get("aspect_ratio")))
-    made = footage_of(generation) if all(word in request for word in ("aspect_ratio", "resolution")) else None
-    if generation.kind == "video" and made and video and isinstance(video.prices, PixelPrices):
-        return Price(video.prices.create.times(made.megapixels, digits=2), "published")
+    output = footage_of(generation) if all(field in request for field in ("aspect_ratio", "resolution")) else None
+    if generation.kind == "video" and output and video and isinstance(video.prices, PixelPrices):
+        return Price(video.prices.create.times(output.megapixels, digits=2), "published")
     return None
 
 
 def _size(source: Footage | None, resolution: str) -> tuple[int, int]:
     """The largest size that a clip of that resolution can have: in the source's ratio, if that is one that is sold."""
-    size = _LARGEST_AT_720P
+    size = _MAX_SIZE_AT_720P
     if source:
         ratio = source.width / source.height
-        alike = [(width, height) for width, height in SIZES_AT_720P.values() if _is_alike(width / height, ratio)]
-        size = max(alike, key=math.prod, default=size)
+        similar = [(width, height) for width, height in SIZES_AT_720P.values() if _is_similar(width / height, ratio)]
+        size = max(similar, key=math.prod, default=size)
     return _scaled(size, resolution)
 
 
-def _is_alike(ratio: float, other: float) -> bool:
+def _is_similar(ratio: float, other: float) -> bool:
     return abs(ratio / other - 1) < _SAME_RATIO
 
 
@@ -314,5 +314,5 @@ def _height(resolution: str) -> int:
 
 
 def _canvas_price(usd_per_megapixel: Usd, aspect_ratio: str) -> Price:
-    canvas = CANVASES.get(aspect_ratio, _LARGEST_CANVAS)
+    canvas = CANVASES.get(aspect_ratio, _MAX_CANVAS)
     return Price(usd_per_megapixel.times(math.prod(canvas) / 1e6, digits=4), "published")

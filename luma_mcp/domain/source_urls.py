@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, quote, urlsplit
 
 from luma_mcp.domain.addresses import is_public_address
 from luma_mcp.domain.errors import InvalidRequestError
-from luma_mcp.domain.text import cleaned, shown
+from luma_mcp.domain.text import cleaned, quoted
 
 _SAFE_IN_URL = "!#$%&'()*+,/:;=?@[]~"
 _LOCAL_NAMES = re.compile(r"(.+\.)?(local(host|domain)?|lan|internal|intranet|home|corp|home\.arpa|test|invalid)")
@@ -94,7 +94,7 @@ def checked_link(text: str) -> str:
         InvalidRequestError: it is no https URL that Luma can read; the hint says what to do.
     """
     if len(re.findall(r"https?://", text)) > 1 and re.search(r"[\s,;|]+https?://", text):
-        raise InvalidRequestError(f"{shown(text, 80)} are several links.", "Name one source in each place.")
+        raise InvalidRequestError(f"{quoted(text, 80)} are several links.", "Name one source in each place.")
     url = _split(text)
     if url.username is not None or url.password is not None:
         # The password is not repeated.
@@ -116,7 +116,9 @@ def _split(text: str) -> SplitResult:
         url = urlsplit(text)
         _ = url.port
     except ValueError:
-        raise InvalidRequestError(f"{shown(text, 80)} is not a URL that can be read.", "Copy the link again.") from None
+        raise InvalidRequestError(
+            f"{quoted(text, 80)} is not a URL that can be read.", "Copy the link again."
+        ) from None
     if url.scheme == "http":
         raise InvalidRequestError(f"{cleaned(text, 80)!r} is not encrypted.", "It must begin with https://.")
     if not url.hostname:
@@ -143,7 +145,7 @@ def _checked_netloc(url: SplitResult, text: str) -> str:
         host = name.encode("idna").decode()
     except UnicodeError:
         raise InvalidRequestError(
-            f"{shown(text, 80)} names a host that cannot be.", "Copy the link again from the browser."
+            f"{quoted(text, 80)} names a host that cannot be.", "Copy the link again from the browser."
         ) from None
     return host if url.port is None else f"{host}:{url.port}"
 

@@ -11,7 +11,7 @@ from urllib.parse import SplitResult
 from luma_mcp.domain.errors import InvalidRequestError
 from luma_mcp.domain.generation import UUID, check_id
 from luma_mcp.domain.source_urls import checked_link
-from luma_mcp.domain.text import cleaned, is_placeholder, shown, without_invisible
+from luma_mcp.domain.text import cleaned, is_placeholder, quoted, without_invisible
 
 _GENERATION = re.compile(rf"({UUID})(?:#(first|last|\d+(?:\.\d+)?s))?", re.IGNORECASE)
 _FRAME = re.compile(rf"{UUID}#.*", re.IGNORECASE | re.DOTALL)
@@ -21,10 +21,10 @@ _QUOTES = ('""', "''", "``", "<>", "()", "[]", "\u2018\u2019", "\u201c\u201d", "
 _LABEL = re.compile(
     rf"(?:luma://generations?/|generation[_ ]?(?:id)?\s*[:=]?\s*|id\s*[:=]\s*)(?={UUID})", re.IGNORECASE
 )
-_LONGEST_SOURCE = 4096
+_MAX_SOURCE_LENGTH = 4096
 # How chats name what was attached or made in them.
 _IN_THE_CHAT = frozenset({"sandbox", "attachment", "attachments", "blob", "cid"})
-FORMS = "Give an https URL, a local path, the id of a generation, or a frame of one as ID#last."
+SOURCE_FORMATS = "Give an https URL, a local path, the id of a generation, or a frame of one as ID#last."
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,33 +67,33 @@ def parse_source(text: str, *, local_api: SplitResult | None = None) -> Source:
     Raises:
         InvalidRequestError: it is none of the three forms.
     """
-    as_given = text.strip()
+    original = text.strip()
     text = _unwrapped(text)
     if generation := _GENERATION.fullmatch(text):
         return GenerationSource(generation[1].lower(), generation[2].lower() if generation[2] else None)
     if _FRAME.fullmatch(text):
         frame = text.partition("#")[2]
-        raise InvalidRequestError(f"{shown(frame, 40)} names no frame.", _FRAMES)
+        raise InvalidRequestError(f"{quoted(frame, 40)} names no frame.", _FRAMES)
     scheme = text.partition(":")[0].lower()
     if scheme in ("http", "https"):
-        if len(as_given.splitlines()) > 1:
+        if len(original.splitlines()) > 1:
             raise InvalidRequestError("A source is one link, and this is more than one line.", "Name one link.")
         text = text.partition(":")[0].lower() + text[len(scheme) :]
         if local_api is not None and text.startswith(f"http://{local_api.netloc}/"):
             return UrlSource(text)
         return UrlSource(checked_link(text))
-    if scheme == "data" or len(text) > _LONGEST_SOURCE:
-        raise InvalidRequestError("A picture cannot be sent as text.", f"Save it, and name the file. {FORMS}")
+    if scheme == "data" or len(text) > _MAX_SOURCE_LENGTH:
+        raise InvalidRequestError("A picture cannot be sent as text.", f"Save it, and name the file. {SOURCE_FORMATS}")
     if not text or is_placeholder(text):
-        raise InvalidRequestError(f"{shown(text, 80)} names nothing.", FORMS)
+        raise InvalidRequestError(f"{quoted(text, 80)} names nothing.", SOURCE_FORMATS)
     if scheme in _IN_THE_CHAT:
         raise InvalidRequestError(
             f"{cleaned(text, 80)!r} is a file inside the chat, which this server cannot read.",
             "Save it in a folder that may be read, and name the file; upload_file takes it where that tool is offered.",
         )
     if "://" in text and scheme != "file":
-        raise InvalidRequestError(f"{cleaned(text, 80)!r} is not a source.", FORMS)
-    return FileSource(as_given)
+        raise InvalidRequestError(f"{cleaned(text, 80)!r} is not a source.", SOURCE_FORMATS)
+    return FileSource(original)
 
 
 def parse_generation_id(text: str) -> str:
@@ -105,7 +105,7 @@ def parse_generation_id(text: str) -> str:
     unwrapped = _unwrapped(text)
     if _GENERATION.fullmatch(unwrapped) and "#" not in unwrapped:
         return unwrapped.lower()
-    check_id(unwrapped, as_given=text)
+    check_id(unwrapped, original=text)
     return unwrapped
 
 

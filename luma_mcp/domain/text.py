@@ -4,9 +4,9 @@ import json
 import re
 import unicodedata
 
-_LONGEST_QUOTE = 500
+_MAX_QUOTE_LENGTH = 500
 # Of a name: `reframe_video`, `photon-flash-1`. More could be a sentence.
-_MAX_WORDS = 2
+_MAX_NAME_WORDS = 2
 # Control characters, zero-width and direction marks, fillers without a shape, halves of characters, and the invisible
 # "tag" letters that can hide instructions.
 _INVISIBLE = re.compile(
@@ -21,32 +21,32 @@ _PLACEHOLDER = re.compile(
 )
 
 
-def cleaned(text: str, longest: int = _LONGEST_QUOTE) -> str:
+def cleaned(text: str, max_length: int = _MAX_QUOTE_LENGTH) -> str:
     """The text without control and invisible characters, cut to a length."""
     visible = _INVISIBLE.sub(" ", _VARIATION_SELECTORS.sub("", text)).strip()
-    return visible if len(visible) <= longest else visible[: longest - 1] + "…"
+    return visible if len(visible) <= max_length else visible[: max_length - 1] + "…"
 
 
-def as_word(text: str, longest: int) -> str:
+def as_name(text: str, max_length: int) -> str:
     """The text as a name, for what comes from outside and is not quoted: with more than two words it is unknown."""
     name = re.sub(r"[^\w.:-]+", "_", cleaned(text)).strip("_")
     words = re.findall(r"[^\W\d_]{2,}", name)
-    return name if 0 < len(name) <= longest and len(words) <= _MAX_WORDS else "unknown"
+    return name if 0 < len(name) <= max_length and len(words) <= _MAX_NAME_WORDS else "unknown"
 
 
-def shown(text: str, longest: int = _LONGEST_QUOTE) -> str:
+def quoted(text: str, max_length: int = _MAX_QUOTE_LENGTH) -> str:
     """The text in quotes. What cannot be seen is escaped, so that names that only look the same differ."""
-    cut = text if len(text) <= longest else text[: longest - 1] + "…"
-    return "'" + "".join(_seen(letter) for letter in cut) + "'"
+    cut = text if len(text) <= max_length else text[: max_length - 1] + "…"
+    return "'" + "".join(_escaped(letter) for letter in cut) + "'"
 
 
-def _seen(letter: str) -> str:
+def _escaped(letter: str) -> str:
     if letter == "…" or (letter.isprintable() and (letter.isascii() or unicodedata.category(letter)[0] in "LN")):
         return letter
     return letter.encode("unicode_escape").decode()
 
 
-def has_words(text: str) -> bool:
+def has_visible_text(text: str) -> bool:
     """Whether there is anything to read in a text: a letter, a digit, a sign or a picture."""
     return any(unicodedata.category(letter)[0] in "LNSP" for letter in without_invisible(text))
 
@@ -61,7 +61,7 @@ def without_invisible(text: str) -> str:
     return _INVISIBLE.sub("", text).strip()
 
 
-def plain_form(text: str) -> str:
+def alphanumeric(text: str) -> str:
     """Its letters and digits alone, in lower case: what is left if case and separators do not count."""
     return re.sub(r"[^a-z0-9]", "", text.casefold())
 

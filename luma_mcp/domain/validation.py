@@ -30,7 +30,7 @@ from luma_mcp.domain.requests import (
     VideoRequest,
     backend_of,
 )
-from luma_mcp.domain.text import has_words, is_placeholder, shown
+from luma_mcp.domain.text import has_visible_text, is_placeholder, quoted
 
 # The features that a request uses by a field of the same name.
 _FIELDS: tuple[Feature, ...] = (
@@ -48,8 +48,8 @@ def check(request: Request) -> None:
         _check_choice(request, "resolution", model.resolutions)
         _check_choice(request, "duration", model.durations)
     if request.kind not in api.operations:
-        others = " or ".join(other.name for other in APIS.values() if request.kind in other.operations)
-        raise InvalidRequestError(f"{api.title} has no {request.kind}.", f"It is {others}'s.")
+        names = " or ".join(other.name for other in APIS.values() if request.kind in other.operations)
+        raise InvalidRequestError(f"{api.title} has no {request.kind}.", f"It is {names}'s.")
     if isinstance(request, ImageRequest) and isinstance(model, ImageModel) and request.layers:
         _check_layers(request, model)
         return
@@ -77,24 +77,25 @@ def _check_prompt_says_something(request: Request) -> None:
     prompt: str | None = getattr(request, "prompt", None)
     if prompt is None:
         return
-    if not has_words(prompt):
+    if not has_visible_text(prompt):
         raise InvalidRequestError("The prompt is blank.", "Describe what should be made, or leave it out.")
     if is_placeholder(prompt):
         raise InvalidRequestError(
-            f"The prompt is {shown(prompt, 60)}, which a template should have replaced.", "Put the prompt itself there."
+            f"The prompt is {quoted(prompt, 60)}, which a template should have replaced.",
+            "Put the prompt itself there.",
         )
 
 
-def _check_prompt_length(request: Request, shortest: int, longest: int) -> None:
+def _check_prompt_length(request: Request, min_length: int, max_length: int) -> None:
     prompt: str | None = getattr(request, "prompt", None)
-    if prompt is not None and len(prompt) < shortest:
+    if prompt is not None and len(prompt) < min_length:
         raise InvalidRequestError(
-            f"Prompt is too short, minimum length is {shortest} characters.", "Describe what should be made."
+            f"Prompt is too short, minimum length is {min_length} characters.", "Describe what should be made."
         )
-    if prompt is not None and len(prompt) > longest:
+    if prompt is not None and len(prompt) > max_length:
         raise InvalidRequestError(
-            f"Prompt is too long, maximum length is {longest} characters.",
-            f"Leave out {len(prompt) - longest} characters.",
+            f"Prompt is too long, maximum length is {max_length} characters.",
+            f"Leave out {len(prompt) - max_length} characters.",
         )
 
 
@@ -127,10 +128,10 @@ def _check_features(request: Request, model: VideoModel | ImageModel) -> None:
             used["weights"] = "weights"
     for feature, name in used.items():
         if feature not in model.features:
-            raise InvalidRequestError(f"{getattr(request, 'model', '')} has no {name}.", _way_out(feature, model))
+            raise InvalidRequestError(f"{getattr(request, 'model', '')} has no {name}.", _hint_for(feature, model))
 
 
-def _way_out(feature: Feature, model: VideoModel | ImageModel) -> str:
+def _hint_for(feature: Feature, model: VideoModel | ImageModel) -> str:
     """The hint of a refused feature: the models that have it and make the same."""
     if feature == "weights":
         return "Say in the prompt what to use of which picture."
@@ -185,10 +186,10 @@ def _check_keyframes(request: VideoRequest) -> None:
         return
     if len(request.keyframes) > MAX_KEYFRAMES:
         raise InvalidRequestError(f"At most {MAX_KEYFRAMES} keyframes are supported, not {len(request.keyframes)}.")
-    longest = int((request.duration or DEFAULT_DURATION).removesuffix("s"))
+    duration = int((request.duration or DEFAULT_DURATION).removesuffix("s"))
     moments = [frame.seconds for frame in request.keyframes]
-    if not all(0 <= moment <= longest for moment in moments):
-        raise InvalidRequestError(f"A keyframe's seconds must be between 0 and {longest}, the length of the clip.")
+    if not all(0 <= moment <= duration for moment in moments):
+        raise InvalidRequestError(f"A keyframe's seconds must be between 0 and {duration}, the length of the clip.")
     if len({round(moment * FRAMES_PER_SECOND) for moment in moments}) < len(moments):
         raise InvalidRequestError("Two keyframes are for the same frame.", "A second has 24 frames; move one of them.")
 
@@ -196,21 +197,24 @@ def _check_keyframes(request: VideoRequest) -> None:
 def _check_layers(request: ImageRequest, model: ImageModel) -> None:
     """Only a picture is separated into layers, and only their size is chosen."""
     if "layers" not in model.features:
-        raise InvalidRequestError(f"{request.model} has no layers.", _way_out("layers", model))
+        raise InvalidRequestError(f"{request.model} has no layers.", _hint_for("layers", model))
     if request.modify_image is None or request.modify_image.weight is not None:
         raise InvalidRequestError(
             "Layers are made of a picture.", "Name it in modify_image, without a weight; the prompt says what to part."
         )
     _check_prompt_length(request, 1, MAX_LAYERING_PROMPT)
-    others = ("aspect_ratio", "format", "image_references", "style", "web_search")
-    given = [field for field in (*others, "style_references", "character_images") if getattr(request, field)]
-    if given:
-        raise InvalidRequestError(f"Layers cannot be made with {given[0]}.", "Leave it out.")
+    other_fields = ("aspect_ratio", "format", "image_references", "style", "web_search")
+    used = [field for field in (*other_fields, "style_references", "character_images") if getattr(request, field)]
+    if used:
+        raise InvalidRequestError(f"Layers cannot be made with {used[0]}.", "Leave it out.")
 
 
 def _check_image(request: ImageRequest, model: ImageModel, api: Api) -> None:
-    most = model.max_edit_references if request.modify_image else model.max_references
-    counts = (("image", len(request.image_references), most), ("character", len(request.character_images), most))
+    max_references = model.max_edit_references if request.modify_image else model.max_references
+    counts = (
+        ("image", len(request.image_references), max_references),
+        ("character", len(request.character_images), max_references),
+    )
     for name, count, limit in counts:
         if count > limit:
             raise InvalidRequestError(f"At most {limit} {name} references are supported, not {count}.")

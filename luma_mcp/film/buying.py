@@ -62,7 +62,7 @@ class ShotBuyer:
         """
         for shot in film.lost:
             try:
-                await self._purchases.look_for(cast("PurchaseRow", shot.purchase))
+                await self._purchases.search_for(cast("PurchaseRow", shot.purchase))
             except LumaError as error:
                 problems[shot.planned.key] = f"Shot {shot.number}: {error.full_text}"
         return bool(film.lost)
@@ -111,19 +111,19 @@ class ShotBuyer:
             problems[key] = f"Shot {shot.number} was bought or left out elsewhere."
         except AmbiguousPurchaseError as error:
             problems[key] = f"Shot {shot.number}: {error.full_text}"
-            self._meter.purchased(backend, film.group.person, "in doubt", 0.0)
+            self._meter.count_purchase(backend, film.group.person, "in doubt", 0.0)
         except LumaError as error:
             if error.is_transient or self._is_first_refusal(film.id, key, error):
                 problems[key] = f"Shot {shot.number}: {error.full_text}"
                 return
-            self._meter.purchased(backend, film.group.person, "refused", 0.0)
+            self._meter.count_purchase(backend, film.group.person, "refused", 0.0)
             if isinstance(error, _OF_THE_ACCOUNT):
                 raise
             await self._groups.release(film.id, {key: error.full_text[:_LONGEST_NOTE]})
         else:
             self._refused.discard((film.id, key))
             outcome, usd = ("joined", 0.0) if bought.recovered else ("bought", bought.price.usd)
-            self._meter.purchased(backend, film.group.person, outcome, usd)
+            self._meter.count_purchase(backend, film.group.person, outcome, usd)
 
     def _is_first_refusal(self, film_id: str, key: str, error: LumaError) -> bool:
         """Whether an error that must be confirmed comes for the first time; the shot is tried once more then."""

@@ -25,7 +25,7 @@ from typing import Literal
 
 from luma_mcp.domain.generation import NOT_FOUND, Generation
 from luma_mcp.film.plan import Plan, PlannedShot
-from luma_mcp.ledger.reservations import EXPIRED, LEFT_OUT, Reservation, ReservationGroup
+from luma_mcp.ledger.reservations import EXPIRED, REMOVED, Reservation, ReservationGroup
 from luma_mcp.ledger.rows import PurchaseRow
 from luma_mcp.ledger.states import UNBOUGHT
 
@@ -33,7 +33,7 @@ FINAL = frozenset({"completed", "failed", "refused", "stopped"})
 _UNMADE = FINAL - {"completed"}
 _DELETED = "Its clip was deleted at Luma. Another take of the shot makes it anew."
 LEFT_ALONE = "The film was left alone for 24 hours, so its reservation ended."
-_NOTES = {EXPIRED: LEFT_ALONE, LEFT_OUT: "The plan has no such shot any more."}
+_NOTES = {EXPIRED: LEFT_ALONE, REMOVED: "The plan has no such shot any more."}
 FILM_ID = re.compile(r"film-[0-9a-f]{16}")
 """The form of a film's id."""
 

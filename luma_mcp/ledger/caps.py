@@ -50,12 +50,13 @@ class Spending:
     purchases: int
 
 
-def check_call(budget: Budget, usd: float, shown: str) -> None:
-    """Raises: BudgetError, if the cap for one call forbids it. `shown` is the price as a person reads it."""
+def check_call(budget: Budget, usd: float, price_text: str) -> None:
+    """Raises: BudgetError, if the cap for one call forbids it. `price_text` is the price as a person reads it."""
     limit = budget.max_usd_per_call
     if limit is not None and usd > limit:
         raise BudgetError(
-            f"This costs {shown}, and the cap for one call (LUMA_MAX_USD_PER_CALL) is ${limit:.2f}.", ONLY_THE_PERSON
+            f"This costs {price_text}, and the cap for one call (LUMA_MAX_USD_PER_CALL) is ${limit:.2f}.",
+            ONLY_THE_PERSON,
         )
 
 
@@ -75,13 +76,13 @@ def check_person_day(budget: Budget, usd: float, spending: Spending) -> None:
     )  # fmt: skip
 
 
-def _check_limit(limit: float | None, usd: float, spending: Spending, name: str, who: str) -> None:
+def _check_limit(limit: float | None, usd: float, spending: Spending, name: str, hint: str) -> None:
     """Raises: BudgetError, if a purchase would pass a day's limit, in whole micro-dollars, so that sums are exact."""
     if limit is not None and round((usd + spending.spent_usd + spending.reserved_usd) * 1e6) > round(limit * 1e6):
         raise BudgetError(
             f"This costs ${usd:.2f}, and {name} of ${limit:.2f} has ${spending.spent_usd:.2f} spent and "
             f"${spending.reserved_usd:.2f} reserved.",
-            f"Nothing was bought. {who}",
+            f"Nothing was bought. {hint}",
         )
 
 
@@ -94,13 +95,15 @@ def check_credit(budget: Budget, usd: float, balance: Balance | None, sent_since
         balance: the newest that is known.
         sent_since_usd: what was sent since that balance was read, and what may not show in it yet.
     """
-    least = budget.min_credit_usd
-    if least is None or balance is None:
+    min_credit = budget.min_credit_usd
+    if min_credit is None or balance is None:
         return
-    if round((balance.usd - sent_since_usd - usd) * 1e6) < round(least * 1e6):
+    if round((balance.usd - sent_since_usd - usd) * 1e6) < round(min_credit * 1e6):
         under_way = f" less ${sent_since_usd:.2f} that was sent since" if sent_since_usd else ""
-        floor = f", and ${least:.2f} must stay in it (LUMA_MIN_CREDIT_USD)" if least else ""
-        way_out = (
-            ONLY_THE_PERSON if least else "Nothing was bought. API credit is bought at https://platform.lumalabs.ai."
+        floor = f", and ${min_credit:.2f} must stay in it (LUMA_MIN_CREDIT_USD)" if min_credit else ""
+        hint = (
+            ONLY_THE_PERSON
+            if min_credit
+            else "Nothing was bought. API credit is bought at https://platform.lumalabs.ai."
         )
-        raise BudgetError(f"This costs ${usd:.2f}, the account has ${balance.usd:.2f}{under_way}{floor}.", way_out)
+        raise BudgetError(f"This costs ${usd:.2f}, the account has ${balance.usd:.2f}{under_way}{floor}.", hint)

@@ -55,11 +55,11 @@ class PurchaseHistory:
         return self._pages(person=person)
 
     async def _pages(self, *, account: str | None = None, person: str | None = None) -> AsyncIterator[Bought]:
-        place: tuple[float, int] | None = None
-        while page := await self._ledger.bought(_PAGE, account=account, person=person, before=place):
+        position: tuple[float, int] | None = None
+        while page := await self._ledger.bought(_PAGE, account=account, person=person, before=position):
             for row in page:
                 yield self._bought(row)
-            place = page[-1].place
+            position = page[-1].position
 
     def _bought(self, row: PurchaseRow) -> Bought:
         name: BackendName = self._names.get(row.account, "dream_machine")

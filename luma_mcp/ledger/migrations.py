@@ -32,7 +32,7 @@ VERSION = len(STEPS) + 1
 _RECORDED_SINCE = 4
 
 
-def check_version(version: int, name: str, place: str) -> None:
+def check_version(version: int, name: str, location: str) -> None:
     """Raises: LedgerError, if this program may not use a ledger of that version.
 
     Args:
@@ -43,18 +43,18 @@ def check_version(version: int, name: str, place: str) -> None:
     if version > VERSION:
         raise LedgerError(
             f"The purchase ledger at {name} was written by a newer version of dream-machine-mcp.",
-            f"Nothing was bought. Install the newest version, or set LUMA_LEDGER to another {place}.",
+            f"Nothing was bought. Install the newest version, or set LUMA_LEDGER to another {location}.",
         )
     if version == 1:
         raise LedgerError(
             f"The purchase ledger at {name} was written by a version that was never released.",
-            f"Nothing was bought. Set LUMA_LEDGER to another {place}.",
+            f"Nothing was bought. Set LUMA_LEDGER to another {location}.",
         )
 
 
-def announce(name: str, way_back: str) -> None:
+def announce(name: str, recovery: str) -> None:
     """Report on standard error that a ledger of an earlier version is about to be changed, which may take a minute."""
-    sys.stderr.write(f"dream-machine-mcp: the purchase ledger at {name} is brought to a new version. {way_back}\n")
+    sys.stderr.write(f"dream-machine-mcp: the purchase ledger at {name} is brought to a new version. {recovery}\n")
     sys.stderr.flush()
 
 
@@ -70,9 +70,9 @@ def migrate(transaction: Transaction, version: int, engine: Engine) -> None:
         transaction.execute("CREATE TABLE migrations (name TEXT PRIMARY KEY, taken_at DOUBLE PRECISION NOT NULL)")
         for name, _ in STEPS[: max(version - 1, 0)]:
             _record(transaction, name)
-    taken = {name for (name,) in transaction.execute("SELECT name FROM migrations").fetchall()}
+    applied = {name for (name,) in transaction.execute("SELECT name FROM migrations").fetchall()}
     for name, step in STEPS:
-        if name not in taken:
+        if name not in applied:
             step(transaction, engine)
             _record(transaction, name)
 

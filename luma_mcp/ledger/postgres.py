@@ -42,7 +42,7 @@ class PostgresStore:
         self._opening = threading.Lock()
 
     def __repr__(self) -> str:
-        return f"PostgresStore({self._shown()!r})"
+        return f"PostgresStore({self._display_url()!r})"
 
     def close(self) -> None:
         """Close the connections. A later transaction opens new ones."""
@@ -63,13 +63,13 @@ class PostgresStore:
     def _run(self, purpose: str, mode: str, work: Callable[[Transaction], _T], accounts: Sequence[str] = ()) -> _T:
         psycopg = _library()
         try:
-            connection = self._begun(purpose, mode)
+            connection = self._started(purpose, mode)
             try:
                 for account in sorted(set(accounts)):
-                    connection.execute("SELECT pg_advisory_xact_lock(%s, %s)", (_ACCOUNTS, _number_of(account)))
+                    connection.execute("SELECT pg_advisory_xact_lock(%s, %s)", (_ACCOUNTS, _lock_number(account)))
                 # Another program may have changed the schema since it was opened, or while this waited.
                 transaction = _PostgresTransaction(connection)
-                check_version(_version(transaction), self._shown(), "database")
+                check_version(_version(transaction), self._display_url(), "database")
                 result = work(transaction)
                 connection.execute("COMMIT")
             except BaseException:
@@ -81,21 +81,21 @@ class PostgresStore:
             raise self._unusable(error) from error
         return result
 
-    def _begun(self, purpose: str, mode: str) -> "psycopg.Connection[Any]":
+    def _started(self, purpose: str, mode: str) -> "psycopg.Connection[Any]":
         """A connection with an open transaction. One that died meanwhile is replaced."""
         psycopg = _library()
-        begin = _begin(mode)
+        statements = _start_statements(mode)
         connection = self._connections.get(purpose)
         if connection is not None:
             try:
-                connection.execute(begin.encode())
+                connection.execute(statements.encode())
             except psycopg.OperationalError:
                 self._close(purpose)
             else:
                 return connection
         with self._opening:
             connection = self._connections[purpose] = self._open()
-        connection.execute(begin.encode())
+        connection.execute(statements.encode())
         return connection
 
     def _close(self, purpose: str) -> None:
@@ -128,9 +128,9 @@ class PostgresStore:
             transaction = _PostgresTransaction(connection)
             connection.execute("CREATE TABLE IF NOT EXISTS purchases_version (version BIGINT NOT NULL)")
             version = _version(transaction)
-            check_version(version, self._shown(), "database")
+            check_version(version, self._display_url(), "database")
             if 0 < version < VERSION:
-                announce(self._shown(), "A dump of the database is the way back.")
+                announce(self._display_url(), "A dump of the database is the way back.")
             if version != VERSION:
                 migrate(transaction, version, "postgres")
                 connection.execute("INSERT INTO purchases_version VALUES (%s)", (VERSION,))
@@ -140,14 +140,14 @@ class PostgresStore:
                 connection.execute("ROLLBACK")
             raise
 
-    def _shown(self) -> str:
-        parts = urlsplit(self._url)
-        return f"postgresql://{parts.hostname or ''}{parts.path}"
+    def _display_url(self) -> str:
+        url = urlsplit(self._url)
+        return f"postgresql://{url.hostname or ''}{url.path}"
 
     def _unusable(self, error: Exception) -> LedgerError:
         # The driver's own words may hold the whole address; the kind of error says enough.
         return LedgerError(
-            f"The purchase ledger at {self._shown()} cannot be used ({type(error).__name__}).",
+            f"The purchase ledger at {self._display_url()} cannot be used ({type(error).__name__}).",
             "Nothing is bought without it. Check that the database runs, and the address and password in LUMA_LEDGER.",
         )
 
@@ -163,11 +163,11 @@ class _PostgresTransaction:
             raise NotUniqueError from error
 
     def now(self) -> float:
-        found = self._connection.execute("SELECT extract(epoch FROM clock_timestamp())::double precision").fetchone()
-        return float(found[0]) if found else 0.0
+        row = self._connection.execute("SELECT extract(epoch FROM clock_timestamp())::double precision").fetchone()
+        return float(row[0]) if row else 0.0
 
 
-def _begin(mode: str) -> str:
+def _start_statements(mode: str) -> str:
     """The statements that open a transaction, in one message."""
     return (
         f"BEGIN ISOLATION LEVEL {mode}; SET LOCAL lock_timeout = '{_LOCK_SECONDS}s';"
@@ -176,7 +176,7 @@ def _begin(mode: str) -> str:
     )
 
 
-def _number_of(account: str) -> int:
+def _lock_number(account: str) -> int:
     """The number that an account is locked by: four bytes with a sign."""
     return int.from_bytes(hashlib.sha256(account.encode()).digest()[:4], signed=True)
 

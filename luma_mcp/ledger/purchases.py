@@ -108,16 +108,16 @@ class Ledger(LedgerReader):
             now = transaction.now()
             self.expire(transaction, now)
             # Within one transaction nobody else decides, so this holds where the index lets each person have one.
-            found = rows.select(
+            matches = rows.select(
                 transaction,
                 f"account = ? AND fingerprint = ? AND take = ? AND is_live = 1{is_person} ORDER BY id",
                 (account, new.fingerprint, new.take, *person),
             )
             # A purchase in doubt holds its take until it is settled, however long ago it was.
-            is_recent = found and now - found[0].reserved_at < TAKE_SECONDS
-            if found and (found[0].state not in SETTLED or is_recent or draws_on is not None):
-                return Decision(found[0], is_new=False, now=now, decided_at=suspend_aware_now())
-            for row in found:
+            is_recent = matches and now - matches[0].reserved_at < TAKE_SECONDS
+            if matches and (matches[0].state not in SETTLED or is_recent or draws_on is not None):
+                return Decision(matches[0], is_new=False, now=now, decided_at=suspend_aware_now())
+            for row in matches:
                 transaction.execute("UPDATE purchases SET is_live = 0 WHERE id = ?", (row.id,))
             if draws_on is not None:
                 reservations.check_open(transaction, draws_on, new.micros)
@@ -126,7 +126,7 @@ class Ledger(LedgerReader):
                     transaction, budget, new.micros, accounts=self.accounts, person=new.person, balance=balance,
                     consent=new.consent,
                 )  # fmt: skip
-            made = transaction.execute(
+            inserted = transaction.execute(
                 "INSERT INTO purchases (account, person, fingerprint, take, is_live, signature, request, kind, model,"
                 " micros, basis, state, request_id, owner, lease_until, reserved_at, updated_at)"
                 " VALUES (?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
@@ -134,7 +134,7 @@ class Ledger(LedgerReader):
                  new.model or new.kind, new.micros, new.basis, "sending" if request_id else "reserved", request_id,
                  self._owner, now + LEASE_SECONDS, now, now),
             )  # fmt: skip
-            row_id = int(made.fetchone()[0])
+            row_id = int(inserted.fetchone()[0])
             consents.use(transaction, new.consent, f"purchase {row_id}")
             if draws_on is not None:
                 reservations.draw(transaction, draws_on, row_id, now)
@@ -150,7 +150,7 @@ class Ledger(LedgerReader):
         generation_id: str | None = None,
         request_id: str | None = None,
         note: str | None = None,
-        mine: bool = False,
+        requires_lease: bool = False,
     ) -> PurchaseRow | None:
         """Move a purchase to a state, if it is still in one that leads there.
 
@@ -170,7 +170,7 @@ class Ledger(LedgerReader):
         def work(transaction: Transaction) -> PurchaseRow | None:
             now = transaction.now()
             condition, values = f"id = ? AND state IN ({marks(before)})", [row.id, *before]
-            if mine:
+            if requires_lease:
                 condition += f" AND owner = ? AND {_IS_LEASED}"
                 values += [self._owner, *lease_ends(now)]
             done = transaction.execute(
@@ -179,7 +179,7 @@ class Ledger(LedgerReader):
                 " is_live = CASE WHEN ? = 0 THEN 0 ELSE is_live END,"
                 " lost_at = CASE WHEN ? = 'lost' THEN ? ELSE lost_at END,"
                 " lease_until = CASE WHEN ? = 1 THEN lease_until ELSE 0 END"
-                f" WHERE {condition} AND {self._mine}",
+                f" WHERE {condition} AND {self._in_accounts}",
                 (state, generation_id, request_id, note, now, int(state in IS_LIVE), state, now,
                  int(state in UNDER_WAY), *values, *self.accounts),
             )  # fmt: skip
@@ -239,12 +239,12 @@ class Ledger(LedgerReader):
         """The newest purchases in some states, oldest first. Those that a server has left behind are settled first."""
 
         def work(transaction: Transaction) -> tuple[list[PurchaseRow], bool]:
-            found = self._in_state(transaction, states, since or 0.0, limit)
-            return found, self._has_left_behind(transaction, transaction.now())
+            matches = self._in_state(transaction, states, since or 0.0, limit)
+            return matches, self._has_abandoned(transaction, transaction.now())
 
-        found, has_left_behind = await self.read(work)
-        if not has_left_behind:
-            return found
+        matches, has_abandoned = await self.read(work)
+        if not has_abandoned:
+            return matches
 
         def settle(transaction: Transaction) -> list[PurchaseRow]:
             self.expire(transaction, transaction.now())
@@ -255,13 +255,13 @@ class Ledger(LedgerReader):
     def expire(self, transaction: Transaction, now: float) -> None:
         """Settle the purchases that a server has left behind, and release the reservations that were left alone."""
         for before, (after, note) in EXPIRES_TO.items():
-            settled = transaction.execute(
+            expired_rows = transaction.execute(
                 "UPDATE purchases SET state = ?, note = ?, is_live = CASE WHEN ? = 0 THEN 0 ELSE is_live END,"
                 " lost_at = CASE WHEN ? = 'lost' THEN ? ELSE lost_at END"
-                f" WHERE {self._mine} AND state = ? AND NOT ({_IS_LEASED}) RETURNING id",
+                f" WHERE {self._in_accounts} AND state = ? AND NOT ({_IS_LEASED}) RETURNING id",
                 (after, note, int(after in IS_LIVE), after, now, *self.accounts, before, *lease_ends(now)),
             ).fetchall()
-            for (row_id,) in settled:
+            for (row_id,) in expired_rows:
                 reservations.follow(transaction, row_id, after)
         reservations.expire(transaction, self.accounts, now)
 
@@ -299,11 +299,11 @@ class Ledger(LedgerReader):
     def _row(self, transaction: Transaction, row_id: int) -> PurchaseRow:
         return rows.select_by_id(transaction, self.accounts, [row_id])[row_id]
 
-    def _has_left_behind(self, transaction: Transaction, now: float) -> bool:
+    def _has_abandoned(self, transaction: Transaction, now: float) -> bool:
         """Whether a purchase is under way whose lease has expired."""
-        found = transaction.execute(
-            f"SELECT 1 FROM purchases WHERE {self._mine} AND state IN ({marks(EXPIRES_TO)}) AND NOT ({_IS_LEASED})"
-            " LIMIT 1",
+        matches = transaction.execute(
+            f"SELECT 1 FROM purchases WHERE {self._in_accounts} AND state IN ({marks(EXPIRES_TO)}) AND NOT"
+            f" ({_IS_LEASED}) LIMIT 1",
             (*self.accounts, *EXPIRES_TO, *lease_ends(now)),
         )
-        return found.fetchone() is not None
+        return matches.fetchone() is not None

@@ -40,7 +40,7 @@ class LedgerReader:
         self._store = store
         self.accounts = tuple(accounts)
         """The person's accounts, Dream Machine's first."""
-        self._mine = f"account IN ({marks(self.accounts)})"
+        self._in_accounts = f"account IN ({marks(self.accounts)})"
         self._reading = anyio.CapacityLimiter(1)
         # A generation's purchase is the same for ever, but for its state.
         self._remembered: OrderedDict[str, PurchaseRow] = OrderedDict()
@@ -51,23 +51,23 @@ class LedgerReader:
 
     async def get(self, row_id: int) -> PurchaseRow | None:
         """A purchase by its number in the ledger."""
-        found = await self.read(lambda transaction: rows.select_by_id(transaction, self.accounts, [row_id]))
-        return found.get(row_id)
+        matches = await self.read(lambda transaction: rows.select_by_id(transaction, self.accounts, [row_id]))
+        return matches.get(row_id)
 
     async def by_generation(self, generation_ids: Iterable[str]) -> dict[str, PurchaseRow]:
         """The purchases that these generations came of, by generation id."""
         ids = tuple(dict.fromkeys(generation_ids))
 
         def work(transaction: Transaction) -> dict[str, PurchaseRow]:
-            condition = f"{self._mine} AND generation_id IN ({marks(ids)})"
-            found = rows.select(transaction, condition, (*self.accounts, *ids))
-            return {row.generation_id: row for row in found if row.generation_id}
+            condition = f"{self._in_accounts} AND generation_id IN ({marks(ids)})"
+            matches = rows.select(transaction, condition, (*self.accounts, *ids))
+            return {row.generation_id: row for row in matches if row.generation_id}
 
         if not ids:
             return {}
-        found = await self.read(work)
-        self.remember(found)
-        return found
+        matches = await self.read(work)
+        self.remember(matches)
+        return matches
 
     async def origin_of(self, generation_id: str) -> PurchaseRow | None:
         """The purchase that a generation came of, as it was when it was read last: its state may be an older one."""
@@ -75,15 +75,15 @@ class LedgerReader:
             return (await self.by_generation([generation_id])).get(generation_id)
         return self._remembered[generation_id]
 
-    def remember(self, found: Mapping[_T, PurchaseRow]) -> Mapping[_T, PurchaseRow]:
+    def remember(self, matches: Mapping[_T, PurchaseRow]) -> Mapping[_T, PurchaseRow]:
         """Keep some purchases for `origin_of`."""
-        for row in found.values():
+        for row in matches.values():
             if row.generation_id:
                 self._remembered[row.generation_id] = row
                 self._remembered.move_to_end(row.generation_id)
         while len(self._remembered) > _MAX_REMEMBERED:
             self._remembered.popitem(last=False)
-        return found
+        return matches
 
     async def made_from(self, generation_id: str) -> tuple[str, ...]:
         """The generations that one was bought to work on; none if the ledger does not know it or cannot be read."""
@@ -131,7 +131,7 @@ class LedgerReader:
                 if person in (None, row.person)
             ][:limit]
             of_today = self._newest(transaction, limit, f"reserved_at >= ?{condition}", (start, *values))
-            return sorted([*doubtful, *of_today], key=lambda row: row.place)
+            return sorted([*doubtful, *of_today], key=lambda row: row.position)
 
         return await self.read(work)
 
@@ -152,36 +152,36 @@ class LedgerReader:
             before: the place of the last one of the page before; None for the first page.
         """
         condition, values = spending.of_person(person)
-        after, place = ("", ()) if before is None else (" AND (reserved_at, id) < (?, ?)", before)
+        after, position = ("", ()) if before is None else (" AND (reserved_at, id) < (?, ?)", before)
         accounts = self.accounts if account is None else (account,)
         return await self.read(
             lambda transaction: self._newest(
-                transaction, limit, f"generation_id IS NOT NULL{condition}{after}", (*values, *place), accounts
+                transaction, limit, f"generation_id IS NOT NULL{condition}{after}", (*values, *position), accounts
             )
         )
 
     async def pages(self, *, person: str | None = None, in_doubt: bool = False) -> AsyncIterator[list[PurchaseRow]]:
         """Every purchase, oldest first, by pages; all, or one person's, or those that are in doubt."""
         condition, values = ("", []) if in_doubt else spending.of_person(person)
-        place: tuple[float, int] = (-1.0, -1)
+        position: tuple[float, int] = (-1.0, -1)
         states = sorted(IN_DOUBT) if in_doubt else [None]
 
         def work(transaction: Transaction) -> list[PurchaseRow]:
-            found: list[PurchaseRow] = []
+            matches: list[PurchaseRow] = []
             for account in self.accounts:
                 for state in states:
                     is_state, of_state = ("", ()) if state is None else (" AND state = ?", (state,))
-                    found += rows.select(
+                    matches += rows.select(
                         transaction,
                         f"account = ?{is_state}{condition} AND (reserved_at, id) > (?, ?)"
                         f" ORDER BY reserved_at, id LIMIT {_PAGE:d}",
-                        (account, *of_state, *values, *place),
+                        (account, *of_state, *values, *position),
                     )
-            return sorted(found, key=lambda row: row.place)[:_PAGE]
+            return sorted(matches, key=lambda row: row.position)[:_PAGE]
 
         while page := await self.read(work):
             yield [row for row in page if person in (None, row.person)]
-            place = page[-1].place
+            position = page[-1].position
 
     def _newest(
         self,
@@ -192,7 +192,7 @@ class LedgerReader:
         accounts: Sequence[str] | None = None,
     ) -> list[PurchaseRow]:
         """The newest purchases that meet a condition, newest first."""
-        found = [
+        matches = [
             row
             for account in accounts or self.accounts
             for row in rows.select(
@@ -201,15 +201,15 @@ class LedgerReader:
                 (account, *values),
             )
         ]
-        return sorted(found, key=lambda row: row.place, reverse=True)[:limit]
+        return sorted(matches, key=lambda row: row.position, reverse=True)[:limit]
 
     def _in_state(
         self, transaction: Transaction, states: Sequence[State], since: float, limit: int
     ) -> list[PurchaseRow]:
         """The newest purchases in some states, oldest first."""
-        found = [
+        matches = [
             row
             for state in states
             for row in self._newest(transaction, limit, "state = ? AND reserved_at >= ?", (state, since))
         ]
-        return sorted(found, key=lambda row: row.place)[-limit:]
+        return sorted(matches, key=lambda row: row.position)[-limit:]

@@ -32,4 +32,4 @@ def model_of(total: Total) -> str:
 
 def day_of(total: Total) -> str:
     """The day in the time zone of this machine, which is the caps' too."""
-    return datetime.fromtimestamp(total.began_at).strftime("%Y-%m-%d")  # noqa: DTZ006 - local on purpose
+    return datetime.fromtimestamp(total.started_at).strftime("%Y-%m-%d")  # noqa: DTZ006 - local on purpose

@@ -7,7 +7,7 @@ from luma_mcp.ledger.caps import Balance, Budget
 from luma_mcp.ledger.purchases import Ledger
 from luma_mcp.ledger.reservations import (
     EXPIRED,
-    LEFT_OUT,
+    REMOVED,
     NewGroup,
     NewReservation,
     Reservation,
@@ -109,7 +109,7 @@ class ReservationGroups:
             for item in unpaid:
                 reserve(transaction, group.id, group.account, group.person, item)
             for key in current.reservations.keys() - {item.key for item in wanted}:
-                release(transaction, group.id, key, LEFT_OUT)
+                release(transaction, group.id, key, REMOVED)
             transaction.execute(
                 "UPDATE reservation_groups SET document = ?, updated_at = ? WHERE id = ?", (document, now, group.id)
             )
@@ -124,18 +124,18 @@ class ReservationGroups:
         """
 
         def work(transaction: Transaction) -> tuple[ReservationGroup | None, bool]:
-            found = transaction.execute(
+            result = transaction.execute(
                 f"SELECT id FROM reservation_groups WHERE id = ? AND account IN ({marks(self._ledger.accounts)})",
                 (group_id, *self._ledger.accounts),
             ).fetchone()
-            if found is None:
+            if result is None:
                 return None, False
             now, group = transaction.now(), self._read(transaction, group_id)
             purchases = [item.purchase for item in group.reservations.values() if item.purchase]
-            return group, any(_is_left_behind(purchase, now) for purchase in purchases)
+            return group, any(_is_abandoned(purchase, now) for purchase in purchases)
 
-        group, has_left_behind = await self._ledger.read(work)
-        if not has_left_behind:
+        group, has_abandoned = await self._ledger.read(work)
+        if not has_abandoned:
             return group
 
         def settle(transaction: Transaction) -> ReservationGroup | None:
@@ -149,7 +149,7 @@ class ReservationGroups:
         condition, values = spending.of_person(person)
 
         def work(transaction: Transaction) -> list[ReservationGroup]:
-            found = [
+            result = [
                 (created_at, group_id)
                 for account in self._ledger.accounts
                 for created_at, group_id in transaction.execute(
@@ -158,7 +158,7 @@ class ReservationGroups:
                     (account, *values),
                 ).fetchall()
             ]
-            newest = sorted(found, reverse=True)[:limit]
+            newest = sorted(result, reverse=True)[:limit]
             return [self._read(transaction, group_id) for _, group_id in newest]
 
         return await self._ledger.read(work)
@@ -190,15 +190,15 @@ class ReservationGroups:
         (id_, account, person, fingerprint, take, is_live, document, created_at, updated_at) = transaction.execute(
             f"SELECT {_COLUMNS} FROM reservation_groups WHERE id = ?", (group_id,)
         ).fetchone()
-        found = transaction.execute(
+        result = transaction.execute(
             "SELECT key, micros, wanted, note, purchase_id FROM reservations WHERE group_id = ?", (group_id,)
         ).fetchall()
-        ids = [purchase_id for *_, purchase_id in found if purchase_id is not None]
+        ids = [purchase_id for *_, purchase_id in result if purchase_id is not None]
         purchases = self._ledger.remember(rows.select_by_id(transaction, self._ledger.accounts, ids))
         after, until = live_groups(transaction.now())
         is_expired = not after < updated_at <= until
         reservations: dict[str, Reservation] = {}
-        for key, micros, wanted, note, purchase_id in found:
+        for key, micros, wanted, note, purchase_id in result:
             # An expired one may not be written down as released yet.
             is_wanted = bool(wanted) and not is_expired
             text = EXPIRED if wanted and is_expired else note
@@ -208,7 +208,7 @@ class ReservationGroups:
         )
 
 
-def _is_left_behind(purchase: PurchaseRow, now: float) -> bool:
+def _is_abandoned(purchase: PurchaseRow, now: float) -> bool:
     """Whether the lease of a purchase that is under way has expired."""
     start, end = lease_ends(now)
     return purchase.state in UNDER_WAY and not start <= purchase.lease_until <= end

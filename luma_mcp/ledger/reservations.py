@@ -15,7 +15,7 @@ from luma_mcp.ledger.store import Transaction
 
 EXPIRED = "expired"
 """The note of a reservation whose group was left alone."""
-LEFT_OUT = "left out"
+REMOVED = "left out"
 """The note of a reservation that a change of its group does not name any more."""
 
 
@@ -111,11 +111,11 @@ class ReservationGroup:
 
 def check_open(transaction: Transaction, name: ReservationName, micros: int) -> None:
     """Return if a purchase may draw that much on a reservation. Raises: ReservationUnavailableError."""
-    found = transaction.execute(
+    row = transaction.execute(
         "SELECT 1 FROM reservations WHERE group_id = ? AND key = ? AND micros >= ? AND wanted = 1",
         (name.group_id, name.key, micros),
     ).fetchone()
-    if found is None:
+    if row is None:
         raise ReservationUnavailableError
 
 

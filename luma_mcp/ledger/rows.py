@@ -80,7 +80,7 @@ class PurchaseRow(_Purchase):
         return tuple(from_json(self.request).get(MADE_FROM, ()))
 
     @property
-    def place(self) -> tuple[float, int]:
+    def position(self) -> tuple[float, int]:
         """Its place in a list: by time, then by number."""
         return self.reserved_at, self.id
 
@@ -92,8 +92,8 @@ _COLUMNS = ", ".join(_NAMES)
 
 def select(transaction: Transaction, condition: str, values: Sequence[object]) -> list[PurchaseRow]:
     """The purchases that meet a condition, which may order and limit them."""
-    found = transaction.execute(f"SELECT {_COLUMNS} FROM purchases WHERE {condition}", values)
-    return [_row(columns) for columns in found]
+    matches = transaction.execute(f"SELECT {_COLUMNS} FROM purchases WHERE {condition}", values)
+    return [_row(columns) for columns in matches]
 
 
 def select_by_id(transaction: Transaction, accounts: Sequence[str], ids: Iterable[int]) -> dict[int, PurchaseRow]:

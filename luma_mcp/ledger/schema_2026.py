@@ -5,7 +5,7 @@ Nothing here reads a constant of today's code, so that a change of the code chan
 
 from luma_mcp.ledger.store import Transaction
 
-_WORDS = {
+_TYPES = {
     "sqlite": {"identity": "INTEGER PRIMARY KEY", "integer": "INTEGER", "real": "REAL", "strict": " STRICT"},
     "postgres": {
         "identity": "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
@@ -18,8 +18,8 @@ _WORDS = {
 
 def _run(transaction: Transaction, engine: str, *statements: str) -> None:
     for statement in statements:
-        for word, meaning in _WORDS[engine].items():
-            statement = statement.replace("{" + word + "}", meaning)  # noqa: PLW2901
+        for name, type_name in _TYPES[engine].items():
+            statement = statement.replace("{" + name + "}", type_name)  # noqa: PLW2901
         transaction.execute(statement)
 
 

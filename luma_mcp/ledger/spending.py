@@ -27,7 +27,7 @@ class Total:
     """A running total: the purchases of a person within a quarter of an hour, by model and state."""
 
     person: str
-    began_at: float
+    started_at: float
     model: str
     state: State
     micros: int
@@ -84,12 +84,12 @@ def read_spending(transaction: Transaction, accounts: Sequence[str], now: float,
     condition, values = of_person(person)
     spent = purchases = 0
     for account in accounts:
-        found = transaction.execute(
+        result = transaction.execute(
             "SELECT state, sum(micros), sum(purchases) FROM totals"
             f" WHERE account = ?{condition} AND quarter >= ? GROUP BY state",
             (account, *values, _quarter(start_of_day(now))),
         )
-        for state, micros, count in found:
+        for state, micros, count in result:
             spent += int(micros) if state in SPENT else 0
             purchases += int(count)
     reserved = _sum_in_states(transaction, accounts, person) + reserved_in_groups(transaction, accounts, now, person)
@@ -114,12 +114,12 @@ def read_totals(transaction: Transaction, accounts: Sequence[str], days: int, pe
 def reserved_in_groups(transaction: Transaction, accounts: Sequence[str], now: float, person: str | None = None) -> int:
     """The micro-dollars of open reservations."""
     condition, values = of_person(person)
-    found = transaction.execute(
+    result = transaction.execute(
         "SELECT coalesce(sum(micros), 0) FROM reservations"
         f" WHERE account IN ({marks(accounts)}){condition} AND {_OPEN}",
         (*accounts, *values, *live_groups(now)),
     ).fetchone()[0]
-    return int(found)
+    return int(result)
 
 
 def live_groups(now: float) -> tuple[float, float]:
@@ -153,11 +153,11 @@ def _quarter(time: float) -> int:
 
 def _sum_in_states(transaction: Transaction, accounts: Sequence[str], person: str | None) -> int:
     """The micro-dollars of purchases whose money is reserved, found by their states: a person has many more."""
-    found = transaction.execute(
+    result = transaction.execute(
         f"SELECT person, micros FROM purchases WHERE account IN ({marks(accounts)}) AND state IN ({marks(RESERVED)})",
         (*accounts, *sorted(RESERVED)),
     )
-    return sum(int(micros) for name, micros in found if person in (None, name))
+    return sum(int(micros) for name, micros in result if person in (None, name))
 
 
 def _newest_balance(transaction: Transaction, account: str, balance: Balance | None, now: float) -> Balance | None:
@@ -165,8 +165,8 @@ def _newest_balance(transaction: Transaction, account: str, balance: Balance | N
 
     One from the future was read before the clock was set back. It proves nothing.
     """
-    found = transaction.execute("SELECT usd, read_at FROM balances WHERE account = ?", (account,)).fetchone()
-    known = Balance(float(found[0]), float(found[1])) if found and found[1] <= now else None
+    result = transaction.execute("SELECT usd, read_at FROM balances WHERE account = ?", (account,)).fetchone()
+    known = Balance(float(result[0]), float(result[1])) if result and result[1] <= now else None
     if balance is None or (known is not None and known.read_at > balance.read_at):
         return known
     transaction.execute("DELETE FROM balances WHERE account = ?", (account,))
@@ -189,7 +189,7 @@ def _sent_since(transaction: Transaction, account: str, balance: Balance | None,
                 (account, since, math.nextafter(following * _QUARTER_SECONDS, 0)),
             ),
         ):
-            found = transaction.execute(f"{statement} AND state IN ({marks(SPENT)})", (*values, *sorted(SPENT)))
-            spent += int(found.fetchone()[0])
+            result = transaction.execute(f"{statement} AND state IN ({marks(SPENT)})", (*values, *sorted(SPENT)))
+            spent += int(result.fetchone()[0])
     reserved = _sum_in_states(transaction, [account], None) + reserved_in_groups(transaction, [account], now)
     return (spent + reserved) / 1e6

@@ -64,12 +64,12 @@ class SqliteStore:
         """Read the last state that was committed, without waiting for a writer. Raises: LedgerError."""
         return self._run("read", "BEGIN", work)
 
-    def _run(self, purpose: str, begin: str, work: Callable[[Transaction], _T]) -> _T:
+    def _run(self, purpose: str, start_statement: str, work: Callable[[Transaction], _T]) -> _T:
         import sqlite3  # noqa: PLC0415 - loaded with the first purchase, not at the start
 
         try:
             connection = self._connection(purpose)
-            connection.execute(begin)
+            connection.execute(start_statement)
             try:
                 transaction = _SqliteTransaction(connection, self._now)
                 # Another program may have changed the schema since the file was opened.
@@ -170,15 +170,15 @@ def copy_to(path: Path, copy: Path) -> None:
     """
     import sqlite3  # noqa: PLC0415 - loaded with the first purchase, not at the start
 
-    part = copy.with_name(f"{copy.name}.part")
-    part.unlink(missing_ok=True)
-    os.close(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    partial = copy.with_name(f"{copy.name}.part")
+    partial.unlink(missing_ok=True)
+    os.close(os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     try:
         with closing(sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)) as source:
-            source.execute("VACUUM INTO ?", (str(part),))
-        part.replace(copy)
+            source.execute("VACUUM INTO ?", (str(partial),))
+        partial.replace(copy)
     finally:
-        part.unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
 
 
 def _wal(path: Path) -> Path:

@@ -129,7 +129,7 @@ def _counted(services: Services, spec: ToolSpec, person: Person) -> Generator[No
         outcome = "refused"
         raise
     finally:
-        services.meter.called(spec.name, person.name, outcome, time.monotonic() - began)
+        services.meter.count_call(spec.name, person.name, outcome, time.monotonic() - began)
 
 
 def _checked(spec: ToolSpec, services: Services, sent_arguments: Mapping[str, Any]) -> Arguments:

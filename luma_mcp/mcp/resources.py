@@ -84,13 +84,13 @@ def attach(server: MCPServer[Any], services: Services) -> None:
 
     @server.resource("luma://films", title="Films", description="The last films that were planned.", mime_type=_JSON)
     async def films() -> str:
-        person = services.access.seen_person(current_person())
+        person = services.access.visible_person(current_person())
         found = await _translated(lambda: services.films.newest(_MAX_FILMS, person))
         return _json({"films": [film_result(film).model_dump(mode="json", exclude_none=True) for film in found]})
 
     @server.resource(FILM, title="Film", description="State of a film, shot by shot.", mime_type=_JSON)
     async def film(film_id: str) -> str:
-        person = services.access.seen_person(current_person())
+        person = services.access.visible_person(current_person())
         found = await _translated(lambda: services.films.get(film_id, person))
         return _json(film_result(found).model_dump(mode="json", exclude_none=True))
 
@@ -103,7 +103,7 @@ def attach(server: MCPServer[Any], services: Services) -> None:
         if isinstance(ref, PromptReference):
             ratios = [ratio for ratio in catalogue.SIZES_AT_720P if ratio.startswith(argument.value)]
             return Completion(values=ratios) if argument.name == "aspect_ratio" else None
-        person = services.access.seen_person(current_person())
+        person = services.access.visible_person(current_person())
         try:
             if ref.uri == FILM:
                 films = await services.films.newest(_MAX_COMPLETIONS, person)
@@ -131,7 +131,7 @@ async def describe_spending(services: Services) -> dict[str, Any]:
 
     Who sees only their own purchases reads of those, and of their own cap.
     """
-    person = services.access.seen_person(current_person())
+    person = services.access.visible_person(current_person())
     today = await services.purchases.spending(person)
     rows = await services.purchases.newest_today(_MAX_PURCHASES, person)
     days = reports.usd_by(reports.day_of, await services.purchases.totals(_DAYS - 1, person))

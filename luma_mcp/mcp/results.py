@@ -9,7 +9,7 @@ from pydantic import Field
 from luma_mcp.domain.errors import LedgerError
 from luma_mcp.domain.generation import Generation
 from luma_mcp.domain.pricing import Basis, Price, price_of_generation
-from luma_mcp.domain.text import as_word, cleaned
+from luma_mcp.domain.text import as_name, cleaned
 from luma_mcp.mcp.app.actions import actions_of
 from luma_mcp.mcp.arguments.api_variants import differs
 from luma_mcp.mcp.spec import Call, Result
@@ -99,8 +99,8 @@ def generation_result(generation: Generation) -> GenerationResult:
     result = GenerationResult(
         generation_id=generation.id,
         state=shown_state(generation),
-        kind=as_word(generation.kind, 24),
-        model=as_word(generation.model, 40) if generation.model else None,
+        kind=as_name(generation.kind, 24),
+        model=as_name(generation.model, 40) if generation.model else None,
         video_url=_link(generation.url("video")),
         image_url=_link(generation.url("image")),
         preview_url=_link(generation.url("preview")),
@@ -193,7 +193,7 @@ class SpentToday(TypedDict, total=False):
 async def spent_today(call: Call) -> SpentToday:
     """What was spent today and what is reserved; of who sees only their own, that. Empty without a ledger."""
     try:
-        spending = await call.services.purchases.spending(call.seen_person)
+        spending = await call.services.purchases.spending(call.visible_person)
     except LedgerError:
         return {}
     return {"spent_today_usd": round(spending.spent_usd, 4), "reserved_usd": round(spending.reserved_usd, 4)}
@@ -218,7 +218,7 @@ def _cleaned(text: str | None, longest: int) -> str | None:
 
 def shown_state(generation: Generation) -> str:
     """The state as a word, for it comes from Luma's answer."""
-    return as_word(generation.state, 24)
+    return as_name(generation.state, 24)
 
 
 def _link(url: str | None) -> str | None:

@@ -146,14 +146,14 @@ class Call:
     tool: str = ""
 
     @property
-    def seen_person(self) -> str | None:
+    def visible_person(self) -> str | None:
         """The person whose purchases this person sees; None for everybody's."""
-        return self.services.access.seen_person(self.person)
+        return self.services.access.visible_person(self.person)
 
     @property
     def folder(self) -> str:
         """The folder of the person's files, inside the output folder; empty for the output folder itself."""
-        return "" if self.seen_person is None else self.person.folder
+        return "" if self.visible_person is None else self.person.folder
 
     @property
     def downloads(self) -> DownloadService:

@@ -105,7 +105,7 @@ class Subscriptions:
             await self._access.check(person, [_watched_id(uri) for uri in uris if uri.startswith(_GENERATIONS)])
             for uri in uris:
                 if uri.startswith(_FILMS):
-                    await self._films.get(_watched_id(uri), self._access.seen_person(person))
+                    await self._films.get(_watched_id(uri), self._access.visible_person(person))
         except LumaError as error:
             raise MCPError(code=INVALID_PARAMS, message=error.full_text) from error
 

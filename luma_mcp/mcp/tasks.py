@@ -179,7 +179,7 @@ class Tasks(Extension):
         ids = tuple(read["generation_ids"])
         whose, film_id = read.get("person", ""), read.get("film_id", "")
         task = Task(read["tool"], ids, read["until"], read["answer"], whose, film_id)
-        if self._services.access.seen_person(current_person()) not in (None, task.person):
+        if self._services.access.visible_person(current_person()) not in (None, task.person):
             raise MCPError(code=INVALID_PARAMS, message="Task not found")
         return task
 

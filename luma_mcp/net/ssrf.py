@@ -38,8 +38,8 @@ class Destination:
 
 async def resolve(host: str, port: int) -> list[str]:
     """The addresses of a name, by the operating system. Raises: OSError."""
-    found = await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    entries = await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in entries))
 
 
 def host_of(url: str) -> str:

@@ -139,11 +139,11 @@ class Poller:
             LumaError: Luma refused to say anything of any of them, or said nothing before the timeout.
         """
         ids = list(dict.fromkeys(ids))
-        began = self._clock.now()
-        with self.track(ids, until=began + timeout_seconds):
+        started_at = self._clock.now()
+        with self.track(ids, until=started_at + timeout_seconds):
             while True:
                 published = self._published
-                snapshot = self._snapshot(ids, began)
+                snapshot = self._snapshot(ids, started_at)
                 overdue = snapshot.elapsed_seconds - timeout_seconds
                 is_over = self._is_ending or (overdue >= 0 and (self._is_known(ids) or overdue >= _OVERDUE_SECONDS))
                 if snapshot.generations or is_over:
@@ -177,7 +177,7 @@ class Poller:
             # The scheduler may be asleep until a time that no caller waits for any more.
             self._changed.set()
 
-    def _snapshot(self, ids: Sequence[str], began: float) -> Snapshot:
+    def _snapshot(self, ids: Sequence[str], started_at: float) -> Snapshot:
         now = self._clock.now()
         generations: list[Generation] = []
         stalled: list[str] = []
@@ -192,7 +192,7 @@ class Poller:
             generations.append(generation)
             if not generation.is_final and now - tracked.state_since > schedule_of(generation).stalled_after:
                 stalled.append(generation.id)
-        return Snapshot(tuple(generations), now - began, tuple(stalled), problems[0] if problems else None)
+        return Snapshot(tuple(generations), now - started_at, tuple(stalled), problems[0] if problems else None)
 
     def _api(self, tracked: Tracked) -> ApiState:
         return self._apis.setdefault(tracked.api, ApiState())

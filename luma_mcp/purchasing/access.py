@@ -22,7 +22,7 @@ class Access:
         self._ledger = ledger
         self._is_shared = is_shared
 
-    def seen_person(self, person: Person) -> str | None:
+    def visible_person(self, person: Person) -> str | None:
         """The name of the person whose purchases alone this person sees; None for everybody's."""
         return None if self._is_shared or person.is_owner else person.name
 
@@ -34,10 +34,10 @@ class Access:
             LedgerError: the ledger cannot be read, so nobody knows whose they are.
         """
         ids = list(dict.fromkeys(generation_ids))
-        seen_person = self.seen_person(person)
-        if not ids or seen_person is None:
+        visible_person = self.visible_person(person)
+        if not ids or visible_person is None:
             return
         rows = await self._ledger.by_generation(ids)
         for generation_id in ids:
-            if generation_id not in rows or rows[generation_id].person != seen_person:
+            if generation_id not in rows or rows[generation_id].person != visible_person:
                 raise NotFoundError(f"No generation has the id {generation_id}.", IDS_ARE_LISTED)

@@ -2,29 +2,29 @@
 
 from luma_mcp.domain.errors import AmbiguousPurchaseError
 from luma_mcp.ledger.rows import PurchaseRow
-from luma_mcp.purchasing.reconcile import Finding
+from luma_mcp.purchasing.reconcile import LookupResult
 
 
-def doubt(finding: Finding, row: PurchaseRow) -> AmbiguousPurchaseError:
+def ambiguous_error(result: LookupResult, row: PurchaseRow) -> AmbiguousPurchaseError:
     """The error of a purchase that a look did not settle."""
-    return disputed(row) if row.state == "disputed" else _in_doubt(finding, row)
+    return disputed_error(row) if row.state == "disputed" else _unsettled_error(result, row)
 
 
-def _in_doubt(finding: Finding, row: PurchaseRow) -> AmbiguousPurchaseError:
+def _unsettled_error(result: LookupResult, row: PurchaseRow) -> AmbiguousPurchaseError:
     again = f"The same call looks for it again and does not send it; for another one say take={row.take + 1}."
-    if finding.generations:
-        ids = ", ".join(generation.id for generation in finding.generations[:10])
+    if result.generations:
+        ids = ", ".join(generation.id for generation in result.generations[:10])
         return AmbiguousPurchaseError(
             f"The answer to this purchase was lost, and it may be one of these generations: {ids}.",
             f"Look whether one of them is it. {again}",
         )
     return AmbiguousPurchaseError(
-        f"The answer to this purchase was lost. {finding.reason} It may have been charged.",
+        f"The answer to this purchase was lost. {result.reason} It may have been charged.",
         f"Call again in a minute. {again}",
     )
 
 
-def disputed(row: PurchaseRow) -> AmbiguousPurchaseError:
+def disputed_error(row: PurchaseRow) -> AmbiguousPurchaseError:
     """The error of a purchase that only the person can settle."""
     return AmbiguousPurchaseError(
         f"The answer to this purchase was lost, and nobody can say whether it was bought. {row.note} "

@@ -22,7 +22,7 @@ _KNOWN_IDS = 20
 # So many known generations may have been deleted since.
 _MAX_DELETED = 5
 # One 404 proves little: a replica of Luma's may not know a generation.
-_SECOND_LOOK_SECONDS = 1.0
+_SECOND_CHECK_SECONDS = 1.0
 # Luma's clock and ours need not agree.
 _CLOCK_SKEW_SECONDS = 120.0
 
@@ -56,9 +56,11 @@ async def read_list(
         earlier = await ledger.known_before(row, _KNOWN_IDS)
         known[row.id] = [purchase.generation_id or "" for purchase in earlier]
     pages = _Pages(backend)
-    await pages.read_until(lambda: all(any(one in pages.read for one in ids[:1]) for ids in known.values()))
+    await pages.read_until(
+        lambda: all(any(generation_id in pages.read for generation_id in ids[:1]) for ids in known.values())
+    )
     judge = _Judge(pages, clock)
-    return Reading(pages.read, {row.id: await judge.doubt(known[row.id]) for row in rows})
+    return Reading(pages.read, {row.id: await judge.reason_for_doubt(known[row.id]) for row in rows})
 
 
 async def is_unlisted(backend: ListedBackend, row: PurchaseRow) -> bool:
@@ -85,8 +87,8 @@ class _Pages:
         offset = 0
         for _ in range(_MAX_PAGES):
             page = await self.backend.list_generations(limit=_PAGE, offset=offset)
-            fresh = [generation for generation in page.generations if generation.id not in self.read]
-            for generation in fresh:
+            new = [generation for generation in page.generations if generation.id not in self.read]
+            for generation in new:
                 at = created(generation)
                 self.is_sorted = self.is_sorted and 0 < at <= self.last + 1
                 self.last = min(self.last, at)
@@ -94,7 +96,7 @@ class _Pages:
             self.unreadable += page.unreadable
             if self.is_sorted and is_enough():
                 return
-            if not fresh:
+            if not new:
                 # The end, or a server that sends the same page again.
                 self.is_whole = not page.generations
                 return
@@ -115,7 +117,7 @@ class _Judge:
         self._clock = clock
         self._is_deleted: dict[str, bool] = {}
 
-    async def doubt(self, known: Sequence[str]) -> str:
+    async def reason_for_doubt(self, known: Sequence[str]) -> str:
         """Why the list may not show everything that is newer than these; empty if it does. Raises: LumaError."""
         pages = self._pages
         if pages.unreadable:
@@ -139,7 +141,7 @@ class _Judge:
             self._is_deleted[generation_id] = await self._is_denied(generation_id)
             if self._is_deleted[generation_id]:
                 if self._clock is not None:
-                    await self._clock.sleep(_SECOND_LOOK_SECONDS)
+                    await self._clock.sleep(_SECOND_CHECK_SECONDS)
                 self._is_deleted[generation_id] = await self._is_denied(generation_id)
         return self._is_deleted[generation_id]
 

@@ -29,8 +29,8 @@ ABSENT_AFTER_SECONDS = 180.0
 DISPUTED_AFTER_SECONDS = 15 * 60.0
 # An absent purchase is looked for again for so long.
 ABSENT_FOR_SECONDS = 24 * 3600.0
-LOOK_DEADLINE_SECONDS = 15.0
-_PAUSES_BETWEEN_LOOKS = (1.0, 3.0, 8.0)
+SEARCH_DEADLINE_SECONDS = 15.0
+_PAUSES_BETWEEN_SEARCHES = (1.0, 3.0, 8.0)
 # Luma's clock and ours need not agree.
 _CLOCK_SKEW_SECONDS = 120.0
 # A clock in the wrong time zone, or on the wrong day.
@@ -41,7 +41,7 @@ _LATE_SECONDS = 30 * 60.0
 
 
 @dataclass(frozen=True)
-class Finding:
+class LookupResult:
     """What a look found.
 
     Args:
@@ -60,11 +60,11 @@ class Finding:
 class Reconciliation(Protocol):
     """How purchases with a lost response are looked for at one API."""
 
-    async def look(self, row: PurchaseRow) -> Finding:
+    async def search(self, row: PurchaseRow) -> LookupResult:
         """Look once, within a deadline. The finding is on disk when it is returned."""
         ...
 
-    async def look_all(self, rows: Sequence[PurchaseRow]) -> None:
+    async def search_all(self, rows: Sequence[PurchaseRow]) -> None:
         """Look once for all of them together, with a bounded number of requests. The findings are on disk then."""
         ...
 
@@ -83,14 +83,14 @@ class Unverifiable:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
 
-    async def look(self, row: PurchaseRow) -> Finding:
+    async def search(self, row: PurchaseRow) -> LookupResult:
         reason = "This API has no list of generations, so nobody can look for it."
         await self._ledger.advance(row, "disputed", note=reason)
-        return Finding("cannot say", reason=reason, is_last=True)
+        return LookupResult("cannot say", reason=reason, is_last=True)
 
-    async def look_all(self, rows: Sequence[PurchaseRow]) -> None:
+    async def search_all(self, rows: Sequence[PurchaseRow]) -> None:
         for row in rows:
-            await self.look(row)
+            await self.search(row)
 
     async def is_gone(self, row: PurchaseRow) -> bool:  # noqa: ARG002 - the protocol's argument
         """Never: the API deletes nothing, and no list could confirm it."""
@@ -110,17 +110,17 @@ class ByAccount:
     def __init__(self, strategies: Mapping[str, Reconciliation]) -> None:
         self._strategies = strategies
 
-    async def look(self, row: PurchaseRow) -> Finding:
-        return await self._strategies[row.account].look(row)
+    async def search(self, row: PurchaseRow) -> LookupResult:
+        return await self._strategies[row.account].search(row)
 
-    async def look_all(self, rows: Sequence[PurchaseRow]) -> None:
+    async def search_all(self, rows: Sequence[PurchaseRow]) -> None:
         """One API after the other; what fails at one is logged, and the others are looked at all the same."""
         for account, strategy in self._strategies.items():
-            mine = [row for row in rows if row.account == account]
-            if not mine:
+            account_rows = [row for row in rows if row.account == account]
+            if not account_rows:
                 continue
             try:
-                await strategy.look_all(mine)
+                await strategy.search_all(account_rows)
             except LumaError:
                 _log.info("what is in doubt at one API cannot be settled now", exc_info=True)
 
@@ -157,130 +157,134 @@ class ByListing:
             self._echo_differs = True
             _log.warning("Luma's echo of %s differs from the request; no purchase is called absent", generation.id)
 
-    async def look(self, row: PurchaseRow) -> Finding:
+    async def search(self, row: PurchaseRow) -> LookupResult:
         """Look once. What is surely this purchase is recovered; absence and doubt are written down."""
-        findings = await self._look_all([row])
-        return findings.get(row.id, Finding("cannot say", reason="Another server is looking for it right now."))
+        results = await self._search_all([row])
+        return results.get(row.id, LookupResult("cannot say", reason="Another server is looking for it right now."))
 
-    async def look_all(self, rows: Sequence[PurchaseRow]) -> None:
+    async def search_all(self, rows: Sequence[PurchaseRow]) -> None:
         """Look once for all, in one reading of the list."""
-        await self._look_all(rows)
+        await self._search_all(rows)
 
-    async def _look_all(self, rows: Sequence[PurchaseRow]) -> dict[int, Finding]:
+    async def _search_all(self, rows: Sequence[PurchaseRow]) -> dict[int, LookupResult]:
         """Look once for those that no other server works at; the findings by row."""
         claimed: dict[int, PurchaseRow] = {}
-        findings: dict[int, Finding] = {}
+        results: dict[int, LookupResult] = {}
         try:
             for row in rows:
-                if (mine := await self._ledger.claim(row)) is not None:
-                    claimed[row.id] = mine
+                if (claimed_row := await self._ledger.claim(row)) is not None:
+                    claimed[row.id] = claimed_row
             if claimed:
                 # Before the list is asked for: a list that is old by the time it is judged says nothing of later.
                 now = await self._ledger.now()
-                await self._gather(list(claimed.values()), now, findings)
+                await self._gather(list(claimed.values()), now, results)
         finally:
             with anyio.CancelScope(shield=True):
-                for row_id, mine in claimed.items():
-                    note = findings[row_id].reason if row_id in findings else ""
-                    await self._ledger.release(mine, note or None)
-        return findings
+                for row_id, claimed_row in claimed.items():
+                    note = results[row_id].reason if row_id in results else ""
+                    await self._ledger.release(claimed_row, note or None)
+        return results
 
-    async def _gather(self, rows: Sequence[PurchaseRow], now: float, findings: dict[int, Finding]) -> None:
+    async def _gather(self, rows: Sequence[PurchaseRow], now: float, results: dict[int, LookupResult]) -> None:
         """Read the list, and judge and write down each purchase. `now` is when the look started."""
         reading: Reading | None = None
         failure = ""
         try:
-            with anyio.fail_after(LOOK_DEADLINE_SECONDS):
+            with anyio.fail_after(SEARCH_DEADLINE_SECONDS):
                 reading = await read_list(self._backend, self._ledger, rows, self._clock)
         except TimeoutError:
             failure = "Luma's list did not come in time."
         except LumaError as error:
             failure = f"Luma's list could not be read ({type(error).__name__})."
-        owned: dict[str, PurchaseRow] = {}
+        known: dict[str, PurchaseRow] = {}
         if reading is not None:
-            owned = await self._ledger.by_generation(reading.generations)
-            for generation_id, owner in owned.items():
+            known = await self._ledger.by_generation(reading.generations)
+            for generation_id, owner in known.items():
                 self.observe_echo(owner, reading.generations[generation_id])
         for row in rows:
             if reading is None:
-                finding = Finding("cannot say", reason=failure)
+                result = LookupResult("cannot say", reason=failure)
             else:
-                finding = await self._judge(row, reading, owned)
+                result = await self._judge(row, reading, known)
             age = now - (row.lost_at or row.reserved_at)
-            findings[row.id] = await self._write_down(row, finding, age)
-            if reading is not None and findings[row.id].outcome == "found":
-                owned[findings[row.id].generations[0].id] = row
+            results[row.id] = await self._write_down(row, result, age)
+            if reading is not None and results[row.id].outcome == "found":
+                known[results[row.id].generations[0].id] = row
 
-    async def _write_down(self, row: PurchaseRow, finding: Finding, age: float) -> Finding:
+    async def _write_down(self, row: PurchaseRow, result: LookupResult, age: float) -> LookupResult:
         """Write down what a look found. `age` is how long ago the response had been lost when the look started."""
-        if finding.outcome == "found":
-            for generation in finding.generations:
+        if result.outcome == "found":
+            for generation in result.generations:
                 if await self._ledger.advance(
                     row, "accepted", generation_id=generation.id, note="found in Luma's list"
                 ):
-                    return Finding("found", (generation,))
-            return Finding("cannot say", reason="Another server has just settled it.")
+                    return LookupResult("found", (generation,))
+            return LookupResult("cannot say", reason="Another server has just settled it.")
         if row.state == "absent":
-            return finding
-        if finding.outcome == "absent":
+            return result
+        if result.outcome == "absent":
             if age < ABSENT_AFTER_SECONDS:
                 wait = ABSENT_AFTER_SECONDS - age
                 reason = f"It is not in Luma's list so far. Absence is certain in {wait:.0f} s at the earliest."
-                return Finding("cannot say", reason=reason)
+                return LookupResult("cannot say", reason=reason)
             await self._ledger.advance(row, "absent", note="not in Luma's list")
-            return finding
+            return result
         if age >= DISPUTED_AFTER_SECONDS:
-            await self._ledger.advance(row, "disputed", note=finding.reason)
-        return finding
+            await self._ledger.advance(row, "disputed", note=result.reason)
+        return result
 
-    async def _judge(self, row: PurchaseRow, reading: Reading, owned: Mapping[str, PurchaseRow]) -> Finding:
-        strangers = [generation for generation in reading.generations.values() if generation.id not in owned]
-        verdicts = [(generation, _verdict(row, generation)) for generation in strangers]
-        surely = [generation for generation, verdict in verdicts if verdict is Verdict.SURELY]
-        maybe = [generation for generation, verdict in verdicts if verdict is Verdict.CANNOT_SAY]
-        if surely:
-            return await self._assign(row, surely)
-        if maybe:
-            return _ambiguous_finding(maybe)
+    async def _judge(self, row: PurchaseRow, reading: Reading, known: Mapping[str, PurchaseRow]) -> LookupResult:
+        unknown = [generation for generation in reading.generations.values() if generation.id not in known]
+        verdicts = [(generation, _verdict(row, generation)) for generation in unknown]
+        certain = [generation for generation, verdict in verdicts if verdict is Verdict.SURELY]
+        possible = [generation for generation, verdict in verdicts if verdict is Verdict.CANNOT_SAY]
+        if certain:
+            return await self._assign(row, certain)
+        if possible:
+            return _ambiguous_result(possible)
         if doubt := reading.doubts.get(row.id):
-            return Finding("cannot say", reason=doubt)
+            return LookupResult("cannot say", reason=doubt)
         if self._echo_differs:
-            return Finding("cannot say", reason="Luma's echo differs from what is asked, so the list proves nothing.")
-        if row.kind not in self._faithful_kinds and not all(_is_much_older(row, stranger) for stranger in strangers):
-            return Finding("cannot say", reason=_UNPROVEN_ECHO)
-        return Finding("absent")
+            return LookupResult(
+                "cannot say", reason="Luma's echo differs from what is asked, so the list proves nothing."
+            )
+        if row.kind not in self._faithful_kinds and not all(_is_much_older(row, generation) for generation in unknown):
+            return LookupResult("cannot say", reason=_UNPROVEN_ECHO)
+        return LookupResult("absent")
 
-    async def _assign(self, row: PurchaseRow, surely: list[Generation]) -> Finding:
+    async def _assign(self, row: PurchaseRow, certain: list[Generation]) -> LookupResult:
         """Whose they are: purchases that look alike and are all in doubt may share as many generations, no more.
 
         Alike are those that are surely one of these generations by the same comparison that found them.
         """
         rows = await self._ledger.in_state("reserved", "sending", "lost", "disputed")
-        alike = [
+        equal = [
             other
             for other in rows
             if other.id != row.id
             and other.account == row.account
-            and any(compare(other.body, generation) is Verdict.SURELY for generation in surely)
+            and any(compare(other.body, generation) is Verdict.SURELY for generation in certain)
         ]
-        if any(other.state in UNDER_WAY for other in alike):
-            return Finding("cannot say", reason="An equal purchase is under way, and what is listed may be that one's.")
-        if len(surely) > len(alike) + 1 or any(other.fingerprint != row.fingerprint for other in alike):
-            return _ambiguous_finding(surely)
-        return Finding("found", tuple(sorted(surely, key=created)))
+        if any(other.state in UNDER_WAY for other in equal):
+            return LookupResult(
+                "cannot say", reason="An equal purchase is under way, and what is listed may be that one's."
+            )
+        if len(certain) > len(equal) + 1 or any(other.fingerprint != row.fingerprint for other in equal):
+            return _ambiguous_result(certain)
+        return LookupResult("found", tuple(sorted(certain, key=created)))
 
     async def is_gone(self, row: PurchaseRow) -> bool:
         """Whether Luma's list, read back to before the purchase, does not show its generation."""
         try:
-            with anyio.fail_after(LOOK_DEADLINE_SECONDS):
+            with anyio.fail_after(SEARCH_DEADLINE_SECONDS):
                 return await is_unlisted(self._backend, row)
         except (TimeoutError, LumaError):
             return False
 
 
-def _ambiguous_finding(generations: Sequence[Generation]) -> Finding:
+def _ambiguous_result(generations: Sequence[Generation]) -> LookupResult:
     ids = ", ".join(generation.id for generation in generations[:10])
-    return Finding("cannot say", tuple(generations), f"It may be one of these generations: {ids}.")
+    return LookupResult("cannot say", tuple(generations), f"It may be one of these generations: {ids}.")
 
 
 class Reconciler:
@@ -301,19 +305,19 @@ class Reconciler:
         """Learn from the answer to a purchase whether Luma echoes requests faithfully."""
         self._strategy.observe_echo(row, generation)
 
-    async def look(self, row: PurchaseRow) -> Finding:
+    async def search(self, row: PurchaseRow) -> LookupResult:
         """Look once for a purchase that was lost."""
-        return await self._strategy.look(row)
+        return await self._strategy.search(row)
 
-    async def find(self, row: PurchaseRow) -> Finding:
+    async def search_repeatedly(self, row: PurchaseRow) -> LookupResult:
         """Look a few times for a purchase whose answer was just lost."""
-        finding = Finding("cannot say")
-        for pause in _PAUSES_BETWEEN_LOOKS:
+        result = LookupResult("cannot say")
+        for pause in _PAUSES_BETWEEN_SEARCHES:
             await self._clock.sleep(pause)
-            finding = await self._strategy.look(row)
-            if finding.outcome == "found" or finding.generations or finding.is_last:
+            result = await self._strategy.search(row)
+            if result.outcome == "found" or result.generations or result.is_last:
                 break
-        return finding
+        return result
 
     async def is_gone(self, row: PurchaseRow) -> bool:
         """Whether the generation of a purchase was deleted, after Luma said twice that it does not know it."""
@@ -325,7 +329,7 @@ class Reconciler:
         lost = await self._ledger.in_state("lost")
         absent = await self._ledger.in_state("absent", since=now - ABSENT_FOR_SECONDS)
         if lost or absent:
-            await self._strategy.look_all([*lost, *absent])
+            await self._strategy.search_all([*lost, *absent])
         return bool(lost)
 
 

@@ -33,8 +33,8 @@ _log = logging.getLogger(__name__)
 
 # How often, and for how long altogether, a purchase is sent again after a rate limit.
 _RATE_LIMIT_TRIES = 5
-_LONGEST_RATE_LIMIT_SECONDS = 60.0
-_SHORTEST_RATE_LIMIT_PAUSE_SECONDS = 1.0
+_MAX_RATE_LIMIT_SECONDS = 60.0
+_MIN_RATE_LIMIT_PAUSE_SECONDS = 1.0
 _RATE_LIMIT_PAUSE_SECONDS = 15.0
 # The pauses between attempts to write down an outcome; then it is written later.
 _WRITE_PAUSES = (0.2, 1.0)
@@ -123,7 +123,7 @@ class Sender:
                     return outcome
                 case RateLimitError():
                     pause = _rate_limit_pause(outcome, tries)
-                    if tries == _RATE_LIMIT_TRIES or waited + pause > _LONGEST_RATE_LIMIT_SECONDS:
+                    if tries == _RATE_LIMIT_TRIES or waited + pause > _MAX_RATE_LIMIT_SECONDS:
                         await self._write(row, "refused", note="Luma's rate limit")
                         raise outcome
                     await self._pause(row, order, pause, waited)
@@ -135,12 +135,12 @@ class Sender:
         """Wait for Luma's rate limit with the lease kept. A caller that leaves leaves nothing reserved."""
         try:
             await order.on_wait(waited, f"Luma's rate limit is reached; trying again in {pause:.0f} s")
-            left = pause
-            while left > 0:
-                step = min(left, RENEW_EVERY_SECONDS)
+            remaining = pause
+            while remaining > 0:
+                step = min(remaining, RENEW_EVERY_SECONDS)
                 await self._clock.sleep(step)
                 await self._ledger.renew(row)
-                left -= step
+                remaining -= step
         except BaseException:
             with anyio.CancelScope(shield=True):
                 await self._write(row, "refused", note="it was given up before it was sent")
@@ -154,7 +154,7 @@ class Sender:
             request_id = row.request_id
             if request_id is None or decided_at is None:
                 request_id = new_request_id()
-                if await self._ledger.advance(row, "sending", request_id=request_id, mine=True) is None:
+                if await self._ledger.advance(row, "sending", request_id=request_id, requires_lease=True) is None:
                     return LumaError(
                         "This server was stopped for so long that another one settled the purchase.",
                         "Nothing was sent. Call again with the same arguments.",
@@ -289,4 +289,4 @@ def new_request_id() -> str:
 def _rate_limit_pause(error: RateLimitError, tries: int) -> float:
     """At least a second, and longer each time: a `Retry-After: 0` must not make a storm of requests."""
     requested = error.retry_after if error.retry_after is not None else _RATE_LIMIT_PAUSE_SECONDS
-    return max(requested, _SHORTEST_RATE_LIMIT_PAUSE_SECONDS * 2 ** (tries - 1))
+    return max(requested, _MIN_RATE_LIMIT_PAUSE_SECONDS * 2 ** (tries - 1))

@@ -30,19 +30,19 @@ from luma_mcp.ledger.rows import Decision, PurchaseRow
 from luma_mcp.ledger.spending import Total
 from luma_mcp.ledger.states import UNDER_WAY
 from luma_mcp.purchasing import matching
-from luma_mcp.purchasing.errors import disputed, doubt
+from luma_mcp.purchasing.errors import ambiguous_error, disputed_error
 from luma_mcp.purchasing.orders import PurchaseRecord, PurchaseRequest, Quote, new_purchase, price_of_row
-from luma_mcp.purchasing.reconcile import Finding, Reconciler
+from luma_mcp.purchasing.reconcile import LookupResult, Reconciler
 from luma_mcp.purchasing.sending import Sender, StillSendingError, new_request_id
 from luma_mcp.purchasing.settling import Settler
 
 _T = TypeVar("_T")
 
-_JOINER_LOOKS_EVERY_SECONDS = 0.5
+_JOIN_POLL_SECONDS = 0.5
 # Somebody who joins a purchase waits for its outcome for as long as one request may take.
-_LONGEST_JOIN_SECONDS = 90.0
+_MAX_JOIN_SECONDS = 90.0
 # Luma may not know a generation yet that it has just accepted.
-_SECOND_LOOK_SECONDS = 1.0
+_SECOND_CHECK_SECONDS = 1.0
 # How many purchases at each API are asked for, when a cap forbids another one.
 _MAX_REFUNDS = 40
 
@@ -142,13 +142,13 @@ class PurchaseService:
             if flight.purchase is not None:
                 return flight.purchase
             # Another server works at it.
-            if waited >= _LONGEST_JOIN_SECONDS:
+            if waited >= _MAX_JOIN_SECONDS:
                 raise AmbiguousPurchaseError(
                     "Another server is still sending this purchase.", "Call again with the same arguments in a minute."
                 )
             await order.on_wait(waited, "The same purchase is under way at another server")
-            await self._clock.sleep(_JOINER_LOOKS_EVERY_SECONDS)
-            waited += _JOINER_LOOKS_EVERY_SECONDS
+            await self._clock.sleep(_JOIN_POLL_SECONDS)
+            waited += _JOIN_POLL_SECONDS
 
     def account_of(self, backend: BackendName) -> str:
         """The ledger's account of an API."""
@@ -158,9 +158,9 @@ class PurchaseService:
         """Today's money, or one person's, as the ledger has it. Luma is not asked."""
         return await self._ledger.today(person)
 
-    async def newest_today(self, most: int, person: str | None = None) -> list[PurchaseRow]:
+    async def newest_today(self, limit: int, person: str | None = None) -> list[PurchaseRow]:
         """Today's last purchases, oldest first, after older ones that are still in doubt; all, or one person's."""
-        return await self._ledger.newest_today(most, person)
+        return await self._ledger.newest_today(limit, person)
 
     async def ledger_time(self) -> float:
         """The ledger's time. Raises: LedgerError, if it cannot be used."""
@@ -187,7 +187,7 @@ class PurchaseService:
 
     async def _ask_again(self, generation_id: str) -> Generation:
         """One response of one replica of Luma's proves little. Raises: NotFoundError."""
-        await self._clock.sleep(_SECOND_LOOK_SECONDS)
+        await self._clock.sleep(_SECOND_CHECK_SECONDS)
         try:
             return await self._backend.get_generation(generation_id)
         except NotFoundError:
@@ -198,7 +198,7 @@ class PurchaseService:
     async def is_recent(self, generation_id: str) -> bool:
         """Whether a generation was bought so short a time ago that Luma may not know it everywhere yet."""
         with suppress(LedgerError):
-            row = await self._row_of(generation_id)
+            row = await self._live_row(generation_id)
             return row is not None and await self._is_row_recent(row)
         return False
 
@@ -209,7 +209,7 @@ class PurchaseService:
         contrary. While the ledger cannot be read, nobody knows.
         """
         try:
-            row = await self._row_of(generation_id)
+            row = await self._live_row(generation_id)
             return row is not None and (await self._is_row_recent(row) or not await self._reconciler.is_gone(row))
         except LedgerError:
             return True
@@ -220,10 +220,10 @@ class PurchaseService:
             rows = await self._ledger.by_generation([generation_id])
             if generation_id in rows:
                 account = rows[generation_id].account
-                return next((name for name, mine in self._accounts.items() if mine == account), None)
+                return next((name for name, own_account in self._accounts.items() if own_account == account), None)
         return None
 
-    async def _row_of(self, generation_id: str) -> PurchaseRow | None:
+    async def _live_row(self, generation_id: str) -> PurchaseRow | None:
         """The purchase of a generation. One that was deleted here holds its take no more, and counts as none."""
         row = (await self._ledger.by_generation([generation_id])).get(generation_id)
         return row if row is not None and row.is_live else None
@@ -255,9 +255,9 @@ class PurchaseService:
         """Look for what is in doubt and settle what has ended, if the schedule says so."""
         await self._settler.settle_if_due()
 
-    async def look_for(self, row: PurchaseRow) -> None:
+    async def search_for(self, row: PurchaseRow) -> None:
         """Look once for a purchase whose answer was lost, and write down what is found. Raises: LumaError."""
-        await self._reconciler.look(row)
+        await self._reconciler.search(row)
 
     async def close(self) -> None:
         """Close the ledger."""
@@ -275,9 +275,9 @@ class PurchaseService:
         if row.state in UNDER_WAY:
             return None
         if row.state == "lost":
-            return await self._recover(await self._reconciler.look(row), row, order)
+            return await self._recover(await self._reconciler.search(row), row, order)
         if row.state == "disputed":
-            raise disputed(row)
+            raise disputed_error(row)
         return await self._join(row, decision.now, order)
 
     async def _reserve(self, order: PurchaseRequest, balance: Balance | None) -> Decision:
@@ -295,7 +295,7 @@ class PurchaseService:
         except ConsentUsedError:
             raise
         except BudgetError:
-            await self._settler.settle_states(most=_MAX_REFUNDS)
+            await self._settler.settle_states(limit=_MAX_REFUNDS)
             return await decide()
 
     async def read_balance(self, backend: BackendName) -> Balance | None:
@@ -306,7 +306,7 @@ class PurchaseService:
         """
         if self.budget.min_credit_usd is None:
             return None
-        if not APIS[backend].tells_balance:
+        if not APIS[backend].reports_balance:
             raise BudgetError(
                 f"LUMA_MIN_CREDIT_USD is set, and {APIS[backend].name} tells no balance, so it cannot be checked.",
                 caps.ONLY_THE_PERSON,
@@ -315,7 +315,7 @@ class PurchaseService:
 
     async def known_balance(self, backend: BackendName) -> Balance | None:
         """The credit at Luma, where the API tells one and can be asked now."""
-        if APIS[backend].tells_balance:
+        if APIS[backend].reports_balance:
             with suppress(LumaError):
                 return await self._balance()
         return None
@@ -350,7 +350,7 @@ class PurchaseService:
 
     async def _is_deleted(self, row: PurchaseRow) -> bool:
         """Whether Luma says a second time that it has no such generation, and its list does not show it either."""
-        await self._clock.sleep(_SECOND_LOOK_SECONDS)
+        await self._clock.sleep(_SECOND_CHECK_SECONDS)
         try:
             await self._backend.get_generation(row.generation_id or "")
         except NotFoundError:
@@ -359,17 +359,17 @@ class PurchaseService:
             return False
         return False
 
-    async def _recover(self, finding: Finding, row: PurchaseRow, order: PurchaseRequest) -> PurchaseRecord | None:
+    async def _recover(self, result: LookupResult, row: PurchaseRow, order: PurchaseRequest) -> PurchaseRecord | None:
         """What a look means for the caller: the purchase, or that nobody can say; absence lets it be bought anew."""
-        if finding.outcome == "found":
-            return await self._recovered(finding, row)
-        if finding.outcome == "absent":
+        if result.outcome == "found":
+            return await self._recovered(result, row)
+        if result.outcome == "absent":
             return await self._decide(order)
-        raise doubt(finding, await self._ledger.get(row.id) or row)
+        raise ambiguous_error(result, await self._ledger.get(row.id) or row)
 
-    async def _recovered(self, finding: Finding, row: PurchaseRow) -> PurchaseRecord:
+    async def _recovered(self, result: LookupResult, row: PurchaseRow) -> PurchaseRecord:
         age = max(0.0, await self._ledger.now() - row.reserved_at)
-        return PurchaseRecord(finding.generations[0], price_of_row(row), take=row.take, age_seconds=age)
+        return PurchaseRecord(result.generations[0], price_of_row(row), take=row.take, age_seconds=age)
 
     async def _send(self, decision: Decision, order: PurchaseRequest) -> PurchaseRecord:
         row = decision.row
@@ -379,17 +379,17 @@ class PurchaseService:
             raise
         except AmbiguousPurchaseError as lost:
             self._settler.settle_soon()
-            return await self._look_for(row, lost)
+            return await self._search_for_lost(row, lost)
         self._reconciler.observe_echo(row, generation)
         return PurchaseRecord(generation, order.quote.price, take=row.take)
 
-    async def _look_for(self, row: PurchaseRow, lost: AmbiguousPurchaseError) -> PurchaseRecord:
+    async def _search_for_lost(self, row: PurchaseRow, lost: AmbiguousPurchaseError) -> PurchaseRecord:
         try:
             current = await self._ledger.get(row.id) or row
-            finding = await self._reconciler.find(current)
-            if finding.outcome == "found":
-                return await self._recovered(finding, current)
+            result = await self._reconciler.search_repeatedly(current)
+            if result.outcome == "found":
+                return await self._recovered(result, current)
             current = await self._ledger.get(row.id) or row
         except LedgerError:
             raise lost from None  # that it may have been bought matters more than that the ledger fails
-        raise doubt(finding, current)
+        raise ambiguous_error(result, current)

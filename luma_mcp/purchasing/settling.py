@@ -90,11 +90,11 @@ class Settler:
             _log.info("what is open cannot be settled now", exc_info=True)
         except Exception:  # noqa: BLE001 - the schedule continues
             _log.exception("a mistake in this server: what is open was not settled")
-        longest = _MAX_LOST_SECONDS if has_lost else _MAX_SECONDS
-        self._due_at = self._clock.now() + min(self._interval, longest)
+        max_interval = _MAX_LOST_SECONDS if has_lost else _MAX_SECONDS
+        self._due_at = self._clock.now() + min(self._interval, max_interval)
         self._interval = min(self._interval * 2, _MAX_SECONDS)
 
-    async def settle_states(self, *, most: int = MAX_SINGLY, min_age_seconds: float = 0.0) -> None:
+    async def settle_states(self, *, limit: int = MAX_SINGLY, min_age_seconds: float = 0.0) -> None:
         """Write down how accepted purchases ended; Luma refunds what failed. What cannot be asked stays.
 
         Args:
@@ -116,10 +116,10 @@ class Settler:
         ids = {row.id for row in rows}
         self._turns = {row_id: turn for row_id, turn in self._turns.items() if row_id in ids}
         async with anyio.create_task_group() as tasks:
-            for account, mine in by_account.items():
-                tasks.start_soon(self._settle_account, account, mine, most)
+            for account, account_rows in by_account.items():
+                tasks.start_soon(self._settle_account, account, account_rows, limit)
 
-    async def _settle_account(self, account: str, rows: list[PurchaseRow], most: int) -> None:
+    async def _settle_account(self, account: str, rows: list[PurchaseRow], limit: int) -> None:
         """Settle the purchases of one API, newest first."""
         listed: dict[str, Generation] = {}
         try:
@@ -132,7 +132,7 @@ class Settler:
                     await self.note_end(row, listed[row.generation_id])
             # Those that have waited longest come first; of equals the newest.
             unlisted.sort(key=lambda row: self._turns.get(row.id, 0))
-            for row in unlisted[:most]:
+            for row in unlisted[:limit]:
                 self._turn += 1
                 self._turns[row.id] = self._turn
                 with suppress(NotFoundError):

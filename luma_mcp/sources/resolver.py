@@ -22,7 +22,7 @@ from luma_mcp.domain.generation import UUID, Generation, OutputKind
 from luma_mcp.domain.media_refs import generation_in, name_of_generation
 from luma_mcp.domain.pricing import Footage, footage_made_from, footage_of
 from luma_mcp.domain.requests import GenerationKeyframe, ImageKeyframe, Keyframe
-from luma_mcp.domain.sources import FORMS, FileSource, GenerationSource, UrlSource, parse_source
+from luma_mcp.domain.sources import SOURCE_FORMATS, FileSource, GenerationSource, UrlSource, parse_source
 from luma_mcp.domain.text import cleaned
 from luma_mcp.domain.url_signatures import canonical_url
 from luma_mcp.media import worker
@@ -170,7 +170,7 @@ class Resolution:
                 footage = await self._resolver.footage(generation)
                 name, url = generation_id, self._made(generation)
             case GenerationSource():
-                raise InvalidRequestError(f"{parsed.name!r} is a picture; a clip is needed here.", FORMS)
+                raise InvalidRequestError(f"{parsed.name!r} is a picture; a clip is needed here.", SOURCE_FORMATS)
             case _ as unreachable:
                 assert_never(unreachable)
         # A clip that is made to be ten seconds long may have a frame more.

@@ -7,7 +7,7 @@ from luma_mcp.domain.clock import suspend_aware_now
 from luma_mcp.domain.errors import LumaError
 
 TRANSIENT = {
-    "UnreachableError", "NoAnswerError", "RateLimitError", "ServerError", "UnexpectedResponseError", "LedgerError",
+    "UnreachableError", "NoResponseError", "RateLimitError", "ServerError", "UnexpectedResponseError", "LedgerError",
     "TransientFileError",
 }  # fmt: skip
 KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, LumaError)]

@@ -9,11 +9,11 @@ from luma_mcp.domain.generation import Generation
 from luma_mcp.domain.pricing import (
     Footage,
     Price,
-    extension_form,
+    extension_format,
     footage,
     footage_made_from,
     footage_of,
-    form_of,
+    format_of,
     price_of,
     price_of_generation,
 )
@@ -67,7 +67,7 @@ def test_a_clip_costs_what_is_printed(model, resolution: str, five: float, nine:
     ],
 )
 def test_a_clip_goes_on_with_its_own_model_while_that_is_sold(message: dict[str, Any], model: str) -> None:
-    assert form_of(Generation(id=ID, state="completed", **message))["model"] == model
+    assert format_of(Generation(id=ID, state="completed", **message))["model"] == model
 
 
 def test_modifying_costs_what_is_printed() -> None:
@@ -243,7 +243,7 @@ def test_what_the_ledger_knows_counts_as_the_price() -> None:
     assert price_of_generation(Generation(id=ID, backend="agents", request=form)) is None
     picture = Generation(id=ID, kind="image", backend="agents", request={"model": "uni-1"})
     assert price_of_generation(picture) is None
-    assert form_of(Generation(id=ID, backend="agents"))["model"] == "ray-3.2"
+    assert format_of(Generation(id=ID, backend="agents"))["model"] == "ray-3.2"
 
 
 def test_a_clip_of_the_agents_api_goes_on_for_five_seconds() -> None:
@@ -251,8 +251,8 @@ def test_a_clip_of_the_agents_api_goes_on_for_five_seconds() -> None:
     new = Generation(id=ID, backend="agents", request=form | {"model": "ray-3.2", "duration": "10s"})
     old = Generation(id=ID, request=form | {"model": "ray-2", "duration": "9s"})
 
-    assert extension_form(new) == form | {"model": "ray-3.2", "duration": "5s"}
-    assert extension_form(old) == form | {"model": "ray-2", "duration": "9s"}
+    assert extension_format(new) == form | {"model": "ray-3.2", "duration": "5s"}
+    assert extension_format(old) == form | {"model": "ray-2", "duration": "9s"}
 
 
 @pytest.mark.parametrize(

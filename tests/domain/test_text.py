@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luma_mcp.domain.text import as_word, cleaned, has_words, is_placeholder, plain_form, shown
+from luma_mcp.domain.text import alphanumeric, as_name, cleaned, has_visible_text, is_placeholder, quoted
 
 
 @pytest.mark.parametrize(
@@ -24,12 +24,12 @@ from luma_mcp.domain.text import as_word, cleaned, has_words, is_placeholder, pl
     ],
 )
 def test_what_is_not_quoted_is_a_word(text: str, word: str) -> None:
-    assert as_word(text, 24) == word
+    assert as_name(text, 24) == word
 
 
 @given(st.text())
 def test_a_word_has_neither_spaces_nor_signs(text: str) -> None:
-    word = as_word(text, 24)
+    word = as_name(text, 24)
 
     assert 0 < len(word) <= 24
     assert not any(letter.isspace() for letter in word)
@@ -40,7 +40,7 @@ def test_a_word_has_neither_spaces_nor_signs(text: str) -> None:
 )
 def test_what_cannot_be_seen_is_taken_out(hidden: str) -> None:
     assert hidden not in cleaned(f"a{hidden}b")
-    assert not has_words(hidden * 3)
+    assert not has_visible_text(hidden * 3)
 
 
 def test_variation_selectors_leave_the_letter_they_belong_to() -> None:
@@ -48,7 +48,7 @@ def test_variation_selectors_leave_the_letter_they_belong_to() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "quoted"),
+    ("text", "expected"),
     [
         ("plain", "'plain'"),
         ("a\u202fb", r"'a\u202fb'"),
@@ -56,13 +56,13 @@ def test_variation_selectors_leave_the_letter_they_belong_to() -> None:
         ("x" * 90, "'" + "x" * 79 + "\u2026'"),
     ],
 )
-def test_what_cannot_be_seen_is_shown_as_an_escape(text: str, quoted: str) -> None:
-    assert shown(text, 80) == quoted
+def test_what_cannot_be_seen_is_shown_as_an_escape(text: str, expected: str) -> None:
+    assert quoted(text, 80) == expected
 
 
 @pytest.mark.parametrize("text", ["a", "7", "!", "\u00e9", "\u2764", "\U0001f30a", "..."])
 def test_a_letter_a_digit_and_a_picture_say_something(text: str) -> None:
-    assert has_words(text)
+    assert has_visible_text(text)
 
 
 @pytest.mark.parametrize(
@@ -78,4 +78,4 @@ def test_what_only_looks_like_one_is_none(text: str) -> None:
 
 
 def test_the_plain_form_has_letters_and_digits_alone() -> None:
-    assert plain_form("Start-Frame_URL 2") == "startframeurl2"
+    assert alphanumeric("Start-Frame_URL 2") == "startframeurl2"

@@ -7,7 +7,7 @@ import pytest
 from luma_mcp.domain.generation import NOT_FOUND, Generation
 from luma_mcp.film.film import FILM_ID, Film, film_of, new_film_id
 from luma_mcp.film.plan import CONTINUE, Form, Frames, Plan, Shot, make_plan
-from luma_mcp.ledger.reservations import EXPIRED, LEFT_OUT, Reservation, ReservationGroup
+from luma_mcp.ledger.reservations import EXPIRED, REMOVED, Reservation, ReservationGroup
 from luma_mcp.ledger.rows import PurchaseRow
 from luma_mcp.ledger.states import UNBOUGHT
 
@@ -95,7 +95,7 @@ def test_what_is_not_wanted_is_over(row: PurchaseRow | None, state: str) -> None
     ("note", "reason"),
     [
         (EXPIRED, "The film was left alone for 24 hours, so its reservation ended."),
-        (LEFT_OUT, "The plan has no such shot any more."),
+        (REMOVED, "The plan has no such shot any more."),
     ],
 )
 def test_the_ledger_s_notes_are_told_as_a_film_s(note: str, reason: str) -> None:

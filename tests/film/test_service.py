@@ -540,15 +540,15 @@ async def test_a_ledger_that_fails_in_passing_while_it_looks_stops_nothing(
     studio: Studio, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     emulator.faults.append(Fault("drop", method="POST", after=True))
-    look, failures = studio.services.purchases.look_for, [LedgerError("The ledger is busy.")]
+    look, failures = studio.services.purchases.search_for, [LedgerError("The ledger is busy.")]
 
-    async def look_for(row: Any) -> None:
+    async def search_for(row: Any) -> None:
         if failures:
             raise failures.pop()
         await look(row)
 
-    monkeypatch.setattr(studio.services.purchases, "look_for", look_for)
-    monkeypatch.setattr("luma_mcp.purchasing.reconcile._PAUSES_BETWEEN_LOOKS", ())
+    monkeypatch.setattr(studio.services.purchases, "search_for", search_for)
+    monkeypatch.setattr("luma_mcp.purchasing.reconcile._PAUSES_BETWEEN_SEARCHES", ())
     done = await studio.wait(await studio.create(OLDER, *THREE))
 
     assert (done.state, bought(emulator)) == ("completed", 3)

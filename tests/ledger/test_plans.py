@@ -59,7 +59,7 @@ async def test_no_statement_on_the_way_of_money_scans(
         row = (await ledger.decide(new, ALL_CAPS, balance)).row
         assert not (await ledger.decide(new, ALL_CAPS, balance)).is_new
         await ledger.renew(row)
-        await ledger.advance(row, "sending", mine=True)
+        await ledger.advance(row, "sending", requires_lease=True)
         row = await ledger.advance(row, "accepted", generation_id="g") or row
         group = NewGroup("group-1", "f", "text", (NewReservation("a", 1), NewReservation("b", 1)), consent="yes 2")
         made, _ = await groups.create(group, ALL_CAPS, balance)
@@ -80,7 +80,7 @@ async def test_no_statement_on_the_way_of_money_scans(
             await ledger.newest_today(5, person)
             await groups.newest(5, person)
             page = await ledger.bought(1, person=person)
-            await ledger.bought(1, person=person, before=page[-1].place)
+            await ledger.bought(1, person=person, before=page[-1].position)
             assert [item async for item in ledger.pages(person=person, in_doubt=True)] == []
             assert [item async for item in ledger.pages(person=person)]
         await groups.get("group-1")

@@ -14,7 +14,7 @@ from luma_mcp.domain.errors import BudgetError, LedgerError
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.faults import Fault
 from luma_mcp.ledger.caps import Budget
-from luma_mcp.ledger.postgres import PostgresStore, _number_of
+from luma_mcp.ledger.postgres import PostgresStore, _lock_number
 from luma_mcp.ledger.purchases import Ledger
 from luma_mcp.ledger.rows import NewPurchase
 from luma_mcp.ledger.store import Transaction
@@ -52,7 +52,7 @@ async def test_a_lock_that_is_never_given_back_is_no_wait_without_end(
     stranger = Ledger(PostgresStore(database), account="you", owner="x")
     await ledger.today()
     with psycopg.connect(database) as other:
-        other.execute("SELECT pg_advisory_xact_lock(%s, %s)", (0x6C756D61, _number_of("me")))
+        other.execute("SELECT pg_advisory_xact_lock(%s, %s)", (0x6C756D61, _lock_number("me")))
         with pytest.raises(LedgerError, match=r"cannot be used \(LockNotAvailable\)"):
             await ledger.decide(NEW, Budget())
         assert (await ledger.today()).purchases == 0

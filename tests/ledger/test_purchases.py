@@ -194,7 +194,7 @@ async def test_what_a_server_left_before_sending_was_never_sent(ledger: Ledger, 
 
 async def test_what_a_server_left_while_sending_is_lost_from_then_on(ledger: Ledger, other: Ledger, wall: Wall) -> None:
     row = await reserve(ledger)
-    await ledger.advance(row, "sending", mine=True)
+    await ledger.advance(row, "sending", requires_lease=True)
     wall.seconds += LEASE_SECONDS + 100
     decision = await other.decide(NEW, FREE)
 
@@ -205,9 +205,9 @@ async def test_a_server_that_was_stopped_too_long_sends_nothing(ledger: Ledger, 
     row = await reserve(ledger)
     wall.seconds += LEASE_SECONDS + 1
 
-    assert await ledger.advance(row, "sending", mine=True) is None, "also if nobody has settled it"
+    assert await ledger.advance(row, "sending", requires_lease=True) is None, "also if nobody has settled it"
     await other.decide(NEW, FREE)
-    assert await ledger.advance(row, "sending", mine=True) is None
+    assert await ledger.advance(row, "sending", requires_lease=True) is None
     assert not await other.renew(row), "it is not the other's"
 
 
@@ -525,7 +525,7 @@ RACER = textwrap.dedent("""
                 row = (await ledger.decide(new, Budget(max_usd_per_day=5))).row
             except BudgetError:
                 continue
-            await ledger.advance(row, "sending", mine=True)
+            await ledger.advance(row, "sending", requires_lease=True)
             await ledger.advance(row, "accepted", generation_id=f"{sys.argv[2]}-{n}")
             made += 1
         await ledger.close()
@@ -627,10 +627,10 @@ async def test_a_lease_counts_until_its_end_and_not_if_it_ends_unusually_late(
     await ledger.renew(row)
     wall.seconds += LEASE_SECONDS - ends_in
     claimed_before = (await other.claim(replace(row, state="sending"))) is not None
-    mine = await ledger.advance(row, "accepted", mine=True, generation_id="x")
+    advanced = await ledger.advance(row, "accepted", requires_lease=True, generation_id="x")
 
     assert claimed_before != is_leased
-    assert (mine is not None) == is_leased
+    assert (advanced is not None) == is_leased
 
 
 @pytest.mark.parametrize(("age", "is_new"), [(TAKE_SECONDS - 1, False), (TAKE_SECONDS, True)])

@@ -33,6 +33,6 @@ def test_the_owner_has_no_name_of_a_person() -> None:
 def test_a_day_is_one_of_this_machine() -> None:
     noon = time.mktime((2026, 11, 30, 12, 0, 0, 0, 0, -1))
 
-    assert [day_of(total(began_at=noon + hours * 3600)) for hours in (-24, 0, 24)] == [
+    assert [day_of(total(started_at=noon + hours * 3600)) for hours in (-24, 0, 24)] == [
         "2026-11-29", "2026-11-30", "2026-12-01",
     ]  # fmt: skip

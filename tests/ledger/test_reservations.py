@@ -16,7 +16,7 @@ from luma_mcp.ledger.purchases import Ledger
 from luma_mcp.ledger.reservation_groups import GroupChangedError, ReservationGroups
 from luma_mcp.ledger.reservations import (
     EXPIRED,
-    LEFT_OUT,
+    REMOVED,
     NewGroup,
     NewReservation,
     Reservation,
@@ -350,7 +350,7 @@ async def test_a_change_keeps_what_is_bought_and_reserves_the_rest(ledger: Ledge
 
     assert changed.reservations["a"].purchase == row
     assert {key for key, shot in changed.reservations.items() if shot.is_wanted} == {"d"}
-    assert changed.reservations["b"].note == LEFT_OUT
+    assert changed.reservations["b"].note == REMOVED
     assert await reserved(ledger) == pytest.approx(0.5)
     with pytest.raises(ReservationUnavailableError):
         await buy(ledger, group, "b")
@@ -474,7 +474,7 @@ def test_a_shot_is_paid_if_it_is_bought_or_reserved() -> None:
     gone = replace(row, is_live=False)
     cases = {
         "planned": Reservation("planned", 1, True),
-        "left out": Reservation("left out", 1, False, LEFT_OUT),
+        "left out": Reservation("left out", 1, False, REMOVED),
         "bought": Reservation("bought", 1, False, purchase=row),
         "deleted": Reservation("deleted", 1, False, purchase=gone),
         "failed": Reservation("failed", 1, False, purchase=replace(gone, state="failed")),

@@ -40,8 +40,8 @@ TINY_RAY = VideoModel(
     resolutions=("540p",),
     durations=("5s",),
     ratios=("16:9",),
-    longest_modify_seconds=5,
-    longest_reframe_seconds=5,
+    max_modify_seconds=5,
+    max_reframe_seconds=5,
     features=frozenset({"keyframes", "hdr", "exr", "made_resolution"}),
     exclusions=(("loop", ("a start frame",)),),
 )
@@ -51,8 +51,8 @@ TINY_OLD_RAY = VideoModel(
     resolutions=("540p",),
     durations=("5s",),
     ratios=("16:9",),
-    longest_modify_seconds=5,
-    longest_reframe_seconds=5,
+    max_modify_seconds=5,
+    max_reframe_seconds=5,
     features=frozenset({"concepts", "reframe_first_frame"}),
 )
 TINY_UNI = ImageModel(

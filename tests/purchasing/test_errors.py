@@ -5,8 +5,8 @@ import pytest
 from luma_mcp.domain.generation import Generation
 from luma_mcp.ledger.rows import PurchaseRow
 from luma_mcp.ledger.states import STATES, State
-from luma_mcp.purchasing.errors import doubt
-from luma_mcp.purchasing.reconcile import Finding
+from luma_mcp.purchasing.errors import ambiguous_error
+from luma_mcp.purchasing.reconcile import LookupResult
 
 REASON = "Another server has just settled it."
 
@@ -20,7 +20,7 @@ def row(state: State) -> PurchaseRow:
 
 @pytest.mark.parametrize("state", STATES)
 def test_only_what_is_disputed_is_left_to_the_person(state: State) -> None:
-    error = doubt(Finding("cannot say", reason=REASON), row(state))
+    error = ambiguous_error(LookupResult("cannot say", reason=REASON), row(state))
 
     if state == "disputed":
         assert str(error) == (
@@ -36,7 +36,7 @@ def test_only_what_is_disputed_is_left_to_the_person(state: State) -> None:
 
 def test_ten_candidates_are_named_at_most() -> None:
     candidates = tuple(Generation(id=f"g{number}") for number in range(12))
-    error = doubt(Finding("cannot say", candidates), row("lost"))
+    error = ambiguous_error(LookupResult("cannot say", candidates), row("lost"))
 
     assert "g0, g1, g2, g3, g4, g5, g6, g7, g8, g9." in str(error)
     assert error.hint.startswith("Look whether one of them is it.")

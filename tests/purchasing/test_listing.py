@@ -120,17 +120,17 @@ async def test_what_fails_at_one_api_does_not_hold_up_the_other(ledger: Ledger) 
     looked: list[str] = []
 
     class Failing(Unverifiable):
-        async def look(self, row: PurchaseRow) -> None:  # type: ignore[override]
+        async def search(self, row: PurchaseRow) -> None:  # type: ignore[override]
             raise LedgerError("away")
 
     class Sound(Unverifiable):
-        async def look(self, row: PurchaseRow) -> None:  # type: ignore[override]
+        async def search(self, row: PurchaseRow) -> None:  # type: ignore[override]
             looked.append(row.account)
 
     strategy = ByAccount({"me": Failing(ledger), "other": Sound(ledger), "unused": Sound(ledger)})
     row = await purchase(ledger, "a")
     other = PurchaseRow(**{**vars(row), "account": "other"})
-    await strategy.look_all([row, other])
+    await strategy.search_all([row, other])
 
     assert looked == ["other"]
     assert await strategy.is_gone(other) is False

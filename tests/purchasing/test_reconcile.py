@@ -191,7 +191,7 @@ async def test_a_server_that_never_ends_is_not_waited_for_without_end(
     serve, agent: Agent, emulator: Emulator, ledger_path: Path, clock: HeldClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await agent.call("create_video", prompt="a boat")
-    monkeypatch.setattr("luma_mcp.purchasing.service._LONGEST_JOIN_SECONDS", 2.0)
+    monkeypatch.setattr("luma_mcp.purchasing.service._MAX_JOIN_SECONDS", 2.0)
     rewrite(ledger_path, state="sending", generation_id=None, owner="another server", lease_until=clock.wall() + 30)
     async with Client(serve()) as client:
         message = await Agent(client).refusal("create_video", prompt="a boat")
@@ -284,24 +284,24 @@ async def test_when_absence_is_certain_is_told(agent: Agent, transport: InMemory
 @pytest.mark.parametrize(
     ("findings", "looks"),
     [
-        ([reconcile.Finding("cannot say")] * 9, 3),
-        ([reconcile.Finding("absent")] * 9, 3),
-        ([reconcile.Finding("cannot say"), reconcile.Finding("found")], 2),
-        ([reconcile.Finding("cannot say", is_last=True)], 1),
+        ([reconcile.LookupResult("cannot say")] * 9, 3),
+        ([reconcile.LookupResult("absent")] * 9, 3),
+        ([reconcile.LookupResult("cannot say"), reconcile.LookupResult("found")], 2),
+        ([reconcile.LookupResult("cannot say", is_last=True)], 1),
     ],
 )
 async def test_a_lost_purchase_is_looked_for_three_times_at_most(
-    clock: HeldClock, ledger_path: Path, close_later: CloseLater, findings: list[reconcile.Finding], looks: int
+    clock: HeldClock, ledger_path: Path, close_later: CloseLater, findings: list[reconcile.LookupResult], looks: int
 ) -> None:
     ledger = close_later(Ledger(SqliteStore(lambda: ledger_path, now=clock.wall), account="me", owner="me"))
     row = (await ledger.decide(NewPurchase("f", "s", "{}", "video", 700_000, "published"), Budget())).row
     left = list(findings)
 
     class Scripted(Unverifiable):
-        async def look(self, row: PurchaseRow) -> reconcile.Finding:
+        async def search(self, row: PurchaseRow) -> reconcile.LookupResult:
             return left.pop(0)
 
-    found = await Reconciler(Scripted(ledger), ledger, clock).find(row)
+    found = await Reconciler(Scripted(ledger), ledger, clock).search_repeatedly(row)
     await ledger.close()
 
     assert found == findings[looks - 1]
@@ -318,9 +318,9 @@ async def test_what_was_absent_is_looked_for_a_day_long(
     looked: list[str] = []
 
     class Listed(Unverifiable):
-        async def look(self, row: PurchaseRow) -> reconcile.Finding:
+        async def search(self, row: PurchaseRow) -> reconcile.LookupResult:
             looked.append(row.id)
-            return reconcile.Finding("cannot say")
+            return reconcile.LookupResult("cannot say")
 
     reconciler = Reconciler(Listed(ledger), ledger, clock)
     for hours, looks in ((0, 1), (23.9, 2), (0.2, 2)):
@@ -464,7 +464,7 @@ async def test_an_echo_that_is_missing_switches_nothing_off(
 async def test_a_list_that_hangs_is_given_up_in_a_while(
     agent: Agent, emulator: Emulator, transport: InMemory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("luma_mcp.purchasing.reconcile.LOOK_DEADLINE_SECONDS", 0.05)
+    monkeypatch.setattr("luma_mcp.purchasing.reconcile.SEARCH_DEADLINE_SECONDS", 0.05)
     transport.fails_after.append(httpx.ReadTimeout("slow"))
     emulator.faults.append(Fault("slow", method="GET", path="*/generations", seconds=600, times=99))
     message = await agent.refusal("create_video", prompt="a boat")
@@ -482,7 +482,7 @@ async def test_where_there_is_no_list_a_person_settles_it(
     await ledger.advance(row, "sending")
     lost = await ledger.advance(row, "lost")
     assert lost is not None
-    finding = await Reconciler(Unverifiable(ledger), ledger, clock).look(lost)
+    finding = await Reconciler(Unverifiable(ledger), ledger, clock).search(lost)
     settled = await ledger.get(row.id)
     await ledger.close()
 
@@ -634,7 +634,7 @@ async def test_where_there_is_no_list_it_is_looked_for_once(
     await ledger.advance(row, "sending")
     lost = await ledger.advance(row, "lost")
     assert lost is not None
-    await Reconciler(Unverifiable(ledger), ledger, clock).find(lost)
+    await Reconciler(Unverifiable(ledger), ledger, clock).search_repeatedly(lost)
     await ledger.close()
 
     assert len(clock.sleeps) == 1

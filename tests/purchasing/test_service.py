@@ -354,7 +354,7 @@ async def test_what_another_process_claims_in_the_same_moment_is_not_recovered_t
     lost = await ledger.advance(row, "lost")
     assert lost is not None
     emulator.dream_machine.accept(ImageBody(model="photon-1", prompt="a boat"))
-    finding = await ByListing(luma, ledger).look(lost)
+    finding = await ByListing(luma, ledger).search(lost)
     await ledger.close()
 
     assert (finding.outcome, finding.reason) == ("cannot say", "Another server has just settled it.")

@@ -8,7 +8,7 @@ from luma_mcp.domain.apis import APIS
 from luma_mcp.domain.catalogue import HEIGHTS, default_video_model
 from luma_mcp.domain.errors import LumaError
 from luma_mcp.domain.generation import Generation
-from luma_mcp.domain.pricing import Footage, extension_form, footage_of, form_of, price_of
+from luma_mcp.domain.pricing import Footage, extension_format, footage_of, format_of, price_of
 from luma_mcp.domain.requests import (
     AddAudioRequest,
     GenerationKeyframe,
@@ -73,7 +73,7 @@ def _action(
 
 
 def _extend(generation: Generation) -> Action:
-    request = VideoRequest(**extension_form(generation), prompt=_ANY_PROMPT, start=GenerationKeyframe(generation.id))
+    request = VideoRequest(**extension_format(generation), prompt=_ANY_PROMPT, start=GenerationKeyframe(generation.id))
     arguments: JsonObject = {"generation_id": generation.id}
     return _action(generation, request, "extend", "extend_video", arguments, prompt="required")
 
@@ -121,7 +121,7 @@ def _vary_video(generation: Generation) -> Action | None:
         return None
     keyframes = cast("JsonObject", echo.get("keyframes") or {})
     concepts = [str(concept["key"]) for concept in cast("list[JsonObject]", echo.get("concepts") or [])]
-    form, prompt, loop = form_of(generation), echo.get("prompt"), bool(echo.get("loop"))
+    form, prompt, loop = format_of(generation), echo.get("prompt"), bool(echo.get("loop"))
     start, end = (_keyframe(keyframes.get(name)) for name in ("frame0", "frame1"))
     hdr, exr = bool(echo.get("hdr")), bool(echo.get("exr_export"))
     request = VideoRequest(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from luma_mcp.domain.errors import InvalidRequestError
-from luma_mcp.domain.text import cleaned, plain_form
+from luma_mcp.domain.text import alphanumeric, cleaned
 
 # What clients add to the arguments of every call: n8n, CrewAI, LangChain, Cursor, Windsurf, Letta, Gemini CLI.
 CLIENT_EXTRAS = frozenset(
@@ -144,8 +144,8 @@ def tidied(tool: str, sent: Mapping[str, Any], names: Names, *, guess: bool) -> 
 
 def _known_as(name: str, names: Names) -> str | None:
     """The argument whose name differs by case or separators only; None if there is none."""
-    plain = plain_form(name)
-    return next((known for known in names.known if plain_form(known) == plain), None)
+    plain = alphanumeric(name)
+    return next((known for known in names.known if alphanumeric(known) == plain), None)
 
 
 def _unpacked(value: Any, names: Names) -> str | None:
@@ -158,16 +158,16 @@ def _unpacked(value: Any, names: Names) -> str | None:
 
 def _meaning(name: str, names: Names, *, guess: bool) -> str:
     """What a name means here."""
-    plain = plain_form(name)
+    plain = alphanumeric(name)
     for targets, words in _WORDS.items():
-        if plain in {plain_form(word) for word in (*words.split(), *targets)}:
+        if plain in {alphanumeric(word) for word in (*words.split(), *targets)}:
             if "shots" in names.advertised and _OF_A_SHOT & set(targets):
                 return "Each of the shots has its own prompt, duration, start, end and concepts."
             target = next((target for target in targets if target in names.advertised), None)
             if target is not None:
                 return f"It is called {target} here. {_ADVICE.get(target, '')}".strip()
     for word, advice in _NOT_AT_LUMA.items():
-        if plain == plain_form(word):
+        if plain == alphanumeric(word):
             return f"Luma has no {cleaned(name, 60)}. {advice}"
     listed = f"It takes {', '.join(names.advertised) or 'no arguments'}."
     if not guess:

@@ -15,7 +15,7 @@ from pydantic_core import from_json
 from luma_mcp.domain.catalogue import CONCEPTS
 from luma_mcp.domain.errors import InvalidRequestError
 from luma_mcp.domain.sources import parse_generation_id
-from luma_mcp.domain.text import plain_form, shown
+from luma_mcp.domain.text import alphanumeric, quoted
 from luma_mcp.film.film import FILM_ID
 
 # Other spellings of words that several arguments have, in their plain form.
@@ -58,9 +58,9 @@ def spelled(value: Any, words: Sequence[str]) -> Any:
     if isinstance(value, bool) or not isinstance(value, str | int | float) or value in words:
         return value
     text = f"{value:g}" if isinstance(value, float) else str(value)
-    plain = plain_form(re.sub(r"(?<=\d)\s*[x\u00d7]\s*(?=\d)", ":", text))
-    forms = {plain_form(word): word for word in words}
-    return forms.get(plain_form(_ALIASES.get(plain, plain)), value)
+    plain = alphanumeric(re.sub(r"(?<=\d)\s*[x\u00d7]\s*(?=\d)", ":", text))
+    forms = {alphanumeric(word): word for word in words}
+    return forms.get(alphanumeric(_ALIASES.get(plain, plain)), value)
 
 
 def words_of(annotation: Any) -> tuple[str, ...]:
@@ -168,7 +168,7 @@ def _film_id(value: Any) -> Any:
         return value
     bare = value.strip().strip("`'\"").lower()
     if not FILM_ID.fullmatch(bare):
-        raise ValueError(f"{shown(value, 60)} is no film id; create_film answers it, such as film-0123456789abcdef")
+        raise ValueError(f"{quoted(value, 60)} is no film id; create_film answers it, such as film-0123456789abcdef")
     return bare
 
 
@@ -189,7 +189,7 @@ def _as_shot(value: Any) -> Any:
     shot = {name: entry for name, entry in entries.items() if entry is not None and entry != ""}
     for name, word in (("start", "continue"), ("end", "next")):
         if name in shot:
-            shot[name] = word if plain_form(str(shot[name])) == word else _as_source(shot[name])
+            shot[name] = word if alphanumeric(str(shot[name])) == word else _as_source(shot[name])
     return shot
 
 

@@ -7,7 +7,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from luma_mcp.domain.apis import BackendName
 from luma_mcp.domain.errors import LumaError
-from luma_mcp.domain.meter import Buying, Outcome
+from luma_mcp.domain.meter import Outcome, PurchaseOutcome
 from luma_mcp.mcp.persons import current_person
 from luma_mcp.mcp.rights import METRICS_PERSON, may_read_metrics
 from luma_mcp.mcp.services import Services
@@ -41,17 +41,17 @@ class PrometheusMeter:
         self._states = Gauge("luma_ledger_purchases_today", "Purchases of today in the ledger.", ("state",), **made)
         self._waits = Gauge("luma_waits", "Generations that somebody waits for.", **made)
 
-    def called(self, tool: str, person: str, outcome: Outcome, seconds: float) -> None:
+    def count_call(self, tool: str, person: str, outcome: Outcome, seconds: float) -> None:
         """A tool was called."""
         self._calls.labels(tool, person, outcome).inc()
         self._call_seconds.labels(tool).observe(seconds)
 
-    def purchased(self, backend: BackendName, person: str, outcome: Buying, usd: float) -> None:
+    def count_purchase(self, backend: BackendName, person: str, outcome: PurchaseOutcome, usd: float) -> None:
         """Somebody wanted to buy something."""
         self._purchases.labels(backend, person, outcome).inc()
         self._usd.labels(backend, person).inc(usd)
 
-    def answered(self, backend: BackendName, method: str, status: int, seconds: float) -> None:
+    def count_response(self, backend: BackendName, method: str, status: int, seconds: float) -> None:
         """An API of Luma's answered."""
         self._answers.labels(backend, method, str(status)).observe(seconds)
 

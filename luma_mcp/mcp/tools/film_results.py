@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from luma_mcp.domain.errors import LumaError
 from luma_mcp.domain.pricing import Price
-from luma_mcp.domain.text import as_word, cleaned
+from luma_mcp.domain.text import as_name, cleaned
 from luma_mcp.domain.usd import Usd
 from luma_mcp.files.fetcher import OnBytes
 from luma_mcp.film.film import Film, FilmShot
@@ -88,7 +88,7 @@ async def waited_film(call: Call, film_id: str, timeout_seconds: float) -> FilmR
 
     began = call.services.clock.now()
     film = await call.services.films.wait(
-        film_id, call.seen_person, timeout_seconds=timeout_seconds, sources_of=call.sources, on_film=report
+        film_id, call.visible_person, timeout_seconds=timeout_seconds, sources_of=call.sources, on_film=report
     )
     if film.state != "completed":
         return film_result(film)
@@ -145,7 +145,7 @@ def _shot_result(shot: FilmShot) -> FilmShotResult:
     prompt = shot.planned.shot.prompt
     return FilmShotResult(
         number=shot.number,
-        state=as_word(shot.state, 24),
+        state=as_name(shot.state, 24),
         price_usd=shot.planned.usd,
         waits_for=list(shot.waits_for) or None,
         generation_id=shot.generation_id,
@@ -173,7 +173,7 @@ def _next(film: Film) -> str:
 
 def progress_of(film: Film, seconds: float, problem: str | None) -> str:
     """A film in a line: the states of its shots, and what is wrong for the moment."""
-    states = ", ".join(f"shot {shot.number} {as_word(shot.state, 24)}" for shot in film.shots)
+    states = ", ".join(f"shot {shot.number} {as_name(shot.state, 24)}" for shot in film.shots)
     return f"{seconds:.0f} s: {states}" + (f"; {cleaned(problem, 200)}" if problem else "")
 
 

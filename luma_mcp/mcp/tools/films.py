@@ -90,7 +90,7 @@ async def create_film(call: Call, arguments: CreateFilmArguments) -> FilmResult:
     Then call wait_for_film until done.
     """
     films = call.services.films
-    film = await films.get(arguments.film_id, call.seen_person) if arguments.film_id else None
+    film = await films.get(arguments.film_id, call.visible_person) if arguments.film_id else None
     plan = await films.plan(await _form(call, arguments, film), await _shots(call, arguments), call.sources)
     usd = plan.usd if film is None else await films.unpaid_usd(film, plan)
     price = Price.of(usd, plan.price.basis)

@@ -141,7 +141,7 @@ async def list_generations(call: Call, arguments: ListGenerationsArguments) -> L
 
 def _pages(call: Call) -> Pages:
     """The list that the person sees, by pages."""
-    apis, person = call.services.backend, call.seen_person
+    apis, person = call.services.backend, call.visible_person
     return apis.list_generations if person is None else partial(apis.list_of_person, person)
 
 

@@ -49,7 +49,7 @@ async def purchase(
 
 async def _counted(call: Call, backend: BackendName, buying: Awaitable[PurchaseRecord]) -> PurchaseRecord:
     """What was bought; how it ends is counted, but for a question, after which the call comes again."""
-    count = partial(call.services.meter.purchased, backend, call.person.name)
+    count = partial(call.services.meter.count_purchase, backend, call.person.name)
     try:
         bought = await buying
     except LumaError as error:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from luma_mcp.domain.apis import APIS, apis_with
 from luma_mcp.domain.catalogue import DEFAULT_DURATION, DEFAULT_RESOLUTION, VIDEO_MODELS, ModifyMode
 from luma_mcp.domain.catalogue import VideoModel as CatalogueVideoModel
-from luma_mcp.domain.pricing import extension_form, price_of
+from luma_mcp.domain.pricing import extension_format, price_of
 from luma_mcp.domain.requests import (
     AddAudioRequest,
     GenerationKeyframe,
@@ -231,7 +231,7 @@ async def extend_video(call: Call, arguments: ExtendVideoArguments) -> PurchaseR
     other = await sources.keyframe(arguments.end_frame) if arguments.end_frame else None
     start, end = (frame, other) if arguments.direction == "forward" else (other, frame)
     request = VideoRequest(
-        **extension_form(clip),
+        **extension_format(clip),
         prompt=arguments.prompt,
         loop=arguments.loop,
         start=start,
@@ -244,7 +244,7 @@ async def extend_video(call: Call, arguments: ExtendVideoArguments) -> PurchaseR
 class ModifyVideoArguments(SpendingArguments):
     source: Annotated[
         str,
-        Field(json_schema_extra=by_catalogue(lambda: _source(lambda model: model.longest_modify_seconds))),
+        Field(json_schema_extra=by_catalogue(lambda: _source(lambda model: model.max_modify_seconds))),
         AsSource,
     ]
     mode: Annotated[ModifyMode | None, Field(json_schema_extra=by_catalogue(_mode))] = None
@@ -258,7 +258,7 @@ async def modify_video(call: Call, arguments: ModifyVideoArguments) -> PurchaseR
     """Repaint or restyle a clip (video to video), keeping its motion. Costs money."""
     model = video_model(call, arguments.model)
     sources = call.sources(VIDEO_MODELS[model].backend)
-    longest = VIDEO_MODELS[model].longest_modify_seconds
+    longest = VIDEO_MODELS[model].max_modify_seconds
     clip = await sources.clip(arguments.source, longest_seconds=longest)
     request = ModifyVideoRequest(
         model=model,
@@ -274,7 +274,7 @@ async def modify_video(call: Call, arguments: ModifyVideoArguments) -> PurchaseR
 class ReframeVideoArguments(SpendingArguments):
     source: Annotated[
         str,
-        Field(json_schema_extra=by_catalogue(lambda: _source(lambda model: model.longest_reframe_seconds))),
+        Field(json_schema_extra=by_catalogue(lambda: _source(lambda model: model.max_reframe_seconds))),
         AsSource,
     ]
     aspect_ratio: NewRatio
@@ -297,7 +297,7 @@ async def reframe_video(call: Call, arguments: ReframeVideoArguments) -> Purchas
     """Outpaint a video or clip to another aspect ratio, such as vertical. Costs money."""
     model = video_model(call, arguments.model)
     sources = call.sources(VIDEO_MODELS[model].backend)
-    longest = VIDEO_MODELS[model].longest_reframe_seconds
+    longest = VIDEO_MODELS[model].max_reframe_seconds
     clip = await sources.clip(arguments.source, longest_seconds=longest)
     request = ReframeVideoRequest(
         model=model,

@@ -13,7 +13,7 @@ from luma_mcp.domain.errors import (
     AuthenticationError,
     InvalidRequestError,
     LumaError,
-    NoAnswerError,
+    NoResponseError,
     RateLimitError,
     ServerError,
     UnexpectedResponseError,
@@ -128,7 +128,7 @@ async def test_a_purchase_that_never_left_is_known_not_to_be_made(clock: HeldClo
     with pytest.raises(UnreachableError, match="cannot be reached") as caught:
         await client_over(broken(error), clock).submit(encode(VIDEO), request_id="r")
 
-    assert not isinstance(caught.value, NoAnswerError)
+    assert not isinstance(caught.value, NoResponseError)
     assert "Nothing was sent" in caught.value.hint
 
 
