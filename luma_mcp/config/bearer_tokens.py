@@ -1,4 +1,4 @@
-"""Bearer tokens of a team server: the forms that the settings accept."""
+"""Bearer tokens of a team server: the formats that the settings accept."""
 
 import re
 from collections.abc import Sequence
@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from luma_mcp.domain.text import alphanumeric
 
 MIN_TOKEN_LENGTH = 16
-# Words in bearer tokens that everybody tries first.
+# Words in bearer tokens that are guessed first.
 _COMMON_PASSWORDS = (
     "changeme", "password", "passw0rd", "secret", "letmein", "qwerty", "12345678", "abcdefg", "example", "default",
 )  # fmt: skip
-# What is left of a token without common words and rows of letters must still be random.
+# The rest of a token without common words and rows of letters must still be random.
 _COMMON_WORDS = re.compile(
     "luma|dream|machine|token|bearer|team|admin|test|demo|hello|welcome|server|owner|key|mcp|api"
 )
@@ -28,7 +28,7 @@ _MIN_ROW = 4
 _MIN_RANDOM_LENGTH, _MIN_LETTERS = 12, 8
 _TOKEN = re.compile(r"[^\s:]+")
 PERSON_NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
-"""What the settings may call a person. Who signs in is `SUBJECT@ISSUER`, so the two are never the same."""
+"""A person's name in the settings. A person who signs in is named `SUBJECT@ISSUER`, so the two never coincide."""
 
 
 def named_token(text: str) -> tuple[str, str]:
@@ -38,7 +38,7 @@ def named_token(text: str) -> tuple[str, str]:
 
 
 def check_tokens(texts: Sequence[str]) -> None:
-    """Raises: ValueError, if a token is easy to guess, has no form of one, or is that of two persons."""
+    """Raises: ValueError, if a token is easy to guess, is malformed, or belongs to two persons."""
     tokens = [named_token(text) for text in texts]
     if any(not _TOKEN.fullmatch(token) for _, token in tokens):
         raise ValueError(

@@ -1,4 +1,4 @@
-"""The places of files unless the settings name others. There may be no home folder: a container's user has none."""
+"""The default paths of files. There may be no home folder: a container's user has none."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,15 +17,15 @@ def ledger_file() -> Path:
     """The file of the purchase ledger. Raises: LedgerError, without a home folder."""
     import platformdirs  # noqa: PLC0415 - only a purchase needs it
 
-    def place() -> Path:
+    def data_file() -> Path:
         return platformdirs.user_data_path("dream-machine-mcp", appauthor=False) / "purchases.sqlite3"
 
-    return _in_home(place, "LUMA_LEDGER", LedgerError)
+    return _in_home(data_file, "LUMA_LEDGER", LedgerError)
 
 
-def _in_home(place: Callable[[], Path], name: str, error: type[LumaError]) -> Path:
+def _in_home(find_path: Callable[[], Path], name: str, error: type[LumaError]) -> Path:
     try:
-        path = place()
+        path = find_path()
     except (RuntimeError, KeyError):
         path = Path()
     if not path.is_absolute():

@@ -14,7 +14,7 @@ RETIRING = "Luma is retiring Dream Machine; new keys, which begin with luma-api-
 
 
 def read_keys(variables: Mapping[str, str]) -> dict[str, object]:
-    """The keys of both APIs, and what to tell a person if one is missing or refused."""
+    """The keys of both APIs, and the hints for a missing or refused key."""
     keys: dict[BackendName, tuple[str, str]] = {}
     problems: list[str] = []
     for name in (*TOKEN_NAMES, AGENTS_KEY_NAME):

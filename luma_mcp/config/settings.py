@@ -1,4 +1,4 @@
-"""What the person decides, from the environment. The only reader of the environment in this package.
+"""The settings of the user, from the environment. No other module of this package reads the environment.
 
 There is no settings file: a host hands its servers an environment, and a `.env` found by chance could belong to another
 project. The table in the README is made from `Settings`.
@@ -60,17 +60,17 @@ _NOT_VARIABLES = frozenset(
 # RFC 6749, appendix A.4.
 _SCOPE = re.compile(r"[!#-\[\]-~]+")
 _EXAMPLES = {"http_public_url": "https://luma.example.com/mcp", "oauth_issuer": "https://login.example.com"}
-# An address without its path makes every generation look missing.
+# Without its path, Luma's API finds no generation.
 _PATHS = {"api.lumalabs.ai": "/dream-machine/v1", "agents.lumalabs.ai": "/v1"}
 _DATABASES = ("postgresql://", "postgres://")
 
 
 class SettingsError(Exception):
-    """A setting cannot be used. The text says which one and what it should be."""
+    """A setting cannot be used. The message names it and states what it should be."""
 
 
 class Settings(BaseModel):
-    """Each field's description says what it is; its variable is the field's name, in capitals, after LUMA_."""
+    """The settings. The variable of a field is its name, in capitals, after LUMA_."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -80,18 +80,18 @@ class Settings(BaseModel):
         "any other for Dream Machine. LUMAAI_API_KEY and LUMA_API_KEY are read too.",
     )
     token_hint: str = Field("", exclude=True)
-    """What to tell a person whose Dream Machine key is missing or refused."""
+    """The hint for a missing or refused Dream Machine key."""
     agents_api_key: SecretStr | None = Field(
         None, description="A key of the Luma Agents API, in addition to one of Dream Machine in LUMA_TOKEN."
     )
     agents_hint: str = Field("", exclude=True)
-    """What to tell a person whose Agents key is missing or refused."""
+    """The hint for a missing or refused Agents key."""
     token_variable: str = Field("", exclude=True)
     """The variable that the Dream Machine key came from."""
     agents_key_variable: str = Field("", exclude=True)
     """The variable that the Agents key came from."""
     notes: tuple[str, ...] = Field((), exclude=True)
-    """What to tell a person of variables that have no effect."""
+    """Sentences for the user about variables that have no effect."""
     base_url: str = Field(
         _DREAM_MACHINE,
         description="Where Dream Machine is; the emulator's address, for one. The token is sent there. https, or "
@@ -205,7 +205,7 @@ class Settings(BaseModel):
             )
         if not is_https_or_loopback(url):
             raise ValueError("it must begin with https://, for the token is sent there (http:// only on loopback)")
-        # The name of an issuer, and what people paste, are what they are to the last letter.
+        # The name of an issuer and the public URL are compared to the last letter.
         return value if info.field_name in _EXAMPLES else value.rstrip("/")
 
     @field_validator("callback_url")
@@ -318,7 +318,7 @@ class Settings(BaseModel):
 
     @property
     def key(self) -> str | None:
-        """The Dream Machine key itself, for those who send it or derive something from it."""
+        """The Dream Machine key itself, for code that sends it or derives a secret from it."""
         return self.token.get_secret_value() if self.token else None
 
     @property
@@ -340,16 +340,16 @@ class Settings(BaseModel):
 
     @property
     def account(self) -> str:
-        """Whose money it is: the same for the same key at the same address, and no way back to the key."""
+        """A digest that identifies the account: the same for the same key at the same address."""
         return _digest(f"{self.base_url} {self.key or self.agents_key or ''}")
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Settings":
-        """Read them.
+        """Read the settings.
 
         Raises:
-            SettingsError: one is set to what it cannot be. A missing or unusable token is no error: the first call
-                that needs it says what to do.
+            SettingsError: a setting has an invalid value. A missing or unusable token is no error: the first call
+                that needs it states what to do.
         """
         variables = os.environ if environment is None else environment
         names = {f"LUMA_{field.upper()}": field for field in cls.model_fields if field not in _NOT_VARIABLES}
@@ -361,7 +361,7 @@ class Settings(BaseModel):
                 if text and field in _SAFETY:
                     notes.append(f"{name} was left empty, so it has no effect.")
                 continue
-            # A template's own braces are no variable that was left unexpanded.
+            # The braces of a template are not an unexpanded variable.
             part = None if field == "output_template" and "$" not in text else unexpanded_part(text)
             if part is None:
                 values[field] = text

@@ -38,7 +38,7 @@ def is_public_address(address: str) -> bool:
 
 
 def is_https_or_loopback(url: SplitResult) -> bool:
-    """Whether nobody on the way can read what is sent there: the URL is https, or it stays on this machine."""
+    """Whether what is sent there cannot be read on the way: the URL is https, or it stays on this machine."""
     return url.scheme == "https" or (url.scheme == "http" and url.hostname in LOOPBACK)
 
 
@@ -58,7 +58,7 @@ def check_bucket_address(url: str) -> None:
 
 
 def with_both_addresses(values: dict[str, object]) -> dict[str, object]:
-    """The addresses of both APIs. One that is plainly the other's is taken as such, and an emulator is both's.
+    """The addresses of both APIs. One that is plainly the other's counts as the other's, and an emulator's as both.
 
     The SDK of the Agents API reads LUMA_BASE_URL too, so it may hold that API's address.
     """

@@ -1,4 +1,4 @@
-"""Luma's two APIs: an entry for each, with what it can do whatever the model.
+"""Luma's two APIs: an entry for each, with its capabilities that do not depend on the model.
 
 Code outside `backends` asks an entry for a capability, never for the name of an API.
 """
@@ -21,22 +21,22 @@ MAX_AGENTS_IMAGE_BYTES, MAX_AGENTS_CLIP_BYTES = 50 * 1024**2, 200 * 1024**2
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Api:
-    """One of Luma's APIs: what it can do, whatever the model.
+    """One of Luma's APIs, with its capabilities that do not depend on the model.
 
     Args:
-        name: what people call it.
+        name: its name in texts.
         key_variable: the environment variable of its key.
         operations: the `kind`s of requests that it accepts.
         min_prompt, max_prompt: the number of characters of a prompt.
         needs_prompt: whether every request has a prompt.
         needs_mode: whether changing a clip needs a mode.
-        default_ratio: the ratio where none is asked for; None where the API chooses one by the prompt and the pictures.
+        default_ratio: the ratio of a request that names none; None where the API chooses one by the request.
         extension_duration: the length of every clip that continues another; None where it is as long as that.
         edits_keep_ratio: whether an edited picture has the ratio of its source.
-        tells_balance: whether it tells the credit of the account.
+        reports_balance: whether it reports the credit of the account.
         has_list: whether it lists generations.
         deletes: whether it deletes generations.
-        echoes_requests: whether a generation says what was asked for.
+        echoes_requests: whether a generation contains its request.
         names_generations: whether a request names an earlier clip or picture by its id, wherever a source is named.
         max_image_bytes, max_clip_bytes: how large a source may be.
         picture_seconds: how long a picture usually takes.

@@ -39,7 +39,7 @@ Condition = Literal[
     "a duration of 10s", "hdr", "loop", "a start frame", "an end frame", "keyframes", "360p or 540p",
     "going on from a clip", "two frames",
 ]  # fmt: skip
-"""Something that a request for a video may ask for, by the words of a refusal."""
+"""A property of a request for a video, as a refusal names it."""
 FrameType = Literal["picture", "clip"] | None
 """The type of the first or the last frame of a clip."""
 
@@ -62,7 +62,7 @@ class ClipPrices:
         create, modify: a clip of 5 and of 10 seconds, in standard range.
         reframe_per_second: a second of a reframed clip.
         extension_floor: the resolution whose price counts for extending a clip at a smaller one, which has no price.
-        hdr_factor, exr_factor: how many times that an HDR clip costs, without and with EXR frames.
+        hdr_factor, exr_factor: the price of an HDR clip as a multiple of it, without and with EXR frames.
     """
 
     create: Mapping[str, tuple[Usd, Usd]]
@@ -78,7 +78,7 @@ class PicturePrices:
     """Prices of pictures.
 
     Args:
-        create, edit: a picture from words, and an edited one.
+        create, edit: a picture from a prompt, and an edited picture.
         per_reference: each reference, on top; the first of an edit is in its price.
         per_layer: more than what a layer can cost; Luma charges each and publishes no price.
     """
@@ -95,12 +95,12 @@ class VideoModel:
 
     Args:
         backend: the API that sells it.
-        prices: what it costs.
+        prices: its prices.
         resolutions, durations, ratios: the values of those arguments.
         longest_modify_seconds, longest_reframe_seconds: the longest clips that it changes.
-        features: what it has that others lack.
-        note: what the tool list says of it.
-        exclusions: what it cannot do together, each condition with what it excludes.
+        features: the features that it has and others lack.
+        note: its description in the tool list.
+        exclusions: the conditions that exclude each other: each with those that it excludes.
         frames_without_loop: the refusals of a loop, by the types of the first and the last frame.
         unreframed_ratios: the ratios that it does not reframe to, by resolution.
     """
@@ -127,11 +127,11 @@ class ImageModel:
 
     Args:
         backend: the API that sells it.
-        prices: what it costs; one amount is the price of a million pixels.
+        prices: its prices; one amount is the price of a million pixels.
         ratios, formats: the values of those arguments.
-        max_references, max_edit_references: how many pictures a new and an edited picture go by.
-        features: what it has that others lack.
-        note: what the tool list says of it.
+        max_references, max_edit_references: the number of references of a new and of an edited picture.
+        features: the features that it has and others lack.
+        note: its description in the tool list.
         style_ratios: the ratios of a style that has not all.
     """
 
@@ -277,7 +277,7 @@ FRAMES_PER_SECOND = 24
 # The height in pixels of a 16:9 clip, by resolution.
 HEIGHTS: dict[str, int] = {"360p": 360, "540p": 540, "720p": 720, "1080p": 1080, "4k": 2160}
 # Width and height in pixels of a 720p clip, by ratio. 16:9 follows from the price list and 4:3 was observed. The others
-# are taken to have 720 pixels on the short side.
+# are assumed to have 720 pixels on the short side.
 SIZES_AT_720P: dict[str, Size] = {
     "16:9": (1280, 720),
     "9:16": (720, 1280),
@@ -312,7 +312,7 @@ CONCEPTS = (
     "truck_right", "tilt_down", "elevator_doors", "tilt_up", "ground_level", "pull_out", "aerial", "crane_up",
     "eye_level",
 )  # fmt: skip
-# The list of an endpoint that left the API's description in April 2025 and may no longer answer.
+# The list of an endpoint that left the API's description in April 2025 and may no longer respond.
 CAMERA_MOTIONS = (
     "Static", "Move Left", "Move Right", "Move Up", "Move Down", "Push In", "Pull Out", "Zoom In", "Zoom Out",
     "Pan Left", "Pan Right", "Orbit Left", "Orbit Right", "Crane Up", "Crane Down",

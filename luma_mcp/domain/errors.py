@@ -1,11 +1,11 @@
-"""Everything that can go wrong between us and Luma.
+"""The errors between this server and Luma.
 
 ::
 
     LumaError
       UnreachableError       *  no response: DNS, TLS, refused, a time-out before anything was sent
         NoResponseError      *     it was sent, and no response came
-      InvalidRequestError       Luma would refuse, or has refused, what was asked (400, 422)
+      InvalidRequestError       Luma would refuse, or has refused, the request (400, 422)
         InsufficientCreditsError   the account cannot pay for it (400 with that detail)
       AuthenticationError       no usable token, or Luma refused it (401, 403)
       NotFoundError             no generation has that id (404)
@@ -20,17 +20,17 @@
         TransientFileError   *     the file store or the network failed; the file itself is sound
       InternalError             this server, or a library that it uses, is at fault
 
-`is_transient` is True for those with a star: the same request may succeed later with nothing changed. It is the only
-place that decides so; films, waits and reads ask it.
+`is_transient` is True for those with a star: the same request may succeed later with nothing changed. No
+other place decides that; films, waits and reads check it.
 
-`str()` says what happened and `hint` says what the caller can do. Both are safe to show: they hold no token, and text
-that comes from Luma or another server is cut and cleaned first (`text.cleaned`).
+`str()` states what happened and `hint` states what the caller can do. Both are safe to display: they hold no token,
+and text that comes from Luma or another server is cut and cleaned first (`text.cleaned`).
 """
 
 from typing import ClassVar
 
 IDS_ARE_LISTED = "list_generations shows the ids that exist."
-"""The hint of an unknown id; the same where a person may not see it, so that nobody learns which ids others have."""
+"""The hint of an unknown id; the same for an id that the caller may not see, so that it reveals no ids of others."""
 
 
 class LumaError(Exception):
@@ -45,7 +45,7 @@ class LumaError(Exception):
 
     @property
     def full_text(self) -> str:
-        """What happened and what to do, in one line."""
+        """The message and the hint, in one line."""
         return f"{self} {self.hint}".strip()
 
 
@@ -56,7 +56,7 @@ class UnreachableError(LumaError):
 
 
 class NoResponseError(UnreachableError):
-    """It was sent and may have been carried out. A read is repeated; a purchase becomes an AmbiguousPurchaseError."""
+    """The request was sent and may have had an effect. A read is repeated; a purchase is an AmbiguousPurchaseError."""
 
 
 class InvalidRequestError(LumaError):
@@ -76,22 +76,22 @@ class NotFoundError(LumaError):
 
 
 class GoneError(LumaError):
-    """Luma has switched off what was asked for."""
+    """Luma has switched off the API or the operation."""
 
 
 class RateLimitError(LumaError):
-    """Luma wants to be asked less often. Nothing was bought."""
+    """Luma has received too many requests. Nothing was bought."""
 
     is_transient = True
 
     def __init__(self, message: str, hint: str = "", retry_after: float | None = None) -> None:
         super().__init__(message, hint)
         self.retry_after = retry_after
-        """Seconds that Luma asks to wait; None where it does not say."""
+        """The seconds to wait that Luma states; None if it states none."""
 
 
 class ServerError(LumaError):
-    """Luma failed at a read."""
+    """Luma failed to serve a read."""
 
     is_transient = True
 
@@ -103,11 +103,11 @@ class UnexpectedResponseError(LumaError):
 
 
 class AmbiguousPurchaseError(LumaError):
-    """It may have been bought, so it must not be sent again before it was looked for."""
+    """The purchase may have been made, so it must not be sent again before a search for it."""
 
 
 class BudgetError(LumaError):
-    """A cap that the person set forbids it. Nothing was sent."""
+    """A cap that the user set forbids the purchase. Nothing was sent."""
 
 
 class LedgerError(LumaError):
@@ -132,4 +132,4 @@ class InternalError(LumaError):
     def __init__(self, message: str, hint: str = "", traceback_text: str = "") -> None:
         super().__init__(message, hint)
         self.traceback_text = traceback_text
-        """The traceback, for the log of this server; it is never shown to a client."""
+        """The traceback, for the log of this server; it is never sent to a client."""

@@ -1,4 +1,4 @@
-"""The template that saved files are named by. It is checked here and filled in by `downloads.naming`."""
+"""The template that saved files are named by. It is checked here and filled in by `files.naming`."""
 
 import string
 

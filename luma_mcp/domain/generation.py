@@ -1,4 +1,4 @@
-"""A generation: one piece of work at Luma, as far as Luma describes it."""
+"""A generation: one piece of work at Luma, as Luma describes it."""
 
 import re
 from collections.abc import Mapping
@@ -10,11 +10,11 @@ from luma_mcp.domain.apis import BackendName
 from luma_mcp.domain.errors import InvalidRequestError, LumaError
 from luma_mcp.domain.text import quoted
 
-# Ids are UUIDs. Any short word that is safe in a path is accepted, lest a change of form lose a paid job.
+# Ids are UUIDs. Any short name that is safe in a path is accepted, so that a change of Luma's format loses no paid job.
 GENERATION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 FINAL_STATES = frozenset({"completed", "failed"})
-# The state of a generation that Luma does not know. It is a word of ours.
+# The state of a generation that Luma does not know. Luma has no such state.
 NOT_FOUND = "not found"
 
 OutputKind = Literal["video", "image", "preview", "other"]
@@ -28,7 +28,7 @@ class Output:
         kind: for a video, `image` is its thumbnail; a `preview` is a clip of a running one; `other` is what else Luma
             made, such as the EXR frames of an HDR clip.
         url: the link to it.
-        name: what tells it from other outputs of its kind, such as `layer-1-sky`; empty if there are none.
+        name: distinguishes it from other outputs of its kind, such as `layer-1-sky`; empty if it is the only one.
     """
 
     kind: OutputKind
@@ -38,19 +38,19 @@ class Output:
 
 @dataclass(frozen=True, kw_only=True)
 class Generation:
-    """One piece of work at Luma. Only the id is certain; what Luma did not say is None or empty.
+    """One piece of work at Luma. Only the id is certain; a value that Luma did not send is None or empty.
 
     Args:
         id: Luma's id.
-        state: `queued`, `dreaming`, `completed` or `failed`; other words are kept as Luma says them.
-        kind: the operation, by its name in `requests.KINDS`; an unknown one is kept as Luma says it.
-        failure_reason: Luma's own words.
-        is_refunded: whether Luma refunds it if it failed, as far as Luma says.
+        state: `queued`, `dreaming`, `completed` or `failed`; any other state is kept as Luma sends it.
+        kind: the operation, by its name in `requests.KINDS`; an unknown one is kept as Luma sends it.
+        failure_reason: the reason in Luma's wording.
+        is_refunded: whether Luma refunds it if it failed, as far as Luma states that.
         created_at: when Luma accepted the request.
         outputs: links to what was made.
         model: the model's name; for images it may differ from the name in the request.
         request: the request, as Luma echoes it, or as the purchase ledger has it where Luma echoes nothing.
-        price_usd: what it cost, as the ledger has it; None where the echo tells it.
+        price_usd: its price in the ledger; None where the echo determines it.
         backend: the API that made it. The links of the Agents API end within an hour, so they are never stored.
     """
 
@@ -78,7 +78,7 @@ class Generation:
 
     @property
     def main_output(self) -> OutputKind:
-        """The kind of output that was asked for."""
+        """The kind of the requested output."""
         return "image" if self.makes_image else "video"
 
     @property
@@ -89,16 +89,16 @@ class Generation:
 
     @property
     def main_outputs(self) -> tuple[Output, ...]:
-        """What was asked for: the clip and its EXR frames, the picture, or all layers of a picture."""
+        """The requested outputs: the clip and its EXR frames, the picture, or all layers of a picture."""
         return tuple(output for output in self.outputs if output.kind in (self.main_output, "other"))
 
     @property
     def has_layers(self) -> bool:
-        """Whether it is a picture in several files."""
+        """Whether it is a picture that consists of several files."""
         return self.makes_image and len(self.main_outputs) > 1
 
     def url(self, asset: str) -> str | None:
-        """The link to the first output of a kind, or to the output of a name; None if there is none."""
+        """The link to the first output of a kind, or to the output of a name; None if it does not exist."""
         return next((output.url for output in self.outputs if asset in (output.kind, output.name)), None)
 
 
@@ -120,14 +120,14 @@ class Page:
 
 
 def check_id(generation_id: str, *, original: str | None = None) -> None:
-    """Refuse what cannot be an id: in a path it might name another thing.
+    """Refuse a text that cannot be an id: in a path it might name something else.
 
     Args:
-        generation_id: what should be one.
-        as_given: what the sentence shows in its place.
+        generation_id: the text.
+        original: the text that the message quotes instead.
 
     Raises:
-        InvalidRequestError: it is none. The sentence shows what cannot be seen in it.
+        InvalidRequestError: it is no id. The message escapes its invisible characters.
     """
     if not GENERATION_ID.fullmatch(generation_id):
         raise InvalidRequestError(

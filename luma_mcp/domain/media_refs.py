@@ -1,4 +1,4 @@
-"""What a request names a picture or a clip by: a URL.
+"""The URLs by which a request names a picture or a clip.
 
 An https URL is a link that Luma reads. Two schemes of ours stand for what one API knows by an id: `luma-generation:ID`
 is what a generation made, and `luma-file:SHA256.png` is a local file by its content, which is uploaded right before the

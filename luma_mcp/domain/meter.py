@@ -1,28 +1,28 @@
-"""What is counted while the server runs. Never a prompt, a link or a token."""
+"""The counters of a running server. They never hold a prompt, a link or a token."""
 
 from typing import Literal, Protocol
 
 from luma_mcp.domain.apis import BackendName
 
 Outcome = Literal["done", "refused", "failed"]
-"""A call that did what it should; one that was refused with a sentence; a mistake of this server."""
+"""The call succeeded; it was refused with a message; this server failed."""
 PurchaseOutcome = Literal["bought", "joined", "refused", "in doubt"]
-"""A new purchase; one that had been made before; none; nobody can say."""
+"""It is a new purchase; it had been made before; it was not made; it is not known."""
 
 
 class Meter(Protocol):
-    """Counts."""
+    """Counts calls, purchases and responses."""
 
     def count_call(self, tool: str, person: str, outcome: Outcome, seconds: float) -> None:
-        """A tool was called."""
+        """Count a call of a tool."""
         ...
 
     def count_purchase(self, backend: BackendName, person: str, outcome: PurchaseOutcome, usd: float) -> None:
-        """Somebody wanted to buy something; `usd` is the price of what was bought now, else 0."""
+        """Count an attempt to buy; `usd` is the price if it is bought now, else 0."""
         ...
 
     def count_response(self, backend: BackendName, method: str, status: int, seconds: float) -> None:
-        """An API of Luma's answered; `status` is 0 if it did not."""
+        """Count a response of one of Luma's APIs; `status` is 0 if there was none."""
         ...
 
 

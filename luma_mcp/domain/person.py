@@ -1,4 +1,4 @@
-"""The person behind a call: who it is, and what that person may do here."""
+"""The person who makes a call, and the rights of that person on this server."""
 
 import hashlib
 import re
@@ -14,11 +14,11 @@ DELETE_SCOPE = SCOPES[RIGHTS.index("delete")]
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody who calls tools.
+    """A caller of tools.
 
     Args:
         name: the same in every process for the same person; empty for the owner of the server.
-        rights: what this person may do.
+        rights: the rights of this person.
     """
 
     name: str = ""
@@ -26,15 +26,15 @@ class Person:
 
     @property
     def is_owner(self) -> bool:
-        """Whether it is the owner of the server, who sees what everybody made."""
+        """Whether it is the owner of the server, who sees the generations of all persons."""
         return not self.name
 
     @property
     def folder(self) -> str:
-        """Where files of this person are, inside the output folder; two persons never share one."""
+        """The folder for this person's files, inside the output folder; no two persons share one."""
         readable = re.sub(r"[^A-Za-z0-9._-]", "-", self.name)[:40].strip(".-")
         return f"persons/{readable}-{hashlib.sha256(self.name.encode()).hexdigest()[:32]}"
 
 
 OWNER = Person()
-"""Who calls over stdio: the person whose keys these are."""
+"""The caller over stdio: the owner of the keys."""

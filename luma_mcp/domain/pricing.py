@@ -1,6 +1,6 @@
-"""What a request costs at most, in US dollars, computed from the catalogue.
+"""The maximum price of a request, in US dollars, computed from the catalogue.
 
-Luma's API answers no price. Every price here is the most that can be charged: what is not known counts as the largest
+Luma's API returns no price. Every price here is the most that can be charged: an unknown value counts as the largest
 that is sold, and amounts are rounded up to the cent. Where Luma publishes no price, it is marked `assumed`; caps count
 an assumed price like any other.
 """
@@ -48,7 +48,7 @@ from luma_mcp.domain.usd import Usd
 
 Basis = Literal["published", "assumed"]
 
-# How far two ratios may be from each other and be the same: sides are rounded to even numbers.
+# Two ratios that differ by less are the same: sides are rounded to even numbers.
 _SAME_RATIO = 0.02
 # A clip that is made to be five seconds long may have a frame more.
 _SAME_SECONDS = 0.1
@@ -99,7 +99,7 @@ class Footage:
 
 
 class VideoFormat(TypedDict):
-    """What a clip is made with, apart from what it shows."""
+    """The model, ratio, resolution and duration of a clip."""
 
     model: VideoModelName
     aspect_ratio: Any
@@ -108,16 +108,16 @@ class VideoFormat(TypedDict):
 
 
 def footage(aspect_ratio: str, resolution: str, duration: str) -> Footage:
-    """The footage of a clip of that form. An unknown word counts as the largest form that is sold."""
+    """The footage of a clip of that format. An unknown value counts as the largest that is sold."""
     size = _scaled(SIZES_AT_720P.get(aspect_ratio, _MAX_SIZE_AT_720P), resolution)
     seconds = duration.removesuffix("s")
     return Footage(*size, float(seconds) if seconds.isdecimal() else MAX_DURATION_SECONDS)
 
 
 def footage_of(generation: Generation) -> Footage | None:
-    """The footage of an earlier clip, by its request; None if that does not tell its length.
+    """The footage of an earlier clip, by its request; None if that does not contain its length.
 
-    A ratio or a resolution that it does not tell counts as the largest.
+    A ratio or a resolution that it does not contain counts as the largest.
     """
     values = [generation.request.get(field) for field in ("aspect_ratio", "resolution", "duration")]
     ratio, resolution, duration = (value if isinstance(value, str) else "" for value in values)
@@ -125,7 +125,7 @@ def footage_of(generation: Generation) -> Footage | None:
 
 
 def footage_made_from(generation: Generation, source: Footage) -> Footage:
-    """The footage of a clip that was made of another: as long, and as large as its own request says."""
+    """The footage of a clip that was made from another: as long as that, and as large as its own request states."""
     request = generation.request
     resolution, ratio = request.get("resolution"), request.get("aspect_ratio")
     if not isinstance(resolution, str) and not isinstance(ratio, str):
@@ -139,9 +139,9 @@ def footage_made_from(generation: Generation, source: Footage) -> Footage:
 
 
 def format_of(clip: Generation) -> VideoFormat:
-    """The form of an earlier clip, for a new clip that shall be like it."""
+    """The format of an earlier clip, for a new clip of the same format."""
     return VideoFormat(
-        # A model that is no longer sold gives way to the default.
+        # The default replaces a model that is no longer sold.
         model=_sold(clip.model, clip.backend)
         or _sold(clip.request.get("model"), clip.backend)
         or default_video_model(clip.backend),
@@ -152,7 +152,7 @@ def format_of(clip: Generation) -> VideoFormat:
 
 
 def extension_format(clip: Generation) -> VideoFormat:
-    """The form of a clip that continues an earlier one; some APIs continue every clip for the same time."""
+    """The format of a clip that continues an earlier one; some APIs continue every clip for the same time."""
     video_format = format_of(clip)
     video_format["duration"] = APIS[clip.backend].extension_duration or video_format["duration"]
     return video_format
@@ -163,10 +163,10 @@ def _sold(name: object, backend: BackendName) -> VideoModelName | None:
 
 
 def price_of(request: Request, source: Footage | None = None) -> Price:
-    """The most that a request can cost.
+    """The maximum price of a request.
 
     Args:
-        request: what would be sent.
+        request: the request.
         source: the footage of the clip that it works on, where that is known.
     """
     api = APIS[backend_of(request)]
@@ -246,7 +246,7 @@ def _clip_price(request: _ClipRequest, prices: ClipPrices, source: Footage | Non
 
 
 def _picture_price(request: ImageRequest | ReframeImageRequest) -> Price:
-    """The price of a picture: by its pixels, or by how it is made."""
+    """The price of a picture: by its pixels, or by its operation."""
     prices = IMAGE_MODELS[request.model].prices
     if isinstance(prices, Usd):
         return _canvas_price(prices, request.aspect_ratio or DEFAULT_RATIO)
@@ -270,7 +270,7 @@ def _published_for(source: Footage | None) -> Basis:
 
 
 def price_of_generation(generation: Generation) -> Price | None:
-    """What an earlier generation cost, by the request that Luma echoes; None if the echo does not tell it.
+    """The price of an earlier generation, by the request that Luma echoes; None if the echo does not determine it.
 
     A failed generation costs nothing, for Luma refunds it.
     """

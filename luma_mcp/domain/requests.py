@@ -1,7 +1,7 @@
-"""What can be asked of Luma: a frozen dataclass for each operation.
+"""The requests to Luma: a frozen dataclass for each operation.
 
 Every request has a `kind`, which is the operation's name, and a `callback_url`, to which Luma posts each change of
-state. None leaves a choice to Luma. A picture or a clip is named as in `media_names`; a clip to extend by its id.
+state. None leaves a choice to Luma. A picture or a clip is named as in `media_refs`; a clip to extend by its id.
 
 Some fields exist at one API only; `validation` refuses them for the other.
 """
@@ -25,7 +25,7 @@ Kind = Literal["video", "image", "modify_video", "reframe_video", "reframe_image
 
 @dataclass(frozen=True, slots=True)
 class ImageKeyframe:
-    """An image that a clip begins or ends with."""
+    """An image that a clip starts or ends with."""
 
     url: str
 
@@ -58,7 +58,7 @@ class ImageReference:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where a source lies in the new canvas, in fractions of it: 0.5 is the middle, 1 the right or lower end."""
+    """Position and size of a source in the new canvas, as fractions: 0.5 is the middle, 1 the right or lower end."""
 
     left: float
     top: float
@@ -140,7 +140,7 @@ class ReframeImageRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class ModifyVideoRequest:
-    """A clip painted anew, with its motion kept. Without a mode Luma chooses how much is kept."""
+    """A clip that is repainted and keeps its motion. Without a mode Luma chooses how much it keeps."""
 
     kind: ClassVar[Kind] = "modify_video"
 

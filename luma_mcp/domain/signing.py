@@ -1,7 +1,7 @@
 """Texts that other people pass on and bring back: only servers with the same key can make or read one.
 
 A signed text is a Fernet token (cryptography): encrypted, and with the time at which it was made. One that was made for
-one purpose is none for another.
+one purpose is not valid for another.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ class Signer:
     """Signs texts for one purpose.
 
     Args:
-        key: what the servers of one account share, and nobody else knows.
+        key: a secret that the servers of one account share.
         purpose: what the texts are for.
     """
 
@@ -49,7 +49,7 @@ class Signer:
             now: Unix time.
             seconds: how long a text lives; for ever, if None.
         """
-        from cryptography.fernet import InvalidToken  # noqa: PLC0415 - costs 20 ms, which the start shall not pay
+        from cryptography.fernet import InvalidToken  # noqa: PLC0415 - costs 20 ms, and the start does not need it
 
         token = text + "=" * (-len(text) % 4)
         try:

@@ -1,7 +1,7 @@
-"""Links as sources: what Luma can read and what it cannot, judged by the link alone.
+"""Links as sources: decides by the link alone whether Luma can read it.
 
 Luma fetches a source itself, from the internet, without a browser. A link into this network and a page that shows a
-picture are refused before anything is bought, each with the way out.
+picture are refused before anything is bought, each with a hint.
 """
 
 import ipaddress
@@ -24,11 +24,11 @@ class SharePage:
     """A site whose links show a page around a picture or clip.
 
     Args:
-        name: what people call it.
+        name: its name in messages.
         hosts: its hosts; their subdomains too, but those of `direct`.
-        direct: hosts that give the file itself.
-        path: which of its links are pages; every link, unless it is said.
-        advice: how to get at the file.
+        direct: hosts that serve the file itself.
+        path: a pattern of the links that are pages; every link by default.
+        advice: the hint how to get the file.
     """
 
     name: str
@@ -91,7 +91,7 @@ def checked_link(text: str) -> str:
     """The link as it can be sent: spaces and letters beyond ASCII are percent-encoded.
 
     Raises:
-        InvalidRequestError: it is no https URL that Luma can read; the hint says what to do.
+        InvalidRequestError: it is no https URL that Luma can read; the hint states what to do.
     """
     if len(re.findall(r"https?://", text)) > 1 and re.search(r"[\s,;|]+https?://", text):
         raise InvalidRequestError(f"{quoted(text, 80)} are several links.", "Name one source in each place.")

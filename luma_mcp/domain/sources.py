@@ -1,7 +1,7 @@
-"""Sources: what a person or a model names to work on, read once into one of three forms.
+"""Sources: the inputs that a person or a model names, parsed once into one of three types.
 
 A source is an https URL, the path of a local file, the id of a generation, or a frame of one: `ID#first`, `ID#last`,
-`ID#2.5s`. Reading a source touches neither network nor disk.
+`ID#2.5s`. Parsing a source uses neither network nor disk.
 """
 
 import re
@@ -16,13 +16,13 @@ from luma_mcp.domain.text import cleaned, is_placeholder, quoted, without_invisi
 _GENERATION = re.compile(rf"({UUID})(?:#(first|last|\d+(?:\.\d+)?s))?", re.IGNORECASE)
 _FRAME = re.compile(rf"{UUID}#.*", re.IGNORECASE | re.DOTALL)
 _FRAMES = "A frame of a clip is ID#first, ID#last, or its second as in ID#2.5s."
-# What copying puts around a name.
+# The quotes and brackets that copying adds to a name.
 _QUOTES = ('""', "''", "``", "<>", "()", "[]", "\u2018\u2019", "\u201c\u201d", "\u00ab\u00bb")
 _LABEL = re.compile(
     rf"(?:luma://generations?/|generation[_ ]?(?:id)?\s*[:=]?\s*|id\s*[:=]\s*)(?={UUID})", re.IGNORECASE
 )
 _MAX_SOURCE_LENGTH = 4096
-# How chats name what was attached or made in them.
+# The schemes by which chats name files that were attached or made in them.
 _IN_THE_CHAT = frozenset({"sandbox", "attachment", "attachments", "blob", "cid"})
 SOURCE_FORMATS = "Give an https URL, a local path, the id of a generation, or a frame of one as ID#last."
 
@@ -36,7 +36,7 @@ class UrlSource:
 
 @dataclass(frozen=True, slots=True)
 class FileSource:
-    """A path, or a `file:` URL, as it was given."""
+    """A path, or a `file:` URL, as it was passed."""
 
     path: str
 
@@ -58,14 +58,14 @@ Source = UrlSource | FileSource | GenerationSource
 
 
 def parse_source(text: str, *, local_api: SplitResult | None = None) -> Source:
-    """Read a source.
+    """Parse a source.
 
     Args:
-        text: what was named.
+        text: the source as the caller names it.
         local_api: the API's address if it is on this machine; a plain http URL is accepted from there only.
 
     Raises:
-        InvalidRequestError: it is none of the three forms.
+        InvalidRequestError: it is not a source.
     """
     original = text.strip()
     text = _unwrapped(text)
@@ -100,7 +100,7 @@ def parse_generation_id(text: str) -> str:
     """The id of a generation, without the spaces, quotes and names that copying adds.
 
     Raises:
-        InvalidRequestError: it is none; the sentence shows what cannot be seen in it.
+        InvalidRequestError: it is no id; the message escapes its invisible characters.
     """
     unwrapped = _unwrapped(text)
     if _GENERATION.fullmatch(unwrapped) and "#" not in unwrapped:

@@ -1,4 +1,4 @@
-"""Text that comes from outside, made safe to show and to parse."""
+"""Text from outside, made safe to display and to parse."""
 
 import json
 import re
@@ -35,7 +35,7 @@ def as_name(text: str, max_length: int) -> str:
 
 
 def quoted(text: str, max_length: int = _MAX_QUOTE_LENGTH) -> str:
-    """The text in quotes. What cannot be seen is escaped, so that names that only look the same differ."""
+    """The text in quotes. Invisible and ambiguous characters are escaped, so that names that look alike differ."""
     cut = text if len(text) <= max_length else text[: max_length - 1] + "…"
     return "'" + "".join(_escaped(letter) for letter in cut) + "'"
 
@@ -47,7 +47,7 @@ def _escaped(letter: str) -> str:
 
 
 def has_visible_text(text: str) -> bool:
-    """Whether there is anything to read in a text: a letter, a digit, a sign or a picture."""
+    """Whether a text has a visible character: a letter, a digit, a sign or a symbol."""
     return any(unicodedata.category(letter)[0] in "LNSP" for letter in without_invisible(text))
 
 
@@ -62,7 +62,7 @@ def without_invisible(text: str) -> str:
 
 
 def alphanumeric(text: str) -> str:
-    """Its letters and digits alone, in lower case: what is left if case and separators do not count."""
+    """Its letters and digits alone, in lower case, so that case and separators do not count."""
     return re.sub(r"[^a-z0-9]", "", text.casefold())
 
 

@@ -8,8 +8,8 @@ import re
 from typing import Any, cast
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
-# A query is signed if it has one of these names: S3, Google, Azure, CloudFront, the older S3 form, and what content
-# delivery networks and file hosts call a signature.
+# A query is signed if it has one of these names: S3, Google, Azure, CloudFront, the older S3 form, and the
+# names that content delivery networks and file hosts use.
 _SIGNATURES = frozenset(
     {
         "x-amz-signature", "x-goog-signature", "sig", "signature", "token", "access_token", "accesstoken", "auth_token",
@@ -27,7 +27,7 @@ _COMPANIONS = frozenset(
         "nonce", "wstime", "txtime", "ossaccesskeyid", "security-token", "e", "t",
     }
 )  # fmt: skip
-# A long value without words in it is a signature whatever its name.
+# A long value without words in it is a signature, under any name.
 _OPAQUE = re.compile(r"(?=.*\d)(?=.*[A-Za-z])[A-Za-z0-9_\-+/=.~%]{40,}")
 
 

@@ -26,7 +26,7 @@ class Usd:
         return self.micros / _MICROS
 
     def times(self, factor: float, *, digits: int = 6) -> "Usd":
-        """The amount times a number, rounded up to so many digits after the point.
+        """The amount times a number, rounded up to a number of digits after the point.
 
         What is a hair above a round amount is that amount: floating-point factors have such hairs.
         """

@@ -39,7 +39,7 @@ _FIELDS: tuple[Feature, ...] = (
 
 
 def check(request: Request) -> None:
-    """Raises: InvalidRequestError, with a sentence and what to do about it."""
+    """Raises: InvalidRequestError, with a message and a hint."""
     api, model = APIS[backend_of(request)], model_entry(getattr(request, "model", ""))
     _check_prompt_says_something(request)
     if model is not None:
@@ -100,7 +100,7 @@ def _check_prompt_length(request: Request, min_length: int, max_length: int) -> 
 
 
 def _check_prompt(request: Request, api: Api) -> None:
-    """A prompt is as long as it may be, and present where nothing else says what to make."""
+    """Check the length of a prompt, and that it is present where nothing else describes the result."""
     has_picture = (
         (isinstance(request, VideoRequest) and ImageKeyframe in (type(request.start), type(request.end)))
         or (isinstance(request, ImageRequest) and request.modify_image is not None)
@@ -116,7 +116,7 @@ def _check_prompt(request: Request, api: Api) -> None:
 
 
 def _check_features(request: Request, model: VideoModel | ImageModel) -> None:
-    """Raises: InvalidRequestError, if the request uses what the model does not have."""
+    """Raises: InvalidRequestError, if the request uses a feature that the model does not have."""
     used: dict[Feature, str] = {feature: feature for feature in _FIELDS if getattr(request, feature, None)}
     if isinstance(request, ModifyVideoRequest | ReframeVideoRequest) and request.resolution:
         used["made_resolution"] = "resolution"
@@ -195,7 +195,7 @@ def _check_keyframes(request: VideoRequest) -> None:
 
 
 def _check_layers(request: ImageRequest, model: ImageModel) -> None:
-    """Only a picture is separated into layers, and only their size is chosen."""
+    """Check a request for layers: it has a picture and a size, and no other choices."""
     if "layers" not in model.features:
         raise InvalidRequestError(f"{request.model} has no layers.", _hint_for("layers", model))
     if request.modify_image is None or request.modify_image.weight is not None:

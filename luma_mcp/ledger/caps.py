@@ -1,4 +1,4 @@
-"""What the person allows to be spent, and whether a purchase fits."""
+"""The limits that the user sets for spending, and the checks of a purchase against them."""
 
 from dataclasses import dataclass
 
@@ -10,11 +10,11 @@ BALANCE_LAG_SECONDS = 120.0
 
 
 class ConsentNeededError(Exception):
-    """The person wants to be asked before this is bought. Nothing was written."""
+    """The user's approval is needed before this is bought. Nothing was written."""
 
 
 class ConsentUsedError(BudgetError):
-    """The person's consent has served already. Nothing was written."""
+    """The user's consent was used already. Nothing was written."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -43,7 +43,7 @@ class Balance:
 
 @dataclass(frozen=True, slots=True)
 class Spending:
-    """A day's money in dollars, and how many purchases the day has, of whatever outcome."""
+    """A day's money in dollars, and the number of its purchases with any outcome."""
 
     spent_usd: float
     reserved_usd: float
@@ -90,10 +90,10 @@ def check_credit(budget: Budget, usd: float, balance: Balance | None, sent_since
     """Raises: BudgetError, if too little credit would be left.
 
     Args:
-        budget: what the person allows.
+        budget: the limits that the user sets.
         usd: the price.
-        balance: the newest that is known.
-        sent_since_usd: what was sent since that balance was read, and what may not show in it yet.
+        balance: the newest known balance.
+        sent_since_usd: the dollars that were sent since that balance was read, or may not be in it yet.
     """
     min_credit = budget.min_credit_usd
     if min_credit is None or balance is None:

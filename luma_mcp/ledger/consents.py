@@ -1,10 +1,10 @@
-"""Consents: a person's approval serves once, for a purchase or for a group of reservations."""
+"""Consents: a person's approval is valid once, for a purchase or for a group of reservations."""
 
 from luma_mcp.ledger.store import Transaction
 
 
 def is_used(transaction: Transaction, name: str) -> bool:
-    """Whether a consent has served already."""
+    """Whether a consent was used already."""
     return transaction.execute("SELECT 1 FROM consents WHERE name = ?", (name,)).fetchone() is not None
 
 

@@ -1,4 +1,4 @@
-"""The ledger's knowledge of generations, for APIs that echo nothing and list nothing."""
+"""The ledger's knowledge of generations, for APIs that have no echo and no list."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
@@ -11,7 +11,7 @@ from luma_mcp.ledger.rows import PurchaseRow
 
 _PAGE = 50
 
-# Luma may not know a generation everywhere so long after it was bought.
+# For this time after its purchase, some of Luma's servers may not know a generation.
 RECENT_SECONDS = 10 * 60.0
 
 
@@ -29,7 +29,7 @@ class PurchaseHistory:
         self._names: dict[str, BackendName] = {account: name for name, account in accounts.items()}
 
     async def of(self, generation_id: str) -> Bought | None:
-        """The purchase that a generation came of; None if the ledger does not know it or cannot be read."""
+        """The purchase of a generation; None if the ledger does not know it or cannot be read."""
         try:
             row = await self._ledger.origin_of(generation_id)
         except LedgerError:
@@ -37,21 +37,21 @@ class PurchaseHistory:
         return self._bought(row) if row is not None else None
 
     async def recent(self, generation_id: str) -> Bought | None:
-        """The same, if it was bought so short a time ago that Luma may not know it everywhere yet."""
+        """The same, if it was bought so recently that some of Luma's servers may not know it yet."""
         with suppress(LedgerError):
             rows = await self._ledger.by_generation([generation_id])
             row = rows.get(generation_id)
-            # One that was deleted holds its take no more.
+            # A deleted generation no longer occupies its take.
             if row is not None and row.is_live and await self._ledger.now() - row.updated_at < RECENT_SECONDS:
                 return self._bought(row)
         return None
 
     def newest(self, backend: BackendName) -> AsyncIterator[Bought]:
-        """The purchases at one API that came to a generation, newest first, read by pages as far as they are asked."""
+        """The purchases at one API that have a generation, newest first. Pages are read as they are needed."""
         return self._pages(account=self._accounts[backend])
 
     def of_person(self, person: str) -> AsyncIterator[Bought]:
-        """The purchases of one person that came to a generation, newest first, read as `newest`."""
+        """The purchases of one person that have a generation, newest first, read like `newest`."""
         return self._pages(person=person)
 
     async def _pages(self, *, account: str | None = None, person: str | None = None) -> AsyncIterator[Bought]:

@@ -1,6 +1,6 @@
-"""The ledger's schema as a list of named steps. A new ledger takes all of them, an existing one those that it lacks.
+"""The ledger's schema as a list of named steps. A new ledger runs all of them, an existing one those that it lacks.
 
-A ledger records in its table `migrations` the steps that it has taken. Every step runs in the transaction that opens
+A ledger records in its table `migrations` the steps that have run. Every step runs in the transaction that opens
 the ledger, so a ledger has all of a step or nothing of it. The number of a ledger's version is the number of its steps
 plus one: older programs compare that number, and leave a newer ledger alone.
 
@@ -27,7 +27,7 @@ STEPS: tuple[tuple[str, Callable[[Transaction, Engine], None]], ...] = (
     ("indexes that grow", schema.indexes),
 )
 VERSION = len(STEPS) + 1
-"""The version of a ledger that has taken every step."""
+"""The version of a ledger on which every step has run."""
 # A ledger of version 3 has no table of its steps.
 _RECORDED_SINCE = 4
 
@@ -37,7 +37,7 @@ def check_version(version: int, name: str, location: str) -> None:
 
     Args:
         version: the version of the ledger; 0 if it is new.
-        name: the ledger's name, as a person may see it.
+        name: the ledger's name, without a password.
         place: `file` or `database`.
     """
     if version > VERSION:
@@ -53,13 +53,13 @@ def check_version(version: int, name: str, location: str) -> None:
 
 
 def announce(name: str, recovery: str) -> None:
-    """Report on standard error that a ledger of an earlier version is about to be changed, which may take a minute."""
+    """Report on standard error that a ledger of an earlier version is about to be changed, which may last a minute."""
     sys.stderr.write(f"dream-machine-mcp: the purchase ledger at {name} is brought to a new version. {recovery}\n")
     sys.stderr.flush()
 
 
 def migrate(transaction: Transaction, version: int, engine: Engine) -> None:
-    """Have a ledger take the steps that it lacks.
+    """Run the steps that a ledger lacks.
 
     Args:
         transaction: an open transaction.

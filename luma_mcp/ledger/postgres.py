@@ -4,8 +4,8 @@ A transaction locks the accounts that it decides about, and nothing else, so tha
 after the other as they do in a file, and those about others beside them. A read locks nothing.
 
 Nothing depends on settings of the server or of a session, so that it works behind a pool of connections: each
-transaction states its isolation level and its time-outs. A server that stands still inside a transaction loses it, so
-that it holds up the others for a few seconds at most.
+transaction states its isolation level and its time-outs. A server that stops inside a transaction loses it, so
+that it delays the others for a few seconds at most.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 _CONNECT_SECONDS, _LOCK_SECONDS, _STATEMENT_SECONDS, _IDLE_SECONDS = 10, 10, 12, 5
-# Any number that nobody else is likely to lock: that of the schema, and the space of the accounts.
+# Arbitrary numbers that no other program is likely to lock: for the schema, and for the accounts.
 _SCHEMA_LOCK, _ACCOUNTS = 0x6C756D61, 0x6C756D61
 
 
@@ -33,7 +33,7 @@ class PostgresStore:
     """A database.
 
     Args:
-        url: `postgresql://user:password@host/database`. It is shown without its password.
+        url: `postgresql://user:password@host/database`. Messages contain it without its password.
     """
 
     def __init__(self, url: str) -> None:
@@ -50,7 +50,7 @@ class PostgresStore:
             self._close(purpose)
 
     def transaction(self, work: Callable[[Transaction], _T], accounts: Sequence[str] = ()) -> _T:
-        """Do some work in one transaction; nobody else decides about these accounts meanwhile.
+        """Do some work in one transaction; no other transaction decides about these accounts meanwhile.
 
         Raises: LedgerError, NotUniqueError.
         """
@@ -145,7 +145,7 @@ class PostgresStore:
         return f"postgresql://{url.hostname or ''}{url.path}"
 
     def _unusable(self, error: Exception) -> LedgerError:
-        # The driver's own words may hold the whole address; the kind of error says enough.
+        # The driver's message may contain the whole address, so only the kind of error is reported.
         return LedgerError(
             f"The purchase ledger at {self._display_url()} cannot be used ({type(error).__name__}).",
             "Nothing is bought without it. Check that the database runs, and the address and password in LUMA_LEDGER.",

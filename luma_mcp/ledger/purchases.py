@@ -1,8 +1,8 @@
 """The ledger: every purchase, its state and its price. Every decision about money is one transaction.
 
-A row is on disk before anything is sent, so that a purchase can be found again whatever happens to the process. Several
-servers share one ledger. A row that a server works at has a lease, which that server renews every few seconds; a row
-whose lease has expired belongs to nobody, on any machine.
+A row is on disk before anything is sent, so that a purchase can be found again after any failure of the process.
+Several servers share one ledger. A row that a server processes has a lease, which that server renews every few seconds;
+a row whose lease has expired has no owner, on any machine.
 
 The states of a row are in `states`. Money is in whole micro-dollars.
 """
@@ -44,9 +44,9 @@ class Ledger(LedgerReader):
     """The ledger of one person's accounts, one at each API.
 
     Args:
-        store: the place of the rows.
+        store: the store of the rows.
         account: the account at Dream Machine, and that of a purchase that names none.
-        others: the person's other accounts. All of them count together; rows of other accounts in the same store are
+        others: the other accounts of the user. All of them count together; rows of other accounts in the same store are
             neither read nor counted.
         owner: names this process in the leases that it holds.
         former_accounts: names that earlier versions gave to this account.
@@ -85,12 +85,12 @@ class Ledger(LedgerReader):
         request_id: str | None = None,
         draws_on: ReservationName | None = None,
     ) -> Decision:
-        """Reserve a purchase, or find the one that it is already; both, and every cap, in one transaction.
+        """Reserve a purchase, or return the existing one; in one transaction with the check of every cap.
 
         Args:
             new: the purchase that the caller wants.
-            budget: what the person allows.
-            balance: the credit at Luma, if the budget asks for it.
+            budget: the limits that the user sets.
+            balance: the credit at Luma, if the budget needs it.
             request_id: the id of the POST that follows at once, and the row is `sending`; None if something has to be
                 done before it, and the row is `reserved`.
             draws_on: the reservation that pays for it. That money was allowed with its group, so no cap is checked.
@@ -98,8 +98,8 @@ class Ledger(LedgerReader):
         Raises:
             ReservationUnavailableError: the reservation cannot be drawn on any more. Nothing is written.
             BudgetError: a cap forbids it. Nothing is written.
-            ConsentNeededError: the person wants to be asked first. Nothing is written.
-            ConsentUsedError: the person's consent has served already. Nothing is written.
+            ConsentNeededError: the user's approval is needed first. Nothing is written.
+            ConsentUsedError: the user's consent was used already. Nothing is written.
         """
         account = new.account or self.accounts[0]
         is_person, person = ("", []) if self.is_shared else (" AND person = ?", [new.person])
@@ -107,13 +107,13 @@ class Ledger(LedgerReader):
         def work(transaction: Transaction) -> Decision:
             now = transaction.now()
             self.expire(transaction, now)
-            # Within one transaction nobody else decides, so this holds where the index lets each person have one.
+            # No other transaction decides meanwhile, so this is safe where the index allows one row for each person.
             matches = rows.select(
                 transaction,
                 f"account = ? AND fingerprint = ? AND take = ? AND is_live = 1{is_person} ORDER BY id",
                 (account, new.fingerprint, new.take, *person),
             )
-            # A purchase in doubt holds its take until it is settled, however long ago it was.
+            # A purchase in doubt occupies its take until it is settled, at any age.
             is_recent = matches and now - matches[0].reserved_at < TAKE_SECONDS
             if matches and (matches[0].state not in SETTLED or is_recent or draws_on is not None):
                 return Decision(matches[0], is_new=False, now=now, decided_at=suspend_aware_now())
@@ -152,15 +152,15 @@ class Ledger(LedgerReader):
         note: str | None = None,
         requires_lease: bool = False,
     ) -> PurchaseRow | None:
-        """Move a purchase to a state, if it is still in one that leads there.
+        """Move a purchase to a state, if its present state allows that.
 
         Args:
             row: the purchase.
             state: the state to enter.
-            generation_id: the id that Luma gave.
+            generation_id: Luma's id of the generation.
             request_id: the id of the POST that is about to be sent.
-            note: why, for the person.
-            mine: only if this process still has the lease.
+            note: the reason, for the user.
+            requires_lease: whether it moves only if this process still has the lease.
 
         Returns:
             The row as it is now; None if another process was quicker, or another row has the generation.
@@ -207,7 +207,7 @@ class Ledger(LedgerReader):
         return await self.transact(work)
 
     async def claim(self, row: PurchaseRow) -> PurchaseRow | None:
-        """Claim the lease of a row that nobody works at, to search for its purchase; None if another server does."""
+        """Claim the lease of a row, to search for its purchase; None if another server holds the lease."""
 
         def work(transaction: Transaction) -> PurchaseRow | None:
             now = transaction.now()
@@ -220,7 +220,7 @@ class Ledger(LedgerReader):
         return await self.transact(work)
 
     async def release(self, row: PurchaseRow, note: str | None = None) -> None:
-        """Give back the lease of a row, with what was learned about it. One that was settled keeps its note."""
+        """Release the lease of a row, with a note about it. A row that was settled keeps its note."""
         await self.transact(
             lambda transaction: transaction.execute(
                 "UPDATE purchases SET lease_until = 0, note = coalesce(?, note)"
@@ -236,7 +236,7 @@ class Ledger(LedgerReader):
         )
 
     async def in_state(self, *states: State, since: float | None = None, limit: int = MAX_ROWS) -> list[PurchaseRow]:
-        """The newest purchases in some states, oldest first. Those that a server has left behind are settled first."""
+        """The newest purchases in some states, oldest first. Abandoned purchases are settled first."""
 
         def work(transaction: Transaction) -> tuple[list[PurchaseRow], bool]:
             matches = self._in_state(transaction, states, since or 0.0, limit)
@@ -253,7 +253,7 @@ class Ledger(LedgerReader):
         return await self.transact(settle)
 
     def expire(self, transaction: Transaction, now: float) -> None:
-        """Settle the purchases that a server has left behind, and release the reservations that were left alone."""
+        """Settle abandoned purchases, and release the reservations of abandoned groups."""
         for before, (after, note) in EXPIRES_TO.items():
             expired_rows = transaction.execute(
                 "UPDATE purchases SET state = ?, note = ?, is_live = CASE WHEN ? = 0 THEN 0 ELSE is_live END,"
@@ -286,7 +286,7 @@ class Ledger(LedgerReader):
             (*self.accounts, *self._former_accounts),
             limiter=self._writing,
         )
-        # Once is enough: nobody writes the former names any more.
+        # Once is enough: no program writes the former names any more.
         self._former_accounts = ()
         return result
 

@@ -1,4 +1,4 @@
-"""The questions that the ledger answers without writing: each touches as many rows as it returns, by an index.
+"""The reads of the ledger: each touches as many rows as it returns, by an index.
 
 Lists are by time, then by number. A list of several accounts is read one account after the other, so that each is read
 in the order of an index, and merged.
@@ -22,16 +22,16 @@ from luma_mcp.ledger.store import Store, Transaction
 _T = TypeVar("_T")
 
 MAX_ROWS = 1_000
-"""A list is at most so long; a longer one is read by pages."""
+"""The maximum length of a list; a longer one is read by pages."""
 _PAGE = 500
 _MAX_REMEMBERED = 512
 
 
 class LedgerReader:
-    """Reads the purchases of one person's accounts. Every method raises `LedgerError`s when the store cannot be used.
+    """Reads the purchases of one user's accounts. Every method raises `LedgerError`s when the store cannot be used.
 
     Args:
-        store: the place of the rows.
+        store: the store of the rows.
         accounts: the accounts, Dream Machine's first. All of them count together; rows of other accounts in the same
             store are neither read nor counted.
     """
@@ -39,10 +39,10 @@ class LedgerReader:
     def __init__(self, store: Store, accounts: Sequence[str]) -> None:
         self._store = store
         self.accounts = tuple(accounts)
-        """The person's accounts, Dream Machine's first."""
+        """The user's accounts, Dream Machine's first."""
         self._in_accounts = f"account IN ({marks(self.accounts)})"
         self._reading = anyio.CapacityLimiter(1)
-        # A generation's purchase is the same for ever, but for its state.
+        # The purchase of a generation never changes, except for its state.
         self._remembered: OrderedDict[str, PurchaseRow] = OrderedDict()
 
     async def read(self, work: Callable[[Transaction], _T]) -> _T:
@@ -55,7 +55,7 @@ class LedgerReader:
         return matches.get(row_id)
 
     async def by_generation(self, generation_ids: Iterable[str]) -> dict[str, PurchaseRow]:
-        """The purchases that these generations came of, by generation id."""
+        """The purchases of these generations, by generation id."""
         ids = tuple(dict.fromkeys(generation_ids))
 
         def work(transaction: Transaction) -> dict[str, PurchaseRow]:
@@ -70,7 +70,7 @@ class LedgerReader:
         return matches
 
     async def origin_of(self, generation_id: str) -> PurchaseRow | None:
-        """The purchase that a generation came of, as it was when it was read last: its state may be an older one."""
+        """The purchase of a generation as it was read last: its state may be outdated."""
         if generation_id not in self._remembered:
             return (await self.by_generation([generation_id])).get(generation_id)
         return self._remembered[generation_id]
@@ -115,7 +115,7 @@ class LedgerReader:
         )
 
     async def totals(self, days: int, person: str | None = None) -> list[Total]:
-        """The running totals of today and of some days before, of everybody or of one person."""
+        """The running totals of today and of some days before, of all persons or of one."""
         return await self.read(lambda transaction: spending.read_totals(transaction, self.accounts, days, person))
 
     async def newest_today(self, limit: int, person: str | None = None) -> list[PurchaseRow]:
@@ -146,10 +146,10 @@ class LedgerReader:
         """The purchases that have a generation, newest first; all, or those of one account or one person.
 
         Args:
-            limit: how many at most.
+            limit: the maximum number.
             account: the account; None for all.
             person: the person; None for all.
-            before: the place of the last one of the page before; None for the first page.
+            before: the position of the last purchase of the previous page; None for the first page.
         """
         condition, values = spending.of_person(person)
         after, position = ("", ()) if before is None else (" AND (reserved_at, id) < (?, ?)", before)

@@ -1,4 +1,4 @@
-"""Reports of the money: by person, by model, by day. They are made of running totals, never of purchases."""
+"""Reports of the money: by person, by model, by day. They are computed from running totals, never from purchases."""
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
@@ -7,11 +7,11 @@ from luma_mcp.ledger.spending import Total
 from luma_mcp.ledger.states import RESERVED, SPENT
 
 Totals = Mapping[str, float]
-"""Dollars by name, the most first."""
+"""Dollars by name, the largest first."""
 
 
 def usd_by(name_of: Callable[[Total], str], totals: Iterable[Total]) -> Totals:
-    """The money that is spent or reserved, by a name that each total has."""
+    """The money that is spent or reserved, grouped by a name of each total."""
     micros: dict[str, int] = {}
     for total in totals:
         if total.state in SPENT | RESERVED:
@@ -21,7 +21,7 @@ def usd_by(name_of: Callable[[Total], str], totals: Iterable[Total]) -> Totals:
 
 
 def person_of(total: Total) -> str:
-    """The person, by the name that a report gives."""
+    """The name of the person in a report."""
     return total.person or "owner"
 
 

@@ -36,12 +36,12 @@ class ReservationGroups:
     async def create(
         self, new: NewGroup, budget: Budget, balance: Balance | None = None
     ) -> tuple[ReservationGroup, bool]:
-        """Set the money of a group aside, or find the group that it is already; and whether it is new.
+        """Reserve the money of a group, or return the existing group; and whether it is new.
 
         Raises:
             BudgetError: a cap forbids it. Nothing is written.
-            ConsentNeededError: the person wants to be asked first. Nothing is written.
-            ConsentUsedError: the person's consent has served already. Nothing is written.
+            ConsentNeededError: the user's approval is needed first. Nothing is written.
+            ConsentUsedError: the user's consent was used already. Nothing is written.
         """
         account = new.account or self._ledger.accounts[0]
         is_person, person = ("", []) if self._ledger.is_shared else (" AND person = ?", [new.person])
@@ -80,16 +80,16 @@ class ReservationGroups:
         balance: Balance | None = None,
         consent: str | None = None,
     ) -> ReservationGroup:
-        """Give a group another document and other reservations. What it has already stays; the rest is set aside.
+        """Replace the document and the reservations of a group. Existing reservations stay; the others are reserved.
 
         Args:
             group: the group.
-            document: the text that its maker reads again.
+            document: the text that its creator reads again.
             wanted: the reservations of the new document.
-            max_micros: the price that the person approved.
-            budget: what the person allows.
-            balance: the credit at Luma, if the budget asks for it.
-            consent: names the person's consent.
+            max_micros: the price that the user approved.
+            budget: the limits that the user sets.
+            balance: the credit at Luma, if the budget needs it.
+            consent: the name of the user's consent.
 
         Raises:
             GroupChangedError: it would cost more than was approved.
@@ -118,9 +118,9 @@ class ReservationGroups:
         return await self._ledger.transact(work)
 
     async def get(self, group_id: str) -> ReservationGroup | None:
-        """A group with its reservations and their purchases; None if there is none of that id.
+        """A group with its reservations and their purchases; None if no group has that id.
 
-        Only if a server has left one of the purchases behind is anything written: that purchase is settled.
+        It writes only if one of the purchases is abandoned: that purchase is settled.
         """
 
         def work(transaction: Transaction) -> tuple[ReservationGroup | None, bool]:
@@ -164,7 +164,7 @@ class ReservationGroups:
         return await self._ledger.read(work)
 
     async def release(self, group_id: str, notes: Mapping[str, str]) -> None:
-        """Give back the money of reservations, each with the reason. What was bought stays."""
+        """Release reservations, each with the reason. Reservations that were bought stay."""
 
         def work(transaction: Transaction) -> None:
             for key, note in notes.items():
@@ -199,7 +199,7 @@ class ReservationGroups:
         is_expired = not after < updated_at <= until
         reservations: dict[str, Reservation] = {}
         for key, micros, wanted, note, purchase_id in result:
-            # An expired one may not be written down as released yet.
+            # An expired reservation may not be recorded as released yet.
             is_wanted = bool(wanted) and not is_expired
             text = EXPIRED if wanted and is_expired else note
             reservations[key] = Reservation(key, micros, is_wanted, text, purchases.get(purchase_id))

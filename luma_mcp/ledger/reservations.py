@@ -1,8 +1,8 @@
 """Reservations: money that is set aside as a group, for purchases that come later.
 
 A group and its money are one transaction. Each reservation is drawn on by one purchase; the transaction that writes the
-purchase links it, so a reservation is drawn on once, whoever tries. `states` has the states of a reservation. The
-ledger does not know what a group is for: its maker keeps a document in it, and reads it again.
+purchase links it, so a reservation is drawn on once, by any caller. `states` has the states of a reservation. The
+ledger does not know the purpose of a group: its creator stores a document in it, and reads it again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,9 +14,9 @@ from luma_mcp.ledger.states import UNBOUGHT, State
 from luma_mcp.ledger.store import Transaction
 
 EXPIRED = "expired"
-"""The note of a reservation whose group was left alone."""
+"""The note of a reservation of an abandoned group."""
 REMOVED = "left out"
-"""The note of a reservation that a change of its group does not name any more."""
+"""The note of a reservation that a change of its group has removed."""
 
 
 class ReservationUnavailableError(Exception):
@@ -25,7 +25,7 @@ class ReservationUnavailableError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ReservationName:
-    """Names a reservation: its group, and its key within the group."""
+    """The name of a reservation: its group, and its key within the group."""
 
     group_id: str
     key: str
@@ -44,14 +44,14 @@ class NewGroup:
     """A group of reservations that the caller wants.
 
     Args:
-        id: names it; its maker draws it, and nobody can guess it.
-        fingerprint: names what it is for; the same in every process.
-        document: a text that its maker reads again.
+        id: its id, a random text that cannot be guessed.
+        fingerprint: identifies its purpose; the same in every process.
+        document: a text that its creator reads again.
         reservations: the money.
         account: the account that pays; that of Dream Machine if it is empty.
-        take: which of several equal groups is meant.
-        person: the maker.
-        consent: names the person's consent, which serves once.
+        take: the number of one of several equal groups.
+        person: the creator.
+        consent: the name of the user's consent, which is valid once.
     """
 
     id: str
@@ -73,7 +73,7 @@ class Reservation:
         micros: the most that a purchase may draw.
         is_wanted: whether the money is reserved here, and a purchase may draw on it.
         note: why it was released.
-        purchase: the purchase that drew on it last, if there is one.
+        purchase: the last purchase that drew on it, if any.
     """
 
     key: str
@@ -129,14 +129,14 @@ def draw(transaction: Transaction, name: ReservationName, purchase_id: int, now:
 
 
 def follow(transaction: Transaction, purchase_id: int, state: State) -> None:
-    """Have the money of a reservation reserved again if its purchase was not bought, and by the purchase if it was."""
+    """Open a reservation again if its purchase was not made; close it if the purchase was made."""
     transaction.execute(
         "UPDATE reservations SET wanted = ? WHERE purchase_id = ? AND note = ''", (int(state in UNBOUGHT), purchase_id)
     )
 
 
 def expire(transaction: Transaction, accounts: Sequence[str], now: float) -> None:
-    """Release the reservations of groups that were left alone."""
+    """Release the reservations of abandoned groups."""
     transaction.execute(
         f"UPDATE reservations SET wanted = 0, note = ? WHERE account IN ({marks(accounts)}) AND wanted = 1"
         " AND NOT (SELECT updated_at > ? AND updated_at <= ? FROM reservation_groups"
@@ -155,7 +155,7 @@ def reserve(transaction: Transaction, group_id: str, account: str, person: str, 
 
 
 def release(transaction: Transaction, group_id: str, key: str, note: str) -> None:
-    """Give money back, if it is reserved."""
+    """Release a reservation, if it is open."""
     transaction.execute(
         "UPDATE reservations SET wanted = 0, note = ? WHERE group_id = ? AND key = ? AND wanted = 1",
         (note, group_id, key),

@@ -33,16 +33,16 @@ class NewPurchase(_Purchase):
 
     Args:
         fingerprint: the request; the same in every process.
-        signature: the request as it looks in Luma's list.
+        signature: the request as it appears in Luma's list.
         request: the unsigned body and the generations that it works on, as JSON.
         kind: the operation.
         micros: the price in micro-dollars.
         basis: whether the price is published or assumed.
-        take: which of several equal purchases is meant.
+        take: the number of one of several equal purchases.
         person: the buyer; others do not join it.
         account: the account that pays; that of Dream Machine if it is empty.
         model: the model that it pays for; the operation if it is empty.
-        consent: names the person's consent, which serves once.
+        consent: the name of the user's consent, which is valid once.
     """
 
     consent: str | None = None
@@ -81,7 +81,7 @@ class PurchaseRow(_Purchase):
 
     @property
     def position(self) -> tuple[float, int]:
-        """Its place in a list: by time, then by number."""
+        """Its position in a list: by time, then by number."""
         return self.reserved_at, self.id
 
 
@@ -110,7 +110,7 @@ def _row(columns: Sequence[Any]) -> PurchaseRow:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The outcome of the deciding transaction: it wrote a new row, or found one that is this purchase already.
+    """The outcome of the deciding transaction: it wrote a new row, or matched an existing row.
 
     Args:
         row: the purchase.

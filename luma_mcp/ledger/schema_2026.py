@@ -220,7 +220,7 @@ def states_without_a_list(transaction: Transaction, engine: str) -> None:
     )
 
 
-# A day begins at a quarter of an hour in every time zone, so sums of quarters make the sum of any day.
+# A day starts at a quarter of an hour in every time zone, so sums of quarters make the sum of any day.
 _KEY = "account, person, quarter, model, state"
 _TABLE = """CREATE TABLE totals (
     account TEXT NOT NULL,
@@ -303,7 +303,7 @@ def totals(transaction: Transaction, engine: str) -> None:
 
 
 def indexes(transaction: Transaction, engine: str) -> None:
-    """An index for every question that is asked, so that each touches as many rows as it returns."""
+    """An index for every query, so that each touches as many rows as it returns."""
     _run(
         transaction,
         engine,

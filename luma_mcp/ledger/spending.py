@@ -1,7 +1,7 @@
 """The sums of the ledger: what is spent and reserved, by day, person and model; and whether an amount is allowed.
 
 Sums are read from the running totals, which the database keeps in the transaction that changes a purchase. What is
-reserved is summed over the purchases that are open, of whatever day: those are few.
+reserved is summed over the open purchases of all days: those are few.
 """
 
 import math
@@ -15,7 +15,7 @@ from luma_mcp.ledger.states import RESERVATION_SECONDS, RESERVED, SPENT, State
 from luma_mcp.ledger.store import Transaction
 
 _QUARTER_SECONDS = 900
-# Open reservations of groups that are not left alone.
+# Open reservations of groups that are not abandoned.
 _OPEN = (
     "wanted = 1 AND (SELECT updated_at > ? AND updated_at <= ? FROM reservation_groups"
     " WHERE reservation_groups.id = reservations.group_id)"
@@ -48,17 +48,17 @@ def check(
 
     Args:
         transaction: the transaction that reserves it.
-        budget: what the person allows.
+        budget: the limits that the user sets.
         micros: the amount in micro-dollars.
         accounts: the accounts that count together, Dream Machine's first.
         person: the buyer.
-        balance: the credit at Luma, if the budget asks for it.
-        consent: names the person's consent.
+        balance: the credit at Luma, if the budget needs it.
+        consent: the name of the user's consent.
 
     Raises:
         BudgetError: a cap forbids it.
-        ConsentNeededError: the person wants to be asked first.
-        ConsentUsedError: the person's consent has served already.
+        ConsentNeededError: the user's approval is needed first.
+        ConsentUsedError: the user's consent was used already.
     """
     now, usd = transaction.now(), micros / 1e6
     if budget.max_usd_per_day is not None:
@@ -97,7 +97,7 @@ def read_spending(transaction: Transaction, accounts: Sequence[str], now: float,
 
 
 def read_totals(transaction: Transaction, accounts: Sequence[str], days: int, person: str | None) -> list[Total]:
-    """The running totals of today and of some days before, of everybody or of one person."""
+    """The running totals of today and of some days before, of all persons or of one."""
     condition, values = of_person(person)
     quarter = _quarter(start_of_day(transaction.now(), days))
     return [
@@ -123,7 +123,7 @@ def reserved_in_groups(transaction: Transaction, accounts: Sequence[str], now: f
 
 
 def live_groups(now: float) -> tuple[float, float]:
-    """The times between which a group that is not left alone was changed last.
+    """The times between which a group that is not abandoned was changed last.
 
     One from further in the future is from before the clock was set back.
     """
@@ -131,13 +131,13 @@ def live_groups(now: float) -> tuple[float, float]:
 
 
 def start_of_day(now: float, days_before: int = 0) -> float:
-    """Midnight in the person's own time zone, of today or of some days before."""
+    """Midnight in the time zone of this machine, of today or of some days before."""
     day = date.fromtimestamp(now) - timedelta(days=days_before)  # noqa: DTZ012 - local on purpose
     return datetime.combine(day, datetime.min.time()).timestamp()
 
 
 def of_person(person: str | None) -> tuple[str, list[object]]:
-    """A condition, and its values, for the rows of one person; of everybody for None."""
+    """A condition, and its values, for the rows of one person; of all persons for None."""
     return ("", []) if person is None else (" AND person = ?", [person])
 
 
@@ -147,12 +147,12 @@ def marks(values: Iterable[object]) -> str:
 
 
 def _quarter(time: float) -> int:
-    """The quarter of an hour that a time is in. Midnight begins one in every time zone."""
+    """The quarter of an hour that a time is in. Midnight starts one in every time zone."""
     return math.floor(time / _QUARTER_SECONDS)
 
 
 def _sum_in_states(transaction: Transaction, accounts: Sequence[str], person: str | None) -> int:
-    """The micro-dollars of purchases whose money is reserved, found by their states: a person has many more."""
+    """The micro-dollars of purchases whose money is reserved, selected by their states: a person has many more."""
     result = transaction.execute(
         f"SELECT person, micros FROM purchases WHERE account IN ({marks(accounts)}) AND state IN ({marks(RESERVED)})",
         (*accounts, *sorted(RESERVED)),

@@ -42,7 +42,7 @@ class SqliteStore:
 
     Args:
         path: its path, made at the first transaction; a function, for finding the default costs time.
-        now: Unix time; a test gives its own.
+        now: Unix time; tests pass their own.
     """
 
     def __init__(self, path: Callable[[], Path], *, now: Callable[[], float]) -> None:
@@ -57,7 +57,7 @@ class SqliteStore:
             self._close(purpose)
 
     def transaction(self, work: Callable[[Transaction], _T], accounts: Sequence[str] = ()) -> _T:  # noqa: ARG002
-        """Do some work in one transaction; nobody else writes meanwhile. Raises: LedgerError, NotUniqueError."""
+        """Do some work in one transaction; no other process writes meanwhile. Raises: LedgerError, NotUniqueError."""
         return self._run("write", "BEGIN IMMEDIATE", work)
 
     def read(self, work: Callable[[Transaction], _T]) -> _T:
@@ -93,7 +93,7 @@ class SqliteStore:
                 if opened.wal is not None and opened.wal != _identity(_wal(path)):
                     raise _removed(path)
                 return opened.connection
-            # The file was deleted or replaced: nobody sees any more what is open.
+            # The file was deleted or replaced: no other process can see the open one.
             self._close(purpose)
         with self._opening:
             opened = self._opened[purpose] = self._open()
@@ -109,7 +109,7 @@ class SqliteStore:
 
         path = self._path()
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        # Made by ourselves so that nobody else may read it, not even for a moment.
+        # This process creates the file, so that no other user can read it at any moment.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         self._check_owner(path)
         if _wal(path).with_name(f"{path.name}-shm").exists() and not _wal(path).exists():
@@ -146,7 +146,7 @@ class SqliteStore:
             raise
 
     def _check_owner(self, path: Path) -> None:
-        """Raises: LedgerError, if somebody else made the file or may write it: its rows decide about money."""
+        """Raises: LedgerError, if another user owns the file or may write it: its rows decide about money."""
         if sys.platform == "win32":  # pragma: no cover - files there have no mode
             return
         status = path.stat()
@@ -200,7 +200,7 @@ def _version(transaction: Transaction) -> int:
 
 
 def _identity(path: Path) -> _Identity:
-    """Tells a file from another one of the same name; None if there is none."""
+    """Distinguishes a file from another one of the same name; None if it does not exist."""
     try:
         status = path.stat()
     except FileNotFoundError:

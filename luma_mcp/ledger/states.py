@@ -18,24 +18,24 @@ state        meaning                                                            
 `reserved`   It is allowed and on disk. Nothing was sent.                                                reserved  held
 `sending`    The one POST is under way, or may be.                                                       reserved  held
 `accepted`   Luma accepted it; its generation id is known.                                               spent     held
-`completed`  Its generation is completed, or failed and Luma does not say that it was refunded.          spent     held
+`completed`  Its generation is completed, or failed and Luma does not report a refund.                   spent     held
 `failed`     Its generation failed, and Luma refunded it.                                                none      free
 `refused`    Luma refused it, or it was never sent.                                                      none      free
-`lost`       It was sent and the response is lost. It is looked for.                                     reserved  held
-`absent`     It was looked for and is not at Luma. It is still looked for.                               none      free
-`disputed`   Nobody can say whether it was bought. A person settles it.                                  spent     held
+`lost`       It was sent and the response is lost. A search for it runs.                                 reserved  held
+`absent`     It was searched for and is not at Luma. The search continues.                               none      free
+`disputed`   It cannot be known whether it was bought. The user settles it.                              spent     held
 ===========  ==========================================================================================  ========  =====
 
 Invariants:
 
-- A purchase begins as `reserved`, or as `sending` if nothing has to be done before its POST.
-- A purchase enters `sending` once for each POST, at its begin or from `reserved`.
+- A purchase starts as `reserved`, or as `sending` if nothing has to be done before its POST.
+- A purchase enters `sending` once for each POST, at its start or from `reserved`.
 - A generation id belongs to one purchase at most, and a purchase with an id is `accepted`, `completed` or `failed`.
 - A purchase that may have been charged holds its money: no edge frees money without evidence.
-- At most one purchase of an account, a person, a request and a take holds that take (`is_live`).
-- A final word of Luma wins: `failed` may become `completed`, and then it is spent again.
+- At most one purchase of an account, a person, a request and a take occupies that take (`is_live`).
+- Luma's final state wins: `failed` may become `completed`, and then it is spent again.
 
-A lease: the server that works at a purchase holds it until `lease_until`, and renews it.
+A lease: the server that processes a purchase holds it until `lease_until`, and renews it.
 
 =========  =========================================================  ====================================
 lease      condition                                                  effect
@@ -58,7 +58,7 @@ reservation  columns                                            its money       
 
 - `open -> drawn` in the transaction that writes the purchase; `drawn -> open` in the one that makes it `refused` or
   `absent`; `drawn` again if an absent purchase turns out to be accepted.
-- `open -> released` when its maker gives it up, or when its group was left alone for `RESERVATION_SECONDS`.
+- `open -> released` when its creator releases it, or when its group is abandoned: unchanged for `RESERVATION_SECONDS`.
 - A released reservation, or one whose purchase failed or was deleted, becomes `open` only by a change of its group,
   which is allowed like a purchase.
 """
@@ -72,13 +72,13 @@ STATES: tuple[State, ...] = get_args(State)
 LEASE_SECONDS = 20.0
 RENEW_EVERY_SECONDS = 5.0
 TAKE_SECONDS = 24 * 3600.0
-"""For so long the same request with the same take is the same purchase."""
+"""The time for which the same request with the same take is the same purchase."""
 RESERVATION_SECONDS = 24 * 3600.0
-"""For so long the money of a reservation group is set aside after its last change or purchase."""
+"""The time for which the money of a reservation group is reserved after its last change or purchase."""
 
 _NEXT: dict[State, frozenset[State]] = {
     "reserved": frozenset({"sending", "refused"}),
-    # Back to `reserved` after a rate limit: Luma said that it accepted nothing.
+    # Back to `reserved` after a rate limit: Luma reported that it accepted nothing.
     "sending": frozenset({"accepted", "refused", "lost", "reserved"}),
     # To `refused` only by the server that knows that it sent nothing.
     "lost": frozenset({"accepted", "absent", "disputed", "refused"}),

@@ -1,6 +1,6 @@
-"""The place of the ledger's rows: one file for the servers of one machine, or a database for those of several.
+"""The store of the ledger's rows: one file for the servers of one machine, or a database for those of several.
 
-Both give the same promise: a transaction is done whole or not at all, nobody else decides about the same accounts
+Both guarantee the same: a transaction is done whole or not at all, no other one decides about the same accounts
 meanwhile, and once it is committed it survives a power cut. A read waits for no transaction, and no transaction waits
 for a read.
 """
@@ -38,18 +38,18 @@ class Transaction(Protocol):
 
 
 class Store(Protocol):
-    """A place for the rows. It opens at the first transaction."""
+    """A store for the rows. It opens at the first transaction."""
 
     def transaction(self, work: Callable[[Transaction], _T], accounts: Sequence[str] = ()) -> _T:
         """Do some work in one transaction. This blocks.
 
         Args:
             work: reads and writes.
-            accounts: the accounts that it decides about; nobody else decides about them meanwhile.
+            accounts: the accounts that it decides about; no other transaction decides about them meanwhile.
 
         Raises:
             NotUniqueError: from a statement of the work.
-            LedgerError: the ledger cannot be used, or a newer version has taken it over.
+            LedgerError: the ledger cannot be used, or a newer version has changed it.
         """
         ...
 

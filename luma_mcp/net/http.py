@@ -28,26 +28,26 @@ def open_http(
     """An HTTP client without credentials that trusts what the operating system trusts.
 
     Args:
-        transport: carries the bytes; the network unless a test gives another.
+        transport: carries the bytes; the network by default; tests pass another.
         proxy: the proxy that leads there (`proxies.proxy_for`).
         large_reads: read more bytes at a time, for downloads.
         keep_alive: use connections again.
     """
-    import httpx  # noqa: PLC0415 - costs 50 ms, which the start of the process shall not pay
+    import httpx  # noqa: PLC0415 - costs 50 ms, and the start of the process does not need it
     import truststore  # noqa: PLC0415
 
-    # They write down every URL, and a signed one opens a file.
+    # They log every URL, and a signed one opens a file.
     for name in ("httpx", "httpcore"):
         logging.getLogger(name).setLevel(logging.WARNING)
     client = httpx.AsyncClient(
         transport=transport,
-        # Whose settings are read by `proxies`.
+        # `proxies` reads the settings of the environment.
         trust_env=False,
         proxy=proxy,
         verify=truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
         timeout=httpx.Timeout(_READ_SECONDS, connect=_CONNECT_SECONDS),
         limits=httpx.Limits(max_connections=100, max_keepalive_connections=20 if keep_alive else 0),
-        # Nothing compressed: a small answer could unpack to a very large one.
+        # Nothing compressed: a small response could unpack to a very large one.
         headers={"Accept-Encoding": "identity", "User-Agent": f"dream-machine-mcp/{__version__}"},
     )
     if large_reads:
@@ -58,7 +58,7 @@ def open_http(
 def _read_more_at_a_time(client: "httpx.AsyncClient") -> None:
     """Let this client read 256 KB at a time.
 
-    httpcore reads 64 KB at a time, and each piece costs the same whatever its size: a download takes twice as long.
+    httpcore reads 64 KB at a time, and each piece costs the same at any size: a download lasts twice as long.
     The size is a class attribute (httpcore 1.0.9, `AsyncHTTP11Connection.READ_NUM_BYTES`), and httpx passes no option
     on (encode/httpx 0.28.1). The network backend of this client's own pools is replaced, so no other client of the
     process is changed.
@@ -81,7 +81,7 @@ class _LargeReadBackend:
 
 
 class _LargeReadStream:
-    """A network stream that ignores the size it is asked for."""
+    """A network stream that ignores the requested size."""
 
     def __init__(self, inner: "httpcore.AsyncNetworkStream") -> None:
         self._inner = inner

@@ -1,4 +1,4 @@
-"""Requests to links that nobody vouches for: each goes to an address that was checked, and carries no credentials."""
+"""Requests to untrusted links: each goes to an address that was checked, and carries no credentials."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -16,8 +16,8 @@ class PinnedClient:
 
     Args:
         api_url: the API's base URL; links may lead to the same host even if it is on this machine.
-        transport: carries the bytes; the network unless a test gives another.
-        resolve_host: finds the addresses of a name; the system unless a test gives another.
+        transport: carries the bytes; the network by default; tests pass another.
+        resolve_host: finds the addresses of a name; the operating system by default; tests pass another.
         large_reads: read more bytes at a time, for downloads.
     """
 
@@ -63,9 +63,9 @@ class PinnedClient:
         Raises:
             FileError: the link may not be followed.
             UnreachableError: a proxy is set that cannot be used.
-            httpx.InvalidURL, httpx.HTTPError, httpx.StreamError, httpx.CookieConflict: it did not get through.
+            httpx.InvalidURL, httpx.HTTPError, httpx.StreamError, httpx.CookieConflict: the request failed.
         """
-        import httpx  # noqa: PLC0415 - costs 50 ms, which the start of the process shall not pay
+        import httpx  # noqa: PLC0415 - costs 50 ms, and the start of the process does not need it
 
         proxy = proxy_for(url) if self._transport is None else None
         destination = await ssrf.check(

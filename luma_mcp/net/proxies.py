@@ -1,4 +1,4 @@
-"""Which proxy leads to an address, by the settings of the environment and of the operating system.
+"""The proxy for an address, by the settings of the environment and of the operating system.
 
 httpx reads the same settings when a client is made, fails with errors of its own at one that it does not know, and
 sends requests to this machine by the proxy too, where a token would be seen.
@@ -21,13 +21,13 @@ def proxy_for(url: str) -> str | None:
     Raises:
         UnreachableError: the settings name a proxy that cannot be used.
     """
-    from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415 - costs 20 ms, which the start shall not pay
+    from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415 - costs 20 ms, and the start does not need it
 
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
     except ValueError:
-        return None  # whoever sends it refuses what is no URL
+        return None  # the sender refuses what is no URL
     if not host or host in LOOPBACK:
         return None
     proxies = getproxies()
@@ -38,7 +38,7 @@ def proxy_for(url: str) -> str | None:
 
 
 def _checked(address: str) -> str:
-    """The address of a proxy as httpx takes it."""
+    """The address of a proxy as httpx accepts it."""
     if "://" not in address:
         address = f"http://{address}"
     scheme, _, rest = address.partition("://")
@@ -50,7 +50,7 @@ def _checked(address: str) -> str:
     except ValueError:
         is_usable = False
     if not is_usable:
-        # It may hold a password, so only its beginning is shown.
+        # It may hold a password, so the message contains only its start.
         raise UnreachableError(f"The proxy {cleaned(scheme, 20)}://... that is set cannot be used.", _HINT)
     if scheme.startswith("socks") and find_spec("socksio") is None:
         raise UnreachableError(

@@ -1,6 +1,6 @@
-"""The SSRF guard: which addresses a file may be fetched from.
+"""The SSRF guard: checks the addresses that a file may be fetched from.
 
-A link comes from an API's answer, so it is not trusted. It must be https and lead to public addresses only; every
+A link comes from an API's response, so it is not trusted. It must be https and lead to public addresses only; every
 redirect is checked again. The connection goes to the address that was checked, so that the name cannot change its
 meaning between the check and the use. The one exception is the API's own address, which may be the emulator's.
 
@@ -43,7 +43,7 @@ async def resolve(host: str, port: int) -> list[str]:
 
 
 def host_of(url: str) -> str:
-    """The host of a link, to be shown; empty if it names none."""
+    """The host of a link, for messages; empty if it names none."""
     try:
         return (urlsplit(url).hostname or "").rstrip(".")
     except ValueError:
@@ -56,7 +56,7 @@ async def check(url: str, *, api_url: str, resolve_host: Resolve = resolve, by_p
     Args:
         url: the link.
         api_url: the API's base URL.
-        resolve_host: how names become addresses.
+        resolve_host: resolves names to addresses.
         by_proxy: whether a proxy will open the connection.
 
     Raises:
@@ -71,7 +71,7 @@ async def check(url: str, *, api_url: str, resolve_host: Resolve = resolve, by_p
     if (parts.scheme, parts.netloc) == (api.scheme, api.netloc):
         return Destination(url, host)
     if parts.scheme != "https" or not host or parts.username is not None or parts.password is not None:
-        # The host alone is shown: the rest may hold a password or a signature.
+        # The message contains the host alone: the rest may hold a password or a signature.
         raise FileError(f"The link to {cleaned(host or 'nowhere', 80)} is not a plain https URL.", _REFUSED)
     try:
         addresses = await resolve_host(host, port)

@@ -34,25 +34,26 @@ from luma_mcp.polling.tracking import (
     Snapshot,
     Tracked,
     Until,
+    is_reached,
     never,
     page_count,
     unknown,
     with_unknown,
 )
 
-# From this many on, the list is cheaper than single requests.
+# From this number on, the list is cheaper than single requests.
 _HANDFUL = 3
-# While a handful is tracked already, a new one waits so long for others to be polled with.
+# While a handful is tracked already, a new one waits this long to be polled with others.
 _GATHER_SECONDS = 2.0
 _REQUESTS_AT_ONCE = 5
-# What falls due so soon is polled together with what is due now.
+# A poll that is due within this time runs together with those that are due now.
 _TOGETHER_SECONDS = 1.5
 # These concern every generation of the API.
 _OF_THE_API = (AuthenticationError, GoneError)
 _AFTER_ERROR_SECONDS = 5.0
-# The scheduler waits once so long, by the real clock, for a poll that is under way before it looks after other APIs.
+# The scheduler waits this long once, by the real clock, for a running poll before it polls other APIs.
 _POLL_PATIENCE_SECONDS = 5.0
-# A wait ends so long after its timeout, also if Luma has sent nothing by then.
+# A wait ends this long after its timeout, also if Luma has sent nothing by then.
 _OVERDUE_SECONDS = 20.0
 
 
@@ -61,10 +62,10 @@ class Poller:
 
     Args:
         backend: the APIs.
-        clock: how time passes.
-        may_exist: whether a generation may exist though Luma said twice that it does not.
-        listing: the list that shows many at once; None if there is none.
-        api_of: the API that made a generation, as far as that is known without asking Luma.
+        clock: the clock.
+        may_exist: whether a generation may exist though Luma reported twice that it does not.
+        listing: the list that returns many at once; None if no API has one.
+        api_of: the API that made a generation, if that is known without a request to Luma.
     """
 
     def __init__(
@@ -104,18 +105,18 @@ class Poller:
                 tasks.cancel_scope.cancel()
 
     def end_waits(self) -> None:
-        """Answer every wait at once with what is known: the server is about to stop."""
+        """End every wait at once with the known states: the server is about to stop."""
         self._is_ending = True
         self._published.set()
 
     @property
     def is_ending(self) -> bool:
-        """Whether the server is about to stop, so that no wait may go on."""
+        """Whether the server is about to stop, so that no wait may continue."""
         return self._is_ending
 
     @property
     def tracked(self) -> int:
-        """How many generations callers wait for."""
+        """The number of generations that callers wait for."""
         return len(self._tracked)
 
     def poll_now(self, generation_id: str) -> None:
@@ -130,13 +131,13 @@ class Poller:
     ) -> Snapshot:
         """Wait until all, or any, generations are final, or until the timeout.
 
-        Every snapshot is given to `on_snapshot`, also the last one. A transient error does not end the wait, nor does
+        Every snapshot is passed to `on_snapshot`, also the last one. A transient error does not end the wait, nor does
         a single refusal. A generation that Luma does not know is `not found`; the wait for the others continues, also
         if an API refuses.
 
         Raises:
             NotFoundError: no generation has any of the ids.
-            LumaError: Luma refused to say anything of any of them, or said nothing before the timeout.
+            LumaError: Luma refused all of them, or sent nothing before the timeout.
         """
         ids = list(dict.fromkeys(ids))
         started_at = self._clock.now()
@@ -148,7 +149,7 @@ class Poller:
                 is_over = self._is_ending or (overdue >= 0 and (self._is_known(ids) or overdue >= _OVERDUE_SECONDS))
                 if snapshot.generations or is_over:
                     await on_snapshot(snapshot)
-                if self._is_reached(ids, until):
+                if is_reached([self._tracked[generation_id] for generation_id in ids], until):
                     return self._ended(ids, snapshot)
                 if is_over:
                     return self._timed_out(ids, snapshot)
@@ -156,7 +157,7 @@ class Poller:
 
     @contextmanager
     def track(self, ids: Sequence[str], *, until: float) -> Generator[None]:
-        """Have generations polled while this is entered; waiters are woken at that time of the clock at the latest."""
+        """Poll generations while this is entered; waiters are woken at that time of the clock at the latest."""
         if not self._is_running:
             raise RuntimeError("the poller is not running: enter Poller.running() first")
         waiter, overdue = object(), object()
@@ -174,7 +175,7 @@ class Poller:
                 self._tracked[generation_id].waiters -= 1
                 if not self._tracked[generation_id].waiters:
                     del self._tracked[generation_id]
-            # The scheduler may be asleep until a time that no caller waits for any more.
+            # The scheduler may sleep until a time that no caller waits for any more.
             self._changed.set()
 
     def _snapshot(self, ids: Sequence[str], started_at: float) -> Snapshot:
@@ -202,23 +203,17 @@ class Poller:
         tracked = [self._tracked[generation_id] for generation_id in ids]
         return all(entry.is_known or self._clock.now() < self._api(entry).not_before for entry in tracked)
 
-    def _is_reached(self, ids: Sequence[str], until: Until) -> bool:
-        """Whether the wait has what it waits for, or can wait for nothing more."""
-        tracked = [self._tracked[generation_id] for generation_id in ids]
-        is_any_final = any(entry.is_over and not entry.is_refused for entry in tracked)
-        return all(entry.is_over for entry in tracked) or (until == "any" and is_any_final)
-
     def _ended(self, ids: Sequence[str], snapshot: Snapshot) -> Snapshot:
-        """Raises: the first error, if there is nothing to be shown of any."""
+        """The last snapshot of a wait that has ended. Raises: the first error, if no generation exists."""
         if all(generation.state == NOT_FOUND for generation in snapshot.generations):
             raise self._tracked[ids[0]].error or NotFoundError(f"No generation has the id {ids[0]}.")
         return with_unknown(ids, snapshot)
 
     def _timed_out(self, ids: Sequence[str], snapshot: Snapshot) -> Snapshot:
-        """The last snapshot, with those unknown that Luma said nothing of. Raises: if those are all."""
+        """The last snapshot; a generation without a state is unknown. Raises: LumaError, if none has a state."""
         if not snapshot.generations:
             first = self._tracked[ids[0]]
-            # A first refusal is none yet.
+            # A first refusal does not count yet.
             error = first.error if first.is_known else self._api(first).problem
             raise error or UnreachableError("Luma was not reached.")
         return with_unknown(ids, snapshot)
@@ -263,7 +258,7 @@ class Poller:
                 polls.start_soon(self._poll, name, api)
 
     async def _assign(self) -> None:
-        """Look up which API made each new generation."""
+        """Determine the API of each new generation."""
         for generation_id, tracked in list(self._tracked.items()):
             if not tracked.is_assigned:
                 tracked.api = await self._api_of(generation_id)
@@ -279,7 +274,7 @@ class Poller:
         await anyio.lowlevel.checkpoint()
 
     def _next_wake(self) -> float | None:
-        """When something is due that is not being polled, or a deadline comes; None if neither is to come."""
+        """The time of the next poll or deadline; None if there is neither."""
         times = [
             max(tracked.due, api.not_before)
             for tracked in self._tracked.values()
@@ -360,10 +355,10 @@ class Poller:
     def _record(self, api: ApiState, generation_id: str, generation: Generation, factor: float) -> None:
         tracked = self._tracked.get(generation_id)
         if tracked is None:
-            return  # its last waiter left meanwhile
+            return  # its last waiter has ended
         now = self._clock.now()
-        if tracked.first_seen is None:
-            tracked.first_seen = now
+        if tracked.first_reported is None:
+            tracked.first_reported = now
         if tracked.generation is None or tracked.generation.state != generation.state:
             tracked.state_since = now
         if tracked.generation is None and generation.state != NOT_FOUND and tracked.api is None:
@@ -371,7 +366,7 @@ class Poller:
         tracked.generation = generation
         tracked.clear()
         api.problem = None
-        tracked.due = now + schedule_of(generation).interval(now - tracked.first_seen) * factor
+        tracked.due = now + schedule_of(generation).interval(now - tracked.first_reported) * factor
 
     def _record_error(self, api: ApiState, error: LumaError, generation_id: str | None = None) -> None:
         now = self._clock.now()
@@ -391,7 +386,7 @@ class Poller:
                 tracked.due = now + jitter(CONFIRM_AFTER_SECONDS)
 
     async def _record_not_found(self, api: ApiState, error: NotFoundError, generation_id: str, factor: float) -> None:
-        """Decide on a generation that Luma does not know, once it has said so twice."""
+        """Decide on a generation that Luma does not know, once it has reported that twice."""
         tracked = self._tracked.get(generation_id)
         if tracked is None or not tracked.refusals:
             self._record_error(api, error, generation_id)

@@ -1,4 +1,4 @@
-"""How often a generation is asked for, by its kind and its age."""
+"""The intervals between polls of a generation, by its kind and its age."""
 
 import random
 from dataclasses import dataclass
@@ -10,15 +10,15 @@ from luma_mcp.domain.generation import Generation
 class Schedule:
     """The intervals for one kind of generation, in seconds.
 
-    Luma's documentation polls images every 2 s and videos every 3 s. The usual times are what clients report.
+    Luma's documentation polls images every 2 s and videos every 3 s. The usual times are those that clients report.
 
     Args:
-        first: until the first poll after a generation was first seen, while it is young.
+        first: until the first poll after a generation was first reported, while it is recent.
         then: between later polls.
-        slower_after: the age from which it is asked for less often.
+        slower_after: the age from which it is polled less often.
         slow: the interval from then on.
         stalled_after: the time in one state that is unusually long.
-        usual: a sentence for the person who waits.
+        usual: the usual time, as a sentence for the user.
     """
 
     first: float
@@ -29,7 +29,7 @@ class Schedule:
     usual: str
 
     def interval(self, age: float) -> float:
-        """Seconds until the next poll of a generation that was first seen so many seconds ago."""
+        """Seconds until the next poll of a generation that was first reported `age` seconds ago."""
         if age < self.first:
             return self.first
         return self.then if age < self.slower_after else self.slow

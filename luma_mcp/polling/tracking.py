@@ -8,13 +8,13 @@ from luma_mcp.domain.apis import BackendName
 from luma_mcp.domain.errors import LumaError
 from luma_mcp.domain.generation import Generation
 
-# A refusal that does not pass by itself counts once it was repeated so much later. One replica of Luma's, or something
+# A refusal that is not transient counts once it was repeated this much later. One replica of Luma's, or something
 # on the way to it, may be wrong for a moment.
 CONFIRM_AFTER_SECONDS = 1.0
 _REFUSALS = 2
 # A page of the list serves fifty; a limit of 100 is known to fail.
 PAGE = 50
-# What was asked for together was refused once.
+# Refusals of requests that were sent together count as one.
 _TOGETHER_SECONDS = 0.5
 
 
@@ -28,7 +28,7 @@ async def never(_generation_id: str) -> bool:
 
 
 async def unknown(_generation_id: str) -> BackendName | None:
-    """Nothing says which API made it."""
+    """The API that made it is not known."""
     return None
 
 
@@ -40,7 +40,7 @@ class ApiState:
         not_before: when it may be polled again.
         problem: the last error, if the last request failed.
         is_polling: whether a poll of it is under way.
-        is_slow: whether that poll takes long, so that nothing waits for it.
+        is_slow: whether that poll is slow, so that no other poll waits for it.
     """
 
     not_before: float = 0.0
@@ -55,9 +55,9 @@ class Tracked:
 
     Args:
         due: when it is polled next.
-        api: the API that made it; None where nothing says so yet.
-        is_assigned: whether it was looked up which API that is.
-        error: the last error; one that does not pass stands only once it `is_refused`.
+        api: the API that made it; None while that is not known.
+        is_assigned: whether that API was determined.
+        error: the last error; one that is not transient counts only once it `is_refused`.
     """
 
     due: float
@@ -67,18 +67,18 @@ class Tracked:
     generation: Generation | None = None
     error: LumaError | None = None
     state_since: float = 0.0
-    first_seen: float | None = None
+    first_reported: float | None = None
     refusals: int = 0
     refused_at: float = 0.0
 
     @property
     def is_refused(self) -> bool:
-        """Whether an error that does not pass was repeated."""
+        """Whether an error that is not transient was repeated."""
         return self.refusals >= _REFUSALS
 
     @property
     def is_over(self) -> bool:
-        """Whether polling it again says nothing new."""
+        """Whether another poll returns nothing new."""
         return self.is_refused or (self.generation is not None and self.generation.is_final)
 
     @property
@@ -88,25 +88,25 @@ class Tracked:
 
     @property
     def is_known(self) -> bool:
-        """Whether something can be reported of it: a state, or why there is none. A first refusal is not enough."""
+        """Whether it has a state to report, or a reason for its absence. A first refusal is not enough."""
         has_transient_error = self.error is not None and self.error.is_transient
         return self.generation is not None or self.is_refused or has_transient_error
 
     def refuse(self, error: LumaError, now: float) -> None:
-        """Record an error that does not pass."""
+        """Record an error that is not transient."""
         self.error = error
         if not self.refusals or now - self.refused_at >= _TOGETHER_SECONDS:
             self.refusals += 1
             self.refused_at = now
 
     def clear(self) -> None:
-        """Forget errors: Luma has sent a state, or a 404 proves nothing."""
+        """Discard errors: Luma has sent a state, or a 404 proves nothing."""
         self.error, self.refusals = None, 0
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The generations of one wait as they were last seen. `elapsed_seconds` counts from the start of the wait."""
+    """The generations of one wait as they were last reported. `elapsed_seconds` counts from the start of the wait."""
 
     generations: tuple[Generation, ...]
     elapsed_seconds: float
@@ -120,6 +120,12 @@ Until = Literal["all", "any"]
 OnSnapshot = Callable[[Snapshot], Awaitable[None]]
 
 
+def is_reached(tracked: Sequence[Tracked], until: Until) -> bool:
+    """Whether a wait is over: the states that it waits for are reached, or cannot be reached."""
+    is_any_final = any(entry.is_over and not entry.is_refused for entry in tracked)
+    return all(entry.is_over for entry in tracked) or (until == "any" and is_any_final)
+
+
 def with_unknown(ids: Sequence[str], snapshot: Snapshot) -> Snapshot:
     """The snapshot with each generation, in the order of the ids."""
     known = {generation.id: generation for generation in snapshot.generations}
@@ -128,5 +134,5 @@ def with_unknown(ids: Sequence[str], snapshot: Snapshot) -> Snapshot:
 
 
 def page_count(ids: Sequence[str]) -> int:
-    """How many pages of the list hold so many, if nothing else is on them."""
+    """The number of pages of the list that hold these, if nothing else is on them."""
     return -(-len(ids) // PAGE)

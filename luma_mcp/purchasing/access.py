@@ -1,4 +1,4 @@
-"""Which generations a person may see: those that the ledger says this person bought."""
+"""Access to generations: a person sees those that, by the ledger, this person bought."""
 
 from collections.abc import Iterable
 
@@ -8,14 +8,14 @@ from luma_mcp.ledger.purchases import Ledger
 
 
 class Access:
-    """Keeps what one person made from the others.
+    """Restricts each person to the generations of that person.
 
-    The owner sees everything, also what other programs made with the same key. A person with a name sees what that
-    person bought here.
+    The owner sees all generations, also those of other programs with the same key. A person with a name sees the
+    generations that this person bought here.
 
     Args:
         ledger: the purchases.
-        is_shared: whether all persons see what any of them made.
+        is_shared: whether all persons see the generations of all.
     """
 
     def __init__(self, ledger: Ledger, *, is_shared: bool) -> None:
@@ -23,15 +23,15 @@ class Access:
         self._is_shared = is_shared
 
     def visible_person(self, person: Person) -> str | None:
-        """The name of the person whose purchases alone this person sees; None for everybody's."""
+        """The name to which the purchases that a person sees are restricted; None for no restriction."""
         return None if self._is_shared or person.is_owner else person.name
 
     async def check(self, person: Person, generation_ids: Iterable[str]) -> None:
         """Return if a person may see these generations.
 
         Raises:
-            NotFoundError: as for one that does not exist, so that nobody learns which ids others have.
-            LedgerError: the ledger cannot be read, so nobody knows whose they are.
+            NotFoundError: as for one that does not exist, so that it does not reveal the ids of others.
+            LedgerError: the ledger cannot be read, so their buyers are not known.
         """
         ids = list(dict.fromkeys(generation_ids))
         visible_person = self.visible_person(person)

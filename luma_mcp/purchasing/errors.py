@@ -1,4 +1,4 @@
-"""The errors of purchases whose answer was lost."""
+"""The errors of purchases whose response was lost."""
 
 from luma_mcp.domain.errors import AmbiguousPurchaseError
 from luma_mcp.ledger.rows import PurchaseRow
@@ -6,7 +6,7 @@ from luma_mcp.purchasing.reconcile import LookupResult
 
 
 def ambiguous_error(result: LookupResult, row: PurchaseRow) -> AmbiguousPurchaseError:
-    """The error of a purchase that a look did not settle."""
+    """The error of a purchase that a search did not settle."""
     return disputed_error(row) if row.state == "disputed" else _unsettled_error(result, row)
 
 
@@ -25,7 +25,7 @@ def _unsettled_error(result: LookupResult, row: PurchaseRow) -> AmbiguousPurchas
 
 
 def disputed_error(row: PurchaseRow) -> AmbiguousPurchaseError:
-    """The error of a purchase that only the person can settle."""
+    """The error of a purchase that only the user can settle."""
     return AmbiguousPurchaseError(
         f"The answer to this purchase was lost, and nobody can say whether it was bought. {row.note} "
         f"It counts as spent (${row.usd:.2f}, purchase {row.id}, X-Request-Id {row.request_id or 'unknown'}).",

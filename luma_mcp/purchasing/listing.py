@@ -1,8 +1,8 @@
-"""Luma's list of generations as evidence: how far it is read, and when it can be trusted.
+"""Luma's list of generations as evidence: its reading, and the conditions of trusting it.
 
 A list is trusted only if it can be: it must reach back to a generation that the ledger knows to be older, its times
 must fall, and every entry must be readable. An empty list of an account of which the ledger knows nothing proves
-nothing. One reading serves all purchases that are looked for, and costs at most a fixed number of requests.
+nothing. One reading serves all purchases that are searched for, and costs at most a fixed number of requests.
 """
 
 import math
@@ -19,7 +19,7 @@ from luma_mcp.ledger.rows import PurchaseRow
 
 _PAGE, _MAX_PAGES = 50, 12
 _KNOWN_IDS = 20
-# So many known generations may have been deleted since.
+# The maximum number of known generations that may have been deleted since.
 _MAX_DELETED = 5
 # One 404 proves little: a replica of Luma's may not know a generation.
 _SECOND_CHECK_SECONDS = 1.0
@@ -37,7 +37,7 @@ class Reading:
 
     Args:
         generations: by id, in the list's order.
-        doubts: why it cannot be trusted to show everything that is newer than a purchase, by row; empty if it can.
+        doubts: the reason not to trust that it contains all newer generations, by row; empty to trust it.
     """
 
     generations: Mapping[str, Generation]
@@ -110,7 +110,7 @@ class Predicate(Protocol):
 
 
 class _Judge:
-    """Says why a list cannot be trusted. Known generations that it lacks are asked for, at most a few altogether."""
+    """Decides whether a list can be trusted. It requests known generations that the list lacks, at most a few."""
 
     def __init__(self, pages: _Pages, clock: Clock | None) -> None:
         self._pages = pages
@@ -118,7 +118,7 @@ class _Judge:
         self._is_deleted: dict[str, bool] = {}
 
     async def reason_for_doubt(self, known: Sequence[str]) -> str:
-        """Why the list may not show everything that is newer than these; empty if it does. Raises: LumaError."""
+        """The reason why the list may lack generations newer than these; empty if it lacks none. Raises: LumaError."""
         pages = self._pages
         if pages.unreadable:
             return "Luma's list has an entry that cannot be read, and that one may be it."
@@ -134,7 +134,7 @@ class _Judge:
         return "" if pages.is_whole else "Luma's list is too long to be read to its end."
 
     async def _was_deleted(self, generation_id: str) -> bool:
-        """Whether Luma says twice that it has no such generation, so that the list cannot show it."""
+        """Whether Luma reports twice that it has no such generation, so that the list cannot contain it."""
         if generation_id not in self._is_deleted:
             if len(self._is_deleted) >= _MAX_DELETED:
                 return False
@@ -154,5 +154,5 @@ class _Judge:
 
 
 def created(generation: Generation) -> float:
-    """When it was made, in Unix time; 0 if Luma does not say."""
+    """The time of creation, in Unix time; 0 if Luma does not state it."""
     return generation.created_at.timestamp() if generation.created_at else 0.0

@@ -1,4 +1,4 @@
-"""What somebody wants to buy, and what was bought."""
+"""Requests to buy, and records of purchases."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ OnWait = Callable[[float, str], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Quote:
-    """A request that Luma would take, and its price. `made_from` are the generations that it works on."""
+    """A valid request, and its price. `made_from` are the generations that it works on."""
 
     encoded: EncodedRequest
     price: Price
@@ -32,13 +32,13 @@ class Quote:
 
 @dataclass(frozen=True)
 class PurchaseRecord:
-    """What was bought.
+    """A purchase that was made.
 
     Args:
-        generation: what Luma answered.
-        price: what it costs.
-        take: the take that was asked for.
-        age_seconds: how long ago it had been bought before this call; None if this call bought it.
+        generation: Luma's response.
+        price: its price.
+        take: the take of the request.
+        age_seconds: its age if it was bought before this call; None if this call bought it.
     """
 
     generation: Generation
@@ -54,14 +54,14 @@ class PurchaseRecord:
 
 @dataclass(frozen=True)
 class PurchaseRequest:
-    """What somebody wants to buy, and what the call does meanwhile.
+    """A request to buy, and the callbacks of the call.
 
     Args:
         quote: the request and its price.
-        take: which of several equal purchases is meant.
-        person: who buys.
-        consent: names the person's yes, which serves once.
-        publish: puts local files where Luma can read them; the signed link by each URL of the quote.
+        take: the number of one of several equal purchases.
+        person: the buyer.
+        consent: the name of the user's consent, which is valid once.
+        publish: uploads local files for Luma; it returns the signed link for each URL of the quote.
         on_wait: called with the seconds waited, and why.
         draws_on: the reservation that pays for it.
     """
@@ -83,7 +83,7 @@ class PurchaseRequest:
 
 
 def new_purchase(order: PurchaseRequest) -> NewPurchase:
-    """The row that an order reserves."""
+    """The row that a request to buy reserves."""
     quote = order.quote
     body = matching.unsigned_body(quote.encoded)
     return NewPurchase(

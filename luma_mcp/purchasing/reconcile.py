@@ -1,8 +1,8 @@
-"""Purchases whose answer was lost: evidence is gathered, and never a guess.
+"""Purchases whose response was lost: they are settled by evidence, never by a guess.
 
-`ByListing` looks for them in Luma's list, which is read once for all of them (`listing`). Absence counts from the loss,
-needs every newer generation to be `surely not` it, by an echo that has proved faithful, and is looked at again later.
-Where an API has no list, `Unverifiable` says so.
+`ByListing` searches for them in Luma's list, which is read once for all (`listing`). Absence counts from the loss,
+needs every newer generation to be `surely not` it, by an echo that has proved faithful, and is checked again later.
+`Unverifiable` is for an API without a list.
 """
 
 import logging
@@ -23,11 +23,11 @@ from luma_mcp.purchasing.matching import Verdict, compare
 
 _log = logging.getLogger(__name__)
 
-# A list may lag, and Luma may accept a request after a gateway has given up on it. Absence counts from the loss.
+# A list may lag, and Luma may accept a request after a gateway has timed out. Absence counts from the loss.
 ABSENT_AFTER_SECONDS = 180.0
-# A question that only a person can answer is asked for so long; then the money counts as spent.
+# After this time without evidence only the user can settle it, and the money counts as spent.
 DISPUTED_AFTER_SECONDS = 15 * 60.0
-# An absent purchase is looked for again for so long.
+# An absent purchase is searched for again during this time.
 ABSENT_FOR_SECONDS = 24 * 3600.0
 SEARCH_DEADLINE_SECONDS = 15.0
 _PAUSES_BETWEEN_SEARCHES = (1.0, 3.0, 8.0)
@@ -36,19 +36,19 @@ _CLOCK_SKEW_SECONDS = 120.0
 # A clock in the wrong time zone, or on the wrong day.
 _WRONG_CLOCK_SECONDS = 26 * 3600.0
 _UNPROVEN_ECHO = "Other generations are listed, and nothing shows yet that Luma lists requests as they were sent."
-# Luma may accept a request so long after its answer was given up.
+# Luma may accept a request this long after the wait for its response ended.
 _LATE_SECONDS = 30 * 60.0
 
 
 @dataclass(frozen=True)
 class LookupResult:
-    """What a look found.
+    """The result of a search for a purchase.
 
     Args:
         outcome: `found`: it is this generation. `absent`: it is not at Luma. `cannot say`: evidence is missing.
-        generations: the one that was found, or those that may be it.
-        reason: why nothing can be said, as a sentence for the person.
-        is_last: whether looking again cannot help.
+        generations: the matching one, or the candidates.
+        reason: the reason for `cannot say`, as a sentence for the user.
+        is_last: whether another search is useless.
     """
 
     outcome: Literal["found", "absent", "cannot say"]
@@ -58,18 +58,18 @@ class LookupResult:
 
 
 class Reconciliation(Protocol):
-    """How purchases with a lost response are looked for at one API."""
+    """The strategy of searching for purchases with a lost response at one API."""
 
     async def search(self, row: PurchaseRow) -> LookupResult:
-        """Look once, within a deadline. The finding is on disk when it is returned."""
+        """Search once, within a deadline. The result is on disk when it is returned."""
         ...
 
     async def search_all(self, rows: Sequence[PurchaseRow]) -> None:
-        """Look once for all of them together, with a bounded number of requests. The findings are on disk then."""
+        """Search once for all of them, with a bounded number of requests. The results are on disk afterwards."""
         ...
 
     async def is_gone(self, row: PurchaseRow) -> bool:
-        """Whether the generation of a purchase was deleted, after Luma said twice that it does not know it."""
+        """Whether the generation of a purchase was deleted, after Luma reported twice that it does not know it."""
         ...
 
     def observe_echo(self, row: PurchaseRow, generation: Generation) -> None:
@@ -97,11 +97,11 @@ class Unverifiable:
         return False
 
     def observe_echo(self, row: PurchaseRow, generation: Generation) -> None:
-        """There is no echo to learn from."""
+        """Do nothing: there is no echo."""
 
 
 class ByAccount:
-    """Looks for each purchase by the strategy of the API that it was made at.
+    """Searches for each purchase by the strategy of its API.
 
     Args:
         strategies: the strategy of each account.
@@ -114,7 +114,7 @@ class ByAccount:
         return await self._strategies[row.account].search(row)
 
     async def search_all(self, rows: Sequence[PurchaseRow]) -> None:
-        """One API after the other; what fails at one is logged, and the others are looked at all the same."""
+        """Search at one API after the other. A failure at one is logged, and the search at the others continues."""
         for account, strategy in self._strategies.items():
             account_rows = [row for row in rows if row.account == account]
             if not account_rows:
@@ -132,12 +132,12 @@ class ByAccount:
 
 
 class ByListing:
-    """Looks for purchases in Luma's list of generations.
+    """Searches for purchases in Luma's list of generations.
 
     Args:
         backend: the API.
         ledger: the ledger.
-        clock: waits before a second look; None looks again at once.
+        clock: waits before a second check; without one it follows at once.
     """
 
     def __init__(self, backend: ListedBackend, ledger: Ledger, clock: Clock | None = None) -> None:
@@ -145,11 +145,11 @@ class ByListing:
         self._ledger = ledger
         self._clock = clock
         self._echo_differs = False
-        # The operations of which at least one echo agreed in full with what was asked.
+        # The operations of which at least one echo agreed in full with the request.
         self._faithful_kinds: set[str] = set()
 
     def observe_echo(self, row: PurchaseRow, generation: Generation) -> None:
-        """Where the echo of a good response does not match what was asked, absence is off for this process."""
+        """Compare the echo of a good response with the request. After a difference nothing is declared absent."""
         verdict = compare(row.body, generation)
         if verdict is Verdict.SURELY:
             self._faithful_kinds.add(row.kind)
@@ -158,16 +158,16 @@ class ByListing:
             _log.warning("Luma's echo of %s differs from the request; no purchase is called absent", generation.id)
 
     async def search(self, row: PurchaseRow) -> LookupResult:
-        """Look once. What is surely this purchase is recovered; absence and doubt are written down."""
+        """Search once. A certain match is recovered; absence and doubt are recorded."""
         results = await self._search_all([row])
         return results.get(row.id, LookupResult("cannot say", reason="Another server is looking for it right now."))
 
     async def search_all(self, rows: Sequence[PurchaseRow]) -> None:
-        """Look once for all, in one reading of the list."""
+        """Search once for all, in one reading of the list."""
         await self._search_all(rows)
 
     async def _search_all(self, rows: Sequence[PurchaseRow]) -> dict[int, LookupResult]:
-        """Look once for those that no other server works at; the findings by row."""
+        """Search once for the rows that no other server processes; the results by row."""
         claimed: dict[int, PurchaseRow] = {}
         results: dict[int, LookupResult] = {}
         try:
@@ -175,7 +175,7 @@ class ByListing:
                 if (claimed_row := await self._ledger.claim(row)) is not None:
                     claimed[row.id] = claimed_row
             if claimed:
-                # Before the list is asked for: a list that is old by the time it is judged says nothing of later.
+                # The time is read before the list: an old list is no evidence about what came later.
                 now = await self._ledger.now()
                 await self._gather(list(claimed.values()), now, results)
         finally:
@@ -186,7 +186,7 @@ class ByListing:
         return results
 
     async def _gather(self, rows: Sequence[PurchaseRow], now: float, results: dict[int, LookupResult]) -> None:
-        """Read the list, and judge and write down each purchase. `now` is when the look started."""
+        """Read the list, and judge and record each purchase. `now` is the time when the search started."""
         reading: Reading | None = None
         failure = ""
         try:
@@ -212,7 +212,7 @@ class ByListing:
                 known[results[row.id].generations[0].id] = row
 
     async def _write_down(self, row: PurchaseRow, result: LookupResult, age: float) -> LookupResult:
-        """Write down what a look found. `age` is how long ago the response had been lost when the look started."""
+        """Record the result of a search. `age` is the time from the loss of the response to the start of the search."""
         if result.outcome == "found":
             for generation in result.generations:
                 if await self._ledger.advance(
@@ -253,9 +253,9 @@ class ByListing:
         return LookupResult("absent")
 
     async def _assign(self, row: PurchaseRow, certain: list[Generation]) -> LookupResult:
-        """Whose they are: purchases that look alike and are all in doubt may share as many generations, no more.
+        """Assign generations to a purchase, if no more match than there are equal purchases that are all in doubt.
 
-        Alike are those that are surely one of these generations by the same comparison that found them.
+        A purchase is equal if the same comparison certainly matches it with one of these generations.
         """
         rows = await self._ledger.in_state("reserved", "sending", "lost", "disputed")
         equal = [
@@ -288,12 +288,12 @@ def _ambiguous_result(generations: Sequence[Generation]) -> LookupResult:
 
 
 class Reconciler:
-    """Settles what is in doubt: a caller's own purchase at once, everything else in the background.
+    """Settles purchases in doubt: that of a caller at once, all others in the background.
 
     Args:
-        strategy: how the APIs are asked.
+        strategy: the strategy of the search.
         ledger: the ledger.
-        clock: waits between looks.
+        clock: waits between searches.
     """
 
     def __init__(self, strategy: Reconciliation, ledger: Ledger, clock: Clock) -> None:
@@ -302,15 +302,15 @@ class Reconciler:
         self._clock = clock
 
     def observe_echo(self, row: PurchaseRow, generation: Generation) -> None:
-        """Learn from the answer to a purchase whether Luma echoes requests faithfully."""
+        """Learn from the response to a purchase whether Luma echoes requests faithfully."""
         self._strategy.observe_echo(row, generation)
 
     async def search(self, row: PurchaseRow) -> LookupResult:
-        """Look once for a purchase that was lost."""
+        """Search once for a purchase that was lost."""
         return await self._strategy.search(row)
 
     async def search_repeatedly(self, row: PurchaseRow) -> LookupResult:
-        """Look a few times for a purchase whose answer was just lost."""
+        """Search a few times for a purchase whose response was just lost."""
         result = LookupResult("cannot say")
         for pause in _PAUSES_BETWEEN_SEARCHES:
             await self._clock.sleep(pause)
@@ -320,11 +320,11 @@ class Reconciler:
         return result
 
     async def is_gone(self, row: PurchaseRow) -> bool:
-        """Whether the generation of a purchase was deleted, after Luma said twice that it does not know it."""
+        """Whether the generation of a purchase was deleted, after Luma reported twice that it does not know it."""
         return await self._strategy.is_gone(row)
 
     async def settle_all(self) -> bool:
-        """Look once for everything that is in doubt, all together; whether anything is `lost`."""
+        """Search once for all purchases in doubt together; whether any is `lost`."""
         now = await self._ledger.now()
         lost = await self._ledger.in_state("lost")
         absent = await self._ledger.in_state("absent", since=now - ABSENT_FOR_SECONDS)
@@ -334,7 +334,7 @@ class Reconciler:
 
 
 def _verdict(row: PurchaseRow, generation: Generation) -> Verdict:
-    """By the echo and the time. A generation from before the purchase is not it, unless a clock may be wrong."""
+    """The verdict by the echo and the time. An older generation does not match, unless a clock may be wrong."""
     verdict = compare(row.body, generation)
     if verdict is Verdict.SURELY_NOT or generation.created_at is None:
         return verdict

@@ -1,8 +1,8 @@
-"""Sends one reserved purchase, and writes down its outcome.
+"""Sends one reserved purchase, and records its outcome.
 
 The row is `sending` from the start where nothing has to be done before the POST. Else it becomes `sending` right before
 it, if this process still holds its lease. The lease is renewed for as long as Luma has not responded. The POST is a
-task of the process, not of the call: a caller that gives up, or that waits no longer, changes nothing from there on,
+task of the process, not of the call: a caller that is cancelled, or no longer waits, changes nothing from there on,
 and the process does not end before the outcome is known. An outcome that cannot be written is kept in memory and
 written later.
 """
@@ -31,15 +31,15 @@ _T = TypeVar("_T")
 
 _log = logging.getLogger(__name__)
 
-# How often, and for how long altogether, a purchase is sent again after a rate limit.
+# The maximum number of POSTs of a purchase under a rate limit, and the maximum sum of the pauses.
 _RATE_LIMIT_TRIES = 5
 _MAX_RATE_LIMIT_SECONDS = 60.0
 _MIN_RATE_LIMIT_PAUSE_SECONDS = 1.0
 _RATE_LIMIT_PAUSE_SECONDS = 15.0
-# The pauses between attempts to write down an outcome; then it is written later.
+# The pauses between attempts to record an outcome; then it is recorded later.
 _WRITE_PAUSES = (0.2, 1.0)
 _FIRST_LATER_SECONDS, _MAX_LATER_SECONDS = 2.0, 30.0
-# A caller waits so long for the response, by the real clock. The response itself is awaited for as long as it takes.
+# The maximum wait of a caller for the response, by the real clock. The response itself is awaited without a limit.
 CALLER_SECONDS = 75.0
 
 
@@ -49,7 +49,7 @@ class StillSendingError(AmbiguousPurchaseError):
 
 @dataclass(frozen=True)
 class _Unwritten:
-    """An outcome that could not be written down."""
+    """An outcome that could not be recorded."""
 
     row: PurchaseRow
     state: State
@@ -114,9 +114,9 @@ class Sender:
         decided_at = decision.decided_at if row.request_id else None
         while True:
             outcome = await self._post(row, encoded, decided_at)
-            # Each further POST is decided anew.
+            # Each further POST needs a new decision.
             decided_at = None
-            # A caller that is gone is noticed here. The purchase is on disk, for when the same is asked for again.
+            # A cancelled caller stops here. The purchase is on disk, for the next request for the same.
             await anyio.lowlevel.checkpoint()
             match outcome:
                 case Generation():
@@ -132,7 +132,7 @@ class Sender:
                     raise outcome
 
     async def _pause(self, row: PurchaseRow, order: PurchaseRequest, pause: float, waited: float) -> None:
-        """Wait for Luma's rate limit with the lease kept. A caller that leaves leaves nothing reserved."""
+        """Wait for Luma's rate limit and keep the lease. If the caller is cancelled, nothing stays reserved."""
         try:
             await order.on_wait(waited, f"Luma's rate limit is reached; trying again in {pause:.0f} s")
             remaining = pause
@@ -149,7 +149,7 @@ class Sender:
     async def _post(
         self, row: PurchaseRow, encoded: EncodedRequest, decided_at: float | None
     ) -> Generation | LumaError:
-        """The one POST, and its outcome on disk. A caller that gives up changes nothing from here on."""
+        """Send the one POST, and record its outcome. A caller that is cancelled changes nothing from here on."""
         with anyio.CancelScope(shield=True):
             request_id = row.request_id
             if request_id is None or decided_at is None:
@@ -182,7 +182,7 @@ class Sender:
     async def _carry(
         self, post: _Post, row: PurchaseRow, encoded: EncodedRequest, request_id: str, decided_at: float | None
     ) -> None:
-        """Send, and write down the outcome, whatever becomes of the caller."""
+        """Send, and record the outcome, also if the caller is cancelled."""
         try:
             with anyio.CancelScope(shield=True):
                 post.outcome = await self._under_lease(
@@ -195,7 +195,7 @@ class Sender:
             post.done.set()
 
     async def _under_lease(self, row: PurchaseRow, work: Callable[[], Awaitable[_T]]) -> _T:
-        """Do some work with the lease kept."""
+        """Do some work and keep the lease meanwhile."""
         result: list[_T] = []
         try:
             async with anyio.create_task_group() as tasks:
@@ -235,7 +235,7 @@ class Sender:
         return generation
 
     async def _write(self, row: PurchaseRow, state: State, *, generation_id: str | None = None, note: str = "") -> None:
-        """Write down an outcome now, or else later, as soon as the ledger can be written.
+        """Record an outcome now, or else later, as soon as the ledger can be written.
 
         The response to the caller matters more than the write.
         """
@@ -249,7 +249,7 @@ class Sender:
             else:
                 return
         _log.error("purchase %d is %s (%s) and could not be written down", row.id, state, generation_id)
-        # After a rate limit it is not sent again from here: the ledger does not say that it may be.
+        # After a rate limit it is not sent again from here: the ledger does not record that it may be.
         self._unwritten[row.id] = _Unwritten(row, "refused" if state == "reserved" else state, generation_id, note)
         if self._tasks is not None:
             self._tasks.start_soon(self._write_later, row)
@@ -262,7 +262,7 @@ class Sender:
             _log.warning("purchase %d was settled by another server before it was %s", row.id, state)
 
     async def _write_later(self, row: PurchaseRow) -> None:
-        """Try to write down an outcome until that succeeds, with the lease kept meanwhile."""
+        """Try to record an outcome until that succeeds, and keep the lease meanwhile."""
         pause = _FIRST_LATER_SECONDS
         while row.id in self._unwritten:
             await anyio.sleep(pause)
@@ -272,7 +272,7 @@ class Sender:
             await self.write_unwritten()
 
     async def write_unwritten(self) -> None:
-        """Write down every outcome that could not be written. What still cannot be stays in memory."""
+        """Record every outcome that could not be written. An outcome that still cannot be written stays in memory."""
         for row_id, outcome in list(self._unwritten.items()):
             try:
                 await self._write_once(outcome)
@@ -282,11 +282,11 @@ class Sender:
 
 
 def new_request_id() -> str:
-    """What names one POST at Luma."""
+    """Return a new id that names one POST at Luma."""
     return secrets.token_hex(16)
 
 
 def _rate_limit_pause(error: RateLimitError, tries: int) -> float:
-    """At least a second, and longer each time: a `Retry-After: 0` must not make a storm of requests."""
+    """The pause: at least a second, and longer each time, so that `Retry-After: 0` causes no flood of requests."""
     requested = error.retry_after if error.retry_after is not None else _RATE_LIMIT_PAUSE_SECONDS
     return max(requested, _MIN_RATE_LIMIT_PAUSE_SECONDS * 2 ** (tries - 1))

@@ -1,10 +1,10 @@
 """The only way to spend. A purchase has a name, is allowed and reserved in one transaction, and is sent once.
 
 1. A request is priced, and the cap for one call is checked (`quote`, `check`).
-2. One transaction finds the purchase that it is already, or writes it down within every cap (`Ledger.decide`).
-3. Local files are put where Luma can read them; then the row becomes `sending`, if it is still ours. With no such files
-   it is `sending` from the start.
-4. What Luma answers is written down. If the answer is lost it is looked for, and never sent again unseen.
+2. One transaction returns the existing purchase, or records a new one within every cap (`Ledger.decide`).
+3. Local files are uploaded for Luma; then the row becomes `sending`, if this server still has its lease. Without such
+   files it is `sending` from the start.
+4. Luma's response is recorded. If the response is lost, the purchase is searched for, and never sent again unchecked.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -39,11 +39,11 @@ from luma_mcp.purchasing.settling import Settler
 _T = TypeVar("_T")
 
 _JOIN_POLL_SECONDS = 0.5
-# Somebody who joins a purchase waits for its outcome for as long as one request may take.
+# A caller that joins a purchase waits for its outcome as long as one request may last.
 _MAX_JOIN_SECONDS = 90.0
 # Luma may not know a generation yet that it has just accepted.
 _SECOND_CHECK_SECONDS = 1.0
-# How many purchases at each API are asked for, when a cap forbids another one.
+# The maximum number of purchases that are checked for refunds at each API, when a cap forbids another one.
 _MAX_REFUNDS = 40
 
 
@@ -86,7 +86,7 @@ class PurchaseService:
         self._settler = Settler(backend, ledger, clock, reconciler, by_account)
 
     async def run(self) -> None:
-        """Hold the POSTs that are under way, and settle what is open on a schedule."""
+        """Run the POSTs, and settle open purchases on a schedule."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._sender.run)
             tasks.start_soon(self._settler.run)
@@ -110,12 +110,12 @@ class PurchaseService:
         caps.check_call(self.budget, quote.price.usd, f"{quote.price} ({quote.price.basis})")
 
     async def buy(self, order: PurchaseRequest) -> PurchaseRecord:
-        """Buy what was quoted, once: the same request with the same take is the same purchase for 24 hours.
+        """Buy a quoted request, once: the same request with the same take is the same purchase for 24 hours.
 
         Raises:
             BudgetError: a cap forbids it.
-            ConsentNeededError: the person wants to be asked first.
-            AmbiguousPurchaseError: it may have been bought. The same call looks for it again, and does not send it.
+            ConsentNeededError: the user's approval is needed first.
+            AmbiguousPurchaseError: it may have been bought. The same call searches for it again, and does not send it.
             ReservationUnavailableError: the reservation that pays for it cannot be drawn on any more.
             LumaError: it was not bought.
         """
@@ -141,7 +141,7 @@ class PurchaseService:
                 self._in_flight.pop(key, None)
             if flight.purchase is not None:
                 return flight.purchase
-            # Another server works at it.
+            # Another server is processing it.
             if waited >= _MAX_JOIN_SECONDS:
                 raise AmbiguousPurchaseError(
                     "Another server is still sending this purchase.", "Call again with the same arguments in a minute."
@@ -155,7 +155,7 @@ class PurchaseService:
         return self._accounts.get(backend, "")
 
     async def spending(self, person: str | None = None) -> Spending:
-        """Today's money, or one person's, as the ledger has it. Luma is not asked."""
+        """Today's money, or one person's, as the ledger has it. No request is sent to Luma."""
         return await self._ledger.today(person)
 
     async def newest_today(self, limit: int, person: str | None = None) -> list[PurchaseRow]:
@@ -171,7 +171,7 @@ class PurchaseService:
         return await self._ledger.totals(days, person)
 
     async def get_generation(self, generation_id: str) -> Generation:
-        """Ask for a generation. One that may exist though Luma denies it is unknown, not "not found".
+        """Request a generation. One that may exist though Luma denies it is unknown, not "not found".
 
         Raises:
             NotFoundError: no generation has that id.
@@ -186,7 +186,7 @@ class PurchaseService:
         return generation
 
     async def _ask_again(self, generation_id: str) -> Generation:
-        """One response of one replica of Luma's proves little. Raises: NotFoundError."""
+        """Request a generation again: one response of one of Luma's replicas proves little. Raises: NotFoundError."""
         await self._clock.sleep(_SECOND_CHECK_SECONDS)
         try:
             return await self._backend.get_generation(generation_id)
@@ -196,17 +196,17 @@ class PurchaseService:
             raise
 
     async def is_recent(self, generation_id: str) -> bool:
-        """Whether a generation was bought so short a time ago that Luma may not know it everywhere yet."""
+        """Whether a generation was bought so recently that some of Luma's servers may not know it yet."""
         with suppress(LedgerError):
             row = await self._live_row(generation_id)
             return row is not None and await self._is_row_recent(row)
         return False
 
     async def may_exist(self, generation_id: str) -> bool:
-        """Whether a generation may exist though Luma said twice that it does not know it.
+        """Whether a generation may exist though Luma reported twice that it does not know it.
 
         It may if it was bought here and not deleted here: just now, or at an API whose list does not prove the
-        contrary. While the ledger cannot be read, nobody knows.
+        contrary. While the ledger cannot be read, it may.
         """
         try:
             row = await self._live_row(generation_id)
@@ -224,7 +224,7 @@ class PurchaseService:
         return None
 
     async def _live_row(self, generation_id: str) -> PurchaseRow | None:
-        """The purchase of a generation. One that was deleted here holds its take no more, and counts as none."""
+        """The purchase of a generation; None also if the generation was deleted here, which frees its take."""
         row = (await self._ledger.by_generation([generation_id])).get(generation_id)
         return row if row is not None and row.is_live else None
 
@@ -232,31 +232,31 @@ class PurchaseService:
         return await self._ledger.now() - row.updated_at < RECENT_SECONDS
 
     async def record_final_states(self, *generations: Generation) -> bool:
-        """Record how purchases ended, as a caller's own question shows; whether the ledger has changed."""
+        """Record how purchases ended, as the generations of a caller's read show; whether the ledger has changed."""
         return await self._settler.record_final_states(*generations)
 
     async def deleted(self, generation_id: str) -> None:
-        """Let the request of a deleted generation be bought anew."""
+        """Let the request of a deleted generation be bought again."""
         with suppress(LedgerError):
             rows = await self._ledger.by_generation([generation_id])
             for row in rows.values():
                 await self._ledger.free_take(row)
 
     async def made_from(self, generation: Generation) -> tuple[str, ...]:
-        """The generations that one was made from, as far as Luma's echo and the ledger tell."""
+        """The generations that one was made from, by Luma's echo and the ledger."""
         noted = await self._ledger.made_from(generation.id)
         return tuple(dict.fromkeys((*matching.generations_named_in(generation.request), *noted)))
 
     async def settle_states(self) -> None:
-        """Write down how accepted purchases ended; Luma refunds what failed. What cannot be asked stays."""
+        """Record how accepted purchases ended; Luma refunds failed ones. Those that cannot be requested stay open."""
         await self._settler.settle_states()
 
     async def settle_if_due(self) -> None:
-        """Look for what is in doubt and settle what has ended, if the schedule says so."""
+        """Search for purchases in doubt and settle those that have ended, if a pass is due."""
         await self._settler.settle_if_due()
 
     async def search_for(self, row: PurchaseRow) -> None:
-        """Look once for a purchase whose answer was lost, and write down what is found. Raises: LumaError."""
+        """Search once for a purchase whose response was lost, and record the result. Raises: LumaError."""
         await self._reconciler.search(row)
 
     async def close(self) -> None:
@@ -264,7 +264,7 @@ class PurchaseService:
         await self._ledger.close()
 
     async def _decide(self, order: PurchaseRequest) -> PurchaseRecord | None:
-        """Buy, or answer the purchase that this is already; None while another server works at it."""
+        """Buy, or return the existing purchase; None while another server processes it."""
         await self._sender.write_unwritten()
         # The money of a film's shot was allowed with the film.
         balance = await self.read_balance(backend_of(order.quote.encoded.request)) if order.draws_on is None else None
@@ -289,7 +289,7 @@ class PurchaseService:
         )
 
     async def with_refunds(self, decide: Callable[[], Awaitable[_T]]) -> _T:
-        """Decide; once more after a cap forbade it, for something may have failed and been refunded since."""
+        """Decide; again after a cap forbade it and refunds were collected."""
         try:
             return await decide()
         except ConsentUsedError:
@@ -299,10 +299,10 @@ class PurchaseService:
             return await decide()
 
     async def read_balance(self, backend: BackendName) -> Balance | None:
-        """The credit at Luma, if the budget asks for it. It is read before the transaction that decides.
+        """The credit at Luma, if the budget needs it. It is read before the transaction that decides.
 
         Raises:
-            BudgetError: the API tells no balance.
+            BudgetError: the API reports no balance.
         """
         if self.budget.min_credit_usd is None:
             return None
@@ -314,7 +314,7 @@ class PurchaseService:
         return await self._balance()
 
     async def known_balance(self, backend: BackendName) -> Balance | None:
-        """The credit at Luma, where the API tells one and can be asked now."""
+        """The credit at Luma, where the API reports one and can be reached."""
         if APIS[backend].reports_balance:
             with suppress(LumaError):
                 return await self._balance()
@@ -325,7 +325,7 @@ class PurchaseService:
         return Balance(await self._backend.get_credit_usd(), read_at)
 
     async def _join(self, row: PurchaseRow, now: float, order: PurchaseRequest) -> PurchaseRecord | None:
-        """The purchase that this is already. None if it failed or was deleted: then it is bought anew."""
+        """The existing purchase. If it failed, it is bought again; None while another server buys it."""
         generation_id = row.generation_id or ""
         try:
             generation = await self._backend.get_generation(generation_id)
@@ -338,18 +338,18 @@ class PurchaseService:
                     "Nothing was bought now. The same call again buys it once more.",
                 ) from None
         except LumaError:
-            # At least the id.
+            # The id is known at least.
             generation = Generation(id=generation_id)
         await self._settler.note_end(row, generation)
         if generation.state == "failed":
             current = await self._ledger.get(row.id)
-            # One that was completed stays paid, whatever Luma says of it later.
+            # A completed purchase stays paid, also if Luma reports another state later.
             if current is None or not current.is_live:
                 return await self._decide(order)
         return PurchaseRecord(generation, price_of_row(row), take=row.take, age_seconds=max(0.0, now - row.reserved_at))
 
     async def _is_deleted(self, row: PurchaseRow) -> bool:
-        """Whether Luma says a second time that it has no such generation, and its list does not show it either."""
+        """Whether Luma reports a second time that it has no such generation, and its list lacks it too."""
         await self._clock.sleep(_SECOND_CHECK_SECONDS)
         try:
             await self._backend.get_generation(row.generation_id or "")
@@ -360,7 +360,7 @@ class PurchaseService:
         return False
 
     async def _recover(self, result: LookupResult, row: PurchaseRow, order: PurchaseRequest) -> PurchaseRecord | None:
-        """What a look means for the caller: the purchase, or that nobody can say; absence lets it be bought anew."""
+        """Return the purchase that a search found; buy an absent one again; raise an error for one in doubt."""
         if result.outcome == "found":
             return await self._recovered(result, row)
         if result.outcome == "absent":

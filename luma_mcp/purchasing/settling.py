@@ -1,8 +1,8 @@
-"""Settles what is open: purchases in doubt, and accepted ones that have ended since. By API, and on a schedule.
+"""Settles open purchases: those in doubt, and accepted ones that have ended since. By API, and on a schedule.
 
-Nothing is asked at a read. A pass runs soon after the start, soon after a loss, and then more and more rarely. Each
-pass sends a bounded number of requests to each API; accepted purchases are asked for in turn, so that all of them are
-settled in time. An API that fails holds up nothing of the other.
+A read of the ledger sends no request to Luma. A pass runs soon after the start, soon after a loss, and then more and
+more rarely. Each pass sends a bounded number of requests to each API; accepted purchases are requested in turn, so that
+all of them are settled in time. An API that fails does not delay the other.
 """
 
 import logging
@@ -23,24 +23,24 @@ from luma_mcp.purchasing.reconcile import Reconciler
 _log = logging.getLogger(__name__)
 
 _PAGE = 25
-# How many purchases one pass asks for singly at each API.
+# The maximum number of purchases that one pass requests singly at each API.
 MAX_SINGLY = 10
 # How often it is checked whether a pass is due, by the real clock.
 _TICK_SECONDS = 10.0
 # Between passes, by the clock: after the start or a loss, and at most.
 _FIRST_SECONDS, _MAX_LOST_SECONDS, _MAX_SECONDS = 30.0, 300.0, 1800.0
-# What was bought so short a time ago is still waited for.
+# A caller still waits for a purchase of this age.
 _RECENT_SECONDS = 60.0
 
 
 class Settler:
-    """Writes down how purchases ended.
+    """Records how purchases ended.
 
     Args:
         backend: the APIs.
         ledger: the ledger.
-        clock: how time passes.
-        reconciler: looks for what is in doubt.
+        clock: the clock.
+        reconciler: searches for purchases in doubt.
         listings: the lists of those APIs that have one, by the ledger's account.
     """
 
@@ -68,12 +68,12 @@ class Settler:
         return self._listings.keys()
 
     def settle_soon(self) -> None:
-        """Start the schedule again: something was lost."""
+        """Start the schedule again after a loss."""
         self._interval = _FIRST_SECONDS
         self._due_at = min(self._due_at, self._clock.now() + _FIRST_SECONDS)
 
     async def run(self) -> None:
-        """Run the passes that are due. An error ends none of this: it is logged, and the next pass comes."""
+        """Run the passes that are due. An error is logged, and the next pass follows."""
         while True:
             await anyio.sleep(_TICK_SECONDS)
             await self.settle_if_due()
@@ -95,11 +95,11 @@ class Settler:
         self._interval = min(self._interval * 2, _MAX_SECONDS)
 
     async def settle_states(self, *, limit: int = MAX_SINGLY, min_age_seconds: float = 0.0) -> None:
-        """Write down how accepted purchases ended; Luma refunds what failed. What cannot be asked stays.
+        """Record how accepted purchases ended; Luma refunds failed ones. Those that cannot be requested stay open.
 
         Args:
-            most: how many are asked for singly at each API.
-            min_age_seconds: how long ago they were bought at least.
+            limit: the maximum number that is requested singly at each API.
+            min_age_seconds: their minimum age.
 
         Raises:
             LedgerError: the ledger cannot be used.
@@ -130,7 +130,7 @@ class Settler:
             for row in rows:
                 if row.generation_id in listed:
                     await self.note_end(row, listed[row.generation_id])
-            # Those that have waited longest come first; of equals the newest.
+            # Those with the longest wait come first; of equals the newest.
             unlisted.sort(key=lambda row: self._turns.get(row.id, 0))
             for row in unlisted[:limit]:
                 self._turn += 1
@@ -141,7 +141,7 @@ class Settler:
             _log.info("how purchases of one API ended cannot be asked now", exc_info=True)
 
     async def record_final_states(self, *generations: Generation) -> bool:
-        """Record how purchases ended, as a caller's own question shows; whether the ledger has changed."""
+        """Record how purchases ended, as the generations of a caller's read show; whether the ledger has changed."""
         final = [generation for generation in generations if generation.state in FINAL_STATES]
         has_changed = False
         if final:
@@ -155,7 +155,7 @@ class Settler:
     async def note_end(self, row: PurchaseRow, generation: Generation) -> bool:
         """Record how a generation ended; whether that is new.
 
-        A failed one frees its take and its money, where Luma refunds it. One that is completed after all is paid.
+        A failed one frees its take and its money, if Luma refunds it. One that is completed later is paid.
         """
         if generation.state not in FINAL_STATES:
             return False
