@@ -39,7 +39,7 @@ class Api:
         echoes_requests: whether a generation contains its request.
         names_generations: whether a request names an earlier clip or picture by its id, wherever a source is named.
         max_image_bytes, max_clip_bytes: how large a source may be.
-        picture_seconds: how long a picture usually takes.
+        picture_seconds: the usual time for a picture.
         upscale_resolutions: the resolutions that a clip can be enlarged to; empty if it enlarges none.
         upscale_per_megapixel, audio_per_second: more than what Luma can charge; it publishes neither price.
     """

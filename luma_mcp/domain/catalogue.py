@@ -97,7 +97,7 @@ class VideoModel:
         backend: the API that sells it.
         prices: its prices.
         resolutions, durations, ratios: the values of those arguments.
-        longest_modify_seconds, longest_reframe_seconds: the longest clips that it changes.
+        max_modify_seconds, max_reframe_seconds: the longest clips that it changes.
         features: the features that it has and others lack.
         note: its description in the tool list.
         exclusions: the conditions that exclude each other: each with those that it excludes.

@@ -52,8 +52,8 @@ A reservation: money set aside in a group for a purchase that comes later.
 reservation  columns                                            its money                 a purchase may draw on it
 ===========  =================================================  ========================  =========================
 `open`       `wanted` is 1                                      reserved here             yes
-`drawn`      `wanted` is 0, `purchase_id` is set, no `note`     as the purchase says      no
-`released`   `wanted` is 0, a `note`                            given back                no
+`drawn`      `wanted` is 0, `purchase_id` is set, no `note`     by the purchase's state   no
+`released`   `wanted` is 0, a `note`                            released                  no
 ===========  =================================================  ========================  =========================
 
 - `open -> drawn` in the transaction that writes the purchase; `drawn -> open` in the one that makes it `refused` or
