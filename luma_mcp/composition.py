@@ -36,7 +36,7 @@ from luma_mcp.ledger.postgres import PostgresStore
 from luma_mcp.ledger.purchases import Ledger
 from luma_mcp.ledger.reservation_groups import ReservationGroups
 from luma_mcp.ledger.sqlite import SqliteStore
-from luma_mcp.mcp.approvals import Quotes
+from luma_mcp.mcp.approvals import Approvals
 from luma_mcp.mcp.public_links import Links
 from luma_mcp.mcp.server import TOOLSETS, ServerOptions, ToolServer, make_server
 from luma_mcp.mcp.services import Services, Share
@@ -165,7 +165,7 @@ def build_services(
         access=Access(ledger, is_shared=settings.http_shared),
         links=links,
         meter=meter,
-        quotes=Quotes(key, clock.wall, in_dry_runs=settings.confirm_by == "quote"),
+        approvals=Approvals(key, clock.wall, in_dry_runs=settings.confirm_by == "quote"),
         share=_sharing(links, bucket, downloads) if links else None,
     )
 

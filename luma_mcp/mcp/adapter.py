@@ -138,7 +138,7 @@ def _checked(spec: ToolSpec, services: Services, sent_arguments: Mapping[str, An
     # What only the other API has is known, and refused with the way out; it is not advertised.
     offered = _offered_names(spec, backends, edition())
     names = Names(
-        spec.arguments.model_fields, [name for name in offered if name != QUOTE_ID or services.quotes.in_dry_runs]
+        spec.arguments.model_fields, [name for name in offered if name != QUOTE_ID or services.approvals.in_dry_runs]
     )
     try:
         return spec.arguments.model_validate(
@@ -148,7 +148,7 @@ def _checked(spec: ToolSpec, services: Services, sent_arguments: Mapping[str, An
         raise ToolError(error.full_text) from None
     except ValidationError as error:
         # The definition that the client was shown: it is made once.
-        shown = definition_of(spec, backends, with_quotes=services.quotes.in_dry_runs)
+        shown = definition_of(spec, backends, with_quotes=services.approvals.in_dry_runs)
         raise ToolError(_explanation(error, spec.name, shown.input_schema)) from None
 
 
@@ -162,7 +162,7 @@ def _shown(action: Action, services: Services, person: Person) -> dict[str, Any]
     """An action as the player gets it. Pressing its button is the person's yes, where one is wanted."""
     limit = services.purchases.budget.confirm_above_usd
     if limit is not None and action.price_usd > limit:
-        quote_id = services.quotes.of_button(
+        quote_id = services.approvals.button_approval(
             action.tool, action.arguments, action.price_usd, person, asks_for_prompt=action.prompt is not None
         )
         action = action.model_copy(update={"arguments": {**action.arguments, "quote_id": quote_id}})

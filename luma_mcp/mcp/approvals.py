@@ -23,7 +23,7 @@ _NOT_FIXED = frozenset({"take", "quote_id", "dry_run"})
 _PROMPT = "prompt"
 
 
-class Quotes:
+class Approvals:
     """Makes quotes, and reads them.
 
     Args:
@@ -38,18 +38,18 @@ class Quotes:
         self.in_dry_runs = in_dry_runs
         """Whether a dry run answers a quote."""
 
-    def of(self, subject: str, usd: float, person: Person) -> str:
+    def quote(self, subject: str, usd: float, person: Person) -> str:
         """A quote for what a subject names."""
         return self._seal(self._quotes, subject, usd, person, QUOTE_SECONDS)
 
-    def of_button(
+    def button_approval(
         self, tool: str, arguments: Mapping[str, Any], usd: float, person: Person, *, asks_for_prompt: bool = False
     ) -> str:
         """The approval that a button sends with its call. `asks_for_prompt`: the person writes the prompt."""
         subject = _button(tool, arguments, has_free_prompt=asks_for_prompt)
         return self._seal(self._buttons, subject, usd, person, BUTTON_SECONDS)
 
-    def consent(self, quote_id: str, subject: str, usd: float, person: Person) -> str | None:
+    def consent_by_quote(self, quote_id: str, subject: str, usd: float, person: Person) -> str | None:
         """The name of the yes that a quote stands for; None if it is none, is another's, or has ended."""
         return self._read(self._quotes, quote_id, subject, usd, person)
 

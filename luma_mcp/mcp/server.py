@@ -170,7 +170,7 @@ class ToolServer(MCPServer[Services]):
 
     async def list_tools(self) -> list[Tool]:
         """The definition of every tool."""
-        backends, with_quotes = self.services.backend.names, self.services.quotes.in_dry_runs
+        backends, with_quotes = self.services.backend.names, self.services.approvals.in_dry_runs
         return [definition_of(spec, backends, with_quotes=with_quotes) for spec in self._specs.values()]
 
     async def call_tool(

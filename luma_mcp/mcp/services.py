@@ -17,7 +17,7 @@ from luma_mcp.files.saved_file import SavedFile
 from luma_mcp.files.service import DownloadService
 from luma_mcp.film.saving import FilmSaves
 from luma_mcp.film.service import FilmService
-from luma_mcp.mcp.approvals import Quotes
+from luma_mcp.mcp.approvals import Approvals
 from luma_mcp.mcp.public_links import Links
 from luma_mcp.polling.poller import Poller
 from luma_mcp.purchasing.access import Access
@@ -63,7 +63,7 @@ class Services:
     previews: PreviewService
     vocabulary: CameraVocabulary
     access: Access
-    quotes: Quotes
+    approvals: Approvals
     films: FilmService
     film_saves: FilmSaves
     clock: Clock

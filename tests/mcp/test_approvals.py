@@ -13,7 +13,7 @@ from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.dream_machine.bodies import ImageBody, VideoBody
 from luma_mcp.mcp.adapter import ACTIONS_META
 from luma_mcp.mcp.app import page
-from luma_mcp.mcp.approvals import BUTTON_SECONDS, QUOTE_SECONDS, Quotes
+from luma_mcp.mcp.approvals import BUTTON_SECONDS, QUOTE_SECONDS, Approvals
 from tests.support.agent import Agent, HeldClock, fields_of, once, text
 
 pytestmark = pytest.mark.anyio
@@ -239,33 +239,33 @@ class Clock:
 
 def test_a_quote_is_for_one_person_and_one_price() -> None:
     clock = Clock()
-    quotes = Quotes(b"key", clock)
-    quote = quotes.of("boat 1", 0.71, ANNA)
+    approvals = Approvals(b"key", clock)
+    quote = approvals.quote("boat 1", 0.71, ANNA)
 
-    assert quotes.consent(quote, "boat 1", 0.71, ANNA)
-    assert quotes.consent(quote, "boat 1", 0.5, ANNA)
-    assert quotes.consent(quote, "boat 1", 0.72, ANNA) is None
-    assert quotes.consent(quote, "boat 1", 0.71, BEN) is None
-    assert quotes.consent(quote, "boat 2", 0.71, ANNA) is None
-    assert Quotes(b"other", clock).consent(quote, "boat 1", 0.71, ANNA) is None
-    assert quotes.consent_by_button(quote, "boat", {}, 0.71, ANNA) is None
+    assert approvals.consent_by_quote(quote, "boat 1", 0.71, ANNA)
+    assert approvals.consent_by_quote(quote, "boat 1", 0.5, ANNA)
+    assert approvals.consent_by_quote(quote, "boat 1", 0.72, ANNA) is None
+    assert approvals.consent_by_quote(quote, "boat 1", 0.71, BEN) is None
+    assert approvals.consent_by_quote(quote, "boat 2", 0.71, ANNA) is None
+    assert Approvals(b"other", clock).consent_by_quote(quote, "boat 1", 0.71, ANNA) is None
+    assert approvals.consent_by_button(quote, "boat", {}, 0.71, ANNA) is None
     clock.seconds += QUOTE_SECONDS - 0.5
-    assert quotes.consent(quote, "boat 1", 0.71, ANNA)
+    assert approvals.consent_by_quote(quote, "boat 1", 0.71, ANNA)
     clock.seconds += 0.5
-    assert quotes.consent(quote, "boat 1", 0.71, ANNA) is None
+    assert approvals.consent_by_quote(quote, "boat 1", 0.71, ANNA) is None
 
 
 @pytest.mark.parametrize("asks_for_prompt", [True, False])
 def test_a_button_is_for_its_arguments_and_only_where_it_asks_for_a_prompt_for_any(asks_for_prompt: bool) -> None:
     clock = Clock()
-    quotes = Quotes(b"key", clock)
-    button = quotes.of_button(
+    approvals = Approvals(b"key", clock)
+    button = approvals.button_approval(
         "upscale_video", {"generation_id": "a", "resolution": "4k"}, 1.0, ANNA, asks_for_prompt=asks_for_prompt
     )
 
     def pressed(tool: str = "upscale_video", usd: float = 1.0, person: Person = ANNA, **changes: Any) -> str | None:
         arguments = {"resolution": "4k", "generation_id": "a", "quote_id": button, **changes}
-        return quotes.consent_by_button(button, tool, arguments, usd, person)
+        return approvals.consent_by_button(button, tool, arguments, usd, person)
 
     first = pressed()
     assert first
@@ -273,6 +273,6 @@ def test_a_button_is_for_its_arguments_and_only_where_it_asks_for_a_prompt_for_a
     assert pressed(prompt="more") == (first if asks_for_prompt else None)
     assert [pressed("add_audio"), pressed(usd=1.01), pressed(person=BEN), pressed(resolution="1080p")] == [None] * 4
     assert pressed(extra=1) is None
-    assert quotes.consent(button, "upscale_video", 1.0, ANNA) is None
+    assert approvals.consent_by_quote(button, "upscale_video", 1.0, ANNA) is None
     clock.seconds += BUTTON_SECONDS
     assert pressed() is None

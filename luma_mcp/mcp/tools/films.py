@@ -5,12 +5,11 @@ from typing import Annotated
 from pydantic import Field
 
 from luma_mcp.domain.catalogue import DEFAULT_RATIO, DEFAULT_RESOLUTION
-from luma_mcp.domain.errors import BudgetError, InvalidRequestError
+from luma_mcp.domain.errors import InvalidRequestError
 from luma_mcp.domain.pricing import Price
 from luma_mcp.domain.text import cleaned
 from luma_mcp.film.film import Film
 from luma_mcp.film.plan import Form, Plan, Shot
-from luma_mcp.ledger.caps import ConsentNeededError
 from luma_mcp.mcp.arguments.api_variants import differs
 from luma_mcp.mcp.arguments.choices import OneOf, all_videos, by_catalogue, only_api, with_feature
 from luma_mcp.mcp.arguments.values import AsConcepts, AsFilmId, AsShots
@@ -25,8 +24,8 @@ from luma_mcp.mcp.tools.arguments import (
     video_resolutions,
 )
 from luma_mcp.mcp.tools.concepts import checked_concepts
+from luma_mcp.mcp.tools.consent import ConsentRequest, buy_with_consent, quote_id_for
 from luma_mcp.mcp.tools.film_results import FilmResult, FilmShotResult, film_result, waited_film
-from luma_mcp.mcp.tools.purchase import consent_for, quote_id_for
 
 _LONGEST_PROMPT_ASKED = 200
 
@@ -98,15 +97,15 @@ async def create_film(call: Call, arguments: CreateFilmArguments) -> FilmResult:
     if arguments.dry_run:
         return _quoted(film, plan, usd, quote_id_for(call, usd, subject))
     films.check(usd, f"{price} ({price.basis})")
-    try:
-        return await _create(call, arguments, film, plan, usd, None)
-    except ConsentNeededError:
-        consent = await consent_for(call, arguments, usd, subject, _question(plan, price, arguments.take))
-        if consent is None:
-            raise BudgetError(
-                "The person was asked and did not want this film.", "Nothing was bought. Ask what to change."
-            ) from None
-        return await _create(call, arguments, film, plan, usd, consent)
+    request = ConsentRequest(
+        subject,
+        usd,
+        _question(plan, price, arguments.take),
+        declined="The person was asked and did not want this film.",
+    )
+    return await buy_with_consent(
+        call, arguments, request, lambda consent: _create(call, arguments, film, plan, usd, consent)
+    )
 
 
 async def _create(

@@ -5,15 +5,14 @@ from dataclasses import replace
 from functools import partial
 
 from luma_mcp.domain.apis import BackendName
-from luma_mcp.domain.errors import AmbiguousPurchaseError, BudgetError, LumaError
+from luma_mcp.domain.errors import AmbiguousPurchaseError, LumaError
 from luma_mcp.domain.pricing import Footage
 from luma_mcp.domain.requests import Request, backend_of
 from luma_mcp.domain.text import cleaned
-from luma_mcp.ledger.caps import ConsentNeededError
-from luma_mcp.mcp.client.caller import UnansweredError
 from luma_mcp.mcp.results import PurchaseResult, purchase_result, quote_result
 from luma_mcp.mcp.spec import Call
 from luma_mcp.mcp.tools.arguments import SpendingArguments
+from luma_mcp.mcp.tools.consent import ConsentRequest, buy_with_consent, quote_id_for
 from luma_mcp.purchasing.orders import PurchaseRecord, PurchaseRequest, Quote
 from luma_mcp.sources.resolver import Resolution
 
@@ -65,63 +64,18 @@ async def _counted(call: Call, backend: BackendName, buying: Awaitable[PurchaseR
 async def _buy(
     call: Call, arguments: SpendingArguments, quote: Quote, sources: Resolution, subject: str
 ) -> PurchaseRecord:
-    """Buy, with the person's yes where it is wanted."""
-    purchases = call.services.purchases
+    """Buy, with the user's approval if the settings demand it."""
     publish = sources.publish if sources.has_files else None
     order = PurchaseRequest(quote, call.caller.report, take=arguments.take, person=call.person.name, publish=publish)
-    try:
-        return await purchases.buy(order)
-    except ConsentNeededError:
-        consent = await consent_for(call, arguments, quote.price.usd, subject, _question(quote, arguments.take))
-        if consent is None:
-            raise BudgetError(
-                "The person was asked and did not want to buy this.", "Nothing was bought. Ask what to change."
-            ) from None
-        return await purchases.buy(replace(order, consent=consent))
-
-
-def quote_id_for(call: Call, usd: float, subject: str) -> str | None:
-    """The quote that a dry run answers, where the settings allow it and the price needs a yes."""
-    limit = call.services.purchases.budget.confirm_above_usd
-    if not call.services.quotes.in_dry_runs or limit is None or usd <= limit:
-        return None
-    return call.services.quotes.of(subject, usd, call.person)
-
-
-async def consent_for(call: Call, arguments: SpendingArguments, usd: float, subject: str, question: str) -> str | None:
-    """The name of the person's yes: by a button that was pressed, by a question, or by a quote; None for a no.
-
-    Args:
-        call: the call.
-        arguments: what every tool that spends takes.
-        usd: the price in US dollars.
-        subject: what the yes is for.
-        question: what the person is asked, where the client can ask.
-
-    Raises:
-        BudgetError: there is no way to ask, or the quote is none for this.
-    """
-    quotes, quote_id = call.services.quotes, arguments.quote_id
-    if quote_id:
-        sent = arguments.model_dump(mode="json", exclude_unset=True)
-        consent = quotes.consent_by_button(quote_id, call.tool, sent, usd, call.person)
-        if consent is not None:
-            return consent
-    if call.caller.can_ask or not quotes.in_dry_runs:
-        try:
-            return await call.caller.confirm(question, subject)
-        except UnansweredError:
-            if not quotes.in_dry_runs:
-                raise
-    consent = quotes.consent(quote_id, subject, usd, call.person) if quote_id else None
-    if consent is None:
-        problem = "This quote_id is not for this request, this take and this price, or it is older than 15 minutes."
-        raise BudgetError(
-            problem if quote_id else "The person wants to be asked before this is bought (LUMA_CONFIRM_ABOVE_USD).",
-            "Nothing was bought. Call it with dry_run=true, tell the person the price, and with the person's yes call "
-            "it again with the quote_id of that answer.",
-        )
-    return consent
+    request = ConsentRequest(
+        subject,
+        quote.price.usd,
+        _question(quote, arguments.take),
+        declined="The person was asked and did not want to buy this.",
+    )
+    return await buy_with_consent(
+        call, arguments, request, lambda consent: call.services.purchases.buy(replace(order, consent=consent))
+    )
 
 
 def _question(quote: Quote, take: int) -> str:
