@@ -13,15 +13,15 @@ Buying = Literal["bought", "joined", "refused", "in doubt"]
 class Meter(Protocol):
     """Counts."""
 
-    def called(self, tool: str, person: str, outcome: Outcome, seconds: float) -> None:
+    def count_call(self, tool: str, person: str, outcome: Outcome, seconds: float) -> None:
         """A tool was called."""
         ...
 
-    def purchased(self, backend: BackendName, person: str, outcome: Buying, usd: float) -> None:
+    def count_purchase(self, backend: BackendName, person: str, outcome: Buying, usd: float) -> None:
         """Somebody wanted to buy something; `usd` is the price of what was bought now, else 0."""
         ...
 
-    def answered(self, backend: BackendName, method: str, status: int, seconds: float) -> None:
+    def count_response(self, backend: BackendName, method: str, status: int, seconds: float) -> None:
         """An API of Luma's answered; `status` is 0 if it did not."""
         ...
 
@@ -29,13 +29,13 @@ class Meter(Protocol):
 class NoMeter:
     """Counts nothing."""
 
-    def called(self, tool: str, person: str, outcome: Outcome, seconds: float) -> None:
+    def count_call(self, tool: str, person: str, outcome: Outcome, seconds: float) -> None:
         """Count nothing."""
 
-    def purchased(self, backend: BackendName, person: str, outcome: Buying, usd: float) -> None:
+    def count_purchase(self, backend: BackendName, person: str, outcome: Buying, usd: float) -> None:
         """Count nothing."""
 
-    def answered(self, backend: BackendName, method: str, status: int, seconds: float) -> None:
+    def count_response(self, backend: BackendName, method: str, status: int, seconds: float) -> None:
         """Count nothing."""
 
 

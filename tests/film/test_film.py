@@ -6,13 +6,13 @@ import pytest
 
 from luma_mcp.domain.generation import NOT_FOUND, Generation
 from luma_mcp.film.film import FILM_ID, Film, film_of, new_film_id
-from luma_mcp.film.plan import CONTINUE, Form, Frames, Plan, Shot, make_plan
+from luma_mcp.film.plan import CONTINUE, FilmFormat, Frames, Plan, Shot, make_plan
 from luma_mcp.ledger.reservations import EXPIRED, LEFT_OUT, Reservation, ReservationGroup
 from luma_mcp.ledger.rows import PurchaseRow
 from luma_mcp.ledger.states import UNBOUGHT
 
 SHOTS = (Shot("a boat"), Shot("on it goes", start=CONTINUE), Shot("a storm"))
-PLAN: Plan = make_plan(Form("ray-flash-2", "16:9", "540p"), SHOTS, [Frames()] * 3)
+PLAN: Plan = make_plan(FilmFormat("ray-flash-2", "16:9", "540p"), SHOTS, [Frames()] * 3)
 KEYS = [shot.key for shot in PLAN.shots]
 
 

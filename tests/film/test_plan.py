@@ -8,16 +8,16 @@ from hypothesis import strategies as st
 
 from luma_mcp.domain.errors import InvalidRequestError
 from luma_mcp.domain.requests import GenerationKeyframe, ImageKeyframe
-from luma_mcp.film.plan import CONTINUE, MOST_SHOTS, NEXT, Form, Frames, Plan, Shot, is_unchanged, make_plan
+from luma_mcp.film.plan import CONTINUE, MAX_SHOTS, NEXT, FilmFormat, Frames, Plan, Shot, is_unchanged, make_plan
 from luma_mcp.film.plan import stand_in_request as request_of
 
-FORM = Form("ray-flash-2", "16:9", "540p")
-NEWER = Form("ray-3.2", "16:9", "540p")
+FORM = FilmFormat("ray-flash-2", "16:9", "540p")
+NEWER = FilmFormat("ray-3.2", "16:9", "540p")
 PICTURE = ImageKeyframe("https://a.example/a.png")
 CLIP = GenerationKeyframe("15b7abb1-3741-4b7e-9615-1f9a16c7442d")
 
 
-def planned(*shots: Shot, form: Form = FORM, frames: dict[int, Frames] | None = None) -> Plan:
+def planned(*shots: Shot, form: FilmFormat = FORM, frames: dict[int, Frames] | None = None) -> Plan:
     return make_plan(form, shots, [(frames or {}).get(place, Frames()) for place in range(len(shots))])
 
 
@@ -55,8 +55,8 @@ def test_a_shot_may_wait_for_both_sides() -> None:
 @pytest.mark.parametrize(
     ("shots", "message"),
     [
-        ([], f"A film has 1 to {MOST_SHOTS} shots, not 0."),
-        ([Shot("aaa")] * 101, f"A film has 1 to {MOST_SHOTS} shots, not 101."),
+        ([], f"A film has 1 to {MAX_SHOTS} shots, not 0."),
+        ([Shot("aaa")] * 101, f"A film has 1 to {MAX_SHOTS} shots, not 101."),
         ([Shot("aaa", start=CONTINUE)], "Shot 1 has no shot before it to continue."),
         ([Shot("aaa"), Shot("bbb", end=NEXT)], "Shot 2 is the last, so there is no next one to end on."),
         (
@@ -75,9 +75,9 @@ def test_what_cannot_be_made_is_refused_and_names_the_shot(shots: list[Shot], me
 
 
 def test_a_hundred_shots_that_each_go_on_are_a_plan() -> None:
-    plan = planned(Shot("aaa"), *[Shot("on it goes", start=CONTINUE)] * (MOST_SHOTS - 1))
+    plan = planned(Shot("aaa"), *[Shot("on it goes", start=CONTINUE)] * (MAX_SHOTS - 1))
 
-    assert len({shot.key for shot in plan.shots}) == MOST_SHOTS
+    assert len({shot.key for shot in plan.shots}) == MAX_SHOTS
 
 
 def test_the_price_is_that_of_all_shots() -> None:

@@ -30,7 +30,7 @@ from luma_mcp.emulator.dream_machine.account import RuleBrokenError
 from luma_mcp.emulator.faults import Fault
 from luma_mcp.emulator.habits import Habits
 from luma_mcp.film.film import Film
-from luma_mcp.film.plan import CONTINUE, NEXT, Form, Shot
+from luma_mcp.film.plan import CONTINUE, NEXT, FilmFormat, Shot
 from luma_mcp.ledger.caps import ConsentNeededError
 from luma_mcp.ledger.states import SPENT
 from luma_mcp.mcp.services import Services
@@ -42,7 +42,7 @@ from tests.support.ledgers import all_rows
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
 
 KEY = f"luma-api-{TOKEN}"
-OLDER, NEWER = Form("ray-flash-2", "16:9", "540p"), Form("ray-3.2", "16:9", "540p")
+OLDER, NEWER = FilmFormat("ray-flash-2", "16:9", "540p"), FilmFormat("ray-3.2", "16:9", "540p")
 BOTH = pytest.mark.parametrize("form", [OLDER, NEWER], ids=["dream_machine", "agents"])
 THREE = (Shot("a boat at dawn"), Shot("it drifts off", start=CONTINUE), Shot("a storm comes"))
 
@@ -60,15 +60,15 @@ class Studio:
         self.clock = clock
         self.told: list[str] = []
 
-    async def create(self, form: Form, *shots: Shot, take: int = 1, consent: str | None = None) -> Film:
-        plan = await self.services.films.plan(form, shots, self.services.sources.begin)
+    async def create(self, form: FilmFormat, *shots: Shot, take: int = 1, consent: str | None = None) -> Film:
+        plan = await self.services.films.plan(form, shots, self.services.sources.start)
         film, self.was_new = await self.services.films.create(plan, take=take, person="", consent=consent)
         return film
 
     async def change(
-        self, film: Film, *shots: Shot, approved_usd: float | None = None, form: Form | None = None
+        self, film: Film, *shots: Shot, approved_usd: float | None = None, form: FilmFormat | None = None
     ) -> Film:
-        plan = await self.services.films.plan(form or film.plan.form, shots, self.services.sources.begin)
+        plan = await self.services.films.plan(form or film.plan.form, shots, self.services.sources.start)
         usd = await self.services.films.unpaid_usd(film, plan) if approved_usd is None else approved_usd
         return await self.services.films.change(film, plan, approved_usd=usd, consent=None)
 
@@ -77,7 +77,7 @@ class Studio:
             self.told.append(f"{seconds:.0f} {' '.join(shot.state for shot in current.shots)} {problem or ''}")
 
         return await self.services.films.wait(
-            film.id, None, timeout_seconds=timeout_seconds, sources_of=self.services.sources.begin, on_film=tell
+            film.id, None, timeout_seconds=timeout_seconds, sources_of=self.services.sources.start, on_film=tell
         )
 
     async def money(self) -> tuple[float, float]:
@@ -129,7 +129,7 @@ def states(film: Film) -> list[str]:
 
 
 @BOTH
-async def test_a_film_is_bought_shot_by_shot(studio: Studio, emulator: Emulator, form: Form) -> None:
+async def test_a_film_is_bought_shot_by_shot(studio: Studio, emulator: Emulator, form: FilmFormat) -> None:
     film = await studio.create(form, *THREE)
     spent, reserved = await studio.money()
     assert (bought(emulator), spent, reserved) == (0, 0, film.plan.usd)
@@ -166,7 +166,7 @@ async def test_no_more_are_made_at_once_than_luma_makes(studio: Studio, emulator
 
     film = await studio.create(OLDER, *[Shot(f"boat {number}") for number in range(count)])
     done = await studio.services.films.wait(
-        film.id, None, timeout_seconds=36_000, sources_of=studio.services.sources.begin, on_film=look
+        film.id, None, timeout_seconds=36_000, sources_of=studio.services.sources.start, on_film=look
     )
 
     assert (done.state, most, bought(emulator)) == ("completed", 10, count)
@@ -194,7 +194,7 @@ async def test_another_server_goes_on_where_one_was_left(open_studio: Any, emula
 
 @BOTH
 async def test_two_servers_that_wait_at_once_buy_each_shot_once(
-    open_studio: Any, emulator: Emulator, form: Form
+    open_studio: Any, emulator: Emulator, form: FilmFormat
 ) -> None:
     studios = [await open_studio() for _ in range(3)]
     film = await studios[0].create(form, *THREE, Shot("a bird"), Shot("a lamp"))
@@ -214,7 +214,7 @@ async def test_two_servers_that_wait_at_once_buy_each_shot_once(
 
 @BOTH
 async def test_a_failed_shot_stops_what_depends_on_it_and_nothing_else(
-    studio: Studio, emulator: Emulator, form: Form
+    studio: Studio, emulator: Emulator, form: FilmFormat
 ) -> None:
     shots = (Shot("a boat [fail]"), Shot("on", start=CONTINUE), Shot("and on", start=CONTINUE), Shot("a storm"))
     done = await studio.wait(await studio.create(form, shots[0], replace(shots[1], prompt="on it goes"), *shots[2:]))
@@ -412,7 +412,9 @@ PASSING: dict[str, Fault] = {
 
 @BOTH
 @pytest.mark.parametrize("name", PASSING)
-async def test_what_passes_by_itself_ends_no_film(studio: Studio, emulator: Emulator, form: Form, name: str) -> None:
+async def test_what_passes_by_itself_ends_no_film(
+    studio: Studio, emulator: Emulator, form: FilmFormat, name: str
+) -> None:
     film = await studio.create(form, Shot("a boat"), Shot("the boat goes on", start=CONTINUE))
     struck: list[int] = []
 
@@ -422,7 +424,7 @@ async def test_what_passes_by_itself_ends_no_film(studio: Studio, emulator: Emul
             emulator.faults.append(replace(PASSING[name]))
 
     done = await studio.services.films.wait(
-        film.id, None, timeout_seconds=3600, sources_of=studio.services.sources.begin, on_film=strike
+        film.id, None, timeout_seconds=3600, sources_of=studio.services.sources.start, on_film=strike
     )
 
     assert struck
@@ -467,7 +469,7 @@ LOST: dict[str, Fault] = {
 @BOTH
 @pytest.mark.parametrize("name", LOST)
 async def test_what_goes_wrong_while_it_is_bought_buys_no_shot_twice(
-    studio: Studio, emulator: Emulator, form: Form, name: str
+    studio: Studio, emulator: Emulator, form: FilmFormat, name: str
 ) -> None:
     # Of an account of which the ledger knows nothing, an empty list proves nothing.
     known = studio.services.purchases.quote(ImageRequest(model="photon-1", prompt="known"))
@@ -562,7 +564,7 @@ async def test_a_shot_that_was_left_out_meanwhile_is_not_bought(open_studio: Any
     await other.change(film, Shot("a boat"))
     row = film.shots[1]
     problems: dict[str, str] = {}
-    await studio.services.films._buyer._buy(film, row, studio.services.sources.begin("dream_machine"), problems)
+    await studio.services.films._buyer._buy(film, row, studio.services.sources.start("dream_machine"), problems)
 
     assert problems == {row.planned.key: "Shot 2 was bought or left out elsewhere."}
     assert bought(emulator) == 0

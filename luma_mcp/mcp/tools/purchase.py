@@ -1,4 +1,4 @@
-"""How every tool that spends ends: a quote, and unless it is a dry run, a purchase."""
+"""The purchase, which every tool that spends ends with: a quote, and unless it is a dry run, buying."""
 
 from collections.abc import Awaitable
 from dataclasses import replace
@@ -17,8 +17,8 @@ from luma_mcp.purchasing.orders import PurchaseRecord, PurchaseRequest, Quote
 from luma_mcp.sources.resolver import Resolution
 
 _MAX_PROMPT_LENGTH = 5000
-# What a question shows of a request in addition to operation, model, price and prompt.
-_NOT_FORM = frozenset({"generation_type", "model", "prompt", "callback_url"})
+# The question has these elsewhere, or not at all.
+_NOT_OPTIONS = frozenset({"generation_type", "model", "prompt", "callback_url"})
 
 
 async def purchase(
@@ -28,37 +28,37 @@ async def purchase(
     sources: Resolution,
     footage: Footage | None = None,
 ) -> PurchaseResult:
-    """Quote a request, and unless it is a dry run, buy it. The person is asked first where the person wants to be.
+    """Quote a request, and unless it is a dry run, buy it. The user is asked first if the settings demand it.
 
     Args:
         call: the call.
-        arguments: what every tool that spends takes.
-        request: what Luma would be sent.
-        sources: what the request was made from.
-        footage: the footage of the clip that it works on, where that is known.
+        arguments: the arguments that every tool that spends has.
+        request: the request to Luma.
+        sources: the sources of the request.
+        footage: the footage of the clip that it works on, if that is known.
     """
     purchases = call.services.purchases
     quote = purchases.quote(request, footage, sources.generation_ids)
     subject = f"{quote.fingerprint} {arguments.take}"
     if arguments.dry_run:
         return quote_result(quote, quote_id_for(call, quote.price.usd, subject))
-    bought = await _counted(call, backend_of(request), _buy(call, arguments, quote, sources, subject))
-    return purchase_result(bought)
+    record = await _counted(call, backend_of(request), _buy(call, arguments, quote, sources, subject))
+    return purchase_result(record)
 
 
 async def _counted(call: Call, backend: BackendName, buying: Awaitable[PurchaseRecord]) -> PurchaseRecord:
-    """What was bought; how it ends is counted, but for a question, after which the call comes again."""
-    count = partial(call.services.meter.purchased, backend, call.person.name)
+    """Wait for the purchase and count its outcome; a question is not counted, for the call comes again."""
+    count = partial(call.services.meter.count_purchase, backend, call.person.name)
     try:
-        bought = await buying
+        record = await buying
     except LumaError as error:
         count("in doubt" if isinstance(error, AmbiguousPurchaseError) else "refused", 0.0)
         raise
-    if bought.recovered:
+    if record.recovered:
         count("joined", 0.0)
     else:
-        count("bought", bought.price.usd)
-    return bought
+        count("bought", record.price.usd)
+    return record
 
 
 async def _buy(
@@ -79,18 +79,18 @@ async def _buy(
 
 
 def _question(quote: Quote, take: int) -> str:
-    """The question that a person answers: what is bought, for how much, in what form, from what, by which prompt."""
+    """The question to the user: the operation, the price, the options, the sources and the prompt."""
     body = quote.encoded.body
     with_model = f" with {body['model']}" if "model" in body else ""
     basis = "" if quote.price.basis == "published" else ", an upper estimate"
-    parts = [f"Buy this at Luma ({quote.encoded.request.kind}{with_model}) for {quote.price}{basis}?"]
+    sentences = [f"Buy this at Luma ({quote.encoded.request.kind}{with_model}) for {quote.price}{basis}?"]
     if take > 1:
-        parts.append(f"Take {take} of it.")
-    form = {name: value for name, value in body.items() if name not in _NOT_FORM}
-    if form:
-        parts.append("; ".join(f"{name}: {cleaned(str(value), 300)}" for name, value in form.items()) + ".")
+        sentences.append(f"Take {take} of it.")
+    options = {name: value for name, value in body.items() if name not in _NOT_OPTIONS}
+    if options:
+        sentences.append("; ".join(f"{name}: {cleaned(str(value), 300)}" for name, value in options.items()) + ".")
     if quote.made_from:
-        parts.append(f"Made from: {', '.join(quote.made_from)}.")
+        sentences.append(f"Made from: {', '.join(quote.made_from)}.")
     if body.get("prompt"):
-        parts.append(f"Prompt: {cleaned(body['prompt'], _MAX_PROMPT_LENGTH)!r}.")
-    return " ".join(parts)
+        sentences.append(f"Prompt: {cleaned(body['prompt'], _MAX_PROMPT_LENGTH)!r}.")
+    return " ".join(sentences)

@@ -413,7 +413,7 @@ async def test_a_film_is_followed_until_it_is_saved(host, monkeypatch: pytest.Mo
         return await save(*arguments, **settings)
 
     monkeypatch.setattr(films, "save_film", slowly)
-    monkeypatch.setattr(films, "_SHORTEST_SAVE_SECONDS", 0.1)
+    monkeypatch.setattr(films, "_MIN_SAVE_SECONDS", 0.1)
     await host.show("create_film", **FILM)
     told = host.app.locator("#film")
     for _ in range(30):

@@ -308,6 +308,6 @@ async def test_without_the_library_the_metrics_say_what_to_install(
 
 
 def test_without_a_meter_nothing_is_counted() -> None:
-    NO_METER.called("ping", "", "done", 1.0)
-    NO_METER.purchased("agents", "", "bought", 1.0)
-    NO_METER.answered("agents", "GET", 200, 1.0)
+    NO_METER.count_call("ping", "", "done", 1.0)
+    NO_METER.count_purchase("agents", "", "bought", 1.0)
+    NO_METER.count_response("agents", "GET", 200, 1.0)

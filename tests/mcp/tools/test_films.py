@@ -18,7 +18,7 @@ from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.faults import Fault
 from luma_mcp.files.atomic_file import PartFile
 from luma_mcp.files.saved_file import SavedFile
-from luma_mcp.film.plan import Form, Shot
+from luma_mcp.film.plan import FilmFormat, Shot
 from luma_mcp.film.saving import SavedFilm
 from luma_mcp.mcp.adapter import ACTIONS_META
 from luma_mcp.mcp.services import Services
@@ -412,7 +412,9 @@ async def test_a_film_can_be_subscribed_to_and_watching_buys_nothing(serve: Any,
 async def test_watching_a_film_goes_on_until_it_is_over_or_gone(
     services: Services, clock: HeldClock, ledger_path: Path
 ) -> None:
-    plan = await services.films.plan(Form("ray-flash-2", "16:9", "540p"), [Shot("a boat")], services.sources.begin)
+    plan = await services.films.plan(
+        FilmFormat("ray-flash-2", "16:9", "540p"), [Shot("a boat")], services.sources.start
+    )
     film, _ = await services.films.create(plan, take=1, person="", consent=None)
     subscriptions = Subscriptions(services.poller, services.access, services.films, services.clock)
     told: list[str] = []
@@ -527,7 +529,7 @@ async def test_a_film_that_takes_long_to_save_is_joined_by_the_next_call(
         return SavedFilm(file, output / "a-sheet.jpg", b"")
 
     monkeypatch.setattr("luma_mcp.mcp.tools.film_results.save_film", save)
-    monkeypatch.setattr("luma_mcp.mcp.tools.film_results._SHORTEST_SAVE_SECONDS", 0.05)
+    monkeypatch.setattr("luma_mcp.mcp.tools.film_results._MIN_SAVE_SECONDS", 0.05)
     film = await agent.call("create_film", shots=["a boat"], **FORM)
     await agent.call("wait_for_film", film_id=film["film_id"], timeout_seconds=0)
     clock.seconds += 300
