@@ -29,7 +29,7 @@ def test_a_cut_waits_for_nothing() -> None:
     assert needs(planned(Shot("a boat"), Shot("a storm"))) == [(), ()]
 
 
-def test_a_shot_that_goes_on_waits_for_the_one_before() -> None:
+def test_a_shot_that_continues_waits_for_the_one_before() -> None:
     assert needs(planned(Shot("a boat"), Shot("on it goes", start=CONTINUE), Shot("on it goes", start=CONTINUE))) == [
         (),
         (0,),
@@ -74,7 +74,7 @@ def test_what_cannot_be_made_is_refused_and_names_the_shot(shots: list[Shot], me
     assert str(caught.value).startswith(message)
 
 
-def test_a_hundred_shots_that_each_go_on_are_a_plan() -> None:
+def test_a_hundred_shots_that_each_continue_are_a_plan() -> None:
     plan = planned(Shot("aaa"), *[Shot("on it goes", start=CONTINUE)] * (MAX_SHOTS - 1))
 
     assert len({shot.key for shot in plan.shots}) == MAX_SHOTS
@@ -145,7 +145,7 @@ def test_a_request_is_checked_against_the_plan() -> None:
     )
 
 
-def test_stand_ins_are_no_address_of_anybody() -> None:
+def test_stand_ins_are_no_real_address() -> None:
     request = request_of(FORM, Shot("aaa", start=CONTINUE, end=NEXT), Frames(), None)
 
     assert request.start == GenerationKeyframe("00000000-0000-4000-8000-000000000000")

@@ -96,7 +96,7 @@ async def test_what_goes_wrong_is_raised_where_it_is_waited_for_and_ends_nothing
         assert await other.wait(60, Heard()) is SAVED
 
 
-async def test_a_server_that_stops_waits_for_nobody_and_leaves_nothing_running() -> None:
+async def test_a_server_that_stops_waits_for_no_caller_and_leaves_nothing_running() -> None:
     saves, save = FilmSaves(), Held()
     async with saves.open():
         begun = saves.start("", "film-1", save)

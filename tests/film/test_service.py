@@ -172,7 +172,7 @@ async def test_no_more_are_made_at_once_than_luma_makes(studio: Studio, emulator
     assert (done.state, most, bought(emulator)) == ("completed", 10, count)
 
 
-async def test_a_wait_that_is_over_buys_nothing_more_and_the_next_one_goes_on(
+async def test_a_wait_that_is_over_buys_nothing_more_and_the_next_one_continues(
     studio: Studio, emulator: Emulator
 ) -> None:
     film = await studio.create(OLDER, *THREE)
@@ -184,7 +184,7 @@ async def test_a_wait_that_is_over_buys_nothing_more_and_the_next_one_goes_on(
     assert (last.state, bought(emulator)) == ("completed", 3)
 
 
-async def test_another_server_goes_on_where_one_was_left(open_studio: Any, emulator: Emulator) -> None:
+async def test_another_server_continues_where_one_was_left(open_studio: Any, emulator: Emulator) -> None:
     film = await (await open_studio()).create(OLDER, *THREE)
     await (await open_studio()).wait(film, timeout_seconds=5)
     done = await (await open_studio()).wait(film)
@@ -277,7 +277,7 @@ async def test_luma_s_reason_is_remembered(open_studio: Any) -> None:
     assert [shot.reason for shot in (*film.shots, *again.shots)] == ["Frame moderation failed"] * 2
 
 
-async def test_a_film_that_was_stopped_goes_on_with_what_was_made(studio: Studio, emulator: Emulator) -> None:
+async def test_a_film_that_was_stopped_continues_with_what_was_made(studio: Studio, emulator: Emulator) -> None:
     film = await studio.create(OLDER, Shot("a boat"), Shot("a storm [fail]"), Shot("on it goes", start=CONTINUE))
     stopped = await studio.wait(film)
     assert states(stopped) == ["completed", "failed", "stopped"]
@@ -291,7 +291,7 @@ async def test_a_film_that_was_stopped_goes_on_with_what_was_made(studio: Studio
     assert await studio.money() == (pytest.approx(0.42), 0)
 
 
-async def test_the_same_plan_again_makes_what_failed_anew(studio: Studio, emulator: Emulator) -> None:
+async def test_the_same_plan_makes_failed_shots_again(studio: Studio, emulator: Emulator) -> None:
     emulator.faults.append(Fault("moderate", method="POST", times=1))
     film = await studio.wait(await studio.create(OLDER, Shot("a boat")))
     assert states(film) == ["failed"]
@@ -323,7 +323,7 @@ async def test_a_changed_order_buys_nothing(studio: Studio, emulator: Emulator) 
     assert [shot.generation_id for shot in turned.shots] == [shot.generation_id for shot in film.shots][::-1]
 
 
-async def test_a_change_that_costs_more_than_was_told_is_refused(studio: Studio, emulator: Emulator) -> None:
+async def test_a_change_that_costs_more_than_was_reported_is_refused(studio: Studio, emulator: Emulator) -> None:
     film = await studio.create(OLDER, Shot("a boat"))
     with pytest.raises(BudgetError, match="costs more than the price that was approved"):
         await studio.change(film, Shot("a boat"), Shot("a storm"), approved_usd=0.1)
@@ -351,7 +351,7 @@ async def test_nothing_is_bought_if_the_whole_cannot_be_afforded(
         (await open_studio(LUMA_MAX_USD_PER_CALL="0.41")).services.films.check(0.42, "$0.42")
 
 
-async def test_a_film_that_the_account_cannot_pay_is_not_begun(studio: Studio, emulator: Emulator) -> None:
+async def test_a_film_that_the_account_cannot_pay_is_not_started(studio: Studio, emulator: Emulator) -> None:
     """Half a film would be bought, and then the credit would be used up."""
     emulator.dream_machine.billing.charge("elsewhere", 99_970)
     with pytest.raises(BudgetError, match=r"^This costs \$0\.42, the account has \$0\.30\.$"):
@@ -384,7 +384,7 @@ async def test_money_that_luma_gave_back_is_there_for_a_film(open_studio: Any, e
     assert bought(emulator) == 4
 
 
-async def test_a_yes_is_needed_for_the_whole(open_studio: Any, emulator: Emulator) -> None:
+async def test_an_approval_is_needed_for_the_whole(open_studio: Any, emulator: Emulator) -> None:
     studio = await open_studio(LUMA_CONFIRM_ABOVE_USD="0.40")
     with pytest.raises(ConsentNeededError):
         await studio.create(OLDER, *THREE)
@@ -495,7 +495,7 @@ async def test_what_goes_wrong_while_it_is_bought_buys_no_shot_twice(
         assert sum(await studio.money()) == pytest.approx(film.plan.usd)
 
 
-async def test_a_shot_in_doubt_lets_the_others_go_on(studio: Studio, emulator: Emulator) -> None:
+async def test_a_shot_in_doubt_lets_the_others_continue(studio: Studio, emulator: Emulator) -> None:
     emulator.faults.append(Fault("drop", method="POST", after=True))
     film = await studio.create(NEWER, *THREE, Shot("a bird"))
     done = await studio.wait(film)
@@ -506,7 +506,7 @@ async def test_a_shot_in_doubt_lets_the_others_go_on(studio: Studio, emulator: E
     assert [shot.state for shot in done.shots if not shot.waits_for].count("completed") >= 2
 
 
-async def test_what_a_person_settles_goes_on(studio: Studio, emulator: Emulator) -> None:
+async def test_what_a_person_settles_continues(studio: Studio, emulator: Emulator) -> None:
     emulator.faults.append(Fault("drop", method="POST", after=False))
     film = await studio.create(NEWER, Shot("a boat"), Shot("on it goes", start=CONTINUE))
     doubtful = await studio.wait(film)
@@ -570,7 +570,9 @@ async def test_a_shot_that_was_left_out_meanwhile_is_not_bought(open_studio: Any
     assert bought(emulator) == 0
 
 
-async def test_what_is_wrong_for_the_moment_is_told(studio: Studio, emulator: Emulator, transport: InMemory) -> None:
+async def test_what_is_wrong_for_the_moment_is_reported(
+    studio: Studio, emulator: Emulator, transport: InMemory
+) -> None:
     film = await studio.create(OLDER, Shot("a boat"))
     transport.fails_before.extend([httpx.ConnectError("no way")] * 8)
     done = await studio.wait(film)
@@ -590,7 +592,7 @@ async def test_a_shot_that_was_deleted_at_luma_is_failed(studio: Studio, emulato
     assert (await studio.wait(film)).state == "stopped"
 
 
-async def test_a_film_of_nobody_is_not_found(studio: Studio) -> None:
+async def test_an_unknown_film_is_not_found(studio: Studio) -> None:
     film = await studio.create(OLDER, Shot("a boat"))
     with pytest.raises(NotFoundError, match="No film has the id film-0"):
         await studio.services.films.get("film-0000000000000000", None)
@@ -713,7 +715,7 @@ async def test_where_luma_s_list_lags_no_shot_is_bought_twice(studio: Studio, em
     assert (done.state, spent, reserved) == ("completed", film.plan.usd, 0) or done.state == "in doubt"
 
 
-async def test_a_server_that_ends_answers_the_wait(studio: Studio) -> None:
+async def test_a_server_that_stops_ends_the_wait(studio: Studio) -> None:
     film = await studio.create(OLDER, *THREE)
     answer: list[Film] = []
 

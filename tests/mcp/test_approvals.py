@@ -29,7 +29,7 @@ async def quoting(serve: Any, era: str) -> Any:
         yield Agent(client)
 
 
-async def test_a_dry_run_answers_a_quote_that_buys_once(quoting: Agent, emulator: Emulator) -> None:
+async def test_a_dry_run_returns_a_quote_that_buys_once(quoting: Agent, emulator: Emulator) -> None:
     refused = await quoting.refusal("create_video", **BOAT)
     quoted = await quoting.call("create_video", **BOAT, dry_run=True)
     bought = await quoting.call("create_video", **BOAT, quote_id=quoted["quote_id"])
@@ -41,7 +41,7 @@ async def test_a_dry_run_answers_a_quote_that_buys_once(quoting: Agent, emulator
     assert (joined["generation_id"], joined["recovered"]) == (bought["generation_id"], True)
 
 
-async def test_a_yes_is_used_up_also_if_its_generation_is_deleted(quoting: Agent, emulator: Emulator) -> None:
+async def test_an_approval_is_used_up_also_if_its_generation_is_deleted(quoting: Agent, emulator: Emulator) -> None:
     quote_id = (await quoting.call("create_video", **BOAT, dry_run=True))["quote_id"]
     bought = await quoting.call("create_video", **BOAT, quote_id=quote_id)
     await quoting.call("delete_generation", generation_id=bought["generation_id"])
@@ -65,7 +65,7 @@ async def test_a_quote_ends(quoting: Agent, clock: HeldClock) -> None:
     assert "older than 15 minutes" in await quoting.refusal("create_video", **BOAT, quote_id=quote_id)
 
 
-async def test_what_needs_no_yes_has_no_quote(quoting: Agent) -> None:
+async def test_what_needs_no_approval_has_no_quote(quoting: Agent) -> None:
     dry = await quoting.call("create_video", **BOAT, resolution="540p", dry_run=True)
 
     assert "quote_id" not in dry
@@ -130,7 +130,9 @@ async def _offers(client: Client, tool: str, clock: HeldClock, emulator: Emulato
 
 @once
 @pytest.mark.parametrize("tool", ["create_video", "create_image"])
-async def test_pressing_a_button_is_a_yes(player: Client, clock: HeldClock, emulator: Emulator, tool: str) -> None:
+async def test_pressing_a_button_is_an_approval(
+    player: Client, clock: HeldClock, emulator: Emulator, tool: str
+) -> None:
     offers = await _offers(player, tool, clock, emulator)
     before = len(emulator.dream_machine.billing.purchases())
     for offer in offers.values():
@@ -202,7 +204,7 @@ def test_the_player_reports_no_approval() -> None:
 
 @once
 @pytest.mark.parametrize("changes", [{"resolution": "4k"}, {"generation_id": None}, {"quote_id": "x"}])
-async def test_a_button_is_a_yes_to_nothing_else(
+async def test_a_button_is_an_approval_to_nothing_else(
     player: Client, clock: HeldClock, emulator: Emulator, changes: dict[str, Any]
 ) -> None:
     offer = (await _offers(player, "create_video", clock, emulator))["upscale"]

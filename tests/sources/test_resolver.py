@@ -40,7 +40,7 @@ async def test_a_link_that_luma_should_not_read_is_refused(services: Services, s
         await services.sources.start("dream_machine").image(source)
 
 
-async def test_a_generation_whose_picture_is_gone_is_said(
+async def test_a_generation_whose_picture_is_gone_is_reported(
     services: Services, luma: DreamMachine, emulator: Emulator, clock
 ) -> None:
     from luma_mcp.emulator.dream_machine.bodies import ImageBody
