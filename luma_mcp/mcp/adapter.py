@@ -111,8 +111,8 @@ async def run_tool(
     response = to_call_tool_result(result)
     actions = [action for action in result.actions if action.tool in offered] if client_supports_apps(ctx) else []
     if actions:
-        for_player = [_for_player(action, services, person) for action in actions]
-        response.meta = {**(response.meta or {}), ACTIONS_META: for_player}
+        offers = [_for_player(action, services, person) for action in actions]
+        response.meta = {**(response.meta or {}), ACTIONS_META: offers}
     return response
 
 
@@ -218,11 +218,11 @@ def _sentence(problem: ErrorDetails, tool: str, schema: Mapping[str, Any]) -> st
         return f"{tool}: {name}: {problem['msg'].removeprefix('Value error, ')}."
     if problem["type"] == "model_type":
         return f"{tool}: {name} must be an object."
-    for_player = repr(problem["input"])
-    for_player = for_player if len(for_player) <= 60 else for_player[:57] + "..."
+    value = repr(problem["input"])
+    value = value if len(value) <= 60 else value[:57] + "..."
     choices = schema["properties"].get(name, {}).get("enum") if problem["type"] == "literal_error" else None
     expected = f"Input should be {_alternatives(choices)}" if choices else problem["msg"]
-    return f"{tool}: {name} cannot be {for_player}: {expected}."
+    return f"{tool}: {name} cannot be {value}: {expected}."
 
 
 def _alternatives(values: Sequence[str]) -> str:
