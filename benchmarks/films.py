@@ -16,7 +16,7 @@ from luma_mcp.composition import build_services
 from luma_mcp.config.settings import Settings
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.film.encrypted_links import SignedLinks
-from luma_mcp.film.plan import CONTINUE, MOST_SHOTS, Form, Shot
+from luma_mcp.film.plan import CONTINUE, MAX_SHOTS, FilmFormat, Shot
 from luma_mcp.film.service import FilmService
 from luma_mcp.ledger.purchases import Ledger
 from luma_mcp.ledger.reservation_groups import ReservationGroups
@@ -27,10 +27,10 @@ _T = TypeVar("_T")
 _TURNS = 20
 # Behind it is an emulator in this process; nothing listens there.
 _EMULATED = "http://127.0.0.1:9/dream-machine/v1"
-_FORM = Form("ray-flash-2", "16:9", "540p")
+_FORM = FilmFormat("ray-flash-2", "16:9", "540p")
 # What waits is the longest way through a plan: each shot goes on from the one before.
-_CHAIN = [Shot("a boat"), *[Shot("it drifts on", start=CONTINUE)] * (MOST_SHOTS - 1)]
-_CUTS = [Shot(f"boat number {number}") for number in range(MOST_SHOTS)]
+_CHAIN = [Shot("a boat"), *[Shot("it drifts on", start=CONTINUE)] * (MAX_SHOTS - 1)]
+_CUTS = [Shot(f"boat number {number}") for number in range(MAX_SHOTS)]
 
 
 def rows() -> list[Row]:
@@ -72,7 +72,7 @@ async def _measure(shots: list[Shot]) -> tuple[list[float], list[float], float, 
         allowing: list[float] = []
         for take in range(1, _TURNS + 1):
             began = time.perf_counter()
-            plan = await films.plan(_FORM, shots, services.sources.begin)
+            plan = await films.plan(_FORM, shots, services.sources.start)
             planned = time.perf_counter()
             await films.create(plan, take=take, person="", consent=None)
             planning.append(planned - began)
@@ -88,10 +88,10 @@ def _main() -> None:
     for name, shots in (("cuts", _CUTS), ("in a chain", _CHAIN)):
         planning, allowing, transactions, memory = anyio.run(_measure, shots)
         for row in (
-            (f"plan {MOST_SHOTS} shots, {name}: resolved, checked, priced", spread(planning)),
-            (f"allow {MOST_SHOTS} shots, {name}: written down and reserved", spread(allowing)),
-            (f"transactions of a film of {MOST_SHOTS} shots, {name}", f"{transactions:g}", "1", "-", "1"),
-            (f"memory of planning {MOST_SHOTS} shots {_TURNS} times, {name}", f"{memory:.0f} MB"),
+            (f"plan {MAX_SHOTS} shots, {name}: resolved, checked, priced", spread(planning)),
+            (f"allow {MAX_SHOTS} shots, {name}: written down and reserved", spread(allowing)),
+            (f"transactions of a film of {MAX_SHOTS} shots, {name}", f"{transactions:g}", "1", "-", "1"),
+            (f"memory of planning {MAX_SHOTS} shots {_TURNS} times, {name}", f"{memory:.0f} MB"),
         ):
             print("\t".join(row))
 

@@ -1,4 +1,4 @@
-"""Where the parts are put together: settings in, services and servers out."""
+"""The composition root: it makes the services and the servers from the settings."""
 
 import os
 import secrets
@@ -36,7 +36,7 @@ from luma_mcp.ledger.postgres import PostgresStore
 from luma_mcp.ledger.purchases import Ledger
 from luma_mcp.ledger.reservation_groups import ReservationGroups
 from luma_mcp.ledger.sqlite import SqliteStore
-from luma_mcp.mcp.approvals import Quotes
+from luma_mcp.mcp.approvals import Approvals
 from luma_mcp.mcp.public_links import Links
 from luma_mcp.mcp.server import TOOLSETS, ServerOptions, ToolServer, make_server
 from luma_mcp.mcp.services import Services, Share
@@ -82,9 +82,9 @@ def build_server(
     """The server, ready to be run over any transport.
 
     Args:
-        settings: what the person decided.
-        transport: carries bytes to Luma and to asset hosts; the network unless a test gives another.
-        clock: the machine's unless a test gives another.
+        settings: the settings.
+        transport: carries bytes to Luma and to asset hosts; the network unless a test passes one.
+        clock: the machine's unless a test passes one.
         meter: counts what happens; nothing is counted without one.
     """
     options = ServerOptions(
@@ -99,12 +99,12 @@ def build_server(
 
 
 def _secret(settings: Settings) -> str:
-    """What only the servers of this account know. Without a key there is no account, and it ends with the process."""
+    """The secret of the servers of this account. Without a key it is random and ends with the process."""
     return settings.key or settings.agents_key or _OF_THIS_PROCESS
 
 
 def _key(settings: Settings) -> bytes:
-    """What the servers of this account share, for what they seal and encrypt."""
+    """The key of the servers of this account for the texts that they sign and encrypt."""
     return derive_key(settings.account, _secret(settings))
 
 
@@ -134,10 +134,10 @@ def build_services(
         Naming(settings.output_template),
     )
     accounts = settings.accounts
-    ways: dict[str, Reconciliation] = {account: Unverifiable(ledger) for account in accounts.values()}
+    strategies: dict[str, Reconciliation] = {account: Unverifiable(ledger) for account in accounts.values()}
     if apis.dream_machine is not None:
-        ways[accounts["dream_machine"]] = ByListing(apis.dream_machine, ledger, clock)
-    reconciler = Reconciler(ByAccount(ways), ledger, clock)
+        strategies[accounts["dream_machine"]] = ByListing(apis.dream_machine, ledger, clock)
+    reconciler = Reconciler(ByAccount(strategies), ledger, clock)
     listings: dict[BackendName, Listing] = {"dream_machine": apis.dream_machine} if apis.dream_machine else {}
     purchases = PurchaseService(
         apis, ledger, clock, reconciler, budget=_budget(settings), accounts=accounts, listings=listings
@@ -165,13 +165,13 @@ def build_services(
         access=Access(ledger, is_shared=settings.http_shared),
         links=links,
         meter=meter,
-        quotes=Quotes(key, clock.wall, in_dry_runs=settings.confirm_by == "quote"),
+        approvals=Approvals(key, clock.wall, in_dry_runs=settings.confirm_by == "quote"),
         share=_sharing(links, bucket, downloads) if links else None,
     )
 
 
 def _sharing(links: Links, bucket: Bucket, downloads: DownloadService) -> Share:
-    """How a saved file gets a link: by the person's bucket, if there is one; else by this server."""
+    """The function that makes a link to a saved file: in the person's bucket, if there is one; else at this server."""
 
     async def share(file: SavedFile) -> str:
         if bucket.is_set:
@@ -199,7 +199,7 @@ def _build_apis(
     callback_url: str | None,
     meter: Meter,
 ) -> LumaApis:
-    """The APIs that the settings have keys for; both, if there is no key, so that each call says what to set."""
+    """The APIs that the settings have keys for; both, if there is no key, and then calls state the setting."""
     dream_machine, agents = None, None
     if "dream_machine" in settings.backends:
         dream_machine = DreamMachine(
@@ -227,8 +227,8 @@ def _build_apis(
 def _emulators(settings: Settings) -> list[str]:
     """The origins of the APIs that are on this machine, which Luma's are not."""
     addresses = {"dream_machine": settings.base_url, "agents": settings.agents_base_url}
-    parts = [urlsplit(addresses[name]) for name in settings.backends]
-    return list(dict.fromkeys(f"{part.scheme}://{part.netloc}" for part in parts if part.hostname in LOOPBACK))
+    urls = [urlsplit(addresses[name]) for name in settings.backends]
+    return list(dict.fromkeys(f"{url.scheme}://{url.netloc}" for url in urls if url.hostname in LOOPBACK))
 
 
 def build_ledger(settings: Settings, clock: Clock | None = None) -> Ledger:

@@ -1,4 +1,4 @@
-"""Buying the shots of a film: each when what it waits for is there, at no more than was allowed, once."""
+"""PurchaseOutcome the shots of a film: each once, at no more than the approved price, after those that it waits for."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -30,16 +30,16 @@ from luma_mcp.purchasing.orders import PurchaseRequest
 from luma_mcp.purchasing.service import PurchaseService
 from luma_mcp.sources.resolver import Resolution
 
-_LONGEST_NOTE = 300
-_ANEW = "create_film with this film_id and the shots plans it with what is there now."
+_MAX_NOTE_LENGTH = 300
+_PLAN_AGAIN = "create_film with this film_id and the shots plans it with what is there now."
 # These count once they are repeated: one replica of Luma's, or a gateway, may be wrong for a moment.
 _TO_BE_CONFIRMED = (NotFoundError, AuthenticationError, GoneError)
-# No shot is to blame for these, so none is given up; a person mends the account and calls again.
+# The cause is the account and not a shot, so no shot is released; the user corrects the account and calls again.
 _OF_THE_ACCOUNT = (AuthenticationError, InsufficientCreditsError)
 
 
 class ShotBuyer:
-    """Buys shots, and looks for those whose purchase was lost.
+    """Buys shots, and checks those whose purchase is lost.
 
     Args:
         groups: the reservation groups of the ledger.
@@ -55,10 +55,10 @@ class ShotBuyer:
         self._meter = meter
         self._refused: set[tuple[str, str]] = set()
 
-    async def look_for_lost(self, film: Film, problems: dict[str, str]) -> bool:
-        """Look for the purchases whose answers were lost; whether there were any.
+    async def check_lost(self, film: Film, problems: dict[str, str]) -> bool:
+        """Check the purchases whose responses were lost; return whether there were any.
 
-        What goes wrong is put into `problems`, by the key of the shot.
+        Errors are added to `problems`, by the key of the shot.
         """
         for shot in film.lost:
             try:
@@ -86,7 +86,7 @@ class ShotBuyer:
             raise of_the_account[0]
 
     async def _buy(self, film: Film, shot: FilmShot, sources: Resolution, problems: dict[str, str]) -> None:
-        """Buy a shot. What may pass is a problem for the moment; what cannot be made is written down.
+        """Buy a shot. A transient error is added to `problems`; any other one is recorded as the reason of the shot.
 
         Raises:
             AuthenticationError, InsufficientCreditsError: the account cannot buy.
@@ -98,11 +98,11 @@ class ShotBuyer:
             if quote.price.usd > shot.planned.usd:
                 raise InvalidRequestError(
                     f"It costs {quote.price} now, and {Price.of(shot.planned.usd, shot.planned.basis)} were allowed.",
-                    _ANEW,
+                    _PLAN_AGAIN,
                 )
             publish = sources.publish if sources.has_files else None
             reservation = ReservationName(film.id, key)
-            bought = await self._purchases.buy(
+            record = await self._purchases.buy(
                 PurchaseRequest(
                     quote, _on_wait, take=1, person=film.group.person, publish=publish, draws_on=reservation
                 )
@@ -119,14 +119,14 @@ class ShotBuyer:
             self._meter.count_purchase(backend, film.group.person, "refused", 0.0)
             if isinstance(error, _OF_THE_ACCOUNT):
                 raise
-            await self._groups.release(film.id, {key: error.full_text[:_LONGEST_NOTE]})
+            await self._groups.release(film.id, {key: error.full_text[:_MAX_NOTE_LENGTH]})
         else:
             self._refused.discard((film.id, key))
-            outcome, usd = ("joined", 0.0) if bought.recovered else ("bought", bought.price.usd)
+            outcome, usd = ("joined", 0.0) if record.recovered else ("bought", record.price.usd)
             self._meter.count_purchase(backend, film.group.person, outcome, usd)
 
     def _is_first_refusal(self, film_id: str, key: str, error: LumaError) -> bool:
-        """Whether an error that must be confirmed comes for the first time; the shot is tried once more then."""
+        """Check whether an error that must be confirmed occurs for the first time; the shot is then tried once more."""
         if not isinstance(error, _TO_BE_CONFIRMED) or (film_id, key) in self._refused:
             self._refused.discard((film_id, key))
             return False
@@ -137,30 +137,30 @@ class ShotBuyer:
         """The request of a shot, with the clips and pictures that it waited for.
 
         Raises:
-            InvalidRequestError: a source is not what was planned.
+            InvalidRequestError: a source differs from the plan.
             LumaError: a source cannot be read.
         """
-        planned, form = shot.planned, film.plan.form
+        planned, film_format = shot.planned, film.plan.form
         frames = await frames_of(planned.shot, sources, self._links)
         first_picture = None
         if planned.shot.end == NEXT and planned.end_on is None:
             first_picture = (await frames_of(film.plan.shots[shot.number].shot, sources, self._links)).start
-        request = plans.stand_in_request(form, planned.shot, frames, first_picture)
+        request = plans.stand_in_request(film_format, planned.shot, frames, first_picture)
         if not plans.is_unchanged(request, planned):
             raise InvalidRequestError(
-                "A picture or clip that it names is not what it was when the film was planned.", _ANEW
+                "A picture or clip that it names is not what it was when the film was planned.", _PLAN_AGAIN
             )
         if planned.start_of is not None:
-            request = replace(request, start=await sources.keyframe(_made(film, planned.start_of)))
+            request = replace(request, start=await sources.keyframe(_generation_id_of(film, planned.start_of)))
         if planned.end_on is not None:
-            picture = await sources.image(f"{_made(film, planned.end_on)}#first")
+            picture = await sources.image(f"{_generation_id_of(film, planned.end_on)}#first")
             request = replace(request, end=ImageKeyframe(picture))
         return request
 
 
-def _made(film: Film, place: int) -> str:
+def _generation_id_of(film: Film, index: int) -> str:
     """The generation of a shot that is completed."""
-    return film.shots[place].generation_id or ""
+    return film.shots[index].generation_id or ""
 
 
 async def _on_wait(_waited: float, _message: str) -> None:

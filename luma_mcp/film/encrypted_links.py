@@ -1,6 +1,7 @@
 """Signed links in the plan of a film, encrypted: the ledger keeps the plan, and a shot may be bought much later.
 
-A signed link opens a file for a while, so no reader of the ledger may have it. Servers with the same API key read it.
+A signed link opens a file for a while, so the ledger does not hold it in plain text. Servers with
+the same API key read it.
 """
 
 import base64
@@ -17,13 +18,13 @@ class SignedLinks:
     """Encrypts and decrypts signed links.
 
     Args:
-        key: what the servers of one account share, and nobody else knows.
+        key: the secret that the servers of one account share.
     """
 
     def __init__(self, key: bytes) -> None:
         self._key = base64.urlsafe_b64encode(key_for("links of films", key))
 
-    def hidden(self, source: str | None) -> str | None:
+    def encrypted(self, source: str | None) -> str | None:
         """A source as the ledger keeps it: a signed link encrypted, anything else as it is."""
         if source is None or (readable := unsigned(source)) == source:
             return source
@@ -31,11 +32,11 @@ class SignedLinks:
 
         return f"{readable}{_MARK}{Fernet(self._key).encrypt(source.encode()).decode()}"
 
-    def shown(self, source: str) -> str:
-        """The source that was hidden; any other one as it is.
+    def decrypted(self, source: str) -> str:
+        """The source in plain text; any other one as it is.
 
         Raises:
-            InvalidRequestError: it was hidden by a server with another API key.
+            InvalidRequestError: it was encrypted by a server with another API key.
         """
         _, mark, encrypted = source.rpartition(_MARK)
         if not mark:

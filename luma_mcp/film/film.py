@@ -1,17 +1,17 @@
-"""A film as it is now: the state of each shot, what it waits for, and what can be done next. Pure.
+"""A film as it is now: the state of each shot, the shots that it waits for, and the next steps. Pure.
 
 ==========  =========================================================================================
 state       meaning
 ==========  =========================================================================================
-`planned`   It is allowed and not bought: it waits for another shot, or for a place at Luma.
+`planned`   It is allowed and not bought: it waits for another shot, or for a free slot at Luma.
 `buying`    It is being bought.
-`in doubt`  The answer to its purchase was lost. It is looked for, or the person settles it.
+`in doubt`  The response to its purchase was lost. It is checked later, or the user settles it.
 `queued`    Luma has accepted it.
-`dreaming`  Luma is making it. Other words of Luma's are kept.
+`dreaming`  Luma is making it. Other states of Luma's are passed on.
 `completed` Its clip is there.
 `failed`    Luma failed to make it and refunded it, or its clip was deleted.
-`refused`   It was refused before it was bought; the reason says why.
-`stopped`   It is not made: a shot that it waits for was not made, or the film was left alone for a day.
+`refused`   It was refused before it was bought; the reason is stated.
+`stopped`   It is not made: a shot that it waits for was not made, or nobody continued the film for a day.
 ==========  =========================================================================================
 
 The last four are final. A final shot changes only by a new plan of the film.
@@ -32,16 +32,16 @@ from luma_mcp.ledger.states import UNBOUGHT
 FINAL = frozenset({"completed", "failed", "refused", "stopped"})
 _UNMADE = FINAL - {"completed"}
 _DELETED = "Its clip was deleted at Luma. Another take of the shot makes it anew."
-LEFT_ALONE = "The film was left alone for 24 hours, so its reservation ended."
-_NOTES = {EXPIRED: LEFT_ALONE, REMOVED: "The plan has no such shot any more."}
+ABANDONED = "The film was left alone for 24 hours, so its reservation ended."
+_NOTES = {EXPIRED: ABANDONED, REMOVED: "The plan has no such shot any more."}
 FILM_ID = re.compile(r"film-[0-9a-f]{16}")
-"""The form of a film's id."""
+"""The pattern of a film's id."""
 
 FilmState = Literal["running", "in doubt", "completed", "stopped"]
 
 
 def new_film_id() -> str:
-    """An id that nobody can guess."""
+    """A random id that cannot be guessed."""
     return f"film-{secrets.token_hex(8)}"
 
 
@@ -51,11 +51,11 @@ class FilmShot:
 
     Args:
         planned: the shot in the plan.
-        number: its place in the film, from 1.
+        number: its number in the film, from 1.
         state: see the table above.
         waits_for: the numbers of the shots that it still waits for.
         purchase: its purchase, if there is one.
-        generation: its generation as it was last seen.
+        generation: its generation as of the last poll.
         reason: why it failed, was refused or stopped; for the person.
     """
 
@@ -74,7 +74,7 @@ class FilmShot:
 
     @property
     def is_final(self) -> bool:
-        """Whether it changes no more under this plan."""
+        """Whether its state is final under this plan."""
         return self.state in FINAL
 
     @property
@@ -84,7 +84,7 @@ class FilmShot:
 
     @property
     def spent_usd(self) -> float:
-        """What it cost, in US dollars; nothing if it was refunded or not bought."""
+        """Its cost in US dollars; 0 if it was refunded or not bought."""
         return self.purchase.usd if self.purchase and self.purchase.is_live else 0.0
 
 
@@ -103,7 +103,7 @@ class Film:
 
     @property
     def state(self) -> FilmState:
-        """`in doubt` if nothing can continue before a person, or a later look, settles a purchase."""
+        """`in doubt` if nothing can continue before the user, or a later check, settles a purchase."""
         if all(shot.state == "completed" for shot in self.shots):
             return "completed"
         if self.is_over:
@@ -114,7 +114,7 @@ class Film:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing changes any more under this plan."""
+        """Whether every shot is final under this plan."""
         return all(shot.is_final for shot in self.shots)
 
     @property
@@ -139,35 +139,35 @@ class Film:
 
     @property
     def lost(self) -> tuple[FilmShot, ...]:
-        """The shots whose purchases can still be looked for. Those that a person has to settle are not among them."""
+        """The shots whose purchases can still be checked, without those that only the user can settle."""
         return tuple(shot for shot in self.shots if shot.purchase is not None and shot.purchase.state == "lost")
 
     @property
     def spent_usd(self) -> float:
-        """What its shots have cost so far, in US dollars."""
+        """The cost of its shots so far, in US dollars."""
         return round(sum(shot.spent_usd for shot in self.shots), 6)
 
     @property
     def reserved_usd(self) -> float:
-        """What is reserved for shots that are not bought, in US dollars."""
+        """The money that is reserved for shots that are not bought, in US dollars."""
         return round(sum(shot.planned.usd for shot in self.shots if shot.state == "planned"), 6)
 
 
-def film_of(group: ReservationGroup, seen: Mapping[str, Generation]) -> Film:
+def film_of(group: ReservationGroup, generations: Mapping[str, Generation]) -> Film:
     """A film by its reservations, and by its generations as they were polled last."""
     plan = Plan.from_json(group.document)
-    states = [_state_of(group.reservations.get(planned.key), seen) for planned in plan.shots]
+    states = [_state_of(group.reservations.get(planned.key), generations) for planned in plan.shots]
     shots: list[FilmShot] = []
-    for place, planned in enumerate(plan.shots):
-        state, reason = states[place]
+    for index, planned in enumerate(plan.shots):
+        state, reason = states[index]
         reservation = group.reservations.get(planned.key)
         purchase = reservation.purchase if reservation else None
-        generation = seen.get(purchase.generation_id or "") if purchase else None
+        generation = generations.get(purchase.generation_id or "") if purchase else None
         waits_for = tuple(need + 1 for need in planned.needs if states[need][0] != "completed")
         shots.append(
             FilmShot(
                 planned,
-                place + 1,
+                index + 1,
                 state,
                 waits_for=() if state in FINAL else waits_for,
                 purchase=purchase,
@@ -178,7 +178,7 @@ def film_of(group: ReservationGroup, seen: Mapping[str, Generation]) -> Film:
     return Film(group, plan, tuple(shots))
 
 
-def _state_of(reservation: Reservation | None, seen: Mapping[str, Generation]) -> tuple[str, str]:
+def _state_of(reservation: Reservation | None, generations: Mapping[str, Generation]) -> tuple[str, str]:
     """The state of a shot, and the reason for it."""
     if reservation is None:
         return "stopped", ""
@@ -187,7 +187,7 @@ def _state_of(reservation: Reservation | None, seen: Mapping[str, Generation]) -
         if reservation.is_wanted:
             return "planned", ""
         return ("stopped" if purchase is None else "refused"), _NOTES.get(reservation.note, reservation.note)
-    return _state_of_purchase(purchase, seen.get(purchase.generation_id or ""))
+    return _state_of_purchase(purchase, generations.get(purchase.generation_id or ""))
 
 
 def _state_of_purchase(purchase: PurchaseRow, generation: Generation | None) -> tuple[str, str]:

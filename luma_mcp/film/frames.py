@@ -1,4 +1,4 @@
-"""What the pictures and clips that a shot names are resolved to."""
+"""The sources of a shot, resolved."""
 
 from collections.abc import Callable
 
@@ -8,11 +8,11 @@ from luma_mcp.film.plan import CONTINUE, NEXT, Frames, Shot
 from luma_mcp.sources.resolver import Resolution
 
 SourcesOf = Callable[[BackendName], Resolution]
-"""Begins the sources of a shot, for an API and for whoever asks."""
+"""Starts the resolution of a shot's sources, for an API and for the caller."""
 
 
 async def frames_of(shot: Shot, sources: Resolution, links: SignedLinks) -> Frames:
-    """What the sources that a shot names are resolved to. Raises: LumaError, if one cannot be."""
-    start = await sources.keyframe(links.shown(shot.start)) if shot.start and shot.start != CONTINUE else None
-    end = await sources.keyframe(links.shown(shot.end)) if shot.end and shot.end != NEXT else None
+    """Resolve the sources of a shot. Raises: LumaError, if one cannot be resolved."""
+    start = await sources.keyframe(links.decrypted(shot.start)) if shot.start and shot.start != CONTINUE else None
+    end = await sources.keyframe(links.decrypted(shot.end)) if shot.end and shot.end != NEXT else None
     return Frames(start, end)

@@ -1,10 +1,10 @@
-"""The plan of a film: its shots, what each waits for, what each costs at most, and what names each. Pure.
+"""The plan of a film: its shots with their dependencies, prices and keys. Pure.
 
 A shot that continues the one before it waits for that one. A shot that ends on the first picture of the next waits
-for the next, unless the next begins with a picture that exists already. Nothing else waits.
+for the next, unless the next starts with a picture that exists already. Nothing else waits.
 
-A shot's key names what it shows: its request with stand-ins for what is not made yet, its take, and the keys of the
-shots that it waits for. So a shot keeps its key wherever it moves in the plan, and gets another if anything that it
+A shot's key is a digest of its request with stand-ins for what is not made yet, its take, and the keys of the shots
+that it waits for. So a shot keeps its key wherever it moves in the plan, and gets another if anything that it
 depends on changes.
 """
 
@@ -31,24 +31,24 @@ CONTINUE = "continue"
 """The start of a shot that continues the one before it."""
 NEXT = "next"
 """The end of a shot that ends on the first picture of the next one."""
-MOST_SHOTS = 100
+MAX_SHOTS = 100
 
-# Stand for what is not made yet; never sent.
+# Stand-ins for clips and pictures that are not made yet; never sent.
 _CLIP_TO_COME = GenerationKeyframe("00000000-0000-4000-8000-000000000000")
 _PICTURE_TO_COME = ImageKeyframe("https://film.invalid/the-first-picture-of-the-next-shot")
 
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """A shot as somebody asks for it.
+    """A shot as it is requested.
 
     Args:
-        prompt: what it shows.
+        prompt: the prompt.
         duration: `5s`, the default, `9s` or `10s`.
-        start: None for a cut, `continue`, or a source. In a plan a signed link is encrypted (`signed_links`).
+        start: None for a cut, `continue`, or a source. In a plan a signed link is encrypted (`encrypted_links`).
         end: None for an open end, `next`, or a source, likewise.
         concepts: camera concepts.
-        take: 2 and more is another one of the same.
+        take: 2 and more is a further version of the same shot.
     """
 
     prompt: str | None = None
@@ -60,8 +60,8 @@ class Shot:
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
-    """What all shots of a film have in common."""
+class FilmFormat:
+    """The model, aspect ratio and resolution of all shots of a film."""
 
     model: VideoModelName
     aspect_ratio: Any
@@ -75,12 +75,12 @@ class Form:
 
 @dataclass(frozen=True, slots=True)
 class PlannedShot:
-    """A shot with what it waits for and what it costs.
+    """A shot with its dependencies and its price.
 
     Args:
-        shot: as it was asked for.
+        shot: the shot as requested.
         key: names it within the film.
-        request_digest: names its request with stand-ins; another one means that a source has changed since.
+        request_digest: names its request with stand-ins; another digest means that a source has changed since.
         usd: the most that it can cost in US dollars.
         basis: whether that price is published.
         start_of: the index of the shot that it continues.
@@ -97,20 +97,20 @@ class PlannedShot:
 
     @property
     def seconds(self) -> float:
-        """How long it is."""
+        """Its length in seconds."""
         return float((self.shot.duration or DEFAULT_DURATION).removesuffix("s"))
 
     @property
     def needs(self) -> tuple[int, ...]:
-        """The places of the shots that it waits for."""
-        return tuple(place for place in (self.start_of, self.end_on) if place is not None)
+        """The indexes of the shots that it waits for."""
+        return tuple(index for index in (self.start_of, self.end_on) if index is not None)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """The shots of a film, in order."""
 
-    form: Form
+    form: FilmFormat
     shots: tuple[PlannedShot, ...]
 
     @property
@@ -130,7 +130,7 @@ class Plan:
         return _digest([shot.key for shot in self.shots])
 
     def to_json(self) -> str:
-        """The plan as the ledger keeps it."""
+        """The plan as the ledger stores it."""
         return to_json(self).decode()
 
     @staticmethod
@@ -146,20 +146,20 @@ def _adapter() -> TypeAdapter[Plan]:
 
 @dataclass(frozen=True, slots=True)
 class Frames:
-    """What the sources of a shot were resolved to; None where there is none, or where a shot is named."""
+    """The resolved sources of a shot; None where there is none, or where a shot is named."""
 
     start: Keyframe | None = None
     end: Keyframe | None = None
 
 
 def check_order(shots: Sequence[Shot]) -> None:
-    """Return if every shot can wait for what it names.
+    """Check that every shot can wait for the shots that it names.
 
     Raises:
         InvalidRequestError: a shot continues nothing, or two wait for each other.
     """
-    if not 1 <= len(shots) <= MOST_SHOTS:
-        raise InvalidRequestError(f"A film has 1 to {MOST_SHOTS} shots, not {len(shots)}.")
+    if not 1 <= len(shots) <= MAX_SHOTS:
+        raise InvalidRequestError(f"A film has 1 to {MAX_SHOTS} shots, not {len(shots)}.")
     if shots[0].start == CONTINUE:
         raise InvalidRequestError("Shot 1 has no shot before it to continue.", "Leave out its start.")
     if shots[-1].end == NEXT:
@@ -174,13 +174,13 @@ def check_order(shots: Sequence[Shot]) -> None:
             )
 
 
-def make_plan(form: Form, shots: Sequence[Shot], frames: Sequence[Frames]) -> Plan:
+def make_plan(film_format: FilmFormat, shots: Sequence[Shot], frames: Sequence[Frames]) -> Plan:
     """The plan of a film.
 
     Args:
-        form: what all shots have in common.
+        film_format: the model, aspect ratio and resolution of all shots.
         shots: the shots.
-        frames: what the sources of each were resolved to.
+        frames: the resolved sources of each.
 
     Raises:
         InvalidRequestError: a shot cannot be made so; the sentence names it.
@@ -188,7 +188,7 @@ def make_plan(form: Form, shots: Sequence[Shot], frames: Sequence[Frames]) -> Pl
     check_order(shots)
     planned: list[PlannedShot] = []
     for number, shot in enumerate(shots, start=1):
-        request = stand_in_request(form, shot, frames[number - 1], _first_picture(shots, frames, number))
+        request = stand_in_request(film_format, shot, frames[number - 1], _first_picture(shots, frames, number))
         try:
             validation.check(request)
             price = price_of(request)
@@ -205,25 +205,27 @@ def make_plan(form: Form, shots: Sequence[Shot], frames: Sequence[Frames]) -> Pl
                 end_on=number if request.end is _PICTURE_TO_COME else None,
             )
         )
-    return Plan(form, _with_keys(planned))
+    return Plan(film_format, _with_keys(planned))
 
 
-def stand_in_request(form: Form, shot: Shot, frames: Frames, first_picture: Keyframe | None) -> VideoRequest:
-    """The request of a shot, with stand-ins for what is not made yet.
+def stand_in_request(
+    film_format: FilmFormat, shot: Shot, frames: Frames, first_picture: Keyframe | None
+) -> VideoRequest:
+    """The request of a shot, with stand-ins for clips and pictures that are not made yet.
 
     Args:
-        form: what all shots have in common.
+        film_format: the model, aspect ratio and resolution of all shots.
         shot: the shot.
-        frames: what its sources were resolved to.
-        first_picture: the picture that the next shot begins with, if it exists already.
+        frames: its resolved sources.
+        first_picture: the picture that the next shot starts with, if it exists already.
     """
     start = _CLIP_TO_COME if shot.start == CONTINUE else frames.start
     end = (first_picture or _PICTURE_TO_COME) if shot.end == NEXT else frames.end
     return VideoRequest(
-        model=form.model,
+        model=film_format.model,
         prompt=shot.prompt,
-        aspect_ratio=form.aspect_ratio,
-        resolution=form.resolution,
+        aspect_ratio=film_format.aspect_ratio,
+        resolution=film_format.resolution,
         duration=shot.duration or DEFAULT_DURATION,
         start=start,
         end=end,
@@ -232,12 +234,12 @@ def stand_in_request(form: Form, shot: Shot, frames: Frames, first_picture: Keyf
 
 
 def is_unchanged(request: VideoRequest, planned: PlannedShot) -> bool:
-    """Whether a request with stand-ins is that which was planned: a local file may have changed since."""
+    """Check that a request with stand-ins is the planned one: a local file may have changed since."""
     return _request_digest(request) == planned.request_digest
 
 
 def _first_picture(shots: Sequence[Shot], frames: Sequence[Frames], number: int) -> Keyframe | None:
-    """The picture that the shot after this one begins with, if it is a picture that exists already."""
+    """The picture that the shot after this one starts with, if it is a picture that exists already."""
     if number == len(shots):
         return None
     start = frames[number].start
@@ -247,22 +249,22 @@ def _first_picture(shots: Sequence[Shot], frames: Sequence[Frames], number: int)
 def _with_keys(planned: Sequence[PlannedShot]) -> tuple[PlannedShot, ...]:
     """The shots with their keys. Equal shots get different keys by their order."""
     keys: dict[int, str] = {}
-    seen: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
 
-    def key_of(place: int) -> str:
-        if place not in keys:
-            shot = planned[place]
-            parts = [shot.request_digest, shot.shot.take, *(key_of(need) for need in shot.needs)]
-            base = _digest(parts)
-            seen[base] += 1
-            keys[place] = base if seen[base] == 1 else _digest([base, seen[base]])
-        return keys[place]
+    def key_of(index: int) -> str:
+        if index not in keys:
+            shot = planned[index]
+            content = [shot.request_digest, shot.shot.take, *(key_of(need) for need in shot.needs)]
+            base = _digest(content)
+            counts[base] += 1
+            keys[index] = base if counts[base] == 1 else _digest([base, counts[base]])
+        return keys[index]
 
-    return tuple(replace(shot, key=key_of(place)) for place, shot in enumerate(planned))
+    return tuple(replace(shot, key=key_of(index)) for index, shot in enumerate(planned))
 
 
 def _request_digest(request: VideoRequest) -> str:
-    """How links are signed is no part of what a request asks for."""
+    """The digest of a request. The signatures of links are left out of it."""
     return _digest(without_signatures(asdict(request)))
 
 

@@ -1,7 +1,7 @@
 """A film as one file, with a contact sheet and a sidecar next to it; saved in the background.
 
 Saving may take longer than a client waits. A client that asks again joins the save that runs, so that a long film is
-saved once, however often clients give up.
+saved once, however often clients time out.
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
@@ -42,7 +42,7 @@ async def save_film(
     """Save a film, unless the same one is saved already, as its sidecar proves. Equal clips are not encoded again.
 
     Args:
-        downloads: where files are saved.
+        downloads: the folder of saved files.
         film: the film, completed. Its id and the prompt of its first shot name the file.
         generations: the generations of its shots, in order.
         on_bytes: called with the bytes that were fetched.
@@ -76,10 +76,10 @@ async def save_film(
 def _find_saved(folder: Path, name: str, film_id: str, ids: Sequence[str]) -> SavedFile | None:
     """The film, if a file of its name is made of just these generations and has not changed since."""
 
-    def is_it(content: dict[str, Any]) -> bool:
+    def is_same_film(content: dict[str, Any]) -> bool:
         return content["film_id"] == film_id and [part["generation_id"] for part in content["parts"]] == list(ids)
 
-    return find_numbered(folder / name, "mp4", ids[0], is_it)
+    return find_numbered(folder / name, "mp4", ids[0], is_same_film)
 
 
 def _facts(shot: FilmShot) -> dict[str, Any]:
@@ -106,7 +106,7 @@ class FilmSave:
         self._error: Exception | None = None
 
     async def run(self, save: Save) -> None:
-        """Save it. What goes wrong is raised where it is waited for."""
+        """Save it. An error is raised by `wait`."""
 
         async def on_bytes(size: int, _length: int | None) -> None:
             self._bytes = size
@@ -119,7 +119,7 @@ class FilmSave:
             self._wake.set()
 
     def end_waits(self) -> None:
-        """Answer those who wait for it at once."""
+        """End every wait for it at once."""
         self._wake.set()
 
     async def wait(self, seconds: float, on_bytes: OnBytes) -> SavedFilm | None:
@@ -160,7 +160,7 @@ class FilmSaves:
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[None]:
-        """Save films while this is entered. What is not saved then leaves nothing behind."""
+        """Save films while this is entered. Saves that are not complete at its end leave no files behind."""
         async with anyio.create_task_group() as tasks:
             self._tasks = tasks
             try:
@@ -169,25 +169,25 @@ class FilmSaves:
                 self._tasks = None
                 tasks.cancel_scope.cancel()
 
-    def begin(self, folder: str, film_id: str, save: Save) -> FilmSave:
-        """Begin to save a film into a folder, or join who does it already."""
+    def start(self, folder: str, film_id: str, save: Save) -> FilmSave:
+        """Start to save a film into a folder, or join the save that runs already."""
         key = (folder, film_id)
         if key not in self._saves:
-            begun = self._saves[key] = FilmSave()
+            running = self._saves[key] = FilmSave()
             if self._is_ending:
-                begun.end_waits()
-            cast("TaskGroup", self._tasks).start_soon(self._run, key, begun, save)
+                running.end_waits()
+            cast("TaskGroup", self._tasks).start_soon(self._run, key, running, save)
         return self._saves[key]
 
     def end_waits(self) -> None:
-        """Answer every wait at once: the server is about to stop."""
+        """End every wait at once: the server is about to stop."""
         self._is_ending = True
         for save in self._saves.values():
             save.end_waits()
 
-    async def _run(self, key: tuple[str, str], begun: FilmSave, save: Save) -> None:
+    async def _run(self, key: tuple[str, str], running: FilmSave, save: Save) -> None:
         try:
-            await begun.run(save)
+            await running.run(save)
         finally:
-            # What is saved is found again by its sidecar.
+            # A saved film is recognised by its sidecar.
             del self._saves[key]

@@ -1,7 +1,7 @@
-"""Films: plan, price, allow once; then buy each shot when what it waits for is there, until all are final.
+"""Films: plan, price, allow once; then buy each shot when the shots that it waits for are there, until all are final.
 
-What a film is lies in the ledger alone, so any server of that ledger continues it, whatever became of the one
-before. Two servers that wait for one film share its shots: each shot is bought by whoever is first.
+The state of a film is in the ledger only, so any server of that ledger continues it, whatever happened to the one
+before. Two servers that wait for one film share its shots: each shot is bought by the first of them.
 """
 
 import logging
@@ -22,7 +22,7 @@ from luma_mcp.film.buying import ShotBuyer
 from luma_mcp.film.encrypted_links import SignedLinks
 from luma_mcp.film.film import Film, FilmShot, film_of, new_film_id
 from luma_mcp.film.frames import SourcesOf, frames_of
-from luma_mcp.film.plan import Form, Frames, Plan, Shot
+from luma_mcp.film.plan import FilmFormat, Frames, Plan, Shot
 from luma_mcp.ledger import caps
 from luma_mcp.ledger.caps import Balance, Budget
 from luma_mcp.ledger.reservation_groups import GroupChangedError, ReservationGroups
@@ -34,11 +34,11 @@ _log = logging.getLogger(__name__)
 
 # Both of Luma's APIs make ten clips at once.
 _AT_ONCE = 10
-# After what may pass by itself, and between looks for a lost purchase.
+# After a transient error, and between checks for a lost purchase.
 _PAUSE_SECONDS = 10.0
 
 OnFilm = Callable[[Film, float, str | None], Awaitable[None]]
-"""Called with the film, the seconds that were waited, and what is wrong for the moment."""
+"""Called with the film, the seconds that were waited, and the present problem."""
 
 
 class FilmService:
@@ -50,7 +50,7 @@ class FilmService:
         poller: waits for them.
         clock: how time passes.
         links: encrypts the signed links of plans.
-        meter: counts what is bought.
+        meter: counts purchases.
     """
 
     def __init__(
@@ -69,44 +69,44 @@ class FilmService:
         self._links = links
         self._buyer = ShotBuyer(groups, purchases, links, meter)
 
-    async def plan(self, form: Form, shots: Sequence[Shot], sources_of: SourcesOf) -> Plan:
+    async def plan(self, film_format: FilmFormat, shots: Sequence[Shot], sources_of: SourcesOf) -> Plan:
         """Resolve the sources, check every shot and price it; nothing is sent or written.
 
         Raises:
             InvalidRequestError: a shot cannot be made so. This and the following errors name the shot.
             NotFoundError: no generation has an id that is named.
-            FileError: a local file cannot be read, or cannot be put where Luma can read it.
+            FileError: a local file cannot be read, or cannot be uploaded for Luma.
         """
         plans.check_order(shots)
         frames: list[Frames] = []
         for number, shot in enumerate(shots, start=1):
             try:
-                frames.append(await frames_of(shot, sources_of(form.backend), self._links))
+                frames.append(await frames_of(shot, sources_of(film_format.backend), self._links))
             except LumaError as error:
                 raise _of_shot(number, error) from error
-        hidden = self._links.hidden
+        encrypted = self._links.encrypted
         plan = plans.make_plan(
-            form, [replace(shot, start=hidden(shot.start), end=hidden(shot.end)) for shot in shots], frames
+            film_format, [replace(shot, start=encrypted(shot.start), end=encrypted(shot.end)) for shot in shots], frames
         )
         for number, planned in enumerate(plan.shots, start=1):
             if planned.end_on is not None:
                 try:
-                    await sources_of(form.backend).check_frames()
+                    await sources_of(film_format.backend).check_frames()
                 except LumaError as error:
                     raise _of_shot(number, error) from error
                 break
         return plan
 
-    def check(self, usd: float, shown: str) -> None:
+    def check(self, usd: float, price_text: str) -> None:
         """Raises: BudgetError, if the cap for one call forbids the price of a film."""
-        caps.check_call(self._purchases.budget, usd, shown)
+        caps.check_call(self._purchases.budget, usd, price_text)
 
     async def create(self, plan: Plan, *, take: int, person: str, consent: str | None) -> tuple[Film, bool]:
         """Write the film down and reserve its money; the film, and whether it is new.
 
         Raises:
             BudgetError: a cap forbids it, or the account's credit is less than all shots cost.
-            ConsentNeededError: the person wants to be asked first.
+            ConsentNeededError: the settings demand the user's approval first.
         """
         budget, balance = await self._affordable(plan)
         new = NewGroup(
@@ -123,22 +123,22 @@ class FilmService:
         return await self._polled(group), is_new
 
     async def unpaid_usd(self, film: Film, plan: Plan) -> float:
-        """What another plan of a film costs beyond what is bought and reserved already."""
+        """The price of a new plan of a film beyond the money that is spent and reserved already."""
         return sum(item.micros for item in film.group.unpaid(_reservations(plan))) / 1e6
 
     async def change(self, film: Film, plan: Plan, *, approved_usd: float, consent: str | None) -> Film:
-        """Give a film another plan: what it has already stays, and the money of the rest is reserved.
+        """Replace the plan of a film: shots that it has already stay, and the money of the rest is reserved.
 
         Args:
             film: the film.
             plan: the plan.
-            approved_usd: the price that the person approved.
-            consent: names the person's yes.
+            approved_usd: the price that the user approved.
+            consent: names the user's approval.
 
         Raises:
             InvalidRequestError: the plan is for another API.
             BudgetError: a cap forbids it, or the film has changed and would cost more.
-            ConsentNeededError: the person wants to be asked first.
+            ConsentNeededError: the settings demand the user's approval first.
         """
         if film.plan.form.backend != plan.form.backend:
             raise InvalidRequestError("A film stays with the API that it began with.", "Make another film.")
@@ -169,27 +169,27 @@ class FilmService:
 
         Args:
             film_id: its id.
-            person: the person whose films alone may be seen; None for everybody's.
+            person: the person whose films are visible; None for those of all persons.
 
         Raises:
             NotFoundError: there is no such film.
         """
         return await self._polled(await self._group(film_id, person))
 
-    async def newest(self, most: int, person: str | None) -> list[Film]:
+    async def newest(self, limit: int, person: str | None) -> list[Film]:
         """The last films, newest first, as the ledger has them; all, or one person's."""
-        return [film_of(group, {}) for group in await self._groups.newest(most, person)]
+        return [film_of(group, {}) for group in await self._groups.newest(limit, person)]
 
     async def wait(
         self, film_id: str, person: str | None, *, timeout_seconds: float, sources_of: SourcesOf, on_film: OnFilm
     ) -> Film:
-        """Buy what has become ready, and wait, until every shot is final or until the timeout.
+        """Buy the shots that are ready, and wait, until every shot is final or until the timeout.
 
         Args:
             film_id: the film's id.
-            person: the person whose films alone may be seen; None for everybody's.
-            timeout_seconds: how long at most. What was begun to be bought is bought to its end.
-            sources_of: begins the sources of a shot.
+            person: the person whose films are visible; None for those of all persons.
+            timeout_seconds: the longest wait. Purchases that have started are completed.
+            sources_of: starts the resolution of a shot's sources.
             on_film: called at each change.
 
         Raises:
@@ -197,13 +197,13 @@ class FilmService:
             AuthenticationError, InsufficientCreditsError: the account cannot buy. Its shots stay planned.
             LumaError: Luma cannot be asked, or the ledger cannot be used. Nothing is lost.
         """
-        began = self._clock.now()
+        started_at = self._clock.now()
         problems: dict[str, str] = {}
-        try_again_at = began
+        try_again_at = started_at
         while True:
             film = await self._polled(await self._group(film_id, person))
             now = self._clock.now()
-            await on_film(film, now - began, _first(problems))
+            await on_film(film, now - started_at, _first(problems))
             if film.blocked:
                 await self._groups.release(film.id, film.blocked)
                 continue
@@ -212,31 +212,33 @@ class FilmService:
             if now >= try_again_at:
                 try_again_at = now + _PAUSE_SECONDS
                 problems.clear()
-                if await self._buyer.look_for_lost(film, problems):
+                if await self._buyer.check_lost(film, problems):
                     continue
             wanted = [shot for shot in _to_buy(film) if shot.planned.key not in problems]
             if wanted:
                 await self._buyer.buy_all(film, wanted, sources_of, problems)
                 continue
-            left = timeout_seconds - (now - began)
-            if left <= 0 or (film.state == "in doubt" and not film.lost):
+            remaining_seconds = timeout_seconds - (now - started_at)
+            if remaining_seconds <= 0 or (film.state == "in doubt" and not film.lost):
                 return film
-            pause = min(left, try_again_at - now) if problems or film.lost else left
-            await self._wait_for(film, pause, began, _first(problems), on_film)
+            pause = min(remaining_seconds, try_again_at - now) if problems or film.lost else remaining_seconds
+            await self._wait_for(film, pause, started_at, _first(problems), on_film)
 
-    async def _wait_for(self, film: Film, longest: float, began: float, problem: str | None, on_film: OnFilm) -> None:
+    async def _wait_for(
+        self, film: Film, max_seconds: float, started_at: float, problem: str | None, on_film: OnFilm
+    ) -> None:
         """Wait until a running shot is final, or until something that failed may be tried again."""
         running = [shot.generation_id for shot in film.running if shot.generation_id]
         if not running:
-            # Somebody else is buying, or nothing can be bought for the moment.
-            await self._clock.sleep(min(longest, _PAUSE_SECONDS))
+            # Another server is buying, or nothing can be bought at present.
+            await self._clock.sleep(min(max_seconds, _PAUSE_SECONDS))
             return
 
         async def report(snapshot: Snapshot) -> None:
-            seen = {generation.id: generation for generation in snapshot.generations}
-            await on_film(film_of(film.group, seen), self._clock.now() - began, snapshot.problem or problem)
+            generations = {generation.id: generation for generation in snapshot.generations}
+            await on_film(film_of(film.group, generations), self._clock.now() - started_at, snapshot.problem or problem)
 
-        snapshot = await self._poller.wait(running, until="any", timeout_seconds=longest, on_snapshot=report)
+        snapshot = await self._poller.wait(running, until="any", timeout_seconds=max_seconds, on_snapshot=report)
         await self._purchases.record_final_states(*snapshot.generations)
 
     async def _group(self, film_id: str, person: str | None) -> ReservationGroup:
@@ -250,26 +252,26 @@ class FilmService:
     async def _polled(self, group: ReservationGroup) -> Film:
         """The film with its running generations as they are now, as far as Luma can be asked.
 
-        The ledger is read again only if this look has changed it.
+        The ledger is read again only if this poll has changed it.
         """
         film, has_changed = film_of(group, {}), False
         running = [shot.generation_id for shot in film.running if shot.generation_id]
         if not running:
             return film
-        seen: dict[str, Generation] = {}
+        generations: dict[str, Generation] = {}
         try:
             snapshot = await self._poller.wait(running, until="all", timeout_seconds=0, on_snapshot=_ignore)
-            seen = {generation.id: generation for generation in snapshot.generations}
+            generations = {generation.id: generation for generation in snapshot.generations}
             has_changed = await self._purchases.record_final_states(*snapshot.generations)
         except NotFoundError:
             # Luma knows none of them.
-            seen = {generation_id: Generation(id=generation_id, state=NOT_FOUND) for generation_id in running}
+            generations = {generation_id: Generation(id=generation_id, state=NOT_FOUND) for generation_id in running}
         except LumaError:
             _log.info("the shots of %s cannot be asked for now", group.id, exc_info=True)
-        return film_of((await self._groups.get(group.id) if has_changed else None) or group, seen)
+        return film_of((await self._groups.get(group.id) if has_changed else None) or group, generations)
 
     async def _affordable(self, plan: Plan) -> tuple[Budget, Balance | None]:
-        """What the person allows, and the credit at Luma. Where the API tells it, a film may not cost more."""
+        """The budget, and the credit at Luma. If the API reports its credit, a film may not cost more."""
         budget, backend = self._purchases.budget, plan.form.backend
         if budget.min_credit_usd is not None:
             return budget, await self._purchases.read_balance(backend)

@@ -1,4 +1,4 @@
-"""How a tool spec becomes a tool of MCP: its definition, the check of its arguments, its result and its errors.
+"""Tool specs as tools of MCP: the definition, the check of the arguments, the result and the errors.
 
 Tools are made by hand from their own models. The SDK's `Tool.from_function` reads a function's signature, parses every
 string as JSON that is not annotated as exactly `str`, drops unknown arguments and puts a prefix before errors.
@@ -38,7 +38,7 @@ from luma_mcp.mcp.spec import SPENDS, Action, Arguments, Call, Result, ToolSpec
 # In `_meta` of a result, which a host passes to the player and not to the model.
 ACTIONS_META = "dream-machine-mcp/offers"
 FIELDS_META = "dream-machine-mcp/fields"
-# Sent by the player's buttons; models are shown it only where dry runs answer it.
+# Sent by the player's buttons; models see it only where dry runs return it.
 QUOTE_ID = "quote_id"
 
 
@@ -48,7 +48,7 @@ def definition_of(spec: ToolSpec, backends: tuple[BackendName, ...], *, with_quo
     Args:
         spec: the tool.
         backends: the APIs.
-        with_quotes: whether dry runs answer quotes.
+        with_quotes: whether dry runs return quotes.
     """
     return _definition_of(spec, backends, with_quotes, edition())
 
@@ -76,11 +76,11 @@ async def run_tool(
     sent_arguments: Mapping[str, Any],
     ctx: Context[Any, Any],
 ) -> CallToolResult | InputRequiredResult:
-    """Check the arguments, run the tool, translate what comes of it, and count it.
+    """Check the arguments, run the tool, translate its result or its error, and count the call.
 
     Args:
         spec: the tool.
-        services: what it works with.
+        services: the services of the server.
         offered: the names of all tools that this server has; the player's buttons call no others.
         sent_arguments: the arguments as the client sent them.
         ctx: the SDK's context of the request.
@@ -108,18 +108,18 @@ async def run_tool(
                 f"{spec.name} failed through a mistake in this server. Its log has the details. If it was a purchase, "
                 "list_generations shows whether it was made."
             ) from error
-    answer = to_call_tool_result(result)
+    response = to_call_tool_result(result)
     actions = [action for action in result.actions if action.tool in offered] if client_supports_apps(ctx) else []
     if actions:
-        shown = [_shown(action, services, person) for action in actions]
-        answer.meta = {**(answer.meta or {}), ACTIONS_META: shown}
-    return answer
+        offers = [_for_player(action, services, person) for action in actions]
+        response.meta = {**(response.meta or {}), ACTIONS_META: offers}
+    return response
 
 
 @contextmanager
 def _counted(services: Services, spec: ToolSpec, person: Person) -> Generator[None]:
     """Count a call by how it ends."""
-    began, outcome = time.monotonic(), "failed"
+    started_at, outcome = time.monotonic(), "failed"
     try:
         yield
         outcome = "done"
@@ -129,16 +129,16 @@ def _counted(services: Services, spec: ToolSpec, person: Person) -> Generator[No
         outcome = "refused"
         raise
     finally:
-        services.meter.count_call(spec.name, person.name, outcome, time.monotonic() - began)
+        services.meter.count_call(spec.name, person.name, outcome, time.monotonic() - started_at)
 
 
 def _checked(spec: ToolSpec, services: Services, sent_arguments: Mapping[str, Any]) -> Arguments:
     """The arguments as the tool's model has them. Raises: ToolError."""
     backends = services.backend.names
-    # What only the other API has is known, and refused with the way out; it is not advertised.
+    # Arguments that only the other API has are known, and refused with a hint; they are not advertised.
     offered = _offered_names(spec, backends, edition())
     names = Names(
-        spec.arguments.model_fields, [name for name in offered if name != QUOTE_ID or services.quotes.in_dry_runs]
+        spec.arguments.model_fields, [name for name in offered if name != QUOTE_ID or services.approvals.in_dry_runs]
     )
     try:
         return spec.arguments.model_validate(
@@ -147,22 +147,22 @@ def _checked(spec: ToolSpec, services: Services, sent_arguments: Mapping[str, An
     except InvalidRequestError as error:
         raise ToolError(error.full_text) from None
     except ValidationError as error:
-        # The definition that the client was shown: it is made once.
-        shown = definition_of(spec, backends, with_quotes=services.quotes.in_dry_runs)
-        raise ToolError(_explanation(error, spec.name, shown.input_schema)) from None
+        # The definition that the client has: it is made once.
+        definition = definition_of(spec, backends, with_quotes=services.approvals.in_dry_runs)
+        raise ToolError(_explanation(error, spec.name, definition.input_schema)) from None
 
 
 @cache
 def _offered_names(spec: ToolSpec, backends: tuple[BackendName, ...], _edition: object) -> tuple[str, ...]:
-    """The arguments that a server with these APIs shows, computed once for each edition of the catalogue."""
+    """The arguments that a server with these APIs has, computed once for each edition of the catalogue."""
     return tuple(name for name, field in spec.arguments.model_fields.items() if is_offered(field, backends))
 
 
-def _shown(action: Action, services: Services, person: Person) -> dict[str, Any]:
-    """An action as the player gets it. Pressing its button is the person's yes, where one is wanted."""
+def _for_player(action: Action, services: Services, person: Person) -> dict[str, Any]:
+    """An action as the player gets it. Pressing its button is the user's approval, if the settings demand one."""
     limit = services.purchases.budget.confirm_above_usd
     if limit is not None and action.price_usd > limit:
-        quote_id = services.quotes.of_button(
+        quote_id = services.approvals.button_approval(
             action.tool, action.arguments, action.price_usd, person, asks_for_prompt=action.prompt is not None
         )
         action = action.model_copy(update={"arguments": {**action.arguments, "quote_id": quote_id}})
@@ -170,7 +170,7 @@ def _shown(action: Action, services: Services, person: Person) -> dict[str, Any]
 
 
 def _ids_in(arguments: Arguments) -> Iterator[str]:
-    """The generations that arguments name as such; what a source names is checked where it is resolved."""
+    """The ids of generations among the arguments; those in sources are checked when they are resolved."""
     for name, field in type(arguments).model_fields.items():
         value = getattr(arguments, name)
         if AsId in field.metadata:
@@ -204,27 +204,27 @@ def to_call_tool_result(result: Result) -> CallToolResult:
 
 
 def _explanation(error: ValidationError, tool: str, schema: Mapping[str, Any]) -> str:
-    """What is wrong with the arguments, a sentence for each. `schema` is the one that this client is shown."""
+    """A sentence for each error of the arguments. `schema` is the one that this client has."""
     return " ".join(_sentence(problem, tool, schema) for problem in error.errors(include_url=False)[:5])
 
 
 def _sentence(problem: ErrorDetails, tool: str, schema: Mapping[str, Any]) -> str:
-    where = ".".join(str(part) for part in problem["loc"])
+    name = ".".join(map(str, problem["loc"]))
     if problem["type"] == "extra_forbidden":
-        return f"{tool}: {where} is not an argument."
+        return f"{tool}: {name} is not an argument."
     if problem["type"] == "missing":
-        return f"{tool} needs the argument {where}."
+        return f"{tool} needs the argument {name}."
     if problem["type"] == "value_error":
-        return f"{tool}: {where}: {problem['msg'].removeprefix('Value error, ')}."
+        return f"{tool}: {name}: {problem['msg'].removeprefix('Value error, ')}."
     if problem["type"] == "model_type":
-        return f"{tool}: {where} must be an object."
-    shown = repr(problem["input"])
-    shown = shown if len(shown) <= 60 else shown[:57] + "..."
-    choices = schema["properties"].get(where, {}).get("enum") if problem["type"] == "literal_error" else None
-    expected = f"Input should be {_one_of(choices)}" if choices else problem["msg"]
-    return f"{tool}: {where} cannot be {shown}: {expected}."
+        return f"{tool}: {name} must be an object."
+    value = repr(problem["input"])
+    value = value if len(value) <= 60 else value[:57] + "..."
+    choices = schema["properties"].get(name, {}).get("enum") if problem["type"] == "literal_error" else None
+    expected = f"Input should be {_alternatives(choices)}" if choices else problem["msg"]
+    return f"{tool}: {name} cannot be {value}: {expected}."
 
 
-def _one_of(words: Sequence[str]) -> str:
-    *first, last = map(repr, words)
+def _alternatives(values: Sequence[str]) -> str:
+    *first, last = map(repr, values)
     return f"{', '.join(first)} or {last}" if first else last

@@ -1,9 +1,9 @@
-"""A person's yes without a question: a quote that a model shows to the person, or a button that the person presses.
+"""The user's approval without a question: a quote that a model shows to the user, or a button that the user presses.
 
-Both are sealed texts that come back as `quote_id`. A quote is for one request, one take, one price and one person, and
+Both are signed texts that come back as `quote_id`. A quote is for one request, one take, one price and one person, and
 a dry run returns it only where the settings allow it. A button is for one tool with exactly its arguments, one price
-and one person; the person writes the prompt only where the button asks for one. Each serves for one purchase. Models
-do not see the approval of a button: hosts hand it to the player alone, and the player reports it to nobody.
+and one person; the user writes the prompt only where the button asks for one. Each is valid for one purchase. Models
+do not see the approval of a button: hosts pass it to the player only, and the player does not report it.
 """
 
 import hashlib
@@ -18,48 +18,48 @@ from luma_mcp.domain.signing import Signer
 
 QUOTE_SECONDS = 15 * 60
 BUTTON_SECONDS = 24 * 3600
-# These do not say what is bought. The player counts the takes: the next one that is not bought yet.
+# These do not identify the purchase. The player counts the takes: the next one that is not bought yet.
 _NOT_FIXED = frozenset({"take", "quote_id", "dry_run"})
 _PROMPT = "prompt"
 
 
-class Quotes:
-    """Makes quotes, and reads them.
+class Approvals:
+    """Makes and reads quotes and the approvals of buttons.
 
     Args:
-        key: what the servers of one account share, and nobody else knows.
+        key: the secret that the servers of one account share.
         wall: the time of day, in Unix time.
-        in_dry_runs: whether a dry run answers one, for clients that cannot ask.
+        in_dry_runs: whether a dry run returns a quote, for clients that cannot ask.
     """
 
     def __init__(self, key: bytes, wall: Callable[[], float], *, in_dry_runs: bool = False) -> None:
-        self._quotes, self._buttons = Signer(key, "quotes"), Signer(key, "buttons")
+        self._quote_signer, self._button_signer = Signer(key, "quotes"), Signer(key, "buttons")
         self._wall = wall
         self.in_dry_runs = in_dry_runs
-        """Whether a dry run answers a quote."""
+        """Whether a dry run returns a quote."""
 
-    def of(self, subject: str, usd: float, person: Person) -> str:
-        """A quote for what a subject names."""
-        return self._seal(self._quotes, subject, usd, person, QUOTE_SECONDS)
+    def quote(self, subject: str, usd: float, person: Person) -> str:
+        """A quote for a subject."""
+        return self._seal(self._quote_signer, subject, usd, person, QUOTE_SECONDS)
 
-    def of_button(
+    def button_approval(
         self, tool: str, arguments: Mapping[str, Any], usd: float, person: Person, *, asks_for_prompt: bool = False
     ) -> str:
-        """The approval that a button sends with its call. `asks_for_prompt`: the person writes the prompt."""
+        """The approval that a button sends with its call. `asks_for_prompt`: the user writes the prompt."""
         subject = _button(tool, arguments, has_free_prompt=asks_for_prompt)
-        return self._seal(self._buttons, subject, usd, person, BUTTON_SECONDS)
+        return self._seal(self._button_signer, subject, usd, person, BUTTON_SECONDS)
 
-    def consent(self, quote_id: str, subject: str, usd: float, person: Person) -> str | None:
-        """The name of the yes that a quote stands for; None if it is none, is another's, or has ended."""
-        return self._read(self._quotes, quote_id, subject, usd, person)
+    def consent_by_quote(self, quote_id: str, subject: str, usd: float, person: Person) -> str | None:
+        """The name of the approval by a quote; None if the quote is invalid, is another person's, or has expired."""
+        return self._read(self._quote_signer, quote_id, subject, usd, person)
 
     def consent_by_button(
         self, quote_id: str, tool: str, arguments: Mapping[str, Any], usd: float, person: Person
     ) -> str | None:
-        """The name of the approval that a pressed button stands for; it serves once, whatever the take."""
+        """The name of the approval by a pressed button; it is valid once, whatever the take."""
         for has_free_prompt in (False, True):
             subject = _button(tool, arguments, has_free_prompt=has_free_prompt)
-            name = self._read(self._buttons, quote_id, subject, usd, person)
+            name = self._read(self._button_signer, quote_id, subject, usd, person)
             if name is not None:
                 return name
         return None
@@ -84,7 +84,7 @@ class Quotes:
 
 
 def _button(tool: str, arguments: Mapping[str, Any], *, has_free_prompt: bool) -> str:
-    """The subject of a button's approval: the tool and its arguments, and whether the person writes the prompt."""
+    """The subject of a button's approval: the tool and its arguments, and whether the user writes the prompt."""
     free = _NOT_FIXED | {_PROMPT} if has_free_prompt else _NOT_FIXED
     fixed = {name: arguments[name] for name in sorted(arguments) if name not in free}
     return f"{tool} {'any prompt' if has_free_prompt else 'as it is'} {to_json(fixed).decode()}"

@@ -1,4 +1,4 @@
-"""What the server tells a model about itself, by the APIs that it has keys for."""
+"""The server's instructions for a model, by the APIs that it has keys for."""
 
 from collections.abc import Sequence
 
@@ -52,8 +52,8 @@ def instructions(backends: Sequence[BackendName]) -> str:
         upscaled=", an upscaled one too," if upscales else "",
     )
     craft = f"Craft: say subject, action, setting, light and camera. {_craft(backends)}\n"
-    parts = [_models(backends) + "\n", work, _MONEY, _SOURCES.format(local=_LOCAL[mode]), _SEEING, craft, _TRUST]
-    return "\n".join(parts)
+    paragraphs = [_models(backends) + "\n", work, _MONEY, _SOURCES.format(local=_LOCAL[mode]), _SEEING, craft, _TRUST]
+    return "\n".join(paragraphs)
 
 
 def _models(backends: Sequence[BackendName]) -> str:
@@ -74,7 +74,7 @@ def _sold(backend: BackendName, names: Sequence[str], *, alone: bool) -> str:
 
 
 def _craft(backends: Sequence[BackendName]) -> str:
-    """Advice that depends on what the models have."""
+    """Advice that depends on the features of the models."""
     conceptual: list[BackendName] = [name for name in backends if video_models(name, "concepts")]
     wordy: list[BackendName] = [name for name in backends if name not in conceptual and video_models(name)]
     advice: list[str] = []
@@ -99,7 +99,7 @@ def _craft(backends: Sequence[BackendName]) -> str:
 
 
 def _draft(backend: BackendName) -> str:
-    """The cheapest way to try, and the final: another model of the API, or another resolution."""
+    """The cheapest draft, and the final: another model of the API, or another resolution."""
     names = video_models(backend)
     if not names:
         return ""

@@ -1,4 +1,4 @@
-"""The person whose request is being answered, as the transport has found out."""
+"""The person of the present request, as the transport authenticated it."""
 
 from mcp.server.auth.middleware.auth_context import get_access_token
 from mcp.server.auth.provider import AccessToken
@@ -13,6 +13,6 @@ def current_person() -> Person:
 
 
 def person_of(token: AccessToken) -> Person:
-    """The person that a verified token stands for. Its scopes are `SCOPES`, whatever the issuer calls them."""
+    """The person of a verified token. Its scopes are `SCOPES`, whatever the issuer calls them."""
     rights: set[Right] = {right for right, scope in zip(RIGHTS, SCOPES, strict=True) if scope in token.scopes}
     return Person(token.subject or "", frozenset(rights))

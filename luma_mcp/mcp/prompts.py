@@ -1,4 +1,4 @@
-"""A few ways of asking that are worth offering: a person picks one, fills it in, and the model knows how to go on."""
+"""The prompts of the server: the user picks one and fills it in, and the model follows it."""
 
 from typing import Annotated, Any
 

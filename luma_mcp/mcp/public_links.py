@@ -1,7 +1,7 @@
 """Links to this server for people who are elsewhere: to a saved file, to a page for sending one, for Luma's callbacks.
 
-A link is signed, so any replica with the same key can check it, and it ends by itself. Whoever has a link may use it,
-as with Luma's own links.
+A link is signed, so any replica with the same key can check it, and it expires. A link is a bearer secret,
+as Luma's own links are.
 """
 
 import hmac
@@ -25,8 +25,8 @@ class Upload:
 
     Args:
         url: the link.
-        source: what the file is called as a source, once it is there.
-        seconds: how long the link works.
+        source: the name of the file as a source, once it is there.
+        seconds: the lifetime of the link.
     """
 
     url: str
@@ -35,8 +35,8 @@ class Upload:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a file that is sent goes: a folder inside the output folder, and its name without an ending."""
+class UploadTarget:
+    """The target of an upload: a folder inside the output folder, and a file name without an ending."""
 
     folder: str
     name: str
@@ -47,26 +47,26 @@ class Links:
 
     Args:
         public_url: the address of this server that people paste; its other paths are siblings of `/mcp`.
-        key: what the servers of one account share, and nobody else knows.
+        key: the secret that the servers of one account share.
         wall: the time of day, in Unix time.
     """
 
     def __init__(self, public_url: str, key: bytes, wall: Callable[[], float]) -> None:
         self._base_url = public_url.rstrip("/").removesuffix("/mcp")
         self._files, self._uploads = (Signer(key, name) for name in (FILES, UPLOAD))
-        # The same at every replica, for it is part of what is sent to Luma.
+        # The same at every replica, for it is part of the request to Luma.
         self._callback_code = key_for(CALLBACKS, key).hex()
         self._wall = wall
 
     @property
     def callback_url(self) -> str:
-        """Where Luma posts the changes of generations. It does not end, for a generation may take long."""
+        """The address for Luma's reports about generations. It does not expire, for a generation may take long."""
         return f"{self._base_url}{CALLBACKS}{self._callback_code}"
 
-    def to_file(self, place: str) -> str:
+    def to_file(self, path: str) -> str:
         """A link to a file, by its path inside the output folder with `/`."""
-        text = self._files.sign({"place": place}, now=self._wall())
-        return f"{self._base_url}{FILES}{text}/{quote(PurePosixPath(place).name)}"
+        text = self._files.sign({"place": path}, now=self._wall())
+        return f"{self._base_url}{FILES}{text}/{quote(PurePosixPath(path).name)}"
 
     def to_send(self, folder: str) -> Upload:
         """A link for sending one file into a folder inside the output folder."""
@@ -75,15 +75,15 @@ class Links:
         return Upload(f"{self._base_url}{UPLOAD}{text}", f"{RECEIVED}/{name}", UPLOAD_SECONDS)
 
     def file_of(self, text: str) -> str | None:
-        """The path that a signed text leads to; None if it is none of ours, or has ended."""
+        """The path in a signed text; None if the text is not ours, or has expired."""
         content = self._files.read(text, now=self._wall(), seconds=FILE_SECONDS)
         return content["place"] if content else None
 
-    def place_of(self, text: str) -> Place | None:
-        """Where the file that is sent to a signed text goes; None if it is none of ours, or has ended."""
+    def upload_target(self, text: str) -> UploadTarget | None:
+        """The target of an upload by a signed text; None if the text is not ours, or has expired."""
         content = self._uploads.read(text, now=self._wall(), seconds=UPLOAD_SECONDS)
-        return Place(content["folder"], content["name"]) if content else None
+        return UploadTarget(content["folder"], content["name"]) if content else None
 
     def is_callback(self, text: str) -> bool:
-        """Whether a text is the code of the address that Luma was given."""
+        """Check that a text is the code of the callback address."""
         return hmac.compare_digest(text.encode("utf-8", "replace"), self._callback_code.encode())

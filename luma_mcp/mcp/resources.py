@@ -1,4 +1,4 @@
-"""What a client may read without calling a tool: camera words, models with prices, spending, any generation."""
+"""The resources of the server: camera vocabulary, models with prices, spending, generations and films."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
@@ -29,7 +29,7 @@ _JSON = "application/json"
 _MAX_COMPLETIONS = 25
 _MAX_PURCHASES = 100
 _MAX_FILMS = 20
-# How many days of spending are shown, today among them.
+# The number of days of spending, today among them.
 _DAYS = 7
 _T = TypeVar("_T")
 
@@ -44,8 +44,8 @@ def attach(server: MCPServer[Any], services: Services) -> None:
         mime_type=_JSON,
     )
     async def camera_motions() -> str:
-        words = await services.vocabulary.camera_motions()
-        return _json({"camera_motions": words.words, "from_luma": words.from_luma})
+        vocabulary = await services.vocabulary.camera_motions()
+        return _json({"camera_motions": vocabulary.words, "from_luma": vocabulary.from_luma})
 
     @server.resource(
         "luma://concepts",
@@ -54,8 +54,8 @@ def attach(server: MCPServer[Any], services: Services) -> None:
         mime_type=_JSON,
     )
     async def concepts() -> str:
-        words = await services.vocabulary.concepts()
-        return _json({"concepts": words.words, "from_luma": words.from_luma})
+        vocabulary = await services.vocabulary.concepts()
+        return _json({"concepts": vocabulary.words, "from_luma": vocabulary.from_luma})
 
     @server.resource(
         "luma://models",
@@ -79,20 +79,20 @@ def attach(server: MCPServer[Any], services: Services) -> None:
         GENERATION, title="Generation", description="Status and asset URLs of a generation.", mime_type=_JSON
     )
     async def generation(generation_id: str) -> str:
-        found = await _translated(lambda: _seen(services, generation_id))
-        return _json(details_result(found).model_dump(mode="json", exclude_none=True))
+        generation = await _translated(lambda: _visible_generation(services, generation_id))
+        return _json(details_result(generation).model_dump(mode="json", exclude_none=True))
 
     @server.resource("luma://films", title="Films", description="The last films that were planned.", mime_type=_JSON)
     async def films() -> str:
         person = services.access.visible_person(current_person())
-        found = await _translated(lambda: services.films.newest(_MAX_FILMS, person))
-        return _json({"films": [film_result(film).model_dump(mode="json", exclude_none=True) for film in found]})
+        newest = await _translated(lambda: services.films.newest(_MAX_FILMS, person))
+        return _json({"films": [film_result(film).model_dump(mode="json", exclude_none=True) for film in newest]})
 
     @server.resource(FILM, title="Film", description="State of a film, shot by shot.", mime_type=_JSON)
     async def film(film_id: str) -> str:
         person = services.access.visible_person(current_person())
-        found = await _translated(lambda: services.films.get(film_id, person))
-        return _json(film_result(found).model_dump(mode="json", exclude_none=True))
+        state = await _translated(lambda: services.films.get(film_id, person))
+        return _json(film_result(state).model_dump(mode="json", exclude_none=True))
 
     @server.completion()
     async def complete(
@@ -120,7 +120,7 @@ def attach(server: MCPServer[Any], services: Services) -> None:
         return Completion(values=ids, total=None, has_more=page.has_more)
 
 
-async def _seen(services: Services, generation_id: str) -> Generation:
+async def _visible_generation(services: Services, generation_id: str) -> Generation:
     """A generation that the person may see. Raises: NotFoundError, LedgerError."""
     await services.access.check(current_person(), [generation_id])
     return await services.backend.get_generation(generation_id)
@@ -129,7 +129,7 @@ async def _seen(services: Services, generation_id: str) -> Generation:
 async def describe_spending(services: Services) -> dict[str, Any]:
     """The day's money, and its last purchases: a model reads this, and a busy day has many.
 
-    Who sees only their own purchases reads of those, and of their own cap.
+    A person who sees only their own purchases gets those and their own cap.
     """
     person = services.access.visible_person(current_person())
     today = await services.purchases.spending(person)
@@ -202,7 +202,7 @@ def describe_models() -> dict[str, Any]:
 
 
 def _modifying(model: catalogue.VideoModel) -> dict[str, Any]:
-    """What changing a clip costs."""
+    """The price of changing a clip."""
     prices = model.prices
     if isinstance(prices, catalogue.PixelPrices):
         return {"usd_per_megapixel_modified": prices.modify.dollars}
@@ -217,7 +217,7 @@ def _modifying(model: catalogue.VideoModel) -> dict[str, Any]:
 
 
 async def _translated(read: Callable[[], Awaitable[_T]]) -> _T:
-    """What was read; our errors become the protocol's."""
+    """Read; our errors become the protocol's."""
     try:
         return await read()
     except (NotFoundError, InvalidRequestError) as error:

@@ -110,7 +110,7 @@ def generation_result(generation: Generation) -> GenerationResult:
         price_usd=price.usd if price else None,
         created_at=generation.created_at.isoformat() if generation.created_at else None,
     )
-    return result.with_actions(lambda: actions_of(generation))
+    return result.set_actions(lambda: actions_of(generation))
 
 
 def _more_urls(generation: Generation) -> list[str] | None:
@@ -123,7 +123,7 @@ def _more_urls(generation: Generation) -> list[str] | None:
 def details_result(generation: Generation) -> GenerationDetailsResult:
     """The facts of a generation, and what to do next."""
     facts = generation_result(generation)
-    return GenerationDetailsResult(**facts.model_dump(), next=_next(generation)).with_actions(lambda: facts.actions)
+    return GenerationDetailsResult(**facts.model_dump(), next=_next(generation)).set_actions(lambda: facts.actions)
 
 
 def wait_result(generations: Sequence[Generation], until: str, seconds: float) -> WaitResult:
@@ -140,7 +140,7 @@ def wait_result(generations: Sequence[Generation], until: str, seconds: float) -
         next_step = "change the request before trying again."
     results = [generation_result(generation) for generation in generations]
     waited = WaitResult(done=done, waited_seconds=round(seconds, 1), generations=results, next=next_step)
-    return waited.with_actions(lambda: [action for result in results for action in result.actions])
+    return waited.set_actions(lambda: [action for result in results for action in result.actions])
 
 
 def quote_result(quote: Quote, quote_id: str | None = None) -> PurchaseResult:

@@ -12,7 +12,7 @@ from luma_mcp.mcp.persons import current_person
 
 METRICS_PERSON = "metrics"
 """The name of the token that reads the metrics, and does nothing else."""
-# Lists of what there is and the texts of prompts say nothing of anybody, and need no right.
+# Lists of definitions and the texts of prompts hold no data of persons, and need no right.
 _RIGHTS_OF_METHODS: Mapping[str, Right] = {
     "resources/read": "read",
     "resources/subscribe": "read",
@@ -37,7 +37,7 @@ def refusal_of(person: Person, right: Right) -> str | None:
 
 
 def may_read_metrics(person: Person) -> bool:
-    """Whether a person may read the metrics, which say what everybody does."""
+    """Check whether a person may read the metrics, which are about all persons."""
     return person.is_owner or person.name == METRICS_PERSON
 
 

@@ -1,7 +1,7 @@
-"""Every use of the inside of the MCP SDK, each with what it works round and the version in which it was seen.
+"""Every use of the inside of the MCP SDK, each with the limitation that it works round and the version of the SDK.
 
 Nothing else in this package touches a private name of `mcp`, or depends on an order of events that the SDK does not
-document. All of it was seen in mcp 2.3.0.
+document. All of it is true of mcp 2.3.0.
 """
 
 import logging
@@ -42,9 +42,9 @@ def _low_level(server: MCPServer[Any]) -> Server[Any]:
 async def run_on_streams(server: MCPServer[Any], streams: tuple[Any, ...]) -> None:
     """Serve over line streams of our own, or over stdin and stdout if there are none.
 
-    Works round: `MCPServer.run` takes no streams, and its stdio transport makes two trips through worker threads for
+    Works round: `MCPServer.run` accepts no streams, and its stdio transport makes two trips through worker threads for
     each message, dies on SIGTERM without cleaning up and hangs on SIGINT until stdin closes. Upstream:
-    modelcontextprotocol/python-sdk, `mcp.server.stdio.stdio_server` takes streams, `MCPServer.run` does not.
+    modelcontextprotocol/python-sdk, `mcp.server.stdio.stdio_server` accepts streams, `MCPServer.run` does not.
     """
     low_level = _low_level(server)
     async with stdio_server(*streams) as (read, write):
@@ -65,7 +65,7 @@ def add_subscription_handlers(server: MCPServer[Any], subscribe: OnSubscribe, un
 def connection_key(ctx: ServerRequestContext[Any, Any]) -> int | None:
     """A number that is the same for all requests of one connection; None where there is no connection.
 
-    Works round: the SDK makes a session anew for each request and has no id for a connection; the parameters of the
+    Works round: the SDK makes a new session for each request and has no id for a connection; the parameters of the
     handshake are one object for the whole connection. Over stateless HTTP there was no handshake, for all alike.
     """
     handshake = ctx.session.client_params
@@ -86,7 +86,7 @@ _WITHOUT_CONTENT = _WithoutContent()
 
 
 def keep_arguments_out_of_logs() -> None:
-    """Have no library write down what calls hold.
+    """Keep the content of calls out of the logs of libraries.
 
     Works round: `MCPServer` logs "Tool %r failed: %r" with the sentence for the model, and sse-starlette every event
     at DEBUG. Upstream: modelcontextprotocol/python-sdk, `mcp.server.mcpserver.server` in 2.3.0.

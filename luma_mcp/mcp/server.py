@@ -1,4 +1,4 @@
-"""The MCP server: what it says of itself, and its tools, resources, prompts, tasks and subscriptions."""
+"""The MCP server: its description, tools, resources, prompts, tasks and subscriptions."""
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -37,7 +37,7 @@ ICON = Icon(src="https://lumalabs.ai/favicon.ico", mime_type="image/x-icon")
 
 WEBSITE = "https://github.com/dream-machine-mcp/dream-machine-mcp"
 
-# The tools by toolset, the names that LUMA_TOOLSETS takes.
+# The tools by toolset, the names that LUMA_TOOLSETS accepts.
 TOOLSETS: dict[str, tuple[ToolSpec, ...]] = {
     "video": videos.TOOLS,
     "image": images.TOOLS,
@@ -53,14 +53,14 @@ _ONE_HOUR = CacheHint(ttl_ms=3_600_000, scope="public")
 
 @dataclass(frozen=True, slots=True)
 class ServerOptions:
-    """What the person decided about the server.
+    """The options of the server.
 
     Args:
         tools: the tools that are offered.
         withheld: why each of the others is not, as a sentence.
         account: names the account; the same in every replica.
-        secret: what only this account's servers know, for codes that clients must not be able to make.
-        asset_origins: where the player may load images and videos from, in addition to Luma's own hosts.
+        secret: the secret of this account's servers, for codes that clients must not be able to make.
+        asset_origins: the origins of images and videos for the player, in addition to Luma's own hosts.
         log_level: how much is logged.
     """
 
@@ -101,7 +101,7 @@ def make_server(services: Services, options: ServerOptions) -> "ToolServer":
             Skills(),
         ],
         lifespan=lifespan,
-        # The same key in every replica, so that the answer to a question may arrive at another replica.
+        # The same key in every replica, so that the response to a question may arrive at another replica.
         request_state_security=RequestStateSecurity(keys=[derive_key(options.account, f"state {options.secret}")]),
         subscriptions=subscriptions.bus,
         middleware=[require_rights, refuse_cursor, subscriptions.middleware],
@@ -120,7 +120,7 @@ def make_server(services: Services, options: ServerOptions) -> "ToolServer":
 
 
 async def refuse_cursor(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
-    """Refuse any cursor: each list is one page, so none was given out. Raises: MCPError."""
+    """Refuse any cursor: each list is one page, so no cursor exists. Raises: MCPError."""
     params: Any = ctx.params
     if ctx.method.endswith("/list") and isinstance(params, dict) and cast("dict[str, Any]", params).get("cursor"):
         raise MCPError(code=INVALID_PARAMS, message="There is no such cursor: each list is a single page.")
@@ -136,7 +136,7 @@ class ToolServer(MCPServer[Services]):
     Args:
         name: the server's name.
         tools: the tools.
-        services: what they work with.
+        services: the services of the tools.
         withheld: why each of the other tools is not offered.
         attach_prompts: adds the prompts to a server.
     """
@@ -160,28 +160,28 @@ class ToolServer(MCPServer[Services]):
 
     @property
     def rights(self) -> dict[str, Right]:
-        """What a person must be allowed to do to call each tool."""
+        """The right that each tool needs."""
         return {name: spec.right for name, spec in self._specs.items()}
 
     def end_waits(self) -> None:
-        """Answer every open wait at once: the server is about to stop."""
+        """End every open wait at once: the server is about to stop."""
         self.services.poller.end_waits()
         self.services.film_saves.end_waits()
 
     async def list_tools(self) -> list[Tool]:
         """The definition of every tool."""
-        backends, with_quotes = self.services.backend.names, self.services.quotes.in_dry_runs
+        backends, with_quotes = self.services.backend.names, self.services.approvals.in_dry_runs
         return [definition_of(spec, backends, with_quotes=with_quotes) for spec in self._specs.values()]
 
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[Services, Any] | None = None
     ) -> CallToolResult | InputRequiredResult:
         """Raises: ToolError, with a sentence for the model to read."""
-        newer, answer = _RENAMED.get(name, (name, ""))
+        newer, hint = _RENAMED.get(name, (name, ""))
         if newer in self._withheld:
             raise ToolError(f"Unknown tool: {name}. {self._withheld[newer]}")
-        if answer:
-            raise ToolError(answer)
+        if hint:
+            raise ToolError(hint)
         if name not in self._specs:
             return await super().call_tool(name, arguments, context)
         ctx = context or Context(mcp_server=self)

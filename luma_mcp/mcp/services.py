@@ -17,7 +17,7 @@ from luma_mcp.files.saved_file import SavedFile
 from luma_mcp.files.service import DownloadService
 from luma_mcp.film.saving import FilmSaves
 from luma_mcp.film.service import FilmService
-from luma_mcp.mcp.approvals import Quotes
+from luma_mcp.mcp.approvals import Approvals
 from luma_mcp.mcp.public_links import Links
 from luma_mcp.polling.poller import Poller
 from luma_mcp.purchasing.access import Access
@@ -25,7 +25,7 @@ from luma_mcp.purchasing.service import PurchaseService
 from luma_mcp.sources.resolver import SourceResolver
 
 Share = Callable[[SavedFile], Awaitable[str]]
-"""Gives a saved file a link that works from anywhere, for some hours. Raises: FileError."""
+"""Makes a link to a saved file that works from anywhere, for some hours. Raises: FileError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class Services:
     previews: PreviewService
     vocabulary: CameraVocabulary
     access: Access
-    quotes: Quotes
+    approvals: Approvals
     films: FilmService
     film_saves: FilmSaves
     clock: Clock
@@ -71,10 +71,10 @@ class Services:
     """Links to this server; None where it has no public address."""
     meter: Meter = NO_METER
     share: Share | None = None
-    """Gives a saved file a link; None likewise."""
+    """Makes a link to a saved file; None likewise."""
 
     async def share_file(self, file: SavedFile) -> SharedFile:
-        """Give a saved file a link, where this server can. Without one it is saved all the same."""
+        """Make a link to a saved file, if this server can. Without a link the file stays saved."""
         if self.share is None:
             return SharedFile(file)
         try:

@@ -1,4 +1,4 @@
-"""What a tool is: a name, a model of its arguments, a function, a model of its result, and its annotations."""
+"""The specification of a tool: a name, a model of its arguments, a function, a model of its result, annotations."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,20 +10,20 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationInfo, field_v
 from luma_mcp.domain.apis import BackendName
 from luma_mcp.domain.person import OWNER, Person, Right
 from luma_mcp.files.service import DownloadService
-from luma_mcp.mcp.arguments.values import spelled, words_of
+from luma_mcp.mcp.arguments.values import choices_of, spelled
 from luma_mcp.mcp.services import Services
 from luma_mcp.sources.resolver import Resolution
 
-# The APIs of what only Dream Machine can do.
+# The APIs of operations that only Dream Machine has.
 DREAM_MACHINE: tuple[BackendName, ...] = ("dream_machine",)
 
-# What a tool does, as the four hints that a host shows a person. None is left out.
+# The effects of a tool, as the four hints that a host shows to the user. No hint is left out.
 READS = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=True)
 WRITES_A_FILE = ToolAnnotations(
     read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=True
 )
 SPENDS = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=False, open_world_hint=True)
-# Carries on with what a person has allowed: it sends what was paid for by an earlier yes, once.
+# Continues a film that the user approved: it sends each approved shot once.
 CONTINUES = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=True)
 DELETES = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=True)
 
@@ -37,11 +37,11 @@ class Caller(Protocol):
 
     @property
     def timeout_seconds(self) -> float:
-        """How long a call may take before this client is known, or feared, to give up."""
+        """The longest time of a call before this client may time out, in seconds."""
         ...
 
     async def report(self, progress: float, message: str) -> None:
-        """Report the progress of a long call. `progress` only rises; what it counts is up to the tool."""
+        """Report the progress of a long call. `progress` only rises; its unit is the tool's choice."""
         ...
 
     @property
@@ -50,11 +50,11 @@ class Caller(Protocol):
         ...
 
     async def confirm(self, question: str, subject: str) -> str | None:
-        """Ask the person; a name for the yes, which serves for one purchase, or None for a no.
+        """Ask the user; return the name of the approval, which is valid for one purchase, or None for a refusal.
 
         Args:
-            question: what the person reads.
-            subject: what the yes is for; it serves for nothing else.
+            question: the text for the user.
+            subject: names the purchase; the approval is valid for this subject only.
 
         Raises:
             BudgetError: this client cannot ask.
@@ -69,9 +69,9 @@ class Arguments(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _spelled_as_here(cls, value: Any, info: ValidationInfo) -> Any:
-        words = words_of(cls.model_fields[info.field_name or ""].annotation)
-        return spelled(value, words) if words else value
+    def _normalize_spelling(cls, value: Any, info: ValidationInfo) -> Any:
+        choices = choices_of(cls.model_fields[info.field_name or ""].annotation)
+        return spelled(value, choices) if choices else value
 
 
 class Action(BaseModel):
@@ -92,8 +92,8 @@ class Action(BaseModel):
 class Result(BaseModel):
     """The result of a tool. Its fields are the structured content, absent ones left out; `text` is the text.
 
-    A result that is to be looked at has no structured content (`is_structured`): some clients give a model that alone,
-    and the model would never see the picture. Its fields go to the player.
+    A result that is to be viewed has no structured content (`is_structured`): some clients pass a model that alone,
+    and the model would not see the picture. Its fields go to the player.
     """
 
     is_structured: ClassVar[bool] = True
@@ -108,12 +108,12 @@ class Result(BaseModel):
         """The same for clients that show only text."""
         raise NotImplementedError
 
-    def with_image(self, jpeg: bytes | None) -> Self:
+    def set_image(self, jpeg: bytes | None) -> Self:
         """The same with an image. It is not in the structured content, which would double it."""
         self._jpeg = jpeg
         return self
 
-    def with_links(self, links: Sequence[ResourceLink]) -> Self:
+    def set_links(self, links: Sequence[ResourceLink]) -> Self:
         """The same with links to files that a host may show or fetch."""
         self._links = links
         return self
@@ -122,7 +122,7 @@ class Result(BaseModel):
     def links(self) -> Sequence[ResourceLink]:
         return self._links
 
-    def with_actions(self, actions: Callable[[], Iterable[Action]]) -> Self:
+    def set_actions(self, actions: Callable[[], Iterable[Action]]) -> Self:
         """The same with buttons for the player. They are computed only for clients that show it."""
         self._actions = actions
         return self
@@ -138,7 +138,7 @@ class Result(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call of a tool: what it works with, who called, and which tool."""
+    """One call of a tool: the services, the caller, the person and the tool's name."""
 
     services: Services
     caller: Caller
@@ -147,7 +147,7 @@ class Call:
 
     @property
     def visible_person(self) -> str | None:
-        """The person whose purchases this person sees; None for everybody's."""
+        """The person whose purchases this person sees; None for those of all persons."""
         return self.services.access.visible_person(self.person)
 
     @property
@@ -161,12 +161,12 @@ class Call:
         return self.services.downloads.inside(self.folder)
 
     async def check(self, *generation_ids: str) -> None:
-        """Return if the person may see these generations. Raises: NotFoundError, LedgerError."""
+        """Check that the person may see these generations. Raises: NotFoundError, LedgerError."""
         await self.services.access.check(self.person, generation_ids)
 
     def sources(self, backend: BackendName) -> Resolution:
         """The sources of this call for an API, none resolved yet."""
-        return self.services.sources.begin(backend, may_use=self.check, folder=self.folder)
+        return self.services.sources.start(backend, may_use=self.check, folder=self.folder)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -178,7 +178,7 @@ class ToolSpec:
         arguments: the model of its arguments.
         result: the model of its result.
         title: the name that a person reads.
-        annotations: what it does.
+        annotations: its effects.
         in_player: whether hosts with MCP Apps show its results in the player.
         backends: the APIs that can do it.
         by_links: True if it works by links to this server, so that it needs a public address; False if it is not
@@ -202,7 +202,7 @@ class ToolSpec:
 
     @property
     def right(self) -> Right:
-        """What a person must be allowed to do to call it."""
+        """The right that a call of it needs."""
         if self.annotations is SPENDS or self.annotations is CONTINUES:
             return "spend"
         return "delete" if self.annotations is DELETES else "read"

@@ -1,10 +1,10 @@
 """Subscriptions to `luma://generations/{id}` and `luma://films/{id}`: subscribers are notified of each change of state.
 
-Watching a film buys nothing: whoever waits for it does.
+Watching a film buys nothing; waiting for it does.
 
 A subscription waits like any other caller, so its polls are shared and end with it. From protocol 2026-07-28 on it is
-one long request that holds the watching. Before, it is a request that is answered at once; watching then continues
-until the client unsubscribes, the generation is final, nobody can be notified any more, or the server stops.
+one long request that holds the watching. Before, it is a request that returns at once; watching then continues
+until the client unsubscribes, the generation is final, the subscriber cannot be notified any more, or the server stops.
 """
 
 import logging
@@ -33,12 +33,12 @@ from luma_mcp.purchasing.access import Access
 _log = logging.getLogger(__name__)
 
 _GENERATIONS, _FILMS = "luma://generations/", "luma://films/"
-# How often a film is looked at.
+# The time between two polls of a film.
 _FILM_SECONDS = 5.0
-# The length of one wait; another begins as long as somebody is subscribed.
+# The length of one wait; a new one starts as long as there is a subscriber.
 _WAIT_SECONDS = 1800.0
-# Each is asked for until it is final, so a client may not have any number of them.
-MOST_WATCHED = 100
+# Each is polled until it is final, so their number for a client is limited.
+MAX_WATCHED = 100
 _NO_CONNECTION = (
     "This server keeps no connection over HTTP before protocol 2026-07-28, so nobody could be notified. "
     "Ask again with get_generation, or listen with the newer protocol."
@@ -76,12 +76,12 @@ class Subscriptions:
         sdk_compat.add_subscription_handlers(server, self._subscribe, self._unsubscribe)
 
     async def middleware(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
-        """Watch what a `subscriptions/listen` request names, as long as it listens."""
+        """Watch the resources that a `subscriptions/listen` request names, as long as it listens."""
         uris = sdk_compat.listened_uris(ctx)
         watched = list(dict.fromkeys(uri for uri in uris if _watched_id(uri)))
         if not watched:
             return await call_next(ctx)
-        if len(watched) > MOST_WATCHED:
+        if len(watched) > MAX_WATCHED:
             raise _too_many()
         await self._check(*watched)
         failure: Exception | None = None
@@ -118,7 +118,7 @@ class Subscriptions:
             raise MCPError(code=INVALID_REQUEST, message=_NO_CONNECTION)
         key = (connection, params.uri)
         if _watched_id(params.uri) and self._watchers is not None and key not in self._scopes:
-            if sum(known == connection for known, _ in self._scopes) >= MOST_WATCHED:
+            if sum(known == connection for known, _ in self._scopes) >= MAX_WATCHED:
                 raise _too_many()
             await self._check(params.uri)
             scope = self._scopes[key] = anyio.CancelScope()
@@ -141,7 +141,7 @@ class Subscriptions:
         self._scopes.pop(key, None)
 
     async def _watch(self, uri: str, notify: Notify) -> None:
-        """Notify of each change of state until what is watched is final, or cannot be asked for."""
+        """Notify of each change of state until the resource is final, or cannot be polled."""
         watch = self._watch_film if uri.startswith(_FILMS) else self._watch_generation
         await watch(_watched_id(uri), uri, notify)
 
@@ -182,13 +182,13 @@ class Subscriptions:
 
 def _watched_id(uri: str) -> str:
     """The id of the generation or film that a URI names; empty if it names none."""
-    for prefix, form in ((_GENERATIONS, GENERATION_ID), (_FILMS, FILM_ID)):
-        if uri.startswith(prefix) and form.fullmatch(uri.removeprefix(prefix)):
+    for prefix, pattern in ((_GENERATIONS, GENERATION_ID), (_FILMS, FILM_ID)):
+        if uri.startswith(prefix) and pattern.fullmatch(uri.removeprefix(prefix)):
             return uri.removeprefix(prefix)
     return ""
 
 
 def _too_many() -> MCPError:
     return MCPError(
-        code=INVALID_PARAMS, message=f"At most {MOST_WATCHED} generations and films can be watched at a time."
+        code=INVALID_PARAMS, message=f"At most {MAX_WATCHED} generations and films can be watched at a time."
     )

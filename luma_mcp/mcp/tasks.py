@@ -1,8 +1,8 @@
 """A generation as an MCP task (`io.modelcontextprotocol/tasks`, protocol 2026-07-28).
 
-A generation id is a durable handle already, so nothing is stored: the id of a task says which tool was called and which
-generations it waits for, and `tasks/get` asks Luma. Any process with the same token answers, also after a restart. The
-id carries a code that only such a process can make, so that nobody can have it ask for what was never its task.
+A generation id is a durable handle already, so nothing is stored: the id of a task holds the name of the tool and the
+generations that it waits for, and `tasks/get` polls Luma. Any process with the same token serves it, also after a
+restart. The id carries a code that only such a process can make, so that no client can poll what was never its task.
 """
 
 import hashlib
@@ -44,7 +44,7 @@ _POLL_MS = 5000
 
 
 class TaskParams(RequestParams):
-    """What the three methods take."""
+    """The parameters of the three methods."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, defer_build=True)
 
@@ -53,26 +53,26 @@ class TaskParams(RequestParams):
 
 @dataclass(frozen=True)
 class Task:
-    """What a task id says."""
+    """The content of a task id."""
 
     tool: str
     generation_ids: tuple[str, ...]
     until: str
-    answer: dict[str, Any] | None = None
-    """What a tool that spends answered; its state is brought up to date."""
+    purchase: dict[str, Any] | None = None
+    """The result of a tool that spends; its state is updated."""
     person: str = ""
-    """Who may ask for it, where persons do not share."""
+    """The person who may poll it, where persons do not share."""
     film_id: str = ""
     """The film that is waited for; then there are no generations."""
 
 
 class Tasks(Extension):
-    """Answers with a task where a client declares the extension; other clients see no difference.
+    """Returns a task where a client declares the extension; other clients see no difference.
 
     Args:
-        services: what tasks ask.
+        services: the services of the server.
         key: makes and checks the code in a task's id.
-        rights: what a person must be allowed to do to call each tool that this server offers.
+        rights: the right that each tool of this server needs.
     """
 
     identifier = IDENTIFIER
@@ -98,7 +98,7 @@ class Tasks(Extension):
         if not _declares_tasks(ctx):
             return await call_next(ctx)
         if params.name in (_WAIT_TOOL, _FILM_TOOL):
-            # One poll: what is final, or wrong, is answered at once. The SDK gives the handler these very params.
+            # One poll: a final state, or an error, returns at once. The SDK passes exactly these params to the handler.
             params.arguments = {**(params.arguments or {}), "timeout_seconds": 0}
         result = await call_next(ctx)
         task = _task_of(params, result)
@@ -123,9 +123,9 @@ class Tasks(Extension):
         return description
 
     async def _get_film(self, task: Task) -> dict[str, Any]:
-        """Carry on with a film: asking for its task buys what has become ready, as its wait does.
+        """Continue a film: polling its task buys the shots that are ready, as its wait does.
 
-        Raises: MCPError, where its wait may not be called: a read-only server may share the ledger and the account.
+        Raises: MCPError, if its wait may not be called: a read-only server may share the ledger and the account.
         """
         if self._rights.get(_FILM_TOOL) not in current_person().rights:
             raise MCPError(
@@ -151,8 +151,8 @@ class Tasks(Extension):
         self, task: Task, result_type: str, status: str, generations: list[Generation] | None = None
     ) -> dict[str, Any]:
         now = datetime.now(UTC).isoformat()
-        created = [seen.created_at.isoformat() for seen in generations or [] if seen.created_at]
-        states = ", ".join(f"{seen.id[:8]} {seen.state}" for seen in generations or [])
+        created = [generation.created_at.isoformat() for generation in generations or [] if generation.created_at]
+        states = ", ".join(f"{generation.id[:8]} {generation.state}" for generation in generations or [])
         return {
             "resultType": result_type,
             "taskId": self._write(task),
@@ -168,7 +168,7 @@ class Tasks(Extension):
         return self._signer.sign(asdict(task))
 
     def _read(self, ctx: ServerRequestContext[Any, Any], params: TaskParams) -> Task:
-        """What a task id says. Raises: MCPError, if it is none of ours or the client may not ask."""
+        """The content of a task id. Raises: MCPError, if the id is not ours or the client may not poll it."""
         require_client_extension(ctx, IDENTIFIER)
         headers = getattr(ctx.request, "headers", None)
         if headers is not None and headers.get("mcp-name") != params.task_id:
@@ -177,8 +177,8 @@ class Tasks(Extension):
         if read is None:
             raise MCPError(code=INVALID_PARAMS, message="Task not found")
         ids = tuple(read["generation_ids"])
-        whose, film_id = read.get("person", ""), read.get("film_id", "")
-        task = Task(read["tool"], ids, read["until"], read["answer"], whose, film_id)
+        person, film_id = read.get("person", ""), read.get("film_id", "")
+        task = Task(read["tool"], ids, read["until"], read["purchase"], person, film_id)
         if self._services.access.visible_person(current_person()) not in (None, task.person):
             raise MCPError(code=INVALID_PARAMS, message="Task not found")
         return task
@@ -195,7 +195,7 @@ class _SilentCaller:
         del progress, message
 
     async def confirm(self, question: str, subject: str) -> str | None:
-        """Never called: what a task buys was allowed before."""
+        """Never called: the purchases of a task were approved before."""
         raise NotImplementedError
 
 
@@ -211,23 +211,23 @@ def _declares_tasks(ctx: ServerRequestContext[Any, Any]) -> bool:
 
 
 def _task_of(params: CallToolRequestParams, result: HandlerResult) -> Task | None:
-    """The task that a result stands for; None if the result says all there is."""
+    """The task for a result; None if the result is complete."""
     if not isinstance(result, CallToolResult) or result.is_error:
         return None
-    answer = cast("dict[str, Any]", result.structured_content or {})
-    if params.name == _WAIT_TOOL and not answer["done"]:
-        ids = tuple(generation["generation_id"] for generation in answer["generations"])
+    fields = cast("dict[str, Any]", result.structured_content or {})
+    if params.name == _WAIT_TOOL and not fields["done"]:
+        ids = tuple(generation["generation_id"] for generation in fields["generations"])
         return Task(_WAIT_TOOL, ids, (params.arguments or {}).get("until", "all"), person=current_person().name)
     if params.name == _FILM_TOOL:
-        is_over = answer["done"] or answer["state"] == "in doubt"
-        return None if is_over else Task(_FILM_TOOL, (), "all", None, current_person().name, answer["film_id"])
-    if answer.get("dry_run") is False and answer["state"] not in FINAL_STATES:
-        return Task(params.name, (answer["generation_id"],), "all", answer, current_person().name)
+        is_over = fields["done"] or fields["state"] == "in doubt"
+        return None if is_over else Task(_FILM_TOOL, (), "all", None, current_person().name, fields["film_id"])
+    if fields.get("dry_run") is False and fields["state"] not in FINAL_STATES:
+        return Task(params.name, (fields["generation_id"],), "all", fields, current_person().name)
     return None
 
 
 def _result(task: Task, generations: list[Generation]) -> CallToolResult:
-    """What the tool answers in the end."""
-    if task.answer is None:
+    """The final result of the tool."""
+    if task.purchase is None:
         return to_call_tool_result(wait_result(generations, task.until, 0))
-    return to_call_tool_result(updated_purchase(task.answer, generations[0]))
+    return to_call_tool_result(updated_purchase(task.purchase, generations[0]))

@@ -1,1 +1,1 @@
-"""What a person names to work on, made into what an API can read."""
+"""The sources of requests: links, local files and generations, resolved for an API."""

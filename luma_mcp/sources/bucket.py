@@ -1,7 +1,7 @@
-"""A bucket of the person's own, where local files are put so that Luma can read them by signed links.
+"""The person's own bucket, into which local files are uploaded so that Luma can read them by signed links.
 
 Dream Machine reads links only. The bucket stays private: a link opens one file until it expires. The same content is
-put there once, under its hash. The bucket's own tools find the credentials (AWS_..., GOOGLE_..., AZURE_..., or those of
+uploaded once, under its hash. The bucket's own tools find the credentials (AWS_..., GOOGLE_..., AZURE_..., or those of
 the machine); this package does not see them.
 """
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     ObjectStore = AzureStore | GCSStore | S3Store
 
-# Long enough for the longest queue, and for looking at the purchase again the same day.
+# Long enough for the longest queue, and for viewing the purchase again the same day.
 LINK_LIFETIME = timedelta(hours=6)
 _RETRY = {"max_retries": 3, "retry_timeout": timedelta(seconds=60)}
 _REASONS = {
@@ -40,7 +40,7 @@ class Bucket:
 
     Args:
         address: `s3://bucket/folder`, `gs://` or `az://`, with `?endpoint=` and `?region=` if they are not in the
-            environment; None if the person has set none, and then every call says what to set.
+            environment; None if it is not set, and then every call states the setting.
         local_api: whether the API is on this machine, so that links may lead there too.
     """
 
@@ -135,14 +135,14 @@ def _open_store(address: str) -> "ObjectStore":
             "LUMA_UPLOAD_URL is set, and the package that it needs is not installed.",
             "Install dream-machine-mcp[uploads]; with uvx: uvx --from 'dream-machine-mcp[uploads]' dream-machine-mcp",
         ) from error
-    parts = urlsplit(address)
-    options = dict(parse_qsl(parts.query))
+    url = urlsplit(address)
+    options = dict(parse_qsl(url.query))
     config: dict[str, Any] = {_CONFIG_NAMES[name]: value for name, value in options.items()}
     kinds = {"s3": S3Store, "gs": GCSStore, "az": AzureStore}
     on_loopback = urlsplit(options.get("endpoint", "")).hostname in LOOPBACK
     try:
-        return kinds[parts.scheme].from_url(
-            parts._replace(query="").geturl(),
+        return kinds[url.scheme].from_url(
+            url._replace(query="").geturl(),
             config=cast("Any", config),
             client_options={"allow_http": True} if on_loopback else {},
             retry_config=cast("Any", _RETRY),
@@ -156,13 +156,13 @@ def _name_of(file: LocalFile) -> str:
 
 
 def _error_of(error: Exception, address: str) -> FileError:
-    """The error for what the bucket refuses. Its own words are left out, for they may hold a signature."""
+    """The error for a refusal of the bucket. Its own message is left out, for it may hold a signature."""
     if isinstance(error, FileError):
         return error
     name = type(error).__name__
     kind = _REASONS.get(name, name)
-    shown = urlsplit(address)._replace(query="").geturl()
+    label = urlsplit(address)._replace(query="").geturl()
     return FileError(
-        f"The bucket {shown} of LUMA_UPLOAD_URL cannot be used ({kind}).",
+        f"The bucket {label} of LUMA_UPLOAD_URL cannot be used ({kind}).",
         "Nothing was bought. Check its name, its region and the credentials in this server's environment.",
     )

@@ -1,4 +1,4 @@
-"""Where a local file is that a person or a model names: found, and confined to the open folders."""
+"""The search for a local file by the name that a user or a model wrote, confined to the open folders."""
 
 import itertools
 import os
@@ -13,15 +13,15 @@ from luma_mcp.domain.errors import FileError
 from luma_mcp.domain.text import cleaned, without_invisible
 
 _WINDOWS_PATH = re.compile(r"[A-Za-z]:[\\/]")
-_LONGEST_NAME = 4096
-# A larger folder is not searched to its end for a name that looks the same.
+_MAX_PATH_LENGTH = 4096
+# A larger folder is not searched to its end for a similar name.
 _MAX_NAMES = 10_000
 
 
 def find(source: str, folders: Sequence[Path]) -> Path:
     """The file itself, inside an open folder, with symbolic links resolved.
 
-    A name that is written otherwise than the folder has it, such as with another kind of space, is found too.
+    A name that is written otherwise than the folder has it, such as with another kind of space, matches too.
 
     Raises:
         FileError: it is not there, or not inside an open folder. The error is the same whether a file
@@ -37,37 +37,37 @@ def find(source: str, folders: Sequence[Path]) -> Path:
         except FileError as error:
             refusals.append(error)
     for spelling in spellings:
-        if (found := _find_alike(_path_of(spelling), roots)) is not None:
-            return _check_visible(found, next(root for root in roots if found.is_relative_to(root)), found.name)
+        if (file := _find_similar(_path_of(spelling), roots)) is not None:
+            return _check_visible(file, next(root for root in roots if file.is_relative_to(root)), file.name)
     raise refusals[0] or _no_such_file(spellings[0], roots)
 
 
 def _find_exactly(source: str, roots: Sequence[Path]) -> Path | None:
-    """The file of exactly that name; None if there is none. Raises: FileError, if it must not be read."""
-    shown, path = cleaned(source, 120), _path_of(source)
-    for place in _places(path, roots):
+    """The file of exactly that name; None if there is no such file. Raises: FileError, if it must not be read."""
+    label, path = cleaned(source, 120), _path_of(source)
+    for candidate in _candidates(path, roots):
         with suppress(OSError, ValueError, RuntimeError):
-            file = place.resolve(strict=True)
+            file = candidate.resolve(strict=True)
             for root in roots:
                 if file.is_relative_to(root):
-                    return _check_visible(file, root, shown)
+                    return _check_visible(file, root, label)
             if path.is_absolute():
-                raise _outside(shown, roots)
+                raise _outside(label, roots)
     if path.is_absolute() and not _is_inside(path, roots):
-        # The error does not say whether a file exists outside the open folders.
-        raise _outside(shown, roots)
+        # The error does not reveal whether a file exists outside the open folders.
+        raise _outside(label, roots)
     if ".." in path.parts:
-        raise _outside(shown, roots)
+        raise _outside(label, roots)
     return None
 
 
-def _places(path: Path, roots: Sequence[Path]) -> list[Path]:
-    """Where a path may lead: a relative one into each open folder."""
+def _candidates(path: Path, roots: Sequence[Path]) -> list[Path]:
+    """The candidates for a path: a relative path in each open folder."""
     return [path] if path.is_absolute() else [root / path for root in roots]
 
 
 def _spellings(source: str) -> list[str]:
-    """A path as it is given, without quotes, without a shell's escapes, and without percent signs."""
+    """A path as it is written, without quotes, without a shell's escapes, and without percent signs."""
     text = source.strip()
     spellings = [text, text.strip("\"'`"), re.sub(r"\\(.)", r"\1", text) if os.name != "nt" else text]
     if "%" in text and not text.lower().startswith("file:"):
@@ -75,31 +75,31 @@ def _spellings(source: str) -> list[str]:
     return list(dict.fromkeys(spelling for spelling in spellings if spelling)) or [text]
 
 
-def _find_alike(path: Path, roots: Sequence[Path]) -> Path | None:
-    """The only file of an open folder whose name looks the same, or does so but for its ending; else None."""
-    wanted = _look(path.name)
-    found = [
+def _find_similar(path: Path, roots: Sequence[Path]) -> Path | None:
+    """The only file of an open folder with the same normalized name, or the same one without its ending; else None."""
+    wanted = _normalized(path.name)
+    matches = [
         file
-        for folder in dict.fromkeys(place.parent for place in _places(path, roots))
+        for folder in dict.fromkeys(candidate.parent for candidate in _candidates(path, roots))
         for name in _names_in(folder, roots)
         if _is_called(name, wanted) and (file := (folder / name).resolve()).is_relative_to(folder.resolve())
     ]
-    return found[0] if len(found) == 1 else None
+    return matches[0] if len(matches) == 1 else None
 
 
 def _is_called(name: str, wanted: str) -> bool:
-    """Whether a file has the wanted name, or has it before its ending."""
-    look = _look(name)
-    return look == wanted or ("." not in wanted and look.rpartition(".")[0] == wanted)
+    """Check whether a file has the wanted name, or has it before its ending."""
+    normalized = _normalized(name)
+    return normalized == wanted or ("." not in wanted and normalized.rpartition(".")[0] == wanted)
 
 
-def _near_names(places: Sequence[Path], roots: Sequence[Path]) -> list[str]:
+def _similar_names(candidates: Sequence[Path], roots: Sequence[Path]) -> list[str]:
     """Names in these folders that are written nearly the same."""
     import difflib  # noqa: PLC0415 - rarely needed, and the start of the process shall not pay for it
 
-    names = {_look(name): name for place in places for name in _names_in(place.parent, roots)}
-    near = difflib.get_close_matches(_look(places[0].name), names, n=3) if places else []
-    return [repr(cleaned(names[look], 80)) for look in near]
+    names = {_normalized(name): name for candidate in candidates for name in _names_in(candidate.parent, roots)}
+    similar = difflib.get_close_matches(_normalized(candidates[0].name), names, n=3) if candidates else []
+    return [repr(cleaned(names[normalized], 80)) for normalized in similar]
 
 
 def _names_in(folder: Path, roots: Sequence[Path]) -> list[str]:
@@ -115,20 +115,20 @@ def _names_in(folder: Path, roots: Sequence[Path]) -> list[str]:
         return []
 
 
-def _look(name: str) -> str:
-    """What a name looks like: every kind of space, accent and letter in one form, and nothing that cannot be seen."""
+def _normalized(name: str) -> str:
+    """The normalized name: spaces, accents and letters in one form, without invisible characters."""
     return " ".join(without_invisible(unicodedata.normalize("NFKC", name)).casefold().split())
 
 
-def _check_visible(file: Path, root: Path, shown: str) -> Path:
-    if any(part.startswith(".") for part in file.relative_to(root).parts):
-        raise FileError(f"{shown!r} is a hidden file.", "Copy it to a folder and name that are not hidden.")
+def _check_visible(file: Path, root: Path, label: str) -> Path:
+    if any(step.startswith(".") for step in file.relative_to(root).parts):
+        raise FileError(f"{label!r} is a hidden file.", "Copy it to a folder and name that are not hidden.")
     return file
 
 
 def _no_such_file(source: str, roots: Sequence[Path]) -> FileError:
-    near = _near_names(_places(_path_of(source), roots), roots)
-    hint = f"Near it: {', '.join(near)}." if near else "Give its absolute path, and set LUMA_INPUT_DIRS."
+    similar = _similar_names(_candidates(_path_of(source), roots), roots)
+    hint = f"Near it: {', '.join(similar)}." if similar else "Give its absolute path, and set LUMA_INPUT_DIRS."
     return FileError(f"There is no file {cleaned(source, 120)!r} in {_listed(roots)}.", hint)
 
 
@@ -136,15 +136,15 @@ def _listed(roots: Sequence[Path]) -> str:
     return ", ".join(str(root) for root in roots)
 
 
-def _outside(shown: str, roots: Sequence[Path]) -> FileError:
+def _outside(label: str, roots: Sequence[Path]) -> FileError:
     return FileError(
-        f"{shown!r} is outside the folders that may be read: {_listed(roots)}.",
+        f"{label!r} is outside the folders that may be read: {_listed(roots)}.",
         "Only the person can open another, with LUMA_INPUT_DIRS in this server's environment.",
     )
 
 
 def _is_inside(path: Path, roots: Sequence[Path]) -> bool:
-    """Whether a file would be inside an open folder if it were there, as links on the way lead."""
+    """Check whether a path is inside an open folder, with its links resolved; the file may be absent."""
     normalized = Path(os.path.normpath(path))
     with suppress(OSError, ValueError, RuntimeError):
         normalized = path.resolve()
@@ -152,7 +152,7 @@ def _is_inside(path: Path, roots: Sequence[Path]) -> bool:
 
 
 def _path_of(source: str) -> Path:
-    """The path that a path, a file URL, `~` or a Windows path under WSL stands for.
+    """The path that a path, a file URL, `~` or a Windows path under WSL means.
 
     Raises:
         FileError: it cannot be a path.
@@ -168,7 +168,7 @@ def _path_of(source: str) -> Path:
         text = unquote(url.path)
         # file:///C:/pictures/hero.png
         text = text[1:] if _WINDOWS_PATH.match(text[1:]) else text
-    if not text or "\x00" in text or len(text) > _LONGEST_NAME or text.startswith(("\\\\", "//")):
+    if not text or "\x00" in text or len(text) > _MAX_PATH_LENGTH or text.startswith(("\\\\", "//")):
         raise FileError(f"{cleaned(source, 120)!r} cannot be the path of a file here.", "Name a picture or a clip.")
     if os.name != "nt" and _WINDOWS_PATH.match(text):
         text = _wsl_path(text)
@@ -176,7 +176,7 @@ def _path_of(source: str) -> Path:
         return Path(text).expanduser()
     except RuntimeError:
         if not text.startswith("~/") and text != "~":
-            # Whether this machine has a user of that name is not told: it is a path outside, as that of any user.
+            # The error does not reveal whether such a user exists: it is a path outside, as that of any user.
             return Path("/", text)
         raise FileError(f"There is no home folder for {cleaned(source, 120)!r}.", "Give the absolute path.") from None
 

@@ -1,4 +1,4 @@
-"""Local files as sources: found, confined to the open folders, and checked before anything is done with them.
+"""Local files as sources: confined to the open folders, and checked before any use.
 
 A model can be talked into naming any file. So only folders that the person opened are read, symbolic links that lead
 out of them are not followed, and a file must be an image or a clip by its bytes, not by its name.
@@ -93,7 +93,7 @@ class LocalFiles:
         return LocalFile(name, ending, data, Footage(info.width, info.height, info.seconds, info.frames))
 
     async def copy(self, source: str, target: Path, *, is_sound: bool = False) -> None:
-        """Copy a clip, or a sound, for editing. What is copied is what was checked, whatever the path leads to later.
+        """Copy a clip, or a sound, for editing. The checked file is copied, whatever the path leads to later.
 
         Raises:
             FileError: it is not there, not inside an open folder, not of that kind, or too large.
@@ -102,58 +102,58 @@ class LocalFiles:
 
     def _copy(self, source: str, target: Path, is_sound: bool) -> None:
         path = file_search.find(source, self._folders())
-        shown = cleaned(path.name, 80)
+        label = cleaned(path.name, 80)
         try:
             with self._open(path) as file:
                 status = os.fstat(file.fileno())
                 if not stat.S_ISREG(status.st_mode) or not 0 < status.st_size <= MAX_EDITED_BYTES:
                     limit = MAX_EDITED_BYTES // 10**6
-                    raise FileError(f"{shown!r} is no file of 1 byte to {limit} MB.", "Name a smaller one.")
+                    raise FileError(f"{label!r} is no file of 1 byte to {limit} MB.", "Name a smaller one.")
                 head = file.read(16)
                 if is_sound and sniff_sound(head) is None:
-                    raise _not_a("sound", shown, "MP3, WAV, FLAC, OGG and M4A are read; convert it first.")
+                    raise _not_a("sound", label, "MP3, WAV, FLAC, OGG and M4A are read; convert it first.")
                 if not is_sound and sniff(head) not in _EDITED_ENDINGS:
                     raise _not_a(
-                        "clip", shown, "MP4, MOV, WebM, MKV, GIF, PNG, JPEG and WebP are read; convert it first."
+                        "clip", label, "MP4, MOV, WebM, MKV, GIF, PNG, JPEG and WebP are read; convert it first."
                     )
                 file.seek(0)
                 with target.open("xb") as copy:
                     shutil.copyfileobj(file, copy, _BLOCK_BYTES)
         except OSError as error:
-            raise FileError(f"{shown!r} cannot be read: {error.strerror or type(error).__name__}.") from error
+            raise FileError(f"{label!r} cannot be read: {error.strerror or type(error).__name__}.") from error
 
     def _open(self, path: Path) -> BinaryIO:
-        """Open a file that was found. Raises: OSError; FileError for one that must not be opened."""
+        """Open a file. Raises: OSError; FileError for one that must not be opened."""
         roots = [folder.resolve() for folder in self._folders()]
         root = next((root for root in roots if path.is_relative_to(root)), path.parent)
         return open_inside(root, path, identities_of(self._forbidden()))
 
-    def _read(self, source: str, max_bytes: int, what: str) -> tuple[str, bytes]:
-        """The name and the content of a file. The open file is what is checked, not its path."""
+    def _read(self, source: str, max_bytes: int, kind: str) -> tuple[str, bytes]:
+        """The name and the content of a file. The open file is checked, not its path."""
         path = file_search.find(source, self._folders())
-        shown = cleaned(path.name, 80)
+        label = cleaned(path.name, 80)
         try:
             with self._open(path) as file:
                 status = os.fstat(file.fileno())
                 if not stat.S_ISREG(status.st_mode):
-                    raise FileError(f"{shown!r} is no ordinary file.", "Name a picture or a clip.")
+                    raise FileError(f"{label!r} is no ordinary file.", "Name a picture or a clip.")
                 if status.st_size > max_bytes:
                     size, limit = status.st_size / 1e6, max_bytes // 10**6
-                    raise FileError(f"{shown!r} has {size:.0f} MB, and Luma takes {what} of at most {limit} MB.")
+                    raise FileError(f"{label!r} has {size:.0f} MB, and Luma takes {kind} of at most {limit} MB.")
                 data = file.read(max_bytes + 1)
         except OSError as error:
-            raise FileError(f"{shown!r} cannot be read: {error.strerror or type(error).__name__}.") from error
+            raise FileError(f"{label!r} cannot be read: {error.strerror or type(error).__name__}.") from error
         if not data:
-            raise FileError(f"{shown!r} is empty.", "Perhaps it is still being written.")
-        return shown, data
+            raise FileError(f"{label!r} is empty.", "Perhaps it is still being written.")
+        return label, data
 
 
-def _not_a(what: str, name: str, hint: str) -> FileError:
-    return FileError(f"{name!r} is not a {what}, whatever its name says.", hint)
+def _not_a(kind: str, name: str, hint: str) -> FileError:
+    return FileError(f"{name!r} is not a {kind}, whatever its name says.", hint)
 
 
 async def _measured(data: bytes) -> ClipInfo:
-    """The measures of a clip. What is measured is what was read, and not what the file may hold meanwhile."""
+    """The measures of a clip. The data that was read is measured, and not the present content of the file."""
     async with anyio.TemporaryDirectory() as folder:
         path = Path(folder) / "clip"
         await anyio.Path(path).write_bytes(data)

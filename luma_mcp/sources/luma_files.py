@@ -1,4 +1,4 @@
-"""The Files of the Agents API as the place for local files: no bucket is needed."""
+"""The Files of the Agents API as the store of local files: no bucket is needed."""
 
 from collections.abc import Awaitable, Callable
 
@@ -13,14 +13,14 @@ class LumaFiles:
     """Puts local files there, each under the hash of its content.
 
     Args:
-        put_file: how a file gets there.
+        put_file: uploads a file.
     """
 
     def __init__(self, put_file: PutFile) -> None:
         self._put_file = put_file
 
     async def location(self, file: LocalFile) -> str:
-        """What a request names the file by until it is there."""
+        """The name of the file in a request until it is uploaded."""
         return name_of_file(file.sha256, file.ending)
 
     async def put(self, file: LocalFile) -> str:

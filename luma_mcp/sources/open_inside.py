@@ -23,14 +23,14 @@ _FILE = os.O_RDONLY | _NO_LINK | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_B
 
 def identities_of(paths: Collection[Path]) -> frozenset[FileIdentity]:
     """Device and inode of the files that are there."""
-    found = set[FileIdentity]()
+    identities = set[FileIdentity]()
     for path in paths:
         try:
             status = path.stat()
         except (OSError, ValueError):
             continue
-        found.add((status.st_dev, status.st_ino))
-    return frozenset(found)
+        identities.add((status.st_dev, status.st_ino))
+    return frozenset(identities)
 
 
 def open_inside(root: Path, path: Path, forbidden: Collection[FileIdentity] = ()) -> BinaryIO:
@@ -39,7 +39,7 @@ def open_inside(root: Path, path: Path, forbidden: Collection[FileIdentity] = ()
     Args:
         root: the folder, with its own links resolved.
         path: the file, inside the folder.
-        forbidden: files that must not even be opened: closing one gives up the locks that this process has on it.
+        forbidden: files that must not even be opened: closing one releases the locks that this process has on it.
 
     Raises:
         FileError: it is one of the forbidden files.
@@ -52,8 +52,8 @@ def open_inside(root: Path, path: Path, forbidden: Collection[FileIdentity] = ()
         return os.fdopen(os.open(path, _FILE), "rb")
     folder = os.open(root, _FOLDER)
     try:
-        for part in folders:
-            inner = os.open(part, _FOLDER | _NO_LINK, dir_fd=folder)
+        for step in folders:
+            inner = os.open(step, _FOLDER | _NO_LINK, dir_fd=folder)
             os.close(folder)
             folder = inner
         _check_identity(os.stat(name, dir_fd=folder, follow_symlinks=False), forbidden)

@@ -1,8 +1,8 @@
-"""Sources, made into what an API of Luma's can read.
+"""Sources, resolved to the links, ids and files that an API of Luma's can read.
 
-Luma fetches what is named by a public URL. Dream Machine takes nothing else, so local files, and frames of earlier
-clips, go there by a bucket of the person's own (docs.lumalabs.ai/docs/image-generation). The Agents API has files of
-its own, and takes its own generations by id.
+Luma fetches public URLs. Dream Machine accepts nothing else, so local files, and frames of earlier
+clips, go there by the person's own bucket (docs.lumalabs.ai/docs/image-generation). The Agents API has files of
+its own, and accepts its own generations by id.
 """
 
 import re
@@ -31,27 +31,27 @@ from luma_mcp.sources.local_files import LocalFile, LocalFiles
 
 _GENERATION_IN_URL = re.compile(UUID)
 # A clip may be made of a clip that was made of a clip.
-_MOST_ANCESTORS = 5
+_MAX_ANCESTORS = 5
 OpenVideo = Callable[[Generation], AbstractAsyncContextManager[Path]]
 MayUse = Callable[[str], Awaitable[None]]
 MadeFrom = Callable[[Generation], Awaitable[tuple[str, ...]]]
 
 
 class FileStore(Protocol):
-    """Where local files are put so that an API can read them."""
+    """A store that local files are uploaded to so that an API can read them."""
 
     async def location(self, file: LocalFile) -> str:
-        """What a request names the file by; nothing is put anywhere. Raises: FileError."""
+        """The name of the file in a request; nothing is uploaded. Raises: FileError."""
         ...
 
     async def put(self, file: LocalFile) -> str:
-        """Put the file there, unless its content is there already; what replaces its name. Raises: FileError."""
+        """Upload the file, unless its content is there; return the text that replaces its name. Raises: FileError."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """What a request names a clip by, and its footage where an earlier generation or the file itself tells it."""
+    """The name of a clip in a request, and its footage, if an earlier generation or the file itself has it."""
 
     url: str
     footage: Footage | None
@@ -62,10 +62,10 @@ class SourceResolver:
     """Resolves sources.
 
     Args:
-        backend: tells of earlier generations.
+        backend: reads earlier generations.
         local_files: reads local files; those of a folder inside the output folder, or with "" of the whole.
-        stores: where local files are put, by API.
-        open_video: gives a local file with an earlier clip, for its frames.
+        stores: the stores of local files, by API.
+        open_video: opens a local copy of an earlier clip, for its frames.
         made_from: the generations that one was made from.
     """
 
@@ -75,19 +75,19 @@ class SourceResolver:
     open_video: OpenVideo
     made_from: MadeFrom
 
-    def begin(self, backend: BackendName, *, may_use: MayUse | None = None, folder: str = "") -> "Resolution":
+    def start(self, backend: BackendName, *, may_use: MayUse | None = None, folder: str = "") -> "Resolution":
         """The sources of one call for an API, none resolved yet.
 
         Args:
             backend: the API.
-            may_use: raises NotFoundError for a generation that the caller may not use; None if there is none.
+            may_use: raises NotFoundError for a generation that the caller may not use; None if every one may be used.
             folder: the caller's folder inside the output folder.
         """
-        return Resolution(self, backend, may_use or _any, self.local_files(folder))
+        return Resolution(self, backend, may_use or _allow_all, self.local_files(folder))
 
     async def footage(self, generation: Generation) -> Footage | None:
         """The footage of an earlier clip, by its own request, or by the clips that it was made of."""
-        return await self._footage(generation, _MOST_ANCESTORS)
+        return await self._footage(generation, _MAX_ANCESTORS)
 
     async def _footage(self, generation: Generation, ancestors: int) -> Footage | None:
         footage = footage_of(generation)
@@ -105,7 +105,7 @@ class SourceResolver:
 
 
 class Resolution:
-    """The sources of one call. Nothing is put anywhere before `publish`, so a dry run puts nothing anywhere."""
+    """The sources of one call. Nothing is uploaded before `publish`, so a dry run uploads nothing."""
 
     def __init__(
         self, resolver: SourceResolver, backend: BackendName, may_use: MayUse, local_files: LocalFiles
@@ -132,11 +132,11 @@ class Resolution:
         return bool(self._files or self._stills)
 
     def parsed(self, source: str) -> UrlSource | FileSource | GenerationSource:
-        """What kind of source it is. Raises: InvalidRequestError."""
+        """Parse a source. Raises: InvalidRequestError."""
         return parse_source(source, local_api=self._local_api)
 
     async def keyframe(self, source: str) -> Keyframe:
-        """What a clip shall begin or end with: an image, or an earlier clip to continue.
+        """The start or end of a clip: an image, or an earlier clip to continue.
 
         Raises:
             InvalidRequestError: it cannot be used so.
@@ -147,17 +147,17 @@ class Resolution:
         if isinstance(parsed, GenerationSource) and parsed.frame is None:
             generation = await self._completed(parsed.generation_id)
             if not generation.makes_image:
-                self._check_maker(generation)
+                self._check_api(generation)
                 return GenerationKeyframe(generation.id)
-            return ImageKeyframe(self._still(generation))
+            return ImageKeyframe(self._picture_name(generation))
         return ImageKeyframe(await self._image(parsed))
 
     async def image(self, source: str) -> str:
-        """What a request names an image by. Raises: as keyframe."""
+        """The name of an image in a request. Raises: as keyframe."""
         return await self._image(self.parsed(source))
 
-    async def clip(self, source: str, *, longest_seconds: float) -> Clip:
-        """What a request names a clip of at most so many seconds by. Raises: as keyframe."""
+    async def clip(self, source: str, *, max_seconds: float) -> Clip:
+        """The clip of at most so many seconds, by its name in a request. Raises: as keyframe."""
         parsed = self.parsed(source)
         match parsed:
             case UrlSource(url):
@@ -168,15 +168,15 @@ class Resolution:
             case GenerationSource(generation_id, None):
                 generation = await self.video(generation_id)
                 footage = await self._resolver.footage(generation)
-                name, url = generation_id, self._made(generation)
+                name, url = generation_id, self._clip_name(generation)
             case GenerationSource():
                 raise InvalidRequestError(f"{parsed.name!r} is a picture; a clip is needed here.", SOURCE_FORMATS)
             case _ as unreachable:
                 assert_never(unreachable)
         # A clip that is made to be ten seconds long may have a frame more.
-        if footage is not None and footage.seconds > longest_seconds + 0.1:
+        if footage is not None and footage.seconds > max_seconds + 0.1:
             raise InvalidRequestError(
-                f"{name!r} is {footage.seconds:.1f} s long, and this takes at most {longest_seconds:g} s.",
+                f"{name!r} is {footage.seconds:.1f} s long, and this takes at most {max_seconds:g} s.",
                 "Nothing was bought. Cut it, or take a model that allows more.",
             )
         return Clip(url, footage)
@@ -195,7 +195,7 @@ class Resolution:
         return await self._resolver.footage(generation) if is_its_video else None
 
     async def check_frames(self) -> None:
-        """Return if frames of clips can be put where the API can read them. Raises: FileError."""
+        """Check that frames of clips can be uploaded for the API. Raises: FileError."""
         await self._resolver.stores[self._backend].location(LocalFile("frame.jpg", "jpg", b""))
 
     async def copy_file(self, path: str, target: Path, *, is_sound: bool = False) -> None:
@@ -212,15 +212,15 @@ class Resolution:
     async def video_of_this_api(self, generation_id: str) -> Generation:
         """A completed video generation of this API. Raises: as keyframe."""
         generation = await self.video(generation_id)
-        self._check_maker(generation)
+        self._check_api(generation)
         return generation
 
     async def footage(self, generation: Generation) -> Footage | None:
-        """The footage of an earlier clip, where it is known."""
+        """The footage of an earlier clip, if it is known."""
         return await self._resolver.footage(generation)
 
     async def publish(self) -> dict[str, str]:
-        """Put every local file where the API can read it; what replaces each name that was answered for one.
+        """Upload every local file; return the links that replace their names in a request.
 
         The links of the Agents API end after an hour, so its stills get theirs only now.
 
@@ -234,14 +234,14 @@ class Resolution:
             links[name] = _url(generation, "image")
         return links
 
-    def _made(self, generation: Generation) -> str:
+    def _clip_name(self, generation: Generation) -> str:
         """The name of the clip of a generation in a request: its id where its API reads that, else its link."""
         if self._backend == generation.backend and APIS[self._backend].names_generations:
             return name_of_generation(generation.id)
         return _url(generation, "video")
 
-    def _still(self, generation: Generation) -> str:
-        """What a request names the picture of a generation by."""
+    def _picture_name(self, generation: Generation) -> str:
+        """The name of the picture of a generation in a request."""
         if generation.has_layers:
             raise InvalidRequestError(
                 f"Generation {generation.id} is a picture in {len(generation.main_outputs)} layers.",
@@ -253,8 +253,8 @@ class Resolution:
             return name
         return _url(generation, "image")
 
-    def _check_maker(self, clip: Generation) -> None:
-        """Raises: InvalidRequestError, if another API made the clip; this one does not know its id."""
+    def _check_api(self, clip: Generation) -> None:
+        """Check that this API made the clip, for it knows no other ids. Raises: InvalidRequestError."""
         if clip.backend == self._backend:
             return
         makers = {name: f"{api.name} ({', '.join(video_models(name)[:1])})" for name, api in APIS.items()}
@@ -277,7 +277,7 @@ class Resolution:
                         f"Generation {generation_id} is a video; a picture is needed here.",
                         f"Name a frame of it, as {generation_id}#last or {generation_id}#2.5s.",
                     )
-                return self._still(generation)
+                return self._picture_name(generation)
             case GenerationSource(generation_id, frame):
                 generation = await self.video(generation_id)
                 async with self._resolver.open_video(generation) as path:
@@ -287,7 +287,7 @@ class Resolution:
                 assert_never(unreachable)
 
     async def _location(self, file: LocalFile) -> str:
-        """What a request names a file by."""
+        """The name of a file in a request."""
         name = await self._resolver.stores[self._backend].location(file)
         self._files[name] = file
         return name
@@ -306,8 +306,8 @@ class Resolution:
         )
 
 
-async def _any(_generation_id: str) -> None:
-    """Let any generation be used."""
+async def _allow_all(_generation_id: str) -> None:
+    """Allow every generation."""
 
 
 def _url(generation: Generation, output: OutputKind) -> str:

@@ -24,7 +24,7 @@ from luma_mcp.composition import build_services
 from luma_mcp.config.settings import Settings
 from luma_mcp.domain.errors import LumaError
 from luma_mcp.film.film import Film
-from luma_mcp.film.plan import Form, Shot
+from luma_mcp.film.plan import FilmFormat, Shot
 from luma_mcp.ledger import purchases as ledger_module
 from luma_mcp.purchasing import reconcile, sending
 
@@ -36,7 +36,7 @@ ledger_module.LEASE_SECONDS = 2.0
 sending.RENEW_EVERY_SECONDS = 0.5
 transport._YOUNG_SECONDS = 1.5
 reconcile.ABSENT_AFTER_SECONDS = 4.0
-FORM = Form("ray-flash-2", "16:9", "540p")
+FORM = FilmFormat("ray-flash-2", "16:9", "540p")
 
 
 async def make(shots: list[dict[str, Any]], take: int) -> dict[str, Any]:
@@ -48,7 +48,7 @@ async def make(shots: list[dict[str, Any]], take: int) -> dict[str, Any]:
 
     async with services.running():
         try:
-            films, sources = services.films, services.sources.begin
+            films, sources = services.films, services.sources.start
             plan = await films.plan(FORM, [Shot(**shot) for shot in shots], sources)
             film, _ = await films.create(plan, take=take, person="", consent=None)
             film = await films.wait(film.id, None, timeout_seconds=300, sources_of=sources, on_film=on_film)

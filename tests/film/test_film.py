@@ -6,13 +6,13 @@ import pytest
 
 from luma_mcp.domain.generation import NOT_FOUND, Generation
 from luma_mcp.film.film import FILM_ID, Film, film_of, new_film_id
-from luma_mcp.film.plan import CONTINUE, Form, Frames, Plan, Shot, make_plan
+from luma_mcp.film.plan import CONTINUE, FilmFormat, Frames, Plan, Shot, make_plan
 from luma_mcp.ledger.reservations import EXPIRED, REMOVED, Reservation, ReservationGroup
 from luma_mcp.ledger.rows import PurchaseRow
 from luma_mcp.ledger.states import UNBOUGHT
 
 SHOTS = (Shot("a boat"), Shot("on it goes", start=CONTINUE), Shot("a storm"))
-PLAN: Plan = make_plan(Form("ray-flash-2", "16:9", "540p"), SHOTS, [Frames()] * 3)
+PLAN: Plan = make_plan(FilmFormat("ray-flash-2", "16:9", "540p"), SHOTS, [Frames()] * 3)
 KEYS = [shot.key for shot in PLAN.shots]
 
 
@@ -75,7 +75,7 @@ def test_the_state_of_a_shot_is_that_of_its_purchase_and_generation(
     assert bool(shot.reason) is bool(reason)
 
 
-def test_luma_s_own_reason_is_told() -> None:
+def test_luma_s_own_reason_is_reported() -> None:
     seen = {"g": Generation(id="g", state="failed", failure_reason="Moderated.")}
 
     assert film(purchase("failed"), seen=seen).shots[0].reason == "Moderated."
@@ -98,7 +98,7 @@ def test_what_is_not_wanted_is_over(row: PurchaseRow | None, state: str) -> None
         (REMOVED, "The plan has no such shot any more."),
     ],
 )
-def test_the_ledger_s_notes_are_told_as_a_film_s(note: str, reason: str) -> None:
+def test_the_ledger_s_notes_are_reported_as_a_film_s(note: str, reason: str) -> None:
     reservations = {KEYS[0]: Reservation(KEYS[0], 140_000, is_wanted=False, note=note)}
 
     assert film(reservations=reservations).shots[0].reason == reason

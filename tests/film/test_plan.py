@@ -8,16 +8,16 @@ from hypothesis import strategies as st
 
 from luma_mcp.domain.errors import InvalidRequestError
 from luma_mcp.domain.requests import GenerationKeyframe, ImageKeyframe
-from luma_mcp.film.plan import CONTINUE, MOST_SHOTS, NEXT, Form, Frames, Plan, Shot, is_unchanged, make_plan
+from luma_mcp.film.plan import CONTINUE, MAX_SHOTS, NEXT, FilmFormat, Frames, Plan, Shot, is_unchanged, make_plan
 from luma_mcp.film.plan import stand_in_request as request_of
 
-FORM = Form("ray-flash-2", "16:9", "540p")
-NEWER = Form("ray-3.2", "16:9", "540p")
+FORM = FilmFormat("ray-flash-2", "16:9", "540p")
+NEWER = FilmFormat("ray-3.2", "16:9", "540p")
 PICTURE = ImageKeyframe("https://a.example/a.png")
 CLIP = GenerationKeyframe("15b7abb1-3741-4b7e-9615-1f9a16c7442d")
 
 
-def planned(*shots: Shot, form: Form = FORM, frames: dict[int, Frames] | None = None) -> Plan:
+def planned(*shots: Shot, form: FilmFormat = FORM, frames: dict[int, Frames] | None = None) -> Plan:
     return make_plan(form, shots, [(frames or {}).get(place, Frames()) for place in range(len(shots))])
 
 
@@ -29,7 +29,7 @@ def test_a_cut_waits_for_nothing() -> None:
     assert needs(planned(Shot("a boat"), Shot("a storm"))) == [(), ()]
 
 
-def test_a_shot_that_goes_on_waits_for_the_one_before() -> None:
+def test_a_shot_that_continues_waits_for_the_one_before() -> None:
     assert needs(planned(Shot("a boat"), Shot("on it goes", start=CONTINUE), Shot("on it goes", start=CONTINUE))) == [
         (),
         (0,),
@@ -55,8 +55,8 @@ def test_a_shot_may_wait_for_both_sides() -> None:
 @pytest.mark.parametrize(
     ("shots", "message"),
     [
-        ([], f"A film has 1 to {MOST_SHOTS} shots, not 0."),
-        ([Shot("aaa")] * 101, f"A film has 1 to {MOST_SHOTS} shots, not 101."),
+        ([], f"A film has 1 to {MAX_SHOTS} shots, not 0."),
+        ([Shot("aaa")] * 101, f"A film has 1 to {MAX_SHOTS} shots, not 101."),
         ([Shot("aaa", start=CONTINUE)], "Shot 1 has no shot before it to continue."),
         ([Shot("aaa"), Shot("bbb", end=NEXT)], "Shot 2 is the last, so there is no next one to end on."),
         (
@@ -74,10 +74,10 @@ def test_what_cannot_be_made_is_refused_and_names_the_shot(shots: list[Shot], me
     assert str(caught.value).startswith(message)
 
 
-def test_a_hundred_shots_that_each_go_on_are_a_plan() -> None:
-    plan = planned(Shot("aaa"), *[Shot("on it goes", start=CONTINUE)] * (MOST_SHOTS - 1))
+def test_a_hundred_shots_that_each_continue_are_a_plan() -> None:
+    plan = planned(Shot("aaa"), *[Shot("on it goes", start=CONTINUE)] * (MAX_SHOTS - 1))
 
-    assert len({shot.key for shot in plan.shots}) == MOST_SHOTS
+    assert len({shot.key for shot in plan.shots}) == MAX_SHOTS
 
 
 def test_the_price_is_that_of_all_shots() -> None:
@@ -145,7 +145,7 @@ def test_a_request_is_checked_against_the_plan() -> None:
     )
 
 
-def test_stand_ins_are_no_address_of_anybody() -> None:
+def test_stand_ins_are_no_real_address() -> None:
     request = request_of(FORM, Shot("aaa", start=CONTINUE, end=NEXT), Frames(), None)
 
     assert request.start == GenerationKeyframe("00000000-0000-4000-8000-000000000000")

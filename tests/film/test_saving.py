@@ -50,17 +50,17 @@ class Heard:
 async def test_who_asks_again_joins_and_a_caller_that_leaves_ends_nothing() -> None:
     saves, save, heard = FilmSaves(), Held(), Heard()
     async with saves.open():
-        assert await saves.begin("", "film-1", save).wait(0.05, heard) is None
+        assert await saves.start("", "film-1", save).wait(0.05, heard) is None
         with anyio.move_on_after(0.05) as left:
-            await saves.begin("", "film-1", save).wait(60, heard)
+            await saves.start("", "film-1", save).wait(60, heard)
         assert left.cancelled_caught
-        joined = saves.begin("", "film-1", save)
+        joined = saves.start("", "film-1", save)
         save.may_end.set()
         assert await joined.wait(60, heard) is SAVED
         assert save.begun == 1
 
         # It is over; another time it is looked for on disk.
-        await saves.begin("", "film-1", save).wait(60, heard)
+        await saves.start("", "film-1", save).wait(60, heard)
         assert save.begun == 2
 
 
@@ -69,7 +69,7 @@ async def test_a_film_is_saved_for_each_folder() -> None:
     save.may_end.set()
     async with saves.open():
         for folder in ("", "persons/anna-1"):
-            assert await saves.begin(folder, "film-1", save).wait(60, Heard()) is SAVED
+            assert await saves.start(folder, "film-1", save).wait(60, Heard()) is SAVED
 
     assert save.begun == 2
 
@@ -78,7 +78,7 @@ async def test_the_bytes_are_reported_every_second(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("luma_mcp.film.saving._REPORT_EVERY_SECONDS", 0.02)
     saves, save, heard = FilmSaves(), Held(), Heard()
     async with saves.open():
-        await saves.begin("", "film-1", save).wait(0.2, heard)
+        await saves.start("", "film-1", save).wait(0.2, heard)
 
     assert set(heard.sizes) == {7}
     assert 2 <= len(heard.sizes) <= 11
@@ -89,21 +89,21 @@ async def test_what_goes_wrong_is_raised_where_it_is_waited_for_and_ends_nothing
     saves, wrong, right = FilmSaves(), Held(error), Held()
     wrong.may_end.set()
     async with saves.open():
-        other = saves.begin("", "film-2", right)
+        other = saves.start("", "film-2", right)
         with pytest.raises(type(error)):
-            await saves.begin("", "film-1", wrong).wait(60, Heard())
+            await saves.start("", "film-1", wrong).wait(60, Heard())
         right.may_end.set()
         assert await other.wait(60, Heard()) is SAVED
 
 
-async def test_a_server_that_stops_waits_for_nobody_and_leaves_nothing_running() -> None:
+async def test_a_server_that_stops_waits_for_no_caller_and_leaves_nothing_running() -> None:
     saves, save = FilmSaves(), Held()
     async with saves.open():
-        begun = saves.begin("", "film-1", save)
+        begun = saves.start("", "film-1", save)
         saves.end_waits()
         with anyio.fail_after(5):
             assert await begun.wait(60, Heard()) is None
-            assert await saves.begin("", "film-2", Held()).wait(60, Heard()) is None
+            assert await saves.start("", "film-2", Held()).wait(60, Heard()) is None
         await anyio.wait_all_tasks_blocked()
 
     assert save.was_cancelled

@@ -30,7 +30,7 @@ from luma_mcp.emulator.dream_machine.account import RuleBrokenError
 from luma_mcp.emulator.faults import Fault
 from luma_mcp.emulator.habits import Habits
 from luma_mcp.film.film import Film
-from luma_mcp.film.plan import CONTINUE, NEXT, Form, Shot
+from luma_mcp.film.plan import CONTINUE, NEXT, FilmFormat, Shot
 from luma_mcp.ledger.caps import ConsentNeededError
 from luma_mcp.ledger.states import SPENT
 from luma_mcp.mcp.services import Services
@@ -42,7 +42,7 @@ from tests.support.ledgers import all_rows
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
 
 KEY = f"luma-api-{TOKEN}"
-OLDER, NEWER = Form("ray-flash-2", "16:9", "540p"), Form("ray-3.2", "16:9", "540p")
+OLDER, NEWER = FilmFormat("ray-flash-2", "16:9", "540p"), FilmFormat("ray-3.2", "16:9", "540p")
 BOTH = pytest.mark.parametrize("form", [OLDER, NEWER], ids=["dream_machine", "agents"])
 THREE = (Shot("a boat at dawn"), Shot("it drifts off", start=CONTINUE), Shot("a storm comes"))
 
@@ -60,15 +60,15 @@ class Studio:
         self.clock = clock
         self.told: list[str] = []
 
-    async def create(self, form: Form, *shots: Shot, take: int = 1, consent: str | None = None) -> Film:
-        plan = await self.services.films.plan(form, shots, self.services.sources.begin)
+    async def create(self, form: FilmFormat, *shots: Shot, take: int = 1, consent: str | None = None) -> Film:
+        plan = await self.services.films.plan(form, shots, self.services.sources.start)
         film, self.was_new = await self.services.films.create(plan, take=take, person="", consent=consent)
         return film
 
     async def change(
-        self, film: Film, *shots: Shot, approved_usd: float | None = None, form: Form | None = None
+        self, film: Film, *shots: Shot, approved_usd: float | None = None, form: FilmFormat | None = None
     ) -> Film:
-        plan = await self.services.films.plan(form or film.plan.form, shots, self.services.sources.begin)
+        plan = await self.services.films.plan(form or film.plan.form, shots, self.services.sources.start)
         usd = await self.services.films.unpaid_usd(film, plan) if approved_usd is None else approved_usd
         return await self.services.films.change(film, plan, approved_usd=usd, consent=None)
 
@@ -77,7 +77,7 @@ class Studio:
             self.told.append(f"{seconds:.0f} {' '.join(shot.state for shot in current.shots)} {problem or ''}")
 
         return await self.services.films.wait(
-            film.id, None, timeout_seconds=timeout_seconds, sources_of=self.services.sources.begin, on_film=tell
+            film.id, None, timeout_seconds=timeout_seconds, sources_of=self.services.sources.start, on_film=tell
         )
 
     async def money(self) -> tuple[float, float]:
@@ -129,7 +129,7 @@ def states(film: Film) -> list[str]:
 
 
 @BOTH
-async def test_a_film_is_bought_shot_by_shot(studio: Studio, emulator: Emulator, form: Form) -> None:
+async def test_a_film_is_bought_shot_by_shot(studio: Studio, emulator: Emulator, form: FilmFormat) -> None:
     film = await studio.create(form, *THREE)
     spent, reserved = await studio.money()
     assert (bought(emulator), spent, reserved) == (0, 0, film.plan.usd)
@@ -166,13 +166,13 @@ async def test_no_more_are_made_at_once_than_luma_makes(studio: Studio, emulator
 
     film = await studio.create(OLDER, *[Shot(f"boat {number}") for number in range(count)])
     done = await studio.services.films.wait(
-        film.id, None, timeout_seconds=36_000, sources_of=studio.services.sources.begin, on_film=look
+        film.id, None, timeout_seconds=36_000, sources_of=studio.services.sources.start, on_film=look
     )
 
     assert (done.state, most, bought(emulator)) == ("completed", 10, count)
 
 
-async def test_a_wait_that_is_over_buys_nothing_more_and_the_next_one_goes_on(
+async def test_a_wait_that_is_over_buys_nothing_more_and_the_next_one_continues(
     studio: Studio, emulator: Emulator
 ) -> None:
     film = await studio.create(OLDER, *THREE)
@@ -184,7 +184,7 @@ async def test_a_wait_that_is_over_buys_nothing_more_and_the_next_one_goes_on(
     assert (last.state, bought(emulator)) == ("completed", 3)
 
 
-async def test_another_server_goes_on_where_one_was_left(open_studio: Any, emulator: Emulator) -> None:
+async def test_another_server_continues_where_one_was_left(open_studio: Any, emulator: Emulator) -> None:
     film = await (await open_studio()).create(OLDER, *THREE)
     await (await open_studio()).wait(film, timeout_seconds=5)
     done = await (await open_studio()).wait(film)
@@ -194,7 +194,7 @@ async def test_another_server_goes_on_where_one_was_left(open_studio: Any, emula
 
 @BOTH
 async def test_two_servers_that_wait_at_once_buy_each_shot_once(
-    open_studio: Any, emulator: Emulator, form: Form
+    open_studio: Any, emulator: Emulator, form: FilmFormat
 ) -> None:
     studios = [await open_studio() for _ in range(3)]
     film = await studios[0].create(form, *THREE, Shot("a bird"), Shot("a lamp"))
@@ -214,7 +214,7 @@ async def test_two_servers_that_wait_at_once_buy_each_shot_once(
 
 @BOTH
 async def test_a_failed_shot_stops_what_depends_on_it_and_nothing_else(
-    studio: Studio, emulator: Emulator, form: Form
+    studio: Studio, emulator: Emulator, form: FilmFormat
 ) -> None:
     shots = (Shot("a boat [fail]"), Shot("on", start=CONTINUE), Shot("and on", start=CONTINUE), Shot("a storm"))
     done = await studio.wait(await studio.create(form, shots[0], replace(shots[1], prompt="on it goes"), *shots[2:]))
@@ -277,7 +277,7 @@ async def test_luma_s_reason_is_remembered(open_studio: Any) -> None:
     assert [shot.reason for shot in (*film.shots, *again.shots)] == ["Frame moderation failed"] * 2
 
 
-async def test_a_film_that_was_stopped_goes_on_with_what_was_made(studio: Studio, emulator: Emulator) -> None:
+async def test_a_film_that_was_stopped_continues_with_what_was_made(studio: Studio, emulator: Emulator) -> None:
     film = await studio.create(OLDER, Shot("a boat"), Shot("a storm [fail]"), Shot("on it goes", start=CONTINUE))
     stopped = await studio.wait(film)
     assert states(stopped) == ["completed", "failed", "stopped"]
@@ -291,7 +291,7 @@ async def test_a_film_that_was_stopped_goes_on_with_what_was_made(studio: Studio
     assert await studio.money() == (pytest.approx(0.42), 0)
 
 
-async def test_the_same_plan_again_makes_what_failed_anew(studio: Studio, emulator: Emulator) -> None:
+async def test_the_same_plan_makes_failed_shots_again(studio: Studio, emulator: Emulator) -> None:
     emulator.faults.append(Fault("moderate", method="POST", times=1))
     film = await studio.wait(await studio.create(OLDER, Shot("a boat")))
     assert states(film) == ["failed"]
@@ -323,7 +323,7 @@ async def test_a_changed_order_buys_nothing(studio: Studio, emulator: Emulator) 
     assert [shot.generation_id for shot in turned.shots] == [shot.generation_id for shot in film.shots][::-1]
 
 
-async def test_a_change_that_costs_more_than_was_told_is_refused(studio: Studio, emulator: Emulator) -> None:
+async def test_a_change_that_costs_more_than_was_reported_is_refused(studio: Studio, emulator: Emulator) -> None:
     film = await studio.create(OLDER, Shot("a boat"))
     with pytest.raises(BudgetError, match="costs more than the price that was approved"):
         await studio.change(film, Shot("a boat"), Shot("a storm"), approved_usd=0.1)
@@ -351,7 +351,7 @@ async def test_nothing_is_bought_if_the_whole_cannot_be_afforded(
         (await open_studio(LUMA_MAX_USD_PER_CALL="0.41")).services.films.check(0.42, "$0.42")
 
 
-async def test_a_film_that_the_account_cannot_pay_is_not_begun(studio: Studio, emulator: Emulator) -> None:
+async def test_a_film_that_the_account_cannot_pay_is_not_started(studio: Studio, emulator: Emulator) -> None:
     """Half a film would be bought, and then the credit would be used up."""
     emulator.dream_machine.billing.charge("elsewhere", 99_970)
     with pytest.raises(BudgetError, match=r"^This costs \$0\.42, the account has \$0\.30\.$"):
@@ -384,7 +384,7 @@ async def test_money_that_luma_gave_back_is_there_for_a_film(open_studio: Any, e
     assert bought(emulator) == 4
 
 
-async def test_a_yes_is_needed_for_the_whole(open_studio: Any, emulator: Emulator) -> None:
+async def test_an_approval_is_needed_for_the_whole(open_studio: Any, emulator: Emulator) -> None:
     studio = await open_studio(LUMA_CONFIRM_ABOVE_USD="0.40")
     with pytest.raises(ConsentNeededError):
         await studio.create(OLDER, *THREE)
@@ -412,7 +412,9 @@ PASSING: dict[str, Fault] = {
 
 @BOTH
 @pytest.mark.parametrize("name", PASSING)
-async def test_what_passes_by_itself_ends_no_film(studio: Studio, emulator: Emulator, form: Form, name: str) -> None:
+async def test_what_passes_by_itself_ends_no_film(
+    studio: Studio, emulator: Emulator, form: FilmFormat, name: str
+) -> None:
     film = await studio.create(form, Shot("a boat"), Shot("the boat goes on", start=CONTINUE))
     struck: list[int] = []
 
@@ -422,7 +424,7 @@ async def test_what_passes_by_itself_ends_no_film(studio: Studio, emulator: Emul
             emulator.faults.append(replace(PASSING[name]))
 
     done = await studio.services.films.wait(
-        film.id, None, timeout_seconds=3600, sources_of=studio.services.sources.begin, on_film=strike
+        film.id, None, timeout_seconds=3600, sources_of=studio.services.sources.start, on_film=strike
     )
 
     assert struck
@@ -467,7 +469,7 @@ LOST: dict[str, Fault] = {
 @BOTH
 @pytest.mark.parametrize("name", LOST)
 async def test_what_goes_wrong_while_it_is_bought_buys_no_shot_twice(
-    studio: Studio, emulator: Emulator, form: Form, name: str
+    studio: Studio, emulator: Emulator, form: FilmFormat, name: str
 ) -> None:
     # Of an account of which the ledger knows nothing, an empty list proves nothing.
     known = studio.services.purchases.quote(ImageRequest(model="photon-1", prompt="known"))
@@ -493,7 +495,7 @@ async def test_what_goes_wrong_while_it_is_bought_buys_no_shot_twice(
         assert sum(await studio.money()) == pytest.approx(film.plan.usd)
 
 
-async def test_a_shot_in_doubt_lets_the_others_go_on(studio: Studio, emulator: Emulator) -> None:
+async def test_a_shot_in_doubt_lets_the_others_continue(studio: Studio, emulator: Emulator) -> None:
     emulator.faults.append(Fault("drop", method="POST", after=True))
     film = await studio.create(NEWER, *THREE, Shot("a bird"))
     done = await studio.wait(film)
@@ -504,7 +506,7 @@ async def test_a_shot_in_doubt_lets_the_others_go_on(studio: Studio, emulator: E
     assert [shot.state for shot in done.shots if not shot.waits_for].count("completed") >= 2
 
 
-async def test_what_a_person_settles_goes_on(studio: Studio, emulator: Emulator) -> None:
+async def test_what_a_person_settles_continues(studio: Studio, emulator: Emulator) -> None:
     emulator.faults.append(Fault("drop", method="POST", after=False))
     film = await studio.create(NEWER, Shot("a boat"), Shot("on it goes", start=CONTINUE))
     doubtful = await studio.wait(film)
@@ -562,13 +564,15 @@ async def test_a_shot_that_was_left_out_meanwhile_is_not_bought(open_studio: Any
     await other.change(film, Shot("a boat"))
     row = film.shots[1]
     problems: dict[str, str] = {}
-    await studio.services.films._buyer._buy(film, row, studio.services.sources.begin("dream_machine"), problems)
+    await studio.services.films._buyer._buy(film, row, studio.services.sources.start("dream_machine"), problems)
 
     assert problems == {row.planned.key: "Shot 2 was bought or left out elsewhere."}
     assert bought(emulator) == 0
 
 
-async def test_what_is_wrong_for_the_moment_is_told(studio: Studio, emulator: Emulator, transport: InMemory) -> None:
+async def test_what_is_wrong_for_the_moment_is_reported(
+    studio: Studio, emulator: Emulator, transport: InMemory
+) -> None:
     film = await studio.create(OLDER, Shot("a boat"))
     transport.fails_before.extend([httpx.ConnectError("no way")] * 8)
     done = await studio.wait(film)
@@ -588,7 +592,7 @@ async def test_a_shot_that_was_deleted_at_luma_is_failed(studio: Studio, emulato
     assert (await studio.wait(film)).state == "stopped"
 
 
-async def test_a_film_of_nobody_is_not_found(studio: Studio) -> None:
+async def test_an_unknown_film_is_not_found(studio: Studio) -> None:
     film = await studio.create(OLDER, Shot("a boat"))
     with pytest.raises(NotFoundError, match="No film has the id film-0"):
         await studio.services.films.get("film-0000000000000000", None)
@@ -711,7 +715,7 @@ async def test_where_luma_s_list_lags_no_shot_is_bought_twice(studio: Studio, em
     assert (done.state, spent, reserved) == ("completed", film.plan.usd, 0) or done.state == "in doubt"
 
 
-async def test_a_server_that_ends_answers_the_wait(studio: Studio) -> None:
+async def test_a_server_that_stops_ends_the_wait(studio: Studio) -> None:
     film = await studio.create(OLDER, *THREE)
     answer: list[Film] = []
 

@@ -75,7 +75,7 @@ async def test_the_list_of_tools_and_the_instructions_stay_small(serve, mode: st
 
 
 @pytest.mark.parametrize("mode", ["dream_machine", "agents"])
-async def test_a_server_with_one_key_shows_only_what_its_models_take(serve, mode: str) -> None:
+async def test_a_server_with_one_key_shows_only_what_its_models_accept(serve, mode: str) -> None:
     videos = [model for model in catalogue.VIDEO_MODELS.values() if model.backend == mode]
     images = [model for model in catalogue.IMAGE_MODELS.values() if model.backend == mode]
     taken = {
@@ -229,11 +229,11 @@ def test_a_schema_is_made_plain() -> None:
     }
 
 
-async def test_a_tool_that_there_is_not_is_said(agent: Agent) -> None:
+async def test_a_tool_that_there_is_not_is_reported(agent: Agent) -> None:
     assert "make_coffee" in await agent.refusal("make_coffee")
 
 
-async def test_a_crash_tells_the_client_nothing_of_itself(settings: Any, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_a_crash_reveals_nothing_to_the_client(settings: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """Our own mistakes are not the model's to read."""
     from luma_mcp.composition import build_server
 

@@ -13,7 +13,7 @@ from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.dream_machine.bodies import ImageBody, VideoBody
 from luma_mcp.mcp.adapter import ACTIONS_META
 from luma_mcp.mcp.app import page
-from luma_mcp.mcp.approvals import BUTTON_SECONDS, QUOTE_SECONDS, Quotes
+from luma_mcp.mcp.approvals import BUTTON_SECONDS, QUOTE_SECONDS, Approvals
 from tests.support.agent import Agent, HeldClock, fields_of, once, text
 
 pytestmark = pytest.mark.anyio
@@ -29,7 +29,7 @@ async def quoting(serve: Any, era: str) -> Any:
         yield Agent(client)
 
 
-async def test_a_dry_run_answers_a_quote_that_buys_once(quoting: Agent, emulator: Emulator) -> None:
+async def test_a_dry_run_returns_a_quote_that_buys_once(quoting: Agent, emulator: Emulator) -> None:
     refused = await quoting.refusal("create_video", **BOAT)
     quoted = await quoting.call("create_video", **BOAT, dry_run=True)
     bought = await quoting.call("create_video", **BOAT, quote_id=quoted["quote_id"])
@@ -41,7 +41,7 @@ async def test_a_dry_run_answers_a_quote_that_buys_once(quoting: Agent, emulator
     assert (joined["generation_id"], joined["recovered"]) == (bought["generation_id"], True)
 
 
-async def test_a_yes_is_used_up_also_if_its_generation_is_deleted(quoting: Agent, emulator: Emulator) -> None:
+async def test_an_approval_is_used_up_also_if_its_generation_is_deleted(quoting: Agent, emulator: Emulator) -> None:
     quote_id = (await quoting.call("create_video", **BOAT, dry_run=True))["quote_id"]
     bought = await quoting.call("create_video", **BOAT, quote_id=quote_id)
     await quoting.call("delete_generation", generation_id=bought["generation_id"])
@@ -65,7 +65,7 @@ async def test_a_quote_ends(quoting: Agent, clock: HeldClock) -> None:
     assert "older than 15 minutes" in await quoting.refusal("create_video", **BOAT, quote_id=quote_id)
 
 
-async def test_what_needs_no_yes_has_no_quote(quoting: Agent) -> None:
+async def test_what_needs_no_approval_has_no_quote(quoting: Agent) -> None:
     dry = await quoting.call("create_video", **BOAT, resolution="540p", dry_run=True)
 
     assert "quote_id" not in dry
@@ -130,7 +130,9 @@ async def _offers(client: Client, tool: str, clock: HeldClock, emulator: Emulato
 
 @once
 @pytest.mark.parametrize("tool", ["create_video", "create_image"])
-async def test_pressing_a_button_is_a_yes(player: Client, clock: HeldClock, emulator: Emulator, tool: str) -> None:
+async def test_pressing_a_button_is_an_approval(
+    player: Client, clock: HeldClock, emulator: Emulator, tool: str
+) -> None:
     offers = await _offers(player, tool, clock, emulator)
     before = len(emulator.dream_machine.billing.purchases())
     for offer in offers.values():
@@ -202,7 +204,7 @@ def test_the_player_reports_no_approval() -> None:
 
 @once
 @pytest.mark.parametrize("changes", [{"resolution": "4k"}, {"generation_id": None}, {"quote_id": "x"}])
-async def test_a_button_is_a_yes_to_nothing_else(
+async def test_a_button_is_an_approval_to_nothing_else(
     player: Client, clock: HeldClock, emulator: Emulator, changes: dict[str, Any]
 ) -> None:
     offer = (await _offers(player, "create_video", clock, emulator))["upscale"]
@@ -239,33 +241,33 @@ class Clock:
 
 def test_a_quote_is_for_one_person_and_one_price() -> None:
     clock = Clock()
-    quotes = Quotes(b"key", clock)
-    quote = quotes.of("boat 1", 0.71, ANNA)
+    approvals = Approvals(b"key", clock)
+    quote = approvals.quote("boat 1", 0.71, ANNA)
 
-    assert quotes.consent(quote, "boat 1", 0.71, ANNA)
-    assert quotes.consent(quote, "boat 1", 0.5, ANNA)
-    assert quotes.consent(quote, "boat 1", 0.72, ANNA) is None
-    assert quotes.consent(quote, "boat 1", 0.71, BEN) is None
-    assert quotes.consent(quote, "boat 2", 0.71, ANNA) is None
-    assert Quotes(b"other", clock).consent(quote, "boat 1", 0.71, ANNA) is None
-    assert quotes.consent_by_button(quote, "boat", {}, 0.71, ANNA) is None
+    assert approvals.consent_by_quote(quote, "boat 1", 0.71, ANNA)
+    assert approvals.consent_by_quote(quote, "boat 1", 0.5, ANNA)
+    assert approvals.consent_by_quote(quote, "boat 1", 0.72, ANNA) is None
+    assert approvals.consent_by_quote(quote, "boat 1", 0.71, BEN) is None
+    assert approvals.consent_by_quote(quote, "boat 2", 0.71, ANNA) is None
+    assert Approvals(b"other", clock).consent_by_quote(quote, "boat 1", 0.71, ANNA) is None
+    assert approvals.consent_by_button(quote, "boat", {}, 0.71, ANNA) is None
     clock.seconds += QUOTE_SECONDS - 0.5
-    assert quotes.consent(quote, "boat 1", 0.71, ANNA)
+    assert approvals.consent_by_quote(quote, "boat 1", 0.71, ANNA)
     clock.seconds += 0.5
-    assert quotes.consent(quote, "boat 1", 0.71, ANNA) is None
+    assert approvals.consent_by_quote(quote, "boat 1", 0.71, ANNA) is None
 
 
 @pytest.mark.parametrize("asks_for_prompt", [True, False])
 def test_a_button_is_for_its_arguments_and_only_where_it_asks_for_a_prompt_for_any(asks_for_prompt: bool) -> None:
     clock = Clock()
-    quotes = Quotes(b"key", clock)
-    button = quotes.of_button(
+    approvals = Approvals(b"key", clock)
+    button = approvals.button_approval(
         "upscale_video", {"generation_id": "a", "resolution": "4k"}, 1.0, ANNA, asks_for_prompt=asks_for_prompt
     )
 
     def pressed(tool: str = "upscale_video", usd: float = 1.0, person: Person = ANNA, **changes: Any) -> str | None:
         arguments = {"resolution": "4k", "generation_id": "a", "quote_id": button, **changes}
-        return quotes.consent_by_button(button, tool, arguments, usd, person)
+        return approvals.consent_by_button(button, tool, arguments, usd, person)
 
     first = pressed()
     assert first
@@ -273,6 +275,6 @@ def test_a_button_is_for_its_arguments_and_only_where_it_asks_for_a_prompt_for_a
     assert pressed(prompt="more") == (first if asks_for_prompt else None)
     assert [pressed("add_audio"), pressed(usd=1.01), pressed(person=BEN), pressed(resolution="1080p")] == [None] * 4
     assert pressed(extra=1) is None
-    assert quotes.consent(button, "upscale_video", 1.0, ANNA) is None
+    assert approvals.consent_by_quote(button, "upscale_video", 1.0, ANNA) is None
     clock.seconds += BUTTON_SECONDS
     assert pressed() is None

@@ -26,7 +26,7 @@ async def request_of(agent: Agent, tool: str, **arguments: Any) -> str:
 
 
 @pytest.mark.parametrize("value", [None, ""])
-async def test_null_and_an_empty_text_mean_not_given(agent: Agent, value: str | None) -> None:
+async def test_null_and_an_empty_text_mean_absent(agent: Agent, value: str | None) -> None:
     optional = ("start_frame", "end_frame", "model", "aspect_ratio", "resolution", "duration", "loop", "concepts")
     empty = dict.fromkeys((*optional, "take", "no_argument_at_all"), value)
 
@@ -81,7 +81,7 @@ async def test_what_clients_add_to_every_call_is_left_out(agent: Agent) -> None:
         ("download_generation", "output_dir", "It is called directory here."),
     ],
 )
-async def test_the_words_of_other_apis_are_answered_by_ours(
+async def test_the_names_of_other_apis_are_refused_with_ours(
     agent: Agent, emulator: Emulator, tool: str, name: str, sentence: str
 ) -> None:
     message = await agent.refusal(tool, **{name: "x"})
@@ -99,7 +99,7 @@ async def test_the_words_of_other_apis_are_answered_by_ours(
         (TOKEN, "sora", "Input should be 'ray-2' or 'ray-flash-2'."),
     ],
 )
-async def test_a_word_that_does_not_exist_is_answered_by_those_of_this_server_s_apis(
+async def test_an_unknown_name_is_refused_with_those_of_this_server_s_apis(
     serve: Any, token: str, model: str, choices: str
 ) -> None:
     async with Client(serve(LUMA_TOKEN=token)) as client:
@@ -220,7 +220,7 @@ async def test_an_id_may_be_a_list_of_one(agent: Agent) -> None:
         ("prompt", "It takes take, dry_run, prompt"),
     ],
 )
-async def test_arguments_inside_another_one_are_told_to_be_taken_out(
+async def test_arguments_inside_another_one_are_refused_with_a_hint(
     agent: Agent, emulator: Emulator, inside: Any, sentence: str
 ) -> None:
     message = await agent.refusal("create_video", arguments=inside)
@@ -287,7 +287,7 @@ async def test_what_cannot_be_seen_in_an_id_is_shown(agent: Agent) -> None:
     ["   ", "\u200b\u200b", "\u2800\u3164", "{{ $json.prompt }}", "${prompt}", "undefined", "[object Object]", "null"],
 )
 @pytest.mark.parametrize("dry_run", [True, False])
-async def test_a_prompt_that_says_nothing_buys_nothing(
+async def test_a_prompt_that_is_empty_buys_nothing(
     agent: Agent, emulator: Emulator, prompt: str, dry_run: bool
 ) -> None:
     message = await agent.refusal("create_video", prompt=prompt, start_frame=URL, dry_run=dry_run)
@@ -296,7 +296,7 @@ async def test_a_prompt_that_says_nothing_buys_nothing(
     assert posts(emulator) == []
 
 
-async def test_the_frames_of_luma_s_own_api_are_answered_by_ours(agent: Agent) -> None:
+async def test_the_frames_of_luma_s_own_api_are_refused_with_our_names(agent: Agent) -> None:
     frames = {"frame0": {"type": "image", "url": URL}}
 
     assert "frame0 is start_frame here, and frame1 is end_frame" in await agent.refusal(
@@ -312,7 +312,7 @@ async def test_a_placement_may_be_an_object(agent: Agent) -> None:
     assert await request_of(agent, "reframe_video", **call, placement=named) == ours
 
 
-async def test_a_word_of_an_argument_that_this_tool_does_not_have_is_not_said_to_be_it(agent: Agent) -> None:
+async def test_a_word_of_an_argument_that_this_tool_does_not_have_is_not_reported_as_it(agent: Agent) -> None:
     message = await agent.refusal("ping", last_frame="x")
 
     assert message == "ping has no argument 'last_frame'. It takes no arguments. Nothing was done."

@@ -175,7 +175,7 @@ def test_no_call_breaks_it(server: Server, request: pytest.FixtureRequest, tool:
         ("a boat \\ud83d", "a boat \\ud83d"),
     ],
 )
-def test_half_a_character_gets_an_answer(server: Server, prompt: str, received: str) -> None:
+def test_half_a_character_gets_a_response(server: Server, prompt: str, received: str) -> None:
     """The SDK drops such a message, and the client waits for ever."""
     answer = server.ask("tools/call", {"name": "create_video", "arguments": {"prompt": prompt, "dry_run": True}})
 

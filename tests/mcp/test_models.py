@@ -252,7 +252,7 @@ def test_a_style_is_refused_for_a_ratio_that_it_has_not() -> None:
         validation.check(request)
 
 
-def test_an_api_without_a_video_model_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_api_without_a_video_model_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(catalogue.VIDEO_MODELS, "ray-3.2")
 
     with pytest.raises(InvalidRequestError, match="The Luma Agents API has no video model"):

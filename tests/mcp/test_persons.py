@@ -147,7 +147,7 @@ def _naming(arguments: Any, generation_id: str) -> Any:
 
 
 @pytest.mark.parametrize(("tool", "arguments"), OTHERS_CALLS)
-async def test_nobody_reaches_what_another_made(
+async def test_a_person_does_not_reach_what_another_made(
     opened: OpenOffice, emulator: Emulator, clock: HeldClock, tool: str, arguments: dict[str, Any]
 ) -> None:
     office = await opened(LUMA_HTTP_DELETE="1")
@@ -158,7 +158,7 @@ async def test_nobody_reaches_what_another_made(
     assert made in emulator.dream_machine.generations
 
 
-async def test_every_tool_that_takes_a_generation_is_tried_above(office: Office) -> None:
+async def test_every_tool_that_accepts_a_generation_is_tried_above(office: Office) -> None:
     async with office.client("anna") as client:
         tools = {tool.name: tool for tool in (await client.list_tools()).tools}
     takes = {
@@ -173,7 +173,7 @@ async def test_every_tool_that_takes_a_generation_is_tried_above(office: Office)
 FILM_TOOLS = {"create_film", "wait_for_film"}
 
 
-async def test_nobody_reaches_a_film_of_another(office: Office, emulator: Emulator) -> None:
+async def test_a_person_does_not_reach_a_film_of_another(office: Office, emulator: Emulator) -> None:
     shots = {"shots": ["a boat", "a storm"], "resolution": "540p"}
     film = await office.call("anna", "create_film", **shots)
     named = {"film_id": film["film_id"]}
@@ -202,14 +202,14 @@ async def test_a_shot_of_a_film_is_not_made_of_what_another_made(
     assert emulator.dream_machine.billing.purchases() == [clip]
 
 
-async def test_every_tool_that_takes_a_film_is_tried_above(office: Office) -> None:
+async def test_every_tool_that_accepts_a_film_is_tried_above(office: Office) -> None:
     async with office.client("anna") as client:
         tools = (await client.list_tools()).tools
 
     assert {tool.name for tool in tools if "film_id" in tool.input_schema["properties"]} == FILM_TOOLS
 
 
-async def test_the_owner_sees_what_everybody_made(office: Office, clock: HeldClock) -> None:
+async def test_the_owner_sees_what_every_person_made(office: Office, clock: HeldClock) -> None:
     made = await _clip(office, "anna", clock)
 
     assert (await office.call("", "get_generation", generation_id=made))["state"] == "completed"
@@ -259,7 +259,7 @@ async def test_a_list_of_ones_own_has_pages(office: Office) -> None:
     assert "next_offset" not in rest
 
 
-async def test_money_is_told_of_ones_own_and_to_the_owner_by_person(office: Office) -> None:
+async def test_money_is_reported_of_ones_own_and_to_the_owner_by_person(office: Office) -> None:
     await office.call("anna", "create_video", prompt="a boat", resolution="540p")
     await office.call("ben", "create_image", prompt="a boat")
 
@@ -324,7 +324,7 @@ async def test_a_task_belongs_to_its_person(office: Office) -> None:
     assert answers["ben"]["error"]["message"] == "Task not found"
 
 
-async def test_nobody_watches_what_another_made(office: Office, clock: HeldClock, era: str) -> None:
+async def test_a_person_does_not_watch_what_another_made(office: Office, clock: HeldClock, era: str) -> None:
     made = await _clip(office, "anna", clock)
     uri = f"luma://generations/{made}"
     if era == "legacy":
@@ -382,7 +382,7 @@ async def test_over_stdio_everything_is_the_owners(office: Office, clock: HeldCl
 
 
 @pytest.mark.parametrize("era", ["auto"])
-async def test_a_question_is_answered_by_the_person_who_was_asked(opened: OpenOffice, emulator: Emulator) -> None:
+async def test_only_the_person_who_was_asked_can_approve(opened: OpenOffice, emulator: Emulator) -> None:
     office = await opened(LUMA_CONFIRM_ABOVE_USD="0.01")
 
     async def yes(*_: Any) -> ElicitResult:

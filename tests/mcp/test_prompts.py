@@ -9,7 +9,7 @@ from tests.support.agent import Agent
 pytestmark = pytest.mark.anyio
 
 
-async def test_each_says_what_it_takes_and_what_to_do(agent: Agent) -> None:
+async def test_each_states_what_it_accepts_and_what_to_do(agent: Agent) -> None:
     prompts = (await agent.client.list_prompts()).prompts
     tools = {generation.name for listed in TOOLSETS.values() for generation in listed}
 

@@ -61,7 +61,7 @@ async def test_toolsets_offer_a_part(serve, era: str) -> None:
         ({"LUMA_HTTP_PUBLIC_URL": "https://luma.example.com/mcp"}, "ping", "get_credits asks Luma"),
     ],
 )
-async def test_a_tool_that_is_not_offered_says_why(
+async def test_a_tool_that_is_not_offered_states_why(
     serve, era: str, emulator: Emulator, settings: dict[str, str], tool: str, sentence: str
 ) -> None:
     async with Client(serve(**settings), mode=era) as client:
@@ -113,14 +113,14 @@ async def test_a_generation_can_be_read_as_a_resource(agent: Agent) -> None:
 
 
 @pytest.mark.parametrize("generation_id", ["15b7abb1-3741-4b7e-9615-1f9a16c7442d", "no$id"])
-async def test_a_resource_that_is_not_there_is_said_so(agent: Agent, generation_id: str) -> None:
+async def test_a_resource_that_is_not_there_is_reported(agent: Agent, generation_id: str) -> None:
     with pytest.raises(MCPError, match=r"No generation has the id|is not a generation id") as caught:
         await read(agent, f"luma://generations/{generation_id}")
 
     assert caught.value.error.code == -32602
 
 
-async def test_a_resource_that_cannot_be_read_says_why(serve, era: str) -> None:
+async def test_a_resource_that_cannot_be_read_states_why(serve, era: str) -> None:
     async with Client(serve(LUMA_TOKEN="wrong"), mode=era) as client:
         with pytest.raises(MCPError, match="Luma refused the token") as caught:
             await read(Agent(client), "luma://generations/15b7abb1-3741-4b7e-9615-1f9a16c7442d")
@@ -140,7 +140,7 @@ async def test_recent_ids_complete(agent: Agent) -> None:
     assert some.completion.values == [ids[0]]
 
 
-async def test_completion_without_an_answer_is_empty(serve, era: str) -> None:
+async def test_completion_without_a_response_is_empty(serve, era: str) -> None:
     from mcp.types import PromptReference, ResourceTemplateReference
 
     template = ResourceTemplateReference(type="ref/resource", uri="luma://generations/{generation_id}")
@@ -203,7 +203,7 @@ async def test_a_callback_url_goes_with_every_purchase(serve, era: str, emulator
 
 
 @pytest.mark.parametrize("listing", ["list_tools", "list_prompts", "list_resources", "list_resource_templates"])
-async def test_a_cursor_that_nobody_gave_out_is_refused(agent: Agent, listing: str) -> None:
+async def test_an_unknown_cursor_is_refused(agent: Agent, listing: str) -> None:
     with pytest.raises(MCPError, match="no such cursor") as caught:
         await getattr(agent.client, listing)(cursor="bogus")
 
@@ -221,7 +221,7 @@ async def test_a_mistake_with_a_prompt_is_one_sentence_and_no_trace(
     assert not [record for record in caplog.records if record.exc_info]
 
 
-async def test_it_says_where_it_is_described(agent: Agent) -> None:
+async def test_it_states_where_it_is_described(agent: Agent) -> None:
     assert str(agent.client.server_info.website_url).startswith("https://github.com/")
 
 

@@ -92,7 +92,7 @@ async def test_what_is_not_there_is_listened_to_in_silence(serve, emulator: Emul
         assert (await Agent(client).call("ping"))["ok"] is True
 
 
-async def test_when_a_listener_leaves_nobody_looks_any_more(serve, emulator: Emulator, clock) -> None:
+async def test_polling_ends_with_the_last_listener(serve, emulator: Emulator, clock) -> None:
     emulator.dream_machine._speed = 1e-6
     async with Client(serve()) as client:
         async with client.listen(resource_subscriptions=[PREFIX + video(emulator)]):
@@ -202,7 +202,7 @@ async def heard(client: Client, uris: list[str]) -> list[object]:
         return [event async for event in events]
 
 
-async def test_nobody_watches_any_number_of_generations(serve, emulator: Emulator) -> None:
+async def test_the_number_of_watched_generations_is_limited(serve, emulator: Emulator) -> None:
     many = [f"{PREFIX}id-{number}" for number in range(12_000)]
     async with Client(serve()) as client:
         with pytest.raises(MCPError, match="At most 100 generations"), anyio.fail_after(20):

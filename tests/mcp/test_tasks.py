@@ -38,7 +38,7 @@ async def client(serve):
         yield made
 
 
-async def test_a_purchase_becomes_a_task_that_ends_with_the_tools_answer(
+async def test_a_purchase_becomes_a_task_that_ends_with_the_tools_result(
     client: Client, emulator: Emulator, clock: HeldClock
 ) -> None:
     result = await call(client, "create_video", prompt="a boat")
@@ -118,7 +118,7 @@ async def test_a_process_with_another_token_does_not(client: Client, serve) -> N
 
 
 @pytest.mark.parametrize("task_id", ["", "x", "a.b", "é.ü", "e30.AAAA", "." * 3000])
-async def test_an_id_that_nobody_made_is_not_found(client: Client, emulator: Emulator, task_id: str) -> None:
+async def test_an_unknown_id_is_not_found(client: Client, emulator: Emulator, task_id: str) -> None:
     for method in ("tasks/get", "tasks/cancel", "tasks/update"):
         with pytest.raises(MCPError, match="Task not found"):
             await raw(client, method, taskId=task_id)

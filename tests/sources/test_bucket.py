@@ -111,7 +111,7 @@ async def test_a_saved_file_is_shared_by_a_link(uploads: Bucket, s3: str, tmp_pa
         await uploads.share(tmp_path / "missing.mp4", "def", "video/mp4")
 
 
-async def test_a_rehearsal_puts_nothing_and_tells_where(uploads: Bucket, s3: str, address: str) -> None:
+async def test_a_rehearsal_puts_nothing_and_reports_where(uploads: Bucket, s3: str, address: str) -> None:
     where = await uploads.location(HERO)
 
     assert where == f"{s3}/{BUCKET}{urlsplit(address).path}/{HERO.sha256}.png"
@@ -146,7 +146,7 @@ async def test_the_signature_is_that_of_amazon_s_own_library(uploads: Bucket, s3
         (("s3://pictures/", "s3://no bucket/"), "cannot be used"),
     ],
 )
-async def test_a_bucket_that_cannot_be_used_is_said(
+async def test_a_bucket_that_cannot_be_used_is_reported(
     address: str, monkeypatch: pytest.MonkeyPatch, change: tuple[str, str], sentence: str
 ) -> None:
     monkeypatch.setattr(module, "_RETRY", {"max_retries": 0, "retry_timeout": timedelta(seconds=1)})
@@ -165,7 +165,7 @@ async def test_a_link_that_luma_cannot_read_is_not_sent_there(address: str) -> N
         await Bucket(address, local_api=False).location(HERO)
 
 
-async def test_google_and_azure_sign_without_asking_anybody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+async def test_google_and_azure_sign_without_a_request(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import rsa
 
@@ -195,7 +195,7 @@ async def test_google_and_azure_sign_without_asking_anybody(monkeypatch: pytest.
     assert azure == f"https://mine.blob.core.windows.net/pictures/in/{HERO.sha256}.png"
 
 
-async def test_without_a_bucket_it_is_said_what_to_set() -> None:
+async def test_without_a_bucket_the_error_states_what_to_set() -> None:
     with pytest.raises(FileError) as caught:
         await Bucket(None, local_api=True).put(HERO)
 
@@ -203,7 +203,9 @@ async def test_without_a_bucket_it_is_said_what_to_set() -> None:
     assert "s3://bucket/folder" in caught.value.hint
 
 
-async def test_without_its_package_it_is_said_what_to_install(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_its_package_the_error_states_what_to_install(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "obstore.store", None)
     with pytest.raises(FileError, match="package that it needs is not installed") as caught:
         await Bucket(address, local_api=True).put(HERO)
@@ -248,7 +250,7 @@ async def test_a_local_picture_becomes_a_video(agent: Agent, folder: Path, outpu
 
 
 @once
-async def test_every_place_for_a_picture_takes_a_path(agent: Agent, emulator: Emulator) -> None:
+async def test_every_place_for_a_picture_accepts_a_path(agent: Agent, emulator: Emulator) -> None:
     await agent.make(
         "create_image",
         prompt="a boat",
@@ -344,7 +346,7 @@ def _unlikeness(first: Image.Image, second: Image.Image) -> float:
     ("frame", "sentence"),
     [("9.5s", "is beyond the end of the clip, which is 5.0 s long"), ("middle", "There is no file")],
 )
-async def test_a_frame_that_there_is_not_is_said(agent: Agent, frame: str, sentence: str) -> None:
+async def test_a_frame_that_there_is_not_is_reported(agent: Agent, frame: str, sentence: str) -> None:
     made = await agent.make("create_video", prompt="a harbour", resolution="540p", model="ray-flash-2")
 
     assert sentence in await agent.refusal("create_video", prompt="a boat", start_frame=f"{made}#{frame}")
@@ -379,7 +381,7 @@ async def test_what_a_file_was_made_from_stands_beside_it(agent: Agent, output: 
     assert "secret" not in str(notes)
 
 
-async def test_a_lost_answer_is_found_again_though_the_file_is_signed_anew(
+async def test_a_lost_response_is_found_again_though_the_file_is_signed_again(
     agent: Agent, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     emulator.faults.append(Fault("drop", path="*/video", after=True))

@@ -272,7 +272,7 @@ async def test_what_is_no_clip_is_refused(inputs: LocalFiles, open_folder: Path,
         await inputs.clip("clip.mp4")
 
 
-async def test_a_file_that_may_not_be_read_is_said(inputs: LocalFiles, open_folder: Path, monkeypatch) -> None:
+async def test_a_file_that_may_not_be_read_is_reported(inputs: LocalFiles, open_folder: Path, monkeypatch) -> None:
     def refuse(*_values: object) -> int:
         raise PermissionError(13, "Permission denied")
 
@@ -329,7 +329,7 @@ async def test_a_name_that_looks_the_same_is_found(tmp_path: Path, name: str, as
     assert (await inputs.image(asked.format(folder))).ending == "png"
 
 
-async def test_of_two_that_look_the_same_none_is_taken_and_near_names_are_told(tmp_path: Path) -> None:
+async def test_of_two_that_look_the_same_none_is_taken_and_near_names_are_reported(tmp_path: Path) -> None:
     for name in ("A.png", "a.PNG", "hero_final.png", ".hero_finale.png"):
         (tmp_path / name).write_bytes(picture())
     inputs = LocalFiles(lambda: [tmp_path])
@@ -355,7 +355,7 @@ async def test_near_names_outside_the_open_folders_are_not_told(tmp_path: Path) 
         assert "Near it: 'hero.png'" not in caught.value.hint
 
 
-async def test_a_file_url_with_two_slashes_says_what_is_wrong(inputs: LocalFiles) -> None:
+async def test_a_file_url_with_two_slashes_states_what_is_wrong(inputs: LocalFiles) -> None:
     with pytest.raises(FileError, match="is on another machine") as caught:
         await inputs.image("file://hero.png")
 

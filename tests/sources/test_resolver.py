@@ -18,16 +18,16 @@ pytestmark = pytest.mark.anyio
 async def test_a_url_is_taken_as_it_is_without_asking_luma(services: Services, transport: InMemory) -> None:
     url = " https://example.com/a%20b.png?x=1#y "
 
-    assert await services.sources.begin("dream_machine").keyframe(url) == ImageKeyframe(url.strip())
+    assert await services.sources.start("dream_machine").keyframe(url) == ImageKeyframe(url.strip())
     assert (
-        await services.sources.begin("dream_machine").clip("https://example.com/a.mp4", longest_seconds=10)
+        await services.sources.start("dream_machine").clip("https://example.com/a.mp4", max_seconds=10)
     ).footage is None
     assert transport.requests == []
 
 
 async def test_a_plain_link_to_the_emulator_is_taken(services: Services) -> None:
     assert (
-        await services.sources.begin("dream_machine").image("http://127.0.0.1:9/assets/x/image.jpg")
+        await services.sources.start("dream_machine").image("http://127.0.0.1:9/assets/x/image.jpg")
         == "http://127.0.0.1:9/assets/x/image.jpg"
     )
 
@@ -37,10 +37,10 @@ async def test_a_plain_link_to_the_emulator_is_taken(services: Services) -> None
 )
 async def test_a_link_that_luma_should_not_read_is_refused(services: Services, source: str) -> None:
     with pytest.raises(InvalidRequestError):
-        await services.sources.begin("dream_machine").image(source)
+        await services.sources.start("dream_machine").image(source)
 
 
-async def test_a_generation_whose_picture_is_gone_is_said(
+async def test_a_generation_whose_picture_is_gone_is_reported(
     services: Services, luma: DreamMachine, emulator: Emulator, clock
 ) -> None:
     from luma_mcp.emulator.dream_machine.bodies import ImageBody
@@ -56,7 +56,7 @@ async def test_a_generation_whose_picture_is_gone_is_said(
             return bare
 
     with pytest.raises(InvalidRequestError, match="has no image any more"):
-        await replace(services.sources, backend=Forgetful("t")).begin("dream_machine").image(made.id)
+        await replace(services.sources, backend=Forgetful("t")).start("dream_machine").image(made.id)
 
 
 async def test_a_link_to_an_own_clip_has_the_footage_of_the_clip(
@@ -72,14 +72,14 @@ async def test_a_link_to_an_own_clip_has_the_footage_of_the_clip(
     assert url is not None
     assert made.id in url
 
-    clip = await services.sources.begin("dream_machine").clip(url, longest_seconds=10)
+    clip = await services.sources.start("dream_machine").clip(url, max_seconds=10)
     assert clip.footage is not None
     assert clip.footage.seconds == 5
 
     for other in (url.replace("video", "image"), f"https://a.example/{made.id}/video.mp4"):
-        assert (await services.sources.begin("dream_machine").clip(other, longest_seconds=10)).footage is None
+        assert (await services.sources.start("dream_machine").clip(other, max_seconds=10)).footage is None
     unknown = f"https://a.example/{made.id[:-1]}{'0' if made.id[-1] != '0' else '1'}/video.mp4"
-    assert (await services.sources.begin("dream_machine").clip(unknown, longest_seconds=10)).footage is None
+    assert (await services.sources.start("dream_machine").clip(unknown, max_seconds=10)).footage is None
 
 
 async def test_the_footage_of_a_clip_whose_source_is_gone_is_unknown(

@@ -1,6 +1,6 @@
 """The player that hosts with MCP Apps show for the results of some tools: one page, no outside script.
 
-A host runs the page in a sandbox of its own, hands it the results of those tools and carries its tool calls, so a
+A host runs the page in a sandbox of its own, passes it the results of those tools and forwards its tool calls, so a
 button of the page can do what the model could do and nothing more. Hosts without MCP Apps never see it.
 """
 
@@ -12,7 +12,7 @@ from mcp.server.apps import APP_MIME_TYPE, Apps, ResourceCsp
 from mcp.server.mcpserver.resources import FunctionResource
 
 PLAYER_URI = "ui://luma/view"
-# Where Luma's files are (luma's own samples of 2024-2026), and their subdomains.
+# The hosts of Luma's files (from Luma's samples of 2024-2026), and their subdomains.
 ASSET_HOSTS = ("https://storage.cdn-luma.com", "https://*.cdn-luma.com")
 _HERE = Path(__file__).parent
 

@@ -1,4 +1,4 @@
-"""What a person can do with a completed generation: the player's buttons, each with its tool call and its price."""
+"""The actions for a completed generation: the player's buttons, each with its tool call and its price."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, cast
@@ -24,7 +24,7 @@ from luma_mcp.domain.url_signatures import unsigned
 from luma_mcp.mcp.spec import Action
 
 JsonObject = dict[str, Any]
-# Stands for the prompt that the person will be asked for.
+# The placeholder for the prompt that the user will enter.
 _ANY_PROMPT = "..."
 
 
@@ -42,7 +42,7 @@ def actions_of(generation: Generation) -> list[Action]:
 
 
 def _try(make: Callable[[Generation], Action | None], generation: Generation) -> Action | None:
-    """The action; None if Luma's echo says too little, or names what is no longer sold."""
+    """The action; None if Luma's echo is incomplete, or names a model that is no longer sold."""
     try:
         return make(generation)
     except (LumaError, KeyError, TypeError, ValueError, AttributeError):
@@ -115,17 +115,17 @@ def _animate(generation: Generation) -> Action | None:
 
 
 def _vary_video(generation: Generation) -> Action | None:
-    """The same request once more, for each answer of a model differs."""
+    """The same request again, for each output of a model differs."""
     echo = generation.request
     if generation.kind != "video" or echo.get("made_from_media"):
         return None
     keyframes = cast("JsonObject", echo.get("keyframes") or {})
     concepts = [str(concept["key"]) for concept in cast("list[JsonObject]", echo.get("concepts") or [])]
-    form, prompt, loop = format_of(generation), echo.get("prompt"), bool(echo.get("loop"))
+    options, prompt, loop = format_of(generation), echo.get("prompt"), bool(echo.get("loop"))
     start, end = (_keyframe(keyframes.get(name)) for name in ("frame0", "frame1"))
     hdr, exr = bool(echo.get("hdr")), bool(echo.get("exr_export"))
     request = VideoRequest(
-        **form, prompt=prompt, loop=loop, concepts=tuple(concepts), start=start, end=end, hdr=hdr, exr=exr
+        **options, prompt=prompt, loop=loop, concepts=tuple(concepts), start=start, end=end, hdr=hdr, exr=exr
     )
     arguments = _present(
         prompt=prompt,
@@ -135,7 +135,7 @@ def _vary_video(generation: Generation) -> Action | None:
         concepts=concepts or None,
         start_frame=_source(start),
         end_frame=_source(end),
-        **form,
+        **options,
     )
     return _action(generation, request, "variation", "create_video", arguments)
 
@@ -144,7 +144,7 @@ def _vary_image(generation: Generation) -> Action | None:
     echo = generation.request
     if generation.kind != "image" or echo.get("made_from_media"):
         return None
-    form = {name: echo.get(name) for name in ("model", "prompt", "aspect_ratio", "format", "style")}
+    options = {name: echo.get(name) for name in ("model", "prompt", "aspect_ratio", "format", "style")}
     images, styles = (_references(echo.get(name)) for name in ("image_ref", "style_ref"))
     identity = cast("JsonObject", cast("JsonObject", echo.get("character_ref") or {}).get("identity0") or {})
     characters = [_permanent(url) for url in cast("list[str]", identity.get("images") or [])]
@@ -154,14 +154,14 @@ def _vary_image(generation: Generation) -> Action | None:
         style_references=tuple(styles),
         character_images=tuple(characters),
         modify_image=modify[0] if modify else None,
-        **cast("Any", form),
+        **cast("Any", options),
     )
     arguments = _present(
         image_refs=[_argument(reference) for reference in images] or None,
         style_refs=[_argument(reference) for reference in styles] or None,
         character_images=characters or None,
         modify_image=_argument(modify[0]) if modify else None,
-        **form,
+        **options,
     )
     return _action(generation, request, "variation", "create_image", arguments)
 

@@ -1,1 +1,1 @@
-"""The arguments of tools: their types, their names and the schema that a client is shown."""
+"""The arguments of tools: their types, their names and the schema that a client gets."""

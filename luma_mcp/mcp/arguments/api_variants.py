@@ -1,7 +1,7 @@
-"""What a client is shown of a tool, by the APIs that the server has keys for.
+"""The schemas of tools, by the APIs that the server has keys for.
 
 One model of arguments serves them all. A field that only one API has, or whose values, default or description differ,
-says so with `differs`; `adapted` takes the schema to the APIs that there are.
+is marked with `differs`; `adapted` makes the schema for the APIs of a server.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,15 +25,15 @@ def differs(
     required: BackendName | None = None,
     shared: bool = False,
 ) -> Schema:
-    """What differs between the APIs, for `json_schema_extra` of a field.
+    """The differences between the APIs, for `json_schema_extra` of a field.
 
     Args:
         only: the API that alone has it.
         choices: its values at each API.
         default: its default at each API. With both, that of the first that has one counts.
-        description: what it is at each API. With both, the field's own description counts.
+        description: its description at each API. With both, the field's own description counts.
         max_items: how many items it may have at each API. With both, the field's own number counts.
-        required: the API at which it must be given.
+        required: the API at which it must be present.
         shared: whether only a server with several APIs has it.
     """
     marks = {"only": only, "choices": choices, "default": default, "required": required, "shared": shared}
@@ -42,7 +42,7 @@ def differs(
 
 
 def is_offered(field: FieldInfo, backends: Sequence[BackendName]) -> bool:
-    """Whether a server with these APIs shows a field."""
+    """Check whether a server with these APIs has a field."""
     extra, schema = field.json_schema_extra, cast("Schema", {})
     if callable(extra):
         extra(schema)
@@ -52,7 +52,7 @@ def is_offered(field: FieldInfo, backends: Sequence[BackendName]) -> bool:
 
 
 def adapted(schema: Schema, backends: Sequence[BackendName]) -> Schema:
-    """A schema without references, for a server with these APIs. What differs is taken out of it."""
+    """A schema without references, for a server with these APIs, without the marks of differences."""
     if "items" in schema:
         return {**schema, "items": adapted(schema["items"], backends)}
     if "properties" not in schema:

@@ -101,7 +101,7 @@ def by_api(models: Models) -> dict[BackendName, Models]:
 
 def union(values: Iterable[Sequence[str]]) -> list[str]:
     """All values, each once, in the order in which they come."""
-    return list(dict.fromkeys(value for part in values for value in part))
+    return list(dict.fromkeys(value for group in values for value in group))
 
 
 def union_by_api(models: Models, values_of: Callable[[Any], Sequence[str]]) -> dict[BackendName, list[str]]:

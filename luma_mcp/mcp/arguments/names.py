@@ -1,8 +1,8 @@
 """The names of arguments as clients and models send them, brought to ours.
 
 What a client adds to every call is left out. A name that differs from ours by its letters' case or its separators only
-is ours. The words of Luma's and of other video APIs are answered by the name that is ours, or by a sentence that Luma
-has no such thing. Nothing is guessed: a misspelt argument of a call that costs money must neither vanish nor lead to
+is ours. For the names of Luma's and of other video APIs the error states our name, or that Luma
+has no such argument. Nothing is guessed: a misspelt argument of a call that costs money must neither vanish nor lead to
 another purchase.
 """
 
@@ -13,7 +13,7 @@ from typing import Any, cast
 from luma_mcp.domain.errors import InvalidRequestError
 from luma_mcp.domain.text import alphanumeric, cleaned
 
-# What clients add to the arguments of every call: n8n, CrewAI, LangChain, Cursor, Windsurf, Letta, Gemini CLI.
+# Names that clients add to the arguments of every call: n8n, CrewAI, LangChain, Cursor, Windsurf, Letta, Gemini CLI.
 CLIENT_EXTRAS = frozenset(
     {
         "sessionId", "action", "chatInput", "toolCallId", "tool_call_id", "security_context", "run_manager",
@@ -22,9 +22,9 @@ CLIENT_EXTRAS = frozenset(
     }
 )  # fmt: skip
 
-# The words of Luma's API and of other video APIs, by the arguments of ours that mean the same; the first that a tool
+# The names of Luma's API and of other video APIs, by our arguments with the same meaning; the first that a tool
 # has counts.
-_WORDS: dict[tuple[str, ...], str] = {
+_SYNONYMS: dict[tuple[str, ...], str] = {
     ("start_frame",): "first_frame first_image start_image image_url image image_path init_image input_image frame0 "
     "keyframe0 image_start start_image_url first_frame_image first_frame_url image_prompt prompt_image input_image_url "
     "start_frame_url starting_image start_keyframe first_keyframe image_file reference_image start_from",
@@ -68,7 +68,7 @@ _WORDS: dict[tuple[str, ...], str] = {
     ("asset",): "asset_type output_type",
     ("frames",): "frame_count num_frames",
 }
-# What each shot of a film has for itself.
+# The arguments that each shot of a film has itself.
 _OF_A_SHOT = frozenset({"prompt", "duration", "start_frame", "end_frame", "concepts"})
 _PLACEMENT = "It is [left, top, width, height] as fractions of the new canvas."
 _ADVICE = {"placement": _PLACEMENT}
@@ -118,7 +118,7 @@ class Names:
 
 
 def tidied(tool: str, sent: Mapping[str, Any], names: Names, *, guess: bool) -> dict[str, Any]:
-    """The arguments under our names. Null and an empty text mean that an argument is not given.
+    """The arguments under our names. Null and an empty text mean that an argument is absent.
 
     Args:
         tool: the name of the tool.
@@ -127,19 +127,19 @@ def tidied(tool: str, sent: Mapping[str, Any], names: Names, *, guess: bool) -> 
         guess: whether a near name may be proposed for one that does not exist; never where it costs money.
 
     Raises:
-        InvalidRequestError: there is no such argument; the hint says which one is meant.
+        InvalidRequestError: there is no such argument; the hint names the intended one.
     """
-    found: dict[str, Any] = {}
+    arguments: dict[str, Any] = {}
     for name, value in sent.items():
         if value is None or value == "":
             continue
         meant = name if name in names.known else _known_as(name, names)
         if meant is not None and (meant == name or meant not in sent):
-            found[meant] = value
+            arguments[meant] = value
         elif name not in CLIENT_EXTRAS:
             meaning = _unpacked(value, names) or _meaning(name, names, guess=guess)
             raise InvalidRequestError(f"{tool} has no argument {cleaned(name, 60)!r}.", f"{meaning} Nothing was done.")
-    return found
+    return arguments
 
 
 def _known_as(name: str, names: Names) -> str | None:
@@ -149,7 +149,7 @@ def _known_as(name: str, names: Names) -> str | None:
 
 
 def _unpacked(value: Any, names: Names) -> str | None:
-    """What to do about arguments that lie inside another one, as `{"input": {"prompt": ...}}`; None if none do."""
+    """The hint for arguments inside another argument, as `{"input": {"prompt": ...}}`; None if there are none."""
     if not isinstance(value, dict) or not value:
         return None
     inside = [str(name) for name in cast("dict[Any, Any]", value)]
@@ -157,17 +157,17 @@ def _unpacked(value: Any, names: Names) -> str | None:
 
 
 def _meaning(name: str, names: Names, *, guess: bool) -> str:
-    """What a name means here."""
+    """The hint for an unknown name."""
     plain = alphanumeric(name)
-    for targets, words in _WORDS.items():
-        if plain in {alphanumeric(word) for word in (*words.split(), *targets)}:
+    for targets, synonyms in _SYNONYMS.items():
+        if plain in {alphanumeric(synonym) for synonym in (*synonyms.split(), *targets)}:
             if "shots" in names.advertised and _OF_A_SHOT & set(targets):
                 return "Each of the shots has its own prompt, duration, start, end and concepts."
             target = next((target for target in targets if target in names.advertised), None)
             if target is not None:
                 return f"It is called {target} here. {_ADVICE.get(target, '')}".strip()
-    for word, advice in _NOT_AT_LUMA.items():
-        if plain == alphanumeric(word):
+    for synonym, advice in _NOT_AT_LUMA.items():
+        if plain == alphanumeric(synonym):
             return f"Luma has no {cleaned(name, 60)}. {advice}"
     listed = f"It takes {', '.join(names.advertised) or 'no arguments'}."
     if not guess:

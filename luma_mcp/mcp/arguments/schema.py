@@ -1,7 +1,7 @@
 """JSON Schemas that every client can read.
 
-Some clients fail on `$ref`, on `anyOf` with null, on `const` or on `additionalProperties`; titles cost tokens and say
-nothing. What is left is what all of them read: a root object, typed properties, enums, descriptions.
+Some clients fail on `$ref`, on `anyOf` with null, on `const` or on `additionalProperties`; titles cost tokens and add
+nothing. These schemas have only keywords that all of them read: a root object, typed properties, enums, descriptions.
 """
 
 from typing import Any, cast

@@ -1,6 +1,6 @@
 """The values of arguments as clients and models write them, brought to the form that the schemas show.
 
-Only what means exactly the same is changed: another case, another separator, a bare number for a text with its unit, a
+Only values with exactly the same meaning are changed: case, separators, a bare number for a text with its unit, a
 link where an object with one link is asked for. Everything else is left to the check against the schema.
 """
 
@@ -18,18 +18,18 @@ from luma_mcp.domain.sources import parse_generation_id
 from luma_mcp.domain.text import alphanumeric, quoted
 from luma_mcp.film.film import FILM_ID
 
-# Other spellings of words that several arguments have, in their plain form.
+# Other spellings of values that several arguments have, in their plain form.
 _ALIASES = {
     "5": "5s", "9": "9s", "10": "10s", "5sec": "5s", "5seconds": "5s", "10sec": "10s", "10seconds": "10s",
     "360": "360p", "540": "540p", "720": "720p", "1080": "1080p", "2160": "4k", "2160p": "4k", "jpeg": "jpg",
     "1024": "1k", "2048": "2k", "imagepng": "png", "imagejpeg": "jpg", "processing": "dreaming", "running": "dreaming",
 }  # fmt: skip
-_SHOT_WORDS = {
+_SHOT_SYNONYMS = {
     "start_frame": "start", "end_frame": "end", "image": "start", "image_url": "start", "text": "prompt",
     "description": "prompt", "seconds": "duration", "length": "duration", "camera": "concepts", "concept": "concepts",
 }  # fmt: skip
 _FENCE = re.compile(r"\A\s*```\w*\s*(.*?)\s*```\s*\Z", re.DOTALL)
-_SOURCE_WORDS = ("url", "image_url", "image", "path", "uri", "id", "generation_id", "file")
+_SOURCE_SYNONYMS = ("url", "image_url", "image", "path", "uri", "id", "generation_id", "file")
 
 
 def _parse_json(value: Any) -> Any:
@@ -47,27 +47,27 @@ def _looks_like_json(value: Any) -> bool:
 
 
 def _split(value: Any, separator: str) -> Any:
-    """The parts of a text that stands for a list; text that was meant to be JSON stays as it is, and is refused."""
+    """The items of a text that means a list; text that was meant to be JSON stays as it is, and is refused."""
     if not isinstance(value, str) or _looks_like_json(value):
         return value
-    return [part for part in re.split(separator, value) if part.strip()]
+    return [item for item in re.split(separator, value) if item.strip()]
 
 
-def spelled(value: Any, words: Sequence[str]) -> Any:
-    """The one of these words that a value is another spelling of; otherwise the value as it is."""
-    if isinstance(value, bool) or not isinstance(value, str | int | float) or value in words:
+def spelled(value: Any, choices: Sequence[str]) -> Any:
+    """The choice that a value is another spelling of; otherwise the value as it is."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float) or value in choices:
         return value
     text = f"{value:g}" if isinstance(value, float) else str(value)
     plain = alphanumeric(re.sub(r"(?<=\d)\s*[x\u00d7]\s*(?=\d)", ":", text))
-    forms = {alphanumeric(word): word for word in words}
-    return forms.get(alphanumeric(_ALIASES.get(plain, plain)), value)
+    choices_by_form = {alphanumeric(choice): choice for choice in choices}
+    return choices_by_form.get(alphanumeric(_ALIASES.get(plain, plain)), value)
 
 
-def words_of(annotation: Any) -> tuple[str, ...]:
-    """The words that an annotation allows; empty if it is no choice of words."""
+def choices_of(annotation: Any) -> tuple[str, ...]:
+    """The texts that an annotation allows; empty if it is not a `Literal` of texts."""
     if get_origin(annotation) is Literal:
-        return tuple(word for word in get_args(annotation) if isinstance(word, str))
-    return tuple(word for part in get_args(annotation) for word in words_of(part))
+        return tuple(choice for choice in get_args(annotation) if isinstance(choice, str))
+    return tuple(choice for item in get_args(annotation) for choice in choices_of(item))
 
 
 def _object(value: Any) -> dict[str, Any] | None:
@@ -86,7 +86,7 @@ def _as_reference(value: Any) -> Any:
     entries = _object(value)
     if entries is None or "source" in entries:
         return value
-    named = [name for name in _SOURCE_WORDS if name in entries]
+    named = [name for name in _SOURCE_SYNONYMS if name in entries]
     if len(named) != 1:
         return value
     rest = {name: entry for name, entry in entries.items() if name not in ("type", named[0])}
@@ -117,7 +117,7 @@ def _as_timed_picture(value: Any) -> Any:
 
 
 def _as_list(make: Callable[[Any], Any]) -> BeforeValidator:
-    """A list whose entries are made; one that is not in a list stands for a list of one."""
+    """A list whose entries are converted; a value that is not in a list means a list of one."""
 
     def validate(value: Any) -> Any:
         value = _parse_json(value)
@@ -166,14 +166,14 @@ def _ids(value: Any) -> Any:
 def _film_id(value: Any) -> Any:
     if not isinstance(value, str):
         return value
-    bare = value.strip().strip("`'\"").lower()
-    if not FILM_ID.fullmatch(bare):
+    film_id = value.strip().strip("`'\"").lower()
+    if not FILM_ID.fullmatch(film_id):
         raise ValueError(f"{quoted(value, 60)} is no film id; create_film answers it, such as film-0123456789abcdef")
-    return bare
+    return film_id
 
 
 def _as_shot(value: Any) -> Any:
-    """A shot that comes as its prompt alone. The words of create_video are answered by those of a shot.
+    """A shot that comes as its prompt alone. For the argument names of create_video the error states those of a shot.
 
     Text that was meant to be JSON is never a prompt: it would be bought.
     """
@@ -183,13 +183,13 @@ def _as_shot(value: Any) -> Any:
     entries = _object(value)
     if entries is None:
         return value
-    for name, meant in _SHOT_WORDS.items():
+    for name, meant in _SHOT_SYNONYMS.items():
         if name in entries:
             raise ValueError(f"{name} of a shot is called {meant}")
     shot = {name: entry for name, entry in entries.items() if entry is not None and entry != ""}
-    for name, word in (("start", "continue"), ("end", "next")):
+    for name, choice in (("start", "continue"), ("end", "next")):
         if name in shot:
-            shot[name] = word if alphanumeric(str(shot[name])) == word else _as_source(shot[name])
+            shot[name] = choice if alphanumeric(str(shot[name])) == choice else _as_source(shot[name])
     return shot
 
 
@@ -205,8 +205,8 @@ def _concepts(value: Any) -> Any:
     if items is None:
         return value
     # Luma's API has them as objects with a key.
-    words = [entries.get("key") if (entries := _object(item)) else item for item in items]
-    return [spelled(word, CONCEPTS) for word in words]
+    choices = [entries.get("key") if (entries := _object(item)) else item for item in items]
+    return [spelled(choice, CONCEPTS) for choice in choices]
 
 
 AsReference = BeforeValidator(_as_reference)

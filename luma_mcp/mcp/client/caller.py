@@ -1,4 +1,4 @@
-"""The client of a call: how progress is reported to it, and how its person is asked."""
+"""The client of a call: progress reports to it, and questions to its user."""
 
 import hashlib
 import secrets
@@ -21,7 +21,7 @@ _FIRST_WITHOUT_SERVER_REQUESTS = "2026-07-28"
 
 
 class Confirmation(BaseModel):
-    """The form that a person fills in."""
+    """The form for the user."""
 
     model_config = ConfigDict(defer_build=True)
 
@@ -29,7 +29,7 @@ class Confirmation(BaseModel):
 
 
 class QuestionAskedError(Exception):
-    """The person must be asked first, by a result that is a question. The client calls again with the answer."""
+    """The user must be asked first, by a result that is a question. The client calls again with the response."""
 
     def __init__(self, question: InputRequiredResult) -> None:
         super().__init__("the person must be asked")
@@ -37,7 +37,7 @@ class QuestionAskedError(Exception):
 
 
 class UnansweredError(BudgetError):
-    """The question whether to buy was closed, and nobody said yes or no. Hosts without a user answer it so."""
+    """The question whether to buy was closed without a response. Hosts without a user do so."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -58,7 +58,7 @@ class McpCaller:
 
     @property
     def timeout_seconds(self) -> float:
-        """How long a call may take before this client is known, or feared, to give up."""
+        """The longest time of a call before this client may time out, in seconds."""
         params = self._ctx.session.client_params
         return timeout_for(params.client_info.name if params else None)
 
@@ -76,13 +76,13 @@ class McpCaller:
         return elicitation is not None and (elicitation.form is not None or elicitation.url is None)
 
     async def confirm(self, question: str, subject: str) -> str | None:
-        """Ask the person: by a request to the client, or from 2026-07-28 on by the result of the call.
+        """Ask the user: by a request to the client, or from 2026-07-28 on by the result of the call.
 
-        A yes has a name that serves once, and it belongs to one subject and one caller.
+        An approval has a name that is valid once, for one subject and one caller.
 
         Raises:
             BudgetError: this client cannot ask.
-            UnansweredError: nobody said yes or no.
+            UnansweredError: the question was closed without a response.
             QuestionAskedError: the question is the result of this call.
         """
         if not self.can_ask:
@@ -92,27 +92,27 @@ class McpCaller:
             )
         if not is_version_at_least(self._ctx.protocol_version or "", _FIRST_WITHOUT_SERVER_REQUESTS):
             return secrets.token_hex(16) if await self._ask(question) else None
-        # The answer must be to this very question of this caller; the SDK seals the state against changes.
+        # The response must be to exactly this question of this caller; the SDK signs the state.
         digest = hashlib.sha256(f"{subject}\n{self._identity}\n{question}".encode()).hexdigest()
         consent, _, asked_for = (self._ctx.request_state or "").partition(":")
-        answers = self._ctx.input_responses or {}
-        answer = answers.get(_KEY) if asked_for == digest else None
-        if answer is None:
+        responses = self._ctx.input_responses or {}
+        response = responses.get(_KEY) if asked_for == digest else None
+        if response is None:
             raise QuestionAskedError(_question_result(question, f"{secrets.token_hex(16)}:{digest}"))
-        return consent if isinstance(answer, ElicitResult) and _is_yes(answer.action, answer.content) else None
+        return consent if isinstance(response, ElicitResult) and _approves(response.action, response.content) else None
 
     async def _ask(self, question: str) -> bool:
-        """Whether the person says yes to a form. Raises: UnansweredError."""
+        """Send the form to the user; return whether the user approves. Raises: UnansweredError."""
         try:
             response = await self._ctx.elicit(question, Confirmation)
         except ValueError:
-            # Accepted, without the one field that is asked for.
+            # Accepted without the required field.
             raise UnansweredError from None
-        return _is_yes(response.action, response.data.model_dump() if response.action == "accept" else None)
+        return _approves(response.action, response.data.model_dump() if response.action == "accept" else None)
 
     @property
     def _identity(self) -> str:
-        """Whom the transport knows the caller as: a name, else a digest of the bearer token; empty over stdio."""
+        """The caller as the transport knows it: a name, else a digest of the bearer token; empty over stdio."""
         if self._person.name:
             return self._person.name
         headers = self._ctx.headers or {}
@@ -120,8 +120,8 @@ class McpCaller:
         return hashlib.sha256(token.encode()).hexdigest() if token else ""
 
 
-def _is_yes(action: str, content: Mapping[str, Any] | None) -> bool:
-    """Whether a response to the form is a yes, and not a no. Raises: UnansweredError, if it is neither."""
+def _approves(action: str, content: Mapping[str, Any] | None) -> bool:
+    """Return True for an approval and False for a refusal. Raises: UnansweredError, if it is neither."""
     if action == "decline":
         return False
     buy = (content or {}).get("buy") if action == "accept" else None
@@ -132,5 +132,5 @@ def _is_yes(action: str, content: Mapping[str, Any] | None) -> bool:
 
 def _question_result(question: str, state: str) -> InputRequiredResult:
     schema = simplified(Confirmation.model_json_schema())
-    form = ElicitRequestFormParams(message=question, requested_schema=schema)
-    return InputRequiredResult(input_requests={_KEY: ElicitRequest(params=form)}, request_state=state)
+    params = ElicitRequestFormParams(message=question, requested_schema=schema)
+    return InputRequiredResult(input_requests={_KEY: ElicitRequest(params=params)}, request_state=state)

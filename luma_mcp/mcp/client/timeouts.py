@@ -1,4 +1,4 @@
-"""How long a client lets a call run, as far as is known. The table with its sources is in docs/waiting.md."""
+"""The timeouts of clients for a call, as far as they are known. The table with its sources is in docs/waiting.md."""
 
 # Below the shortest timeout of the clients that do not name themselves.
 UNKNOWN_CLIENT_SECONDS = 45.0
@@ -16,6 +16,6 @@ _BY_CLIENT: dict[str, float] = {
 
 
 def timeout_for(client_name: str | None) -> float:
-    """How long a wait may take unless the caller says otherwise, in seconds."""
+    """The default length of a wait for a client, in seconds."""
     name = (client_name or "").lower()
     return next((seconds for prefix, seconds in _BY_CLIENT.items() if name.startswith(prefix)), UNKNOWN_CLIENT_SECONDS)

@@ -11,7 +11,7 @@ _log = logging.getLogger(__name__)
 
 
 class AccessLog:
-    """Writes a line for each request: who asked what, how it ended, how long it took. Never a header or a body."""
+    """Writes a line for each request: the client, the path, the status and the duration. Never a header or a body."""
 
     def __init__(self, inner: ASGIApp) -> None:
         self._inner = inner
@@ -44,6 +44,6 @@ class AccessLog:
 
 
 def _logged_path(path: str) -> str:
-    """A path without the sealed text in it, which opens something to whoever has it."""
+    """A path without the signed text in it, which is a bearer secret."""
     first = next((prefix for prefix in (FILES, UPLOAD, CALLBACKS) if path.startswith(prefix)), None)
     return f"{first}..." if first else path[:200]

@@ -1,8 +1,8 @@
 """Authentication: a token of the settings, or one of an OAuth issuer.
 
-This server is a resource server of OAuth 2.1: it sends people to an issuer to sign in, checks what the issuer signed,
-and issues nothing itself. Sources: RFC 6750 (bearer tokens), RFC 9728 (where to sign in), MCP 2026-07-28, section
-Authorization.
+This server is a resource server of OAuth 2.1: people sign in at an issuer, and this server checks the tokens that the
+issuer signed, and issues nothing itself. Sources: RFC 6750 (bearer tokens), RFC 9728 (the issuer's address), MCP
+2026-07-28, section Authorization.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,29 +22,29 @@ from luma_mcp.mcp.http.protected_resource import WELL_KNOWN, ProtectedResource
 from luma_mcp.mcp.http.tokens import IssuedTokens, NamedTokens, NotAllowedError, access_token, is_signed
 from luma_mcp.mcp.persons import person_of
 
-# A wrong token is answered so late, so that guessing takes time; the right one is never kept waiting.
+# The delay of the response to a wrong token, so that guessing is slow; a right token has no delay.
 GUESS_SECONDS = 1.0
 # The rights that a sign-in is asked for. Clients register with their scopes, and an issuer refuses a scope that a
 # client has not registered: it would lose its connection. So a call that needs another right is refused by its tool.
 _REQUESTED: tuple[Right, ...] = ("read", "spend")
 _MAX_GUESSES_AT_ONCE = 50
-# More is never read to see which tool is called; the application refuses it.
+# No more is read to learn the tool of a call; the application refuses longer bodies.
 _MAX_PEEKED_BYTES = 1024 * 1024
 
 
 class Authentication:
-    """Lets in who has a good token, and says who it is.
+    """Admits requests with a valid token, and sets the person of the request.
 
-    Metadata is answered to anybody. Every other `/.well-known/` path is 404 without a token: clients ask there whether
-    one can sign in, and a 401 would say yes.
+    Metadata needs no token. Every other `/.well-known/` path is 404 without a token: clients check there whether
+    sign-in is possible, and a 401 would mean that it is.
 
     Args:
-        inner: what is behind.
+        inner: the application behind.
         named: the tokens of the settings.
         issued: the tokens of the issuer; None without one.
         resource: the metadata for clients that sign in; None without an issuer.
-        rights: what a person must be allowed to do, by tool.
-        open_scopes: what everybody may do without a token; None if a token is needed.
+        rights: the right that each tool needs.
+        open_scopes: the scopes of requests without a token; None if a token is needed.
     """
 
     def __init__(
@@ -70,13 +70,13 @@ class Authentication:
             await self._inner(scope, receive, send)
             return
         if scope["path"].startswith(WELL_KNOWN):
-            await self._answer_document(scope)(scope, receive, send)
+            await self._document_response(scope)(scope, receive, send)
             return
         sent = _sent_token(scope)
         try:
             token = self._open or (await self._verified(sent) if sent else None)
         except NotAllowedError as error:
-            # No challenge: who signs in again is still not allowed, and clients would do it for ever.
+            # No challenge: a person who signs in again is still not allowed, and clients would repeat it for ever.
             sentence = f"You are signed in, and may not use this server: {error} Ask who runs it."
             await JSONResponse({"error": sentence}, 403)(scope, receive, send)
             return
@@ -91,7 +91,7 @@ class Authentication:
             return
         await self._inner(scope, receive, send)
 
-    def _answer_document(self, scope: Scope) -> JSONResponse:
+    def _document_response(self, scope: Scope) -> JSONResponse:
         if self._resource is None or not self._resource.is_document(scope["path"]):
             return JSONResponse({"error": "There is no such document here."}, 404)
         # Clients in a browser read it before they have a token, from any page.
@@ -105,11 +105,11 @@ class Authentication:
         return token
 
     async def _refusal(self, scope: Scope, receive: Receive, send: Send, sent: str) -> None:
-        """Answer 401. A guess at a token of the settings is answered late; a signature cannot be guessed."""
+        """Respond with 401. The response to a guess at a token is delayed; a signature cannot be guessed."""
         is_guess = bool(sent) and not (self._issued is not None and is_signed(sent))
         if is_guess and self._guesses >= _MAX_GUESSES_AT_ONCE:
-            answer = JSONResponse({"error": "Too many wrong tokens. Wait a minute."}, 429, {"Retry-After": "60"})
-            await answer(scope, receive, send)
+            response = JSONResponse({"error": "Too many wrong tokens. Wait a minute."}, 429, {"Retry-After": "60"})
+            await response(scope, receive, send)
             return
         if is_guess:
             self._guesses += 1
@@ -127,9 +127,9 @@ class Authentication:
         await JSONResponse({"error": refusal}, 401, {"WWW-Authenticate": challenge})(scope, receive, send)
 
     async def _missing_right(self, token: AccessToken, scope: Scope, receive: Receive) -> tuple[Right | None, Receive]:
-        """The right that a call needs and a person who signed in could get by signing in again; and the body anew."""
+        """The right that a call lacks and that a new sign-in could grant; and a `receive` with the same body."""
         held = person_of(token).rights
-        # Only who signed in can sign in again.
+        # Only a person who signed in can sign in again.
         offered = self._resource.rights if self._resource is not None and token.claims else ()
         obtainable: list[Right] = [right for right in offered if right in _REQUESTED and right not in held]
         if scope["method"] != "POST" or not obtainable:
@@ -139,7 +139,7 @@ class Authentication:
         return next((right for right in obtainable if right in needed), None), receive
 
     def _step_up(self, token: AccessToken, missing: Right) -> JSONResponse:
-        """Answer 403: with one more scope it would work."""
+        """Respond with 403 and the scope that is missing."""
         held = person_of(token).rights
         wanted: list[Right] = [right for right in RIGHTS if right in held or right == missing]
         challenge = self._challenge(wanted, error="insufficient_scope")
@@ -165,7 +165,7 @@ def _sent_token(scope: Scope) -> str:
 
 
 async def _peeked(receive: Receive) -> tuple[bytes, Receive]:
-    """The body of a request, and what receives it once more."""
+    """The body of a request, and a `receive` that returns it again."""
     messages: list[Message] = []
     body = b""
     while len(body) <= _MAX_PEEKED_BYTES:
@@ -182,15 +182,15 @@ async def _peeked(receive: Receive) -> tuple[bytes, Receive]:
 
 
 def _called_tools(body: bytes) -> list[str]:
-    """The tools that a message, or each of several, calls. What cannot be read calls none; the application says so."""
+    """The tools that a message, or each of several, calls. An unreadable message calls none."""
     try:
         content: Any = from_json(body)
     except ValueError:
         return []
-    found: list[str] = []
+    names: list[str] = []
     for message in cast("list[Any]", content) if isinstance(content, list) else [content]:
         call = cast("dict[str, Any]", message) if isinstance(message, dict) else {}
         params = call.get("params")
         if call.get("method") == "tools/call" and isinstance(params, dict):
-            found.append(str(cast("dict[str, Any]", params).get("name")))
-    return found
+            names.append(str(cast("dict[str, Any]", params).get("name")))
+    return names

@@ -4,12 +4,12 @@ import anyio
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-# A body has a megabyte at the most, so a client that needs longer is none, or has gone.
+# A body has a megabyte at the most, so a client that needs longer is hostile or has disconnected.
 BODY_SECONDS = 30.0
 
 
 class BodyTimeout:
-    """Gives a request some time to send its body, so that one that never ends holds nothing."""
+    """Limits the time for the body of a request, so that a body without an end holds no resources."""
 
     def __init__(self, inner: ASGIApp, seconds: float = BODY_SECONDS) -> None:
         self._inner = inner

@@ -11,7 +11,7 @@ _EXPOSED_HEADERS = ("Mcp-Session-Id", "MCP-Protocol-Version", "WWW-Authenticate"
 
 
 def with_cors(inner: ASGIApp, origins: Sequence[str]) -> ASGIApp:
-    """Lets web pages of these origins call it (CORS). `:*` at the end of an origin stands for every port."""
+    """Lets web pages of these origins call it (CORS). `:*` at the end of an origin means every port."""
     pattern = "|".join(re.escape(origin).replace(r":\*", r"(:\d+)?") for origin in origins)
     return CORSMiddleware(
         inner,

@@ -1,4 +1,4 @@
-"""The file of an HTML form, streamed: nothing of it is kept in memory or in temporary files."""
+"""The file of an HTML form, streamed: it is neither held in memory nor in temporary files."""
 
 from collections.abc import AsyncIterator
 
@@ -56,7 +56,7 @@ async def file_of_form(content_type: str, stream: AsyncIterator[bytes], max_othe
 
     Raises:
         FileError: it has no file.
-        ValueError: it is no form, it is cut short, or it has too much beside its file.
+        ValueError: it is not a form, it is cut short, or it has too much beside its file.
     """
     boundary = parse_options_header(content_type)[1].get(b"boundary")
     if not boundary:

@@ -1,4 +1,4 @@
-"""`/healthz`: the process is there. `/readyz`: it can work."""
+"""The probes: `/healthz` for the process, `/readyz` for the ledger and Luma."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -11,26 +11,26 @@ from luma_mcp.domain.errors import LumaError
 from luma_mcp.mcp.services import Services
 
 _HEALTH, _READY = "/healthz", "/readyz"
-# How long a result is kept, and how long one is waited for: a probe waits a second or two itself.
+# The lifetime of a result, and the longest wait for one: a probe itself waits a second or two.
 _LEDGER_SECONDS, _LUMA_SECONDS = 2.0, 30.0
 _LEDGER_TIMEOUT_SECONDS, _LUMA_TIMEOUT_SECONDS = 2.0, 0.8
 
 
 class Health:
-    """Reports to anybody that the process is there (`/healthz`) and whether it can work (`/readyz`).
+    """Reports without a token that the process runs (`/healthz`) and whether it can work (`/readyz`).
 
-    It is ready while its ledger can be used. Luma is asked too and shown, but a server that cannot reach Luma stays
-    in: it still says so in a sentence, waits, and serves files, and every other replica would be out at the same time.
+    It is ready while its ledger can be used. Luma is checked too, but a server that cannot reach Luma stays
+    ready: it still returns a sentence, waits, and serves files, and all replicas would lose readiness at the same time.
 
     Args:
         inner: what is behind.
-        services: what is asked.
+        services: the services that are checked.
         now: a monotonic clock.
     """
 
     def __init__(self, inner: ASGIApp, services: Services, now: Callable[[], float] = time.monotonic) -> None:
         self._inner = inner
-        # Anybody may ask, so nobody can have the ledger or Luma asked at will.
+        # The probes need no token, so their number of requests to the ledger and to Luma is bounded.
         self._ledger = _CachedProbe(services.purchases.ledger_time, _LEDGER_SECONDS, _LEDGER_TIMEOUT_SECONDS, now)
         self._luma = _CachedProbe(services.backend.ping, _LUMA_SECONDS, _LUMA_TIMEOUT_SECONDS, now)
 
@@ -45,12 +45,12 @@ class Health:
 
     async def _readiness(self) -> Response:
         ledger, luma = await self._ledger.works(), await self._luma.works()
-        parts = {"ledger": "ok" if ledger else "cannot be used", "luma": "ok" if luma else "cannot be asked"}
-        return JSONResponse({"status": "ok" if ledger else "not ready", **parts}, 200 if ledger else 503)
+        states = {"ledger": "ok" if ledger else "cannot be used", "luma": "ok" if luma else "cannot be asked"}
+        return JSONResponse({"status": "ok" if ledger else "not ready", **states}, 200 if ledger else 503)
 
 
 class _CachedProbe:
-    """Whether something works, asked for at most every so many seconds, by one at a time."""
+    """The cached result of a probe, which runs at most once in so many seconds, and once at a time."""
 
     def __init__(
         self, probe: Callable[[], Awaitable[object]], seconds: float, timeout_seconds: float, now: Callable[[], float]
@@ -59,15 +59,15 @@ class _CachedProbe:
         self._seconds = seconds
         self._timeout_seconds = timeout_seconds
         self._now = now
-        self._probeed_at: float | None = None
+        self._probed_at: float | None = None
         self._works = False
         self._lock = anyio.Lock()
 
     async def works(self) -> bool:
         async with self._lock:
-            if self._probeed_at is None or self._now() - self._probeed_at >= self._seconds:
+            if self._probed_at is None or self._now() - self._probed_at >= self._seconds:
                 self._works = await self._check()
-                self._probeed_at = self._now()
+                self._probed_at = self._now()
             return self._works
 
     async def _check(self) -> bool:

@@ -1,4 +1,4 @@
-"""Refusals of a Host name, explained; and `/mcp/`, which is `/mcp`."""
+"""The check of the Host header, with a sentence for a refusal; and `/mcp/` as `/mcp`."""
 
 from collections.abc import Sequence
 
@@ -13,14 +13,14 @@ _ANY_PORT = ":*"
 
 
 class HostErrors:
-    """Refuses names that this server is not reached by, and names the setting. Serves `/mcp/` as `/mcp`.
+    """Refuses host names that are not in the settings, and names the setting. Serves `/mcp/` as `/mcp`.
 
-    The SDK checks its own path only, and to the letter; this is for every path behind. A redirect from `/mcp/` to
+    The SDK checks its own path only, and compares exactly; this check is for every path. A redirect from `/mcp/` to
     `/mcp` would leave TLS behind a proxy, for the proxy speaks plain HTTP to us.
 
     Args:
         inner: the application behind.
-        hosts: the names; `:*` at the end of one stands for every port.
+        hosts: the names; `:*` at the end of a name means every port.
     """
 
     def __init__(self, inner: ASGIApp, hosts: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""The keys of an OAuth issuer: found by its metadata, cached, and fetched again when it signs with another.
+"""The keys of an OAuth issuer: discovered by its metadata, cached, and fetched again when it signs with a new key.
 
 Sources: RFC 8414 and OpenID Connect Discovery (metadata), RFC 7517 (JWKS).
 """
@@ -20,10 +20,10 @@ from luma_mcp.domain.errors import LumaError
 from luma_mcp.net.http import HINT_CA, is_certificate_error, open_http
 from luma_mcp.net.proxies import proxy_for
 
-# A key that the issuer takes back is believed for so long at the most.
-_KEEP_SECONDS = 3600.0
-# A token may name any key, so an unknown one does not make us ask at every request.
-_ASK_AGAIN_SECONDS = 30.0
+# A key that the issuer has revoked is accepted for at most this time.
+_CACHE_SECONDS = 3600.0
+# A token may name any key, so an unknown key does not cause a fetch at every request.
+_RETRY_SECONDS = 30.0
 _TIMEOUT_SECONDS = 10.0
 _MAX_BYTES = 512 * 1024
 
@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 
 class IssuerError(Exception):
-    """The issuer cannot be reached, or what it answers cannot be used."""
+    """The issuer cannot be reached, or its response cannot be used."""
 
 
 class _Metadata(BaseModel):
@@ -58,9 +58,9 @@ class Issuer:
 
     Args:
         url: the issuer, as its tokens name it. A slash at the end makes no difference here.
-        transport: carries bytes to it; the network unless a test gives another.
+        transport: carries bytes to it; the network unless a test passes one.
         now: a monotonic clock.
-        timeout_seconds: how long its metadata and keys together may take.
+        timeout_seconds: the time limit for its metadata and keys together.
     """
 
     def __init__(
@@ -78,12 +78,12 @@ class Issuer:
         self._name = url
         self._jwks_uri: str | None = None
         self._keys: dict[str | None, _Key] = {}
-        self._asked_at = -_KEEP_SECONDS
+        self._fetched_at = -_CACHE_SECONDS
         self._lock = anyio.Lock()
 
     @property
     def name(self) -> str:
-        """The issuer exactly as its metadata and its tokens name it; known once a key was found."""
+        """The issuer exactly as its metadata and its tokens name it; known after the first fetch of its keys."""
         return self._name
 
     async def key(self, key_id: str | None, algorithm: str) -> jwt.PyJWK | None:
@@ -94,36 +94,36 @@ class Issuer:
             algorithm: how a token is signed; a key that names an algorithm of its own is used with that.
 
         Raises:
-            IssuerError: its keys cannot be fetched, and none are kept.
+            IssuerError: its keys cannot be fetched, and none are cached.
             jwt.PyJWTError: the key does not fit the algorithm.
         """
-        found = self._find(key_id)
-        # A request for the keys may be under way. Who needs no new key does not wait for it.
-        if found is None or (self._must_ask(key_id) and not self._lock.locked()):
+        key = self._find(key_id)
+        # A request for the keys may be under way. A call that needs no new key does not wait for it.
+        if key is None or (self._must_fetch(key_id) and not self._lock.locked()):
             async with self._lock:
-                if self._must_ask(key_id):
-                    await self._ask()
-            found = self._find(key_id)
-        return jwt.PyJWK(found.model_dump(exclude_none=True), found.alg or algorithm) if found else None
+                if self._must_fetch(key_id):
+                    await self._fetch()
+            key = self._find(key_id)
+        return jwt.PyJWK(key.model_dump(exclude_none=True), key.alg or algorithm) if key else None
 
-    def _must_ask(self, key_id: str | None) -> bool:
-        age = self._now() - self._asked_at
-        return age >= _KEEP_SECONDS or (self._find(key_id) is None and age >= _ASK_AGAIN_SECONDS)
+    def _must_fetch(self, key_id: str | None) -> bool:
+        age = self._now() - self._fetched_at
+        return age >= _CACHE_SECONDS or (self._find(key_id) is None and age >= _RETRY_SECONDS)
 
     def _find(self, key_id: str | None) -> _Key | None:
         if key_id is None and len(self._keys) == 1:
             return next(iter(self._keys.values()))
         return self._keys.get(key_id)
 
-    async def _ask(self) -> None:
-        """Fetch the keys. If that fails, those that are kept stay in use until the next try."""
-        self._asked_at = self._now()
+    async def _fetch(self) -> None:
+        """Fetch the keys. If that fails, the cached keys stay in use until the next try."""
+        self._fetched_at = self._now()
         try:
             with anyio.fail_after(self._timeout_seconds):
                 if self._jwks_uri is None:
                     self._jwks_uri = await self._discover()
-                found = await self._json(self._jwks_uri)
-            keys = _KeySet.model_validate(found).keys
+                content = await self._json(self._jwks_uri)
+            keys = _KeySet.model_validate(content).keys
         except (IssuerError, ValidationError, TimeoutError) as error:
             problem = _problem(error, "keys")
             _log.warning("the keys of the issuer of LUMA_OAUTH_ISSUER cannot be fetched: %s", problem)
@@ -137,16 +137,16 @@ class Issuer:
         problem = IssuerError("it has no metadata")
         for address in _metadata_addresses(self._url):
             try:
-                found = _Metadata.model_validate(await self._json(address))
+                metadata = _Metadata.model_validate(await self._json(address))
             except (IssuerError, ValidationError) as error:
                 problem = _problem(error, "metadata")
                 continue
-            if found.issuer.rstrip("/") != self._url.rstrip("/"):
+            if metadata.issuer.rstrip("/") != self._url.rstrip("/"):
                 raise IssuerError("its metadata is another issuer's")
-            if not _is_safe(found.jwks_uri):
+            if not _is_safe(metadata.jwks_uri):
                 raise IssuerError("its keys are not at an https address")
-            self._name = found.issuer
-            return found.jwks_uri
+            self._name = metadata.issuer
+            return metadata.jwks_uri
         raise problem
 
     async def _json(self, address: str) -> Any:
@@ -188,12 +188,12 @@ def _is_safe(address: str) -> bool:
 
 
 def _metadata_addresses(issuer: str) -> list[str]:
-    """Where its metadata may be: by OpenID Connect after its path, by RFC 8414 before it."""
-    parts = urlsplit(issuer)
-    origin, path = f"{parts.scheme}://{parts.netloc}", parts.path.rstrip("/")
-    places = [
+    """The possible addresses of its metadata: by OpenID Connect after its path, by RFC 8414 before it."""
+    url = urlsplit(issuer)
+    origin, path = f"{url.scheme}://{url.netloc}", url.path.rstrip("/")
+    paths = [
         f"{path}/.well-known/openid-configuration",
         f"/.well-known/oauth-authorization-server{path}",
         f"/.well-known/openid-configuration{path}",
     ]
-    return list(dict.fromkeys(origin + place for place in places))
+    return list(dict.fromkeys(origin + document for document in paths))

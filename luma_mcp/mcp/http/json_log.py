@@ -8,7 +8,7 @@ from starlette.requests import ClientDisconnect
 
 
 class JsonLines(logging.Formatter):
-    """A line of JSON for each record, for those who collect them."""
+    """A line of JSON for each record, for collectors of logs."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = {
@@ -25,7 +25,7 @@ class JsonLines(logging.Formatter):
 
 
 def _is_worth_a_line(record: logging.LogRecord) -> bool:
-    """A client that goes away in the middle of its request is not; the SDK and uvicorn tell of it with a trace."""
+    """Leave out a client that disconnects during its request; the SDK and uvicorn log it with a trace."""
     return not (record.exc_info and isinstance(record.exc_info[1], ClientDisconnect))
 
 

@@ -27,36 +27,38 @@ class PrometheusMeter:
         from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram  # noqa: PLC0415 - an extra
 
         self._registry = CollectorRegistry()
-        made: dict[str, Any] = {"registry": self._registry}
-        self._calls = Counter("luma_tool_calls", "Calls of tools.", ("tool", "person", "outcome"), **made)
-        self._call_seconds = Histogram("luma_tool_seconds", "How long calls take.", ("tool",), buckets=_BUCKETS, **made)
+        options: dict[str, Any] = {"registry": self._registry}
+        self._calls = Counter("luma_tool_calls", "Calls of tools.", ("tool", "person", "outcome"), **options)
+        self._call_seconds = Histogram(
+            "luma_tool_seconds", "How long calls take.", ("tool",), buckets=_BUCKETS, **options
+        )
         self._purchases = Counter(
-            "luma_purchases", "What became of wishes to buy.", ("backend", "person", "outcome"), **made
+            "luma_purchases", "What became of wishes to buy.", ("backend", "person", "outcome"), **options
         )
-        self._usd = Counter("luma_purchased_usd", "Dollars of what was bought.", ("backend", "person"), **made)
-        self._answers = Histogram(
-            "luma_api_seconds", "How long Luma takes.", ("backend", "method", "status"), buckets=_BUCKETS, **made
+        self._usd = Counter("luma_purchased_usd", "Dollars of what was bought.", ("backend", "person"), **options)
+        self._responses = Histogram(
+            "luma_api_seconds", "How long Luma takes.", ("backend", "method", "status"), buckets=_BUCKETS, **options
         )
-        self._today = Gauge("luma_ledger_usd_today", "Dollars of today in the ledger.", ("state",), **made)
-        self._states = Gauge("luma_ledger_purchases_today", "Purchases of today in the ledger.", ("state",), **made)
-        self._waits = Gauge("luma_waits", "Generations that somebody waits for.", **made)
+        self._today = Gauge("luma_ledger_usd_today", "Dollars of today in the ledger.", ("state",), **options)
+        self._states = Gauge("luma_ledger_purchases_today", "Purchases of today in the ledger.", ("state",), **options)
+        self._waits = Gauge("luma_waits", "Generations that somebody waits for.", **options)
 
     def count_call(self, tool: str, person: str, outcome: Outcome, seconds: float) -> None:
-        """A tool was called."""
+        """Count a call of a tool."""
         self._calls.labels(tool, person, outcome).inc()
         self._call_seconds.labels(tool).observe(seconds)
 
     def count_purchase(self, backend: BackendName, person: str, outcome: PurchaseOutcome, usd: float) -> None:
-        """Somebody wanted to buy something."""
+        """Count a purchase, or an attempt."""
         self._purchases.labels(backend, person, outcome).inc()
         self._usd.labels(backend, person).inc(usd)
 
     def count_response(self, backend: BackendName, method: str, status: int, seconds: float) -> None:
-        """An API of Luma's answered."""
-        self._answers.labels(backend, method, str(status)).observe(seconds)
+        """Count a response of an API of Luma's."""
+        self._responses.labels(backend, method, str(status)).observe(seconds)
 
     async def page(self, services: Services) -> bytes:
-        """Everything that was counted, with what the ledger and the waits are now. Raises: LedgerError."""
+        """All counts, with the present state of the ledger and of the waits. Raises: LedgerError."""
         from prometheus_client import generate_latest  # noqa: PLC0415
 
         self._today.clear()
@@ -69,12 +71,12 @@ class PrometheusMeter:
 
 
 class Metrics:
-    """Serves `/metrics` to the owner, and to who has the token of that name.
+    """Serves `/metrics` to the owner, and to the person with the token of that name.
 
     Args:
-        inner: what is behind.
-        services: what is counted.
-        meter: what has counted; None if prometheus-client is not installed.
+        inner: the application behind.
+        services: the services whose state is reported.
+        meter: the meter; None if prometheus-client is not installed.
     """
 
     def __init__(self, inner: ASGIApp, services: Services, meter: PrometheusMeter | None) -> None:
@@ -103,7 +105,7 @@ class Metrics:
 
 
 def prometheus_meter() -> PrometheusMeter | None:
-    """What counts; None if its library is not installed."""
+    """The meter; None if its library is not installed."""
     try:
         return PrometheusMeter()
     except ImportError:

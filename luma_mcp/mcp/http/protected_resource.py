@@ -1,4 +1,4 @@
-"""The metadata of this server for OAuth clients (RFC 9728): the issuer where they sign in, and its scopes."""
+"""The metadata of this server for OAuth clients (RFC 9728): its issuer and its scopes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class ProtectedResource:
 
     Args:
         url: the address that people paste.
-        issuer: where they sign in.
+        issuer: the address of the issuer.
         scopes: the issuer's names of the scopes to read, spend and delete, in this order.
     """
 
@@ -30,9 +30,9 @@ class ProtectedResource:
 
     @property
     def document_url(self) -> str:
-        """Where its metadata is (RFC 9728, section 3.1)."""
-        parts = urlsplit(self.url)
-        return f"{parts.scheme}://{parts.netloc}{self._paths[-1]}"
+        """The address of its metadata (RFC 9728, section 3.1)."""
+        url = urlsplit(self.url)
+        return f"{url.scheme}://{url.netloc}{self._paths[-1]}"
 
     @property
     def _paths(self) -> tuple[str, ...]:
@@ -40,7 +40,7 @@ class ProtectedResource:
         return (_DOCUMENT, _DOCUMENT + path)
 
     def is_document(self, path: str) -> bool:
-        """Whether its metadata is at a path."""
+        """Check whether a path is that of its metadata."""
         return path.rstrip("/") in self._paths
 
     def document(self) -> dict[str, Any]:

@@ -19,12 +19,12 @@ OnCallback = Callable[[str], None]
 
 
 class PublicCallbacks:
-    """Receives what Luma reports of generations.
+    """Receives Luma's reports about generations.
 
     Args:
         links: checks the link.
-        on_callback: called with the id of a generation that Luma says has changed. It is a hint and proves nothing.
-        body_seconds: how long a body may take.
+        on_callback: called with the id of a generation that Luma reports as changed. It is a hint, no proof.
+        body_seconds: the time limit for a body.
     """
 
     def __init__(self, links: Links, on_callback: OnCallback, body_seconds: float = _BODY_SECONDS) -> None:

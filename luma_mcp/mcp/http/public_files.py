@@ -30,14 +30,14 @@ class PublicFiles:
         self._folder = folder
 
     async def respond(self, request: Request, text: str) -> Response:
-        """A saved file, or a part of it."""
+        """A saved file, or a range of it."""
         if request.method not in ("GET", "HEAD"):
             return refusal(405, "A file can be read only.")
-        place = self._links.file_of(text.partition("/")[0])
-        file = await anyio.to_thread.run_sync(self._open, place) if place else None
+        path = self._links.file_of(text.partition("/")[0])
+        file = await anyio.to_thread.run_sync(self._open, path) if path else None
         if file is None:
             return refusal(404, INVALID_LINK)
-        name = PurePosixPath(str(place)).name
+        name = PurePosixPath(str(path)).name
         headers = {**SAFE_HEADERS, "Access-Control-Allow-Origin": "*", "Cache-Control": "private, max-age=3600"}
         return _OpenFileResponse(
             file,
@@ -47,13 +47,13 @@ class PublicFiles:
             content_disposition_type="inline",
         )
 
-    def _open(self, place: str) -> BinaryIO | None:
-        """A picture or a clip inside the output folder; None if there is none, or a link on the way leads elsewhere."""
+    def _open(self, path: str) -> BinaryIO | None:
+        """A picture or a clip inside the output folder; None if it is absent or behind a symbolic link."""
         root = self._folder().resolve()
-        if PurePosixPath(place).suffix[1:] not in MEDIA_TYPES or ".." in PurePosixPath(place).parts:
+        if PurePosixPath(path).suffix[1:] not in MEDIA_TYPES or ".." in PurePosixPath(path).parts:
             return None
         try:
-            file = open_inside(root, root / place)
+            file = open_inside(root, root / path)
         except (OSError, ValueError):
             return None
         if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -67,7 +67,7 @@ class _OpenFileResponse(FileResponse):
 
     def __init__(self, file: BinaryIO, **options: Any) -> None:
         descriptor = file.fileno()
-        # Each open of that name has a position of its own, for the parts of a file that are sent at once.
+        # Each open of that name has its own position, for ranges of a file that are sent at the same time.
         folder = next((folder for folder in ("/proc/self/fd", "/dev/fd") if Path(folder).is_dir()), None)
         super().__init__(f"{folder}/{descriptor}" if folder else file.name, stat_result=os.fstat(descriptor), **options)
         self._file = file

@@ -20,7 +20,7 @@ class PublicPaths:
         inner: the application behind.
         links: checks the links.
         folder: the output folder.
-        on_callback: called with the id of a generation that Luma says has changed. It is a hint and proves nothing.
+        on_callback: called with the id of a generation that Luma reports as changed. It is a hint, no proof.
     """
 
     def __init__(self, inner: ASGIApp, links: Links, folder: Callable[[], Path], on_callback: OnCallback) -> None:

@@ -1,6 +1,6 @@
 """The page for sending a file, by a signed link, and the file that is sent.
 
-Whoever has a link may use it, so its use has bounds: one file at a time for a link, a few for a person, a number for
+A link is a bearer secret, so its use has limits: one file at a time for a link, a few for a person, a number for
 all; a time for the whole file, and a time for each block.
 """
 
@@ -18,13 +18,13 @@ from luma_mcp.files.received import MOST_BYTES, UsedError, receive
 from luma_mcp.files.service import RECEIVED
 from luma_mcp.mcp.http.form_files import file_of_form
 from luma_mcp.mcp.http.public_responses import INVALID_LINK, page, refusal
-from luma_mcp.mcp.public_links import Links, Place
+from luma_mcp.mcp.public_links import Links, UploadTarget
 
-# A clip of a hundred megabytes over a slow line; and the pause after which a line is dead.
+# A clip of a hundred megabytes over a slow line; and the pause after which a connection is dead.
 _WHOLE_SECONDS, _STALL_SECONDS = 600.0, 30.0
 MAX_SENDING, MAX_SENDING_OF_PERSON = 20, 4
 _RETRY_SECONDS = 30
-# What a form adds to its file.
+# The size of a form beside its file.
 _MAX_FORM_BYTES = 64 * 1024
 _FORM = """\
 <p>JPEG, PNG, WebP, GIF, MP4 or MOV, at most MOST MB. The link takes one file.</p>
@@ -52,19 +52,19 @@ class PublicUploads:
 
     async def respond(self, request: Request, text: str) -> Response:
         """The page, or the result of sending a file by its form or as a body (`curl -T`)."""
-        place = self._links.place_of(text)
-        if place is None:
+        target = self._links.upload_target(text)
+        if target is None:
             return page(404, f"<p>{INVALID_LINK}</p>")
         if request.method == "GET":
             return page(200, _FORM)
         if request.method not in ("POST", "PUT"):
             return refusal(405, "Send a file with POST or PUT.")
-        return await self._receive(request, place)
+        return await self._receive(request, target)
 
-    async def _receive(self, request: Request, place: Place) -> Response:
+    async def _receive(self, request: Request, target: UploadTarget) -> Response:
         try:
-            with anyio.fail_after(_WHOLE_SECONDS), self._sending.one_more(place):
-                await receive(self._content(request), self._folder() / place.folder / RECEIVED, place.name)
+            with anyio.fail_after(_WHOLE_SECONDS), self._sending.counted(target):
+                await receive(self._content(request), self._folder() / target.folder / RECEIVED, target.name)
         except _BusyError as error:
             return page(429, f"<p>{error}</p>{_FORM}", {"Retry-After": str(_RETRY_SECONDS), "Connection": "close"})
         except UsedError as error:
@@ -87,7 +87,7 @@ class PublicUploads:
 
 
 class _BusyError(Exception):
-    """So many files are being sent that this one has to wait."""
+    """Too many files are being sent; this one has to wait."""
 
 
 class _Sending:
@@ -97,15 +97,15 @@ class _Sending:
         self._by_person = Counter[str]()
 
     @contextmanager
-    def one_more(self, place: Place) -> Generator[None]:
+    def counted(self, target: UploadTarget) -> Generator[None]:
         """Count a file while it is sent. Raises: _BusyError."""
-        if self._by_person.total() >= MAX_SENDING or self._by_person[place.folder] >= MAX_SENDING_OF_PERSON:
+        if self._by_person.total() >= MAX_SENDING or self._by_person[target.folder] >= MAX_SENDING_OF_PERSON:
             raise _BusyError("Other files are being sent. Wait a moment, and send it again.")
-        self._by_person[place.folder] += 1
+        self._by_person[target.folder] += 1
         try:
             yield
         finally:
-            self._by_person[place.folder] -= 1
+            self._by_person[target.folder] -= 1
             self._by_person += Counter()
 
 

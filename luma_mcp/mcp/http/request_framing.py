@@ -1,4 +1,4 @@
-"""Requests whose end is not certain, which a proxy and this server could see at different places."""
+"""The check against request smuggling: requests whose end a proxy and this server could read differently."""
 
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -7,7 +7,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 class RequestFraming:
     """Refuses requests with both a Content-Length and a Transfer-Encoding, and closes their connection (RFC 9112, 6.3).
 
-    What follows one body could be the begin of another request, which a proxy in front never saw.
+    The bytes after a body could be the start of a second request that a proxy in front did not check.
     """
 
     def __init__(self, inner: ASGIApp) -> None:

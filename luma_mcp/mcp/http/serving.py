@@ -1,8 +1,8 @@
 """Serving over Streamable HTTP, for a team: several replicas behind one address, all with the same account.
 
-Nothing is kept between requests, so any replica answers any request; MCP 2026-07-28 and earlier are supported. Whoever
-can reach this server spends the account's money, so on a non-loopback address a bearer token is demanded. The Luma
-token is neither accepted from clients nor given to them.
+No state is held between requests, so any replica serves any request; MCP 2026-07-28 and earlier are supported. A client
+that reaches this server spends the account's money, so on a non-loopback address a bearer token is demanded. The Luma
+token is neither accepted from clients nor sent to them.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ from luma_mcp.mcp.http.tokens import IssuedTokens, NamedTokens
 from luma_mcp.mcp.rights import METRICS_PERSON
 from luma_mcp.mcp.server import ToolServer
 
-# What a tool is asked fits in a fraction of it: a prompt has 5,000 characters at the most.
+# The arguments of a tool need a fraction of it: a prompt has at most 5,000 characters.
 MAX_BODY_BYTES = 1024 * 1024
 _LOOPBACK_HOSTS = ("127.0.0.1:*", "localhost:*", "[::1]:*", "127.0.0.1", "localhost", "[::1]")
 _LOOPBACK_ORIGINS = ("http://127.0.0.1:*", "http://localhost:*", "http://[::1]:*")
@@ -48,7 +48,7 @@ _HEAD_SECONDS = 10.0
 _MAX_CONNECTIONS = 2000
 
 _log = logging.getLogger(__name__)
-# Where it serves is told at every level that the person may set, and is no warning.
+# The address is logged at every level of the settings, and is no warning.
 _log.setLevel(logging.INFO)
 
 
@@ -56,12 +56,12 @@ def run(server: ToolServer, settings: Settings, *, on_stop: Callable[[], None]) 
     """Serve until a signal; the exit code.
 
     Args:
-        server: what is served.
-        settings: what the person decided.
-        on_stop: called on the event loop when the server shall stop, so that what waits can still be answered.
+        server: the server.
+        settings: the settings.
+        on_stop: called on the event loop when the server shall stop, so that open waits can still return.
 
     Raises:
-        SettingsError: it would be open to everybody.
+        SettingsError: it would be open without a token.
     """
     application = make_app(server, settings)
     log_as_json(settings.log_level)
@@ -81,9 +81,9 @@ def run(server: ToolServer, settings: Settings, *, on_stop: Callable[[], None]) 
 
 
 class _TimedProtocol(H11Protocol):
-    """Gives a connection some time for the head of its first request, so that one that says nothing holds nothing.
+    """Limits the time for the head of a connection's first request, so that a silent connection holds no resources.
 
-    Between requests uvicorn itself counts (`timeout_keep_alive`); for the first one it has no such time.
+    Between requests uvicorn itself counts (`timeout_keep_alive`); for the first one it has no limit.
     """
 
     _first_head: asyncio.TimerHandle | None = None
@@ -94,7 +94,7 @@ class _TimedProtocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        # There is no cycle until a head has come, whatever the types say.
+        # There is no cycle until a head has come, in spite of the type.
         if getattr(self, "cycle", None) and self._first_head is not None:
             self._first_head.cancel()
             self._first_head = None
@@ -106,7 +106,7 @@ class _TimedProtocol(H11Protocol):
 
 
 class _Server(uvicorn.Server):
-    """Says where it listens, stops in order on a signal, and then has ended well; uvicorn's own dies of the signal."""
+    """Logs its address, stops in order on a signal, and then exits with 0; uvicorn's own exits by the signal."""
 
     def __init__(self, config: uvicorn.Config, on_stop: Callable[[], None]) -> None:
         super().__init__(config)
@@ -117,7 +117,7 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
     async def main_loop(self) -> None:
-        # Not sooner: the port may be taken, or with 0 be any.
+        # Not earlier: the port may be in use, or with 0 be any.
         host, port = self.servers[0].sockets[0].getsockname()[:2]
         _log.info("serving", extra={"facts": {"host": host, "port": port, "path": PATH}})
         await super().main_loop()
@@ -136,12 +136,12 @@ def make_app(server: ToolServer, settings: Settings, transport: httpx.AsyncBaseT
     """The application inside its middleware.
 
     Args:
-        server: what is served.
-        settings: what the person decided.
-        transport: carries bytes to the OAuth issuer; the network unless a test gives another.
+        server: the server.
+        settings: the settings.
+        transport: carries bytes to the OAuth issuer; the network unless a test passes one.
 
     Raises:
-        SettingsError: it would be open to everybody.
+        SettingsError: it would be open without a token.
     """
     if settings.http_host not in LOOPBACK and not settings.http_tokens and not settings.oauth_issuer:
         raise SettingsError(
@@ -174,8 +174,8 @@ def make_app(server: ToolServer, settings: Settings, transport: httpx.AsyncBaseT
 def _authenticated(
     inner: ASGIApp, server: ToolServer, settings: Settings, transport: httpx.AsyncBaseTransport | None
 ) -> ASGIApp:
-    """The application behind the middleware that finds out who calls."""
-    given = SCOPES if settings.http_delete else tuple(scope for scope in SCOPES if scope != DELETE_SCOPE)
+    """The application behind the middleware that authenticates requests."""
+    granted = SCOPES if settings.http_delete else tuple(scope for scope in SCOPES if scope != DELETE_SCOPE)
     issued, resource = None, None
     if settings.oauth_issuer and settings.http_public_url:
         issued = IssuedTokens(
@@ -188,9 +188,9 @@ def _authenticated(
     is_open = not settings.http_tokens and not settings.oauth_issuer
     return Authentication(
         inner,
-        named=NamedTokens(settings.named_tokens, given, without_rights=[METRICS_PERSON]),
+        named=NamedTokens(settings.named_tokens, granted, without_rights=[METRICS_PERSON]),
         issued=issued,
         resource=resource,
         rights=server.rights,
-        open_scopes=given if is_open else None,
+        open_scopes=granted if is_open else None,
     )

@@ -1,7 +1,7 @@
 """Bearer tokens: those that the settings name, and those that an OAuth issuer signs.
 
-Both verifiers answer an `AccessToken` of the SDK whose subject is the person and whose scopes are `SCOPES`, whatever
-the issuer calls them; None for a token that is not theirs or is not good. A token is kept nowhere and logged nowhere.
+Both verifiers return an `AccessToken` of the SDK whose subject is the person and whose scopes are `SCOPES`, whatever
+the issuer calls them; None for a token that is not theirs or is not valid. A token is neither stored nor logged.
 """
 
 import hmac
@@ -17,20 +17,20 @@ from luma_mcp.domain.person import SCOPES
 from luma_mcp.domain.text import cleaned
 from luma_mcp.mcp.http.issuer import Issuer, IssuerError
 
-# Signatures by a private key. One by a shared secret (HS256) could be made by whoever knows the public key.
+# Signatures by a private key. A signature by a shared secret (HS256) could be made by anyone with the public key.
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
-# How far the clocks of issuer and server may be apart.
+# The largest difference between the clocks of issuer and server.
 LEEWAY_SECONDS = 30
 EVERYBODY = "*"
 SUBJECT = "sub:"
-"""Stands before an entry of LUMA_OAUTH_ALLOWED that is a subject though it has an @."""
+"""The prefix of an entry of LUMA_OAUTH_ALLOWED that is a subject though it has an @."""
 _MAX_SUBJECT_LENGTH = 255
 
 _log = logging.getLogger(__name__)
 
 
 class NotAllowedError(Exception):
-    """Somebody signed in, and is not allowed here.
+    """A person signed in, and is not allowed here.
 
     Args:
         reason: why, as a sentence for that person.
@@ -42,8 +42,8 @@ class NamedTokens:
 
     Args:
         tokens: the name of a person, empty for the owner, and a token, for each.
-        scopes: what whoever has one of them may do.
-        without_rights: names of those who may do nothing of it.
+        scopes: the scopes of these tokens.
+        without_rights: the names of persons without any scope.
     """
 
     def __init__(
@@ -54,21 +54,21 @@ class NamedTokens:
         self._without_rights = without_rights
 
     async def verify_token(self, token: str) -> AccessToken | None:
-        """Whose it is. Each is compared, so that the time tells nothing."""
+        """Verify a token. It is compared with each, so that the duration reveals nothing."""
         sent = token.encode("utf-8", "surrogateescape")
-        found = [name for name, known in self._tokens if hmac.compare_digest(sent, known)]
-        if not found:
+        names = [name for name, known in self._tokens if hmac.compare_digest(sent, known)]
+        if not names:
             return None
-        return access_token(found[0], [] if found[0] in self._without_rights else self._scopes)
+        return access_token(names[0], [] if names[0] in self._without_rights else self._scopes)
 
 
 class IssuedTokens:
     """JSON Web Tokens that an issuer signed for this server (RFC 9068, RFC 8707).
 
     Args:
-        issuer: who signs them.
-        audience: what they must be for.
-        allowed: subjects, verified e-mail addresses and `@domain`s; `*` for everybody whom the issuer knows. An entry
+        issuer: the issuer that signs them.
+        audience: the audience that they must have.
+        allowed: subjects, verified e-mail addresses and `@domain`s; `*` for every person of the issuer. An entry
             with an @ is an address; `sub:` before it makes it a subject.
         scopes: the issuer's names of the scopes to read, spend and delete, in this order.
     """
@@ -84,7 +84,7 @@ class IssuedTokens:
         self._scopes = dict(zip(SCOPES, scopes, strict=False))
 
     async def verify_token(self, token: str) -> AccessToken | None:
-        """Whose it is; None for a token that is not good. Raises: NotAllowedError."""
+        """Verify a token; None for one that is not valid. Raises: NotAllowedError."""
         try:
             header = jwt.get_unverified_header(token)
             if header.get("alg") not in ALGORITHMS:
@@ -105,7 +105,7 @@ class IssuedTokens:
                 raise jwt.InvalidTokenError
         # pyjwt lets the errors of numbers and of nested JSON through.
         except (jwt.PyJWTError, IssuerError, ValueError, TypeError, OverflowError, RecursionError) as error:
-            # The kind of the error says enough; its text may repeat the token.
+            # The kind of the error is enough; its text may repeat the token.
             _log.info("a token was refused: %s", type(error).__name__)
             return None
         person = f"{claims['sub']}@{urlsplit(self._issuer.name).hostname}"
@@ -113,8 +113,8 @@ class IssuedTokens:
         if problem is not None:
             _log.warning("%s signed in and is not allowed here: %s", cleaned(person, 200), problem)
             raise NotAllowedError(problem)
-        given = _scopes_of(claims)
-        scopes = [scope for scope, issued in self._scopes.items() if issued in given]
+        granted = _scopes_of(claims)
+        scopes = [scope for scope, issued in self._scopes.items() if issued in granted]
         return access_token(person, scopes, issuer=self._issuer.name)
 
     def _problem(self, claims: dict[str, Any]) -> str | None:
@@ -125,14 +125,14 @@ class IssuedTokens:
         local_part, _, domain = email.lower().rpartition("@") if isinstance(email, str) else ("", "", "")
         if not local_part or not self._emails & {f"{local_part}@{domain}", f"@{domain}"}:
             return "LUMA_OAUTH_ALLOWED does not name this person."
-        # Whoever may write any address into a profile could be anybody.
+        # An address that is not verified may be another person's.
         if claims.get("email_verified") is not True:
             return "the issuer does not say that the e-mail address is verified (email_verified must be true)."
         return None
 
 
 def _is_subject(subject: str) -> bool:
-    """Whether it may be the name of a person: one line of text of 1 to 255 characters (OpenID Connect)."""
+    """Check that it may be the name of a person: one line of text of 1 to 255 characters (OpenID Connect)."""
     try:
         subject.encode()
     except UnicodeEncodeError:
@@ -141,7 +141,7 @@ def _is_subject(subject: str) -> bool:
 
 
 def is_signed(token: str) -> bool:
-    """Whether a token is of the form of an issuer's: signed text, which cannot be guessed."""
+    """Check whether a token has the format of an issuer's: signed text, which cannot be guessed."""
     try:
         return jwt.get_unverified_header(token).get("alg") in ALGORITHMS
     except (jwt.PyJWTError, ValueError, RecursionError):
@@ -149,7 +149,7 @@ def is_signed(token: str) -> bool:
 
 
 def access_token(person: str, scopes: Sequence[str], *, issuer: str | None = None) -> AccessToken:
-    """What a verified token says. The token itself is left out."""
+    """The claims of a verified token. The token itself is left out."""
     claims = {"iss": issuer} if issuer else None
     return AccessToken(token="", client_id=person, subject=person, scopes=list(scopes), claims=claims)
 

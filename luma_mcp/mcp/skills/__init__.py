@@ -1,7 +1,7 @@
 """The skill of this server over MCP (`io.modelcontextprotocol/skills`, SEP-2640, protocol 2026-07-28).
 
-A skill tells a model how to work with the tools. It is one file, read as a resource; `skills/list` and `skills/get`
-tell its address, its frontmatter and its digest. The manifests ship the same file.
+A skill instructs a model how to work with the tools. It is one file, read as a resource; `skills/list` and `skills/get`
+return its address, its frontmatter and its digest. The manifests ship the same file.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ _FRESH = {"ttlMs": 3_600_000, "cacheScope": "public"}
 
 
 class SkillParams(RequestParams):
-    """What `skills/get` takes."""
+    """The parameters of `skills/get`."""
 
     model_config = ConfigDict(defer_build=True)
 

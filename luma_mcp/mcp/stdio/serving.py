@@ -1,6 +1,6 @@
 """Serving over stdin and stdout.
 
-The SDK's own stdio transport takes two trips through worker threads for each message, dies on SIGTERM without cleaning
+The SDK's own stdio transport makes two trips through worker threads for each message, dies on SIGTERM without cleaning
 up, hangs on SIGINT until stdin closes, and may lose the last request of a piped script. This one reads and writes on
 the event loop: signals and the end of input stop it in order, and stdout carries the protocol and nothing else.
 
@@ -24,14 +24,14 @@ from luma_mcp.domain.text import replace_lone_surrogates
 from luma_mcp.mcp.sdk_compat import run_on_streams
 from luma_mcp.mcp.server import ToolServer
 
-# After the end of input, what was asked already may still be answered for so long.
+# After the end of input, open requests may still get a response for so long.
 _GRACE_SECONDS = 0.5
 # After so long the process ends, whatever is open. A purchase that is under way is in the ledger, and Luma's list shows
 # it; where there is no list, its response is awaited.
 _LAST_SECONDS = 1.0
 _BUSY_CHECK_SECONDS = 0.1
 _READ_BYTES = 64 * 1024
-# What clients send to learn which protocol a server speaks.
+# The methods by which clients check the protocol of a server.
 _PROBES = frozenset({"server/discover", "ping"})
 
 
@@ -78,7 +78,7 @@ async def _serve(server: MCPServer[Any]) -> None:
 
 
 async def _serve_sessions(server: MCPServer[Any], streams: "tuple[_Lines, _Writer] | None") -> None:
-    """Serve one session after the other: a handshake after nothing but probes begins another one."""
+    """Serve one session after the other: a handshake after nothing but probes starts a new one."""
     if streams is None:
         await run_on_streams(server, ())
         return
@@ -91,7 +91,7 @@ def _stop_on_signals(serving: asyncio.Task[None], ending: _Exit) -> None:
     is_stopping = False
 
     def stop() -> None:
-        # The thread of the SDK's own transport cannot be interrupted: then the process leaves with a read open.
+        # The thread of the SDK's own transport cannot be interrupted: then the process exits with a read open.
         nonlocal is_stopping
         if is_stopping:
             ending.now(1)  # a second signal: do not wait for the cleanup
@@ -102,7 +102,7 @@ def _stop_on_signals(serving: asyncio.Task[None], ending: _Exit) -> None:
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        with suppress(NotImplementedError):  # Windows has other ways, which asyncio.run knows
+        with suppress(NotImplementedError):  # Windows has other signals, which asyncio.run handles
             loop.add_signal_handler(number, stop)
 
 
@@ -142,11 +142,11 @@ def _can_be_polled(descriptor: int) -> bool:
 
 
 class _OpenRequests:
-    """How many requests were read and not answered yet. An estimate, used only after the end of input."""
+    """The number of requests without a response yet. An estimate, used only after the end of input."""
 
     def __init__(self) -> None:
         self._count = 0
-        self._none_left = asyncio.Event()
+        self._all_closed = asyncio.Event()
         self.input_has_ended = False
 
     def opened(self) -> None:
@@ -155,21 +155,21 @@ class _OpenRequests:
     def closed(self) -> None:
         self._count -= 1
         if self._count <= 0:
-            self._none_left.set()
+            self._all_closed.set()
 
     async def wait_until_none(self, seconds: float) -> None:
-        """Wait until all are answered, at the longest that many seconds."""
+        """Wait until all have a response, for at most that many seconds."""
         if self._count > 0:
-            self._none_left.clear()
+            self._all_closed.clear()
             with anyio.move_on_after(seconds):
-                await self._none_left.wait()
+                await self._all_closed.wait()
 
 
 class _Lines:
     """The lines of stdin, of any length, in sessions.
 
-    The SDK takes the first request of a connection for the sign of its era: after `server/discover` it refuses
-    `initialize`. Clients that probe for the newer protocol give up after 1 s (AI SDK 2) to 5 s (the C# SDK), sooner
+    The SDK reads the protocol version from the first request of a connection: after `server/discover` it refuses
+    `initialize`. Clients that probe for the newer protocol time out after 1 s (AI SDK 2) to 5 s (the C# SDK), sooner
     than some hosts start a server, and send the handshake of the older one then. So a probe decides nothing:
     `initialize` after nothing but probes ends the session, and is the first line of the next one.
     """
@@ -189,7 +189,7 @@ class _Lines:
 
     async def __anext__(self) -> str:
         line = self._held_back or await self._read_line()
-        if self._begins_anew(line):
+        if self._starts_session(line):
             self._held_back = line
             await self._open_requests.wait_until_none(_GRACE_SECONDS)
             raise StopAsyncIteration
@@ -198,8 +198,8 @@ class _Lines:
             self._open_requests.opened()
         return _mended(line).decode("utf-8", "replace")
 
-    def _begins_anew(self, line: bytes) -> bool:
-        """Whether it is a handshake after nothing but probes."""
+    def _starts_session(self, line: bytes) -> bool:
+        """Check whether it is a handshake after nothing but probes."""
         if self._is_decided:
             return False
         method = _method_of(line)
@@ -218,7 +218,7 @@ class _Lines:
             searched = len(self._unread)
             block = await self._reader.read(_READ_BYTES)
             if not block:
-                # A half line at the end is no message. What was asked before it shall be answered.
+                # A half line at the end is not a message. Requests before it shall get a response.
                 await self._open_requests.wait_until_none(_GRACE_SECONDS)
                 self._open_requests.input_has_ended = True
                 self.has_session = False
@@ -241,7 +241,7 @@ def _method_of(line: bytes) -> str | None:
 
 
 def _mended(line: bytes) -> bytes:
-    """The message without halves of characters, for which the SDK drops it and never answers."""
+    """The message without halves of characters, for which the SDK drops it without a response."""
     if b"\\ud" not in line and b"\\uD" not in line:
         return line
     try:
@@ -259,7 +259,7 @@ class _Writer:
         self._open_requests = open_requests
 
     async def write(self, text: str) -> None:
-        # What is open when the input ends is not answered: "Connection closed" crashes clients (mcp 1.20 to 1.30).
+        # Requests open at the end of input get no response: "Connection closed" crashes clients (mcp 1.20 to 1.30).
         if self._open_requests.input_has_ended and '"error":{"code":-32000,' in text:
             return
         self._writer.write(text.encode())
@@ -270,5 +270,5 @@ class _Writer:
         try:
             await self._writer.drain()
         except ConnectionError:  # pragma: no cover - in a process that leaves at once, so nothing is written down of it
-            # The host has closed its end, so there is nobody to answer.
+            # The host has closed its end, so there is no reader.
             self._ending.after(_LAST_SECONDS)

@@ -1,4 +1,4 @@
-"""Tools for the account, and for the words that prompts and requests may use."""
+"""Tools for the account, and for the camera vocabulary of prompts and requests."""
 
 from typing import Annotated
 
@@ -25,13 +25,13 @@ class CreditsResult(Result):
     unavailable: Annotated[str | None, Field(json_schema_extra=differs(shared=True))] = None
 
     def text(self) -> str:
-        left = f"Dream Machine does not state its credit: {self.unavailable}" if self.unavailable else ""
-        left = left or "The Luma Agents API tells no balance; platform.lumalabs.ai shows it."
+        credit = f"Dream Machine does not state its credit: {self.unavailable}" if self.unavailable else ""
+        credit = credit or "The Luma Agents API tells no balance; platform.lumalabs.ai shows it."
         if self.credit_usd is not None:
-            left = f"{Usd.of(self.credit_usd).rounded_down()} of API credit is left at Luma."
+            credit = f"{Usd.of(self.credit_usd).rounded_down()} of API credit is left at Luma."
         if self.spent_today_usd is None:
-            return left
-        return f"{left} Spent today: {Usd.of(self.spent_today_usd)}, reserved: {Usd.of(self.reserved_usd or 0)}."
+            return credit
+        return f"{credit} Spent today: {Usd.of(self.spent_today_usd)}, reserved: {Usd.of(self.reserved_usd or 0)}."
 
 
 class PingResult(Result):
@@ -46,7 +46,7 @@ class PingResult(Result):
 
 
 class WordsResult(Result):
-    """Words for cameras."""
+    """Camera vocabulary."""
 
     words: Annotated[list[str], Field(description="Concepts.")]
     from_luma: Annotated[bool, Field(description="Else built in.")]
@@ -65,7 +65,7 @@ async def get_credits(call: Call, _arguments: NoArguments) -> CreditsResult:
         try:
             credit = round(await apis.get_credit_usd(), 4)
         except LumaError as error:
-            # What was spent here is known all the same, and the other API does not depend on this one.
+            # The spending of this server is known nevertheless, and the other API does not depend on this one.
             if apis.agents is None:
                 raise
             unavailable = error.full_text
@@ -97,7 +97,7 @@ async def list_concepts(call: Call, _arguments: NoArguments) -> WordsResult:
 
 TOOLS = (
     ToolSpec(get_credits, NoArguments, CreditsResult, "Get credits", READS),
-    # Where there is a public address, /readyz tells it.
+    # Where there is a public address, /readyz reports it.
     ToolSpec(ping, NoArguments, PingResult, "Ping Luma", READS, by_links=False),
     ToolSpec(list_concepts, NoArguments, WordsResult, "List camera concepts", READS, backends=DREAM_MACHINE),
 )

@@ -30,12 +30,12 @@ from luma_mcp.mcp.spec import Arguments, Call
 def _prompt() -> Schema:
     lengths: dict[BackendName, tuple[int, int]] = {name: (api.min_prompt, api.max_prompt) for name, api in APIS.items()}
     alone: dict[BackendName, str] = {
-        name: f"{least}-{most} characters." if least > 1 else f"Up to {most} characters."
-        for name, (least, most) in lengths.items()
+        name: f"{minimum}-{maximum} characters." if minimum > 1 else f"Up to {maximum} characters."
+        for name, (minimum, maximum) in lengths.items()
     }
-    # What both accept.
-    least, most = max(low for low, _ in lengths.values()), min(high for _, high in lengths.values())
-    return {"description": f"{least}-{most} characters.", **differs(description=alone)}
+    # The range that both accept.
+    minimum, maximum = max(low for low, _ in lengths.values()), min(high for _, high in lengths.values())
+    return {"description": f"{minimum}-{maximum} characters.", **differs(description=alone)}
 
 
 def _ratios(models: Models) -> Schema:
@@ -133,7 +133,7 @@ Concepts = Annotated[
 Loop = Annotated[bool, Field(description="End as it begins; not with end_frame.")]
 ImageSource = Annotated[str | None, Field(description="Picture, as start_frame in create_video."), AsSource]
 CLIP = "Clip: https URL, local path or generation id."
-"""What a source is that must be a clip."""
+"""The description of a source that must be a clip."""
 PlacementFractions = Annotated[
     list[float] | None,
     Field(
@@ -164,7 +164,7 @@ def image_model(call: Call, name: str | None) -> str:
 
 
 class SpendingArguments(Arguments):
-    """What every tool that spends takes."""
+    """The arguments that every tool that spends has."""
 
     take: Annotated[int, Field(ge=1, le=1000, description="2, 3...: another of it.")] = 1
     dry_run: Annotated[bool, Field(description="Only show the price.")] = False

@@ -1,4 +1,4 @@
-"""Tools for files: save what was made, and look at it."""
+"""Tools for files: save, edit, view and upload."""
 
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -47,7 +47,7 @@ class SavedFileResult(Result):
 
 
 class DownloadResult(Result):
-    """What was saved and what was not."""
+    """The saved files, and the problems."""
 
     files: list[SavedFileResult]
     problems: list[str] | None = None
@@ -90,8 +90,8 @@ class ViewResult(Result):
             return f"The picture shows its {self.layers} layers, front to back."
         if self.frame_seconds is None:
             return "The picture shows it, made small."
-        what = "its frames" if self.state == "completed" else "what there is so far,"
-        return f"The picture shows {what} at {', '.join(f'{moment:g}' for moment in self.frame_seconds)} s."
+        subject = "its frames" if self.state == "completed" else "what there is so far,"
+        return f"The picture shows {subject} at {', '.join(f'{moment:g}' for moment in self.frame_seconds)} s."
 
 
 class DownloadGenerationArguments(Arguments):
@@ -147,7 +147,7 @@ def _noted(problems: list[str]) -> Generator[None]:
 
 
 def _assets(generation: Generation, asset: str | None) -> list[str | None]:
-    """What of a generation is saved: what is named, or the clip with its EXR frames, or all layers of a picture."""
+    """The assets to save: the named one, or the clip with its EXR frames, or all layers of a picture."""
     return [asset] if asset else [output.name or None for output in generation.main_outputs] or [None]
 
 
@@ -178,7 +178,7 @@ class EditVideoArguments(Arguments):
 async def edit_video(call: Call, arguments: EditVideoArguments) -> DownloadResult:
     """Merge (join, combine) several clips into one file; trim, cross-fade, add music; export WebM, GIF. Free, local."""
     sources = call.sources(call.services.backend.names[0])
-    parts = [await _part(sources, clip) for clip in arguments.clips]
+    clips = [await _edit_source(sources, clip) for clip in arguments.clips]
     plan = Edit(
         ranges=(),
         format=arguments.format,
@@ -190,13 +190,13 @@ async def edit_video(call: Call, arguments: EditVideoArguments) -> DownloadResul
     bring_sound = partial(sources.copy_file, arguments.sound, is_sound=True) if arguments.sound else None
     progress = _Progress(call.caller)
     saved = await call.downloads.edit(
-        parts, plan, sound=bring_sound, directory=arguments.directory, on_bytes=progress.of("clips")
+        clips, plan, sound=bring_sound, directory=arguments.directory, on_bytes=progress.of("clips")
     )
     return await _saved(call, [saved])
 
 
-async def _part(sources: Resolution, clip: ClipArgument) -> EditSource:
-    """The part of a clip that an argument names. Raises: InvalidRequestError, NotFoundError."""
+async def _edit_source(sources: Resolution, clip: ClipArgument) -> EditSource:
+    """The source of an edit that an argument names. Raises: InvalidRequestError, NotFoundError."""
     if clip.end is not None and clip.end <= clip.start:
         raise InvalidRequestError(f"A part cannot begin at {clip.start:g} s and end at {clip.end:g} s.")
     parsed = sources.parsed(clip.source)
@@ -238,7 +238,7 @@ async def view_generation(call: Call, arguments: ViewGenerationArguments) -> Vie
         layers=len(generation.main_outputs) if generation.has_layers else None,
         path=str(preview.saved_at.absolute()) if preview.saved_at else None,
     )
-    return result.with_image(preview.jpeg).with_actions(lambda: facts.actions)
+    return result.set_image(preview.jpeg).set_actions(lambda: facts.actions)
 
 
 class _Progress:
@@ -262,11 +262,11 @@ class _Progress:
 
 
 async def _saved(call: Call, files: Sequence[SavedFile], problems: Sequence[str] = ()) -> DownloadResult:
-    """What is answered of saved files. One without a link is saved all the same, and a problem says why."""
+    """The result for saved files. A file without a link stays saved, and a problem states the reason."""
     shared = [await call.services.share_file(file) for file in files]
     unshared = [f"{item.file.path.name} is saved and has no link. {item.problem}" for item in shared if item.problem]
     result = DownloadResult(files=[_file_result(file) for file in shared], problems=[*problems, *unshared] or None)
-    return result.with_links([link for file in shared for link in file.resource_links])
+    return result.set_links([link for file in shared for link in file.resource_links])
 
 
 def _file_result(shared: SharedFile) -> SavedFileResult:
@@ -283,7 +283,7 @@ def _file_result(shared: SharedFile) -> SavedFileResult:
 
 
 class HostFile(BaseModel):
-    """A file that a person gave to the host, as ChatGPT hands it on."""
+    """A file that a person gave to the host, as ChatGPT passes it on."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -15,8 +15,8 @@ from luma_mcp.film.saving import SavedFilm, save_film
 from luma_mcp.mcp.spec import Action, Call, Result
 
 _MAX_PROMPT_LENGTH = 120
-# A film that is complete when the time is up is saved all the same, if that takes no longer.
-_SHORTEST_SAVE_SECONDS = 5.0
+# A film that is complete when the time is up is saved nevertheless, if that needs no longer.
+_MIN_SAVE_SECONDS = 5.0
 
 
 class FilmShotResult(BaseModel):
@@ -74,7 +74,7 @@ class FilmResult(Result):
 
 
 async def waited_film(call: Call, film_id: str, timeout_seconds: float) -> FilmResult:
-    """Carry on with a film for so long, and save it once every shot is there.
+    """Continue a film for so long, and save it once every shot is there.
 
     A film that is not saved in time is saved in the background, and is not `done`.
 
@@ -86,20 +86,20 @@ async def waited_film(call: Call, film_id: str, timeout_seconds: float) -> FilmR
     async def report(film: Film, seconds: float, problem: str | None) -> None:
         await call.caller.report(seconds, progress_of(film, seconds, problem))
 
-    began = call.services.clock.now()
+    started_at = call.services.clock.now()
     film = await call.services.films.wait(
         film_id, call.visible_person, timeout_seconds=timeout_seconds, sources_of=call.sources, on_film=report
     )
     if film.state != "completed":
         return film_result(film)
-    left = timeout_seconds - (call.services.clock.now() - began)
+    remaining_seconds = timeout_seconds - (call.services.clock.now() - started_at)
 
     async def on_bytes(size: int, _length: int | None) -> None:
         await call.caller.report(0, f"Saving the film: {size:,} bytes")
 
     try:
-        save = call.services.film_saves.begin(call.folder, film.id, partial(_save, call, film))
-        saved = await save.wait(max(left, _SHORTEST_SAVE_SECONDS), on_bytes)
+        save = call.services.film_saves.start(call.folder, film.id, partial(_save, call, film))
+        saved = await save.wait(max(remaining_seconds, _MIN_SAVE_SECONDS), on_bytes)
     except LumaError as error:
         return film_result(film).model_copy(update={"problem": f"The film is not saved. {error.full_text}"})
     if saved is None:
@@ -122,11 +122,11 @@ async def _saved_result(call: Call, film: Film, saved: SavedFilm) -> FilmResult:
     result.link = shared.link
     result.problem = f"The film is saved and has no link. {shared.problem}" if shared.problem else None
     jpeg = saved.jpeg if call.services.previews.inline else None
-    return result.with_links(shared.resource_links).with_image(jpeg)
+    return result.set_links(shared.resource_links).set_image(jpeg)
 
 
 def film_result(film: Film, *, recovered: bool = False) -> FilmResult:
-    """The facts of a film, and what to do next. Text that comes from outside is cleaned and cut."""
+    """The facts of a film, and the next step. Text that comes from outside is cleaned and cut."""
     result = FilmResult(
         film_id=film.id,
         done=film.is_over,
@@ -138,7 +138,7 @@ def film_result(film: Film, *, recovered: bool = False) -> FilmResult:
         shots=[_shot_result(shot) for shot in film.shots],
         next=_next(film),
     )
-    return result.with_actions(lambda: _actions(film))
+    return result.set_actions(lambda: _actions(film))
 
 
 def _shot_result(shot: FilmShot) -> FilmShotResult:
@@ -172,28 +172,32 @@ def _next(film: Film) -> str:
 
 
 def progress_of(film: Film, seconds: float, problem: str | None) -> str:
-    """A film in a line: the states of its shots, and what is wrong for the moment."""
+    """A film in a line: the states of its shots, and the present problem."""
     states = ", ".join(f"shot {shot.number} {as_name(shot.state, 24)}" for shot in film.shots)
     return f"{seconds:.0f} s: {states}" + (f"; {cleaned(problem, 200)}" if problem else "")
 
 
 def arguments_of(film: Film) -> dict[str, Any]:
     """The arguments of `create_film` that plan a film as it is planned."""
-    form = film.plan.form
-    fields = {"aspect_ratio": form.aspect_ratio, "resolution": form.resolution, "model": form.model}
+    film_format = film.plan.form
+    fields = {
+        "aspect_ratio": film_format.aspect_ratio,
+        "resolution": film_format.resolution,
+        "model": film_format.model,
+    }
     shots = [_present(_shot_arguments(shot)) for shot in film.shots]
     return {"film_id": film.id, "shots": shots, **_present(fields)}
 
 
 def _shot_arguments(shot: FilmShot) -> dict[str, Any]:
-    asked = shot.planned.shot
+    planned = shot.planned.shot
     return {
-        "prompt": asked.prompt,
-        "duration": asked.duration,
-        "start": asked.start,
-        "end": asked.end,
-        "concepts": list(asked.concepts) or None,
-        "take": asked.take if asked.take > 1 else None,
+        "prompt": planned.prompt,
+        "duration": planned.duration,
+        "start": planned.start,
+        "end": planned.end,
+        "concepts": list(planned.concepts) or None,
+        "take": planned.take if planned.take > 1 else None,
     }
 
 
@@ -204,12 +208,12 @@ def _actions(film: Film) -> list[Action]:
 
 def _retake(film: Film, shot: FilmShot) -> Action:
     arguments = arguments_of(film)
-    # What failed is made anew by the same plan; what is there, by another take.
-    taken = shot.planned.shot.take
+    # A failed shot is made again by the same plan; a completed one, by a new take.
+    take = shot.planned.shot.take
     if shot.state == "completed":
-        arguments["shots"][shot.number - 1]["take"] = taken + 1
-    anew = _dependents(film, shot) | {other.number for other in film.shots if other.state != "completed"}
-    usd = round(sum(other.planned.usd for other in film.shots if other.number in anew), 6)
+        arguments["shots"][shot.number - 1]["take"] = take + 1
+    made_again = _dependents(film, shot) | {other.number for other in film.shots if other.state != "completed"}
+    usd = round(sum(other.planned.usd for other in film.shots if other.number in made_again), 6)
     return Action(
         generation_id=f"{film.id}#{shot.number}",
         action="re-take",
@@ -222,12 +226,12 @@ def _retake(film: Film, shot: FilmShot) -> Action:
 
 def _dependents(film: Film, shot: FilmShot) -> set[int]:
     """The numbers of a shot and of all that depend on it."""
-    found = {shot.number}
+    numbers = {shot.number}
     while True:
-        more = {other.number for other in film.shots if found & {need + 1 for need in other.planned.needs}} - found
+        more = {other.number for other in film.shots if numbers & {need + 1 for need in other.planned.needs}} - numbers
         if not more:
-            return found
-        found |= more
+            return numbers
+        numbers |= more
 
 
 def _present(fields: dict[str, Any]) -> dict[str, Any]:

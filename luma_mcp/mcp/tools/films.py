@@ -1,16 +1,15 @@
-"""Tools for films: several shots as one plan, with one price and one yes."""
+"""Tools for films: several shots as one plan, with one price and one approval."""
 
 from typing import Annotated
 
 from pydantic import Field
 
 from luma_mcp.domain.catalogue import DEFAULT_RATIO, DEFAULT_RESOLUTION
-from luma_mcp.domain.errors import BudgetError, InvalidRequestError
+from luma_mcp.domain.errors import InvalidRequestError
 from luma_mcp.domain.pricing import Price
 from luma_mcp.domain.text import cleaned
 from luma_mcp.film.film import Film
-from luma_mcp.film.plan import Form, Plan, Shot
-from luma_mcp.ledger.caps import ConsentNeededError
+from luma_mcp.film.plan import FilmFormat, Plan, Shot
 from luma_mcp.mcp.arguments.api_variants import differs
 from luma_mcp.mcp.arguments.choices import OneOf, all_videos, by_catalogue, only_api, with_feature
 from luma_mcp.mcp.arguments.values import AsConcepts, AsFilmId, AsShots
@@ -25,10 +24,10 @@ from luma_mcp.mcp.tools.arguments import (
     video_resolutions,
 )
 from luma_mcp.mcp.tools.concepts import checked_concepts
+from luma_mcp.mcp.tools.consent import ConsentRequest, buy_with_consent, quote_id_for
 from luma_mcp.mcp.tools.film_results import FilmResult, FilmShotResult, film_result, waited_film
-from luma_mcp.mcp.tools.purchase import consent_for, quote_id_for
 
-_LONGEST_PROMPT_ASKED = 200
+_MAX_PROMPT_ASKED = 200
 
 
 class ShotArgument(Arguments):
@@ -91,22 +90,22 @@ async def create_film(call: Call, arguments: CreateFilmArguments) -> FilmResult:
     """
     films = call.services.films
     film = await films.get(arguments.film_id, call.visible_person) if arguments.film_id else None
-    plan = await films.plan(await _form(call, arguments, film), await _shots(call, arguments), call.sources)
+    plan = await films.plan(await _format(call, arguments, film), await _shots(call, arguments), call.sources)
     usd = plan.usd if film is None else await films.unpaid_usd(film, plan)
     price = Price.of(usd, plan.price.basis)
     subject = f"film {arguments.film_id or ''} {plan.fingerprint} {arguments.take}"
     if arguments.dry_run:
         return _quoted(film, plan, usd, quote_id_for(call, usd, subject))
     films.check(usd, f"{price} ({price.basis})")
-    try:
-        return await _create(call, arguments, film, plan, usd, None)
-    except ConsentNeededError:
-        consent = await consent_for(call, arguments, usd, subject, _question(plan, price, arguments.take))
-        if consent is None:
-            raise BudgetError(
-                "The person was asked and did not want this film.", "Nothing was bought. Ask what to change."
-            ) from None
-        return await _create(call, arguments, film, plan, usd, consent)
+    request = ConsentRequest(
+        subject,
+        usd,
+        _question(plan, price, arguments.take),
+        declined="The person was asked and did not want this film.",
+    )
+    return await buy_with_consent(
+        call, arguments, request, lambda consent: _create(call, arguments, film, plan, usd, consent)
+    )
 
 
 async def _create(
@@ -119,24 +118,24 @@ async def _create(
     return film_result(created, recovered=not is_new)
 
 
-async def _form(call: Call, arguments: CreateFilmArguments, film: Film | None) -> Form:
-    """What all shots have in common; that of the film, where it is changed and nothing else is said."""
+async def _format(call: Call, arguments: CreateFilmArguments, film: Film | None) -> FilmFormat:
+    """The format of all shots; if a film is changed, that of the film is the default."""
     if film is None:
-        return Form(
+        return FilmFormat(
             video_model(call, arguments.model),
             arguments.aspect_ratio or DEFAULT_RATIO,
             arguments.resolution or DEFAULT_RESOLUTION,
         )
-    form = film.plan.form
-    return Form(
-        video_model(call, arguments.model or form.model),
-        arguments.aspect_ratio or form.aspect_ratio,
-        arguments.resolution or form.resolution,
+    film_format = film.plan.form
+    return FilmFormat(
+        video_model(call, arguments.model or film_format.model),
+        arguments.aspect_ratio or film_format.aspect_ratio,
+        arguments.resolution or film_format.resolution,
     )
 
 
 async def _shots(call: Call, arguments: CreateFilmArguments) -> list[Shot]:
-    """The shots that are asked for. Raises: InvalidRequestError, naming the shot."""
+    """The requested shots. Raises: InvalidRequestError, naming the shot."""
     shots: list[Shot] = []
     for number, shot in enumerate(arguments.shots, start=1):
         try:
@@ -172,20 +171,20 @@ def _quoted(film: Film | None, plan: Plan, usd: float, quote_id: str | None) -> 
 
 
 def _question(plan: Plan, price: Price, take: int) -> str:
-    """The question that a person answers: what is bought, for how much, and every shot."""
+    """The question to the user: the purchase, the price, and every shot."""
     basis = "" if price.basis == "published" else ", an upper estimate"
-    form = plan.form
-    parts = [f"Buy a film of {len(plan.shots)} shots at Luma with {form.model} for {price}{basis}?"]
-    parts += [f"Take {take} of it."] if take > 1 else []
-    parts.append(f"{form.aspect_ratio}, {form.resolution}.")
+    film_format = plan.form
+    sentences = [f"Buy a film of {len(plan.shots)} shots at Luma with {film_format.model} for {price}{basis}?"]
+    sentences += [f"Take {take} of it."] if take > 1 else []
+    sentences.append(f"{film_format.aspect_ratio}, {film_format.resolution}.")
     for number, planned in enumerate(plan.shots, start=1):
         shot = planned.shot
         facts = [
             f"{name}: {cleaned(value, 100)}" for name, value in (("start", shot.start), ("end", shot.end)) if value
         ]
-        words = repr(cleaned(shot.prompt, _LONGEST_PROMPT_ASKED)) if shot.prompt else "no prompt"
-        parts.append(f"Shot {number} ({', '.join([shot.duration or '5s', *facts])}): {words}.")
-    return " ".join(parts)
+        prompt = repr(cleaned(shot.prompt, _MAX_PROMPT_ASKED)) if shot.prompt else "no prompt"
+        sentences.append(f"Shot {number} ({', '.join([shot.duration or '5s', *facts])}): {prompt}.")
+    return " ".join(sentences)
 
 
 class WaitForFilmArguments(Arguments):

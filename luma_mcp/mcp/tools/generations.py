@@ -27,7 +27,7 @@ from luma_mcp.mcp.tools.arguments import GenerationId, GenerationIds
 from luma_mcp.polling.poller import Snapshot, Until
 from luma_mcp.polling.schedule import schedule_of
 
-# Luma's list is known to answer 500 for a limit of 100, and it has no filters.
+# Luma's list returns 500 for a limit of 100, and it has no filters.
 _PAGE = 25
 _MAX_SEARCHED = 200
 
@@ -104,11 +104,11 @@ async def wait_for_generation(call: Call, arguments: WaitForGenerationArguments)
 
 
 def _progress(snapshot: Snapshot) -> str:
-    """A snapshot in a line: states, then the usual duration, previews, and what is unusual."""
-    states = ", ".join(f"{seen.id[:8]} {shown_state(seen)}" for seen in snapshot.generations)
-    running = [seen for seen in snapshot.generations if not seen.is_final]
-    notes = list(dict.fromkeys(schedule_of(seen).usual for seen in running))
-    notes += [f"preview {url}" for seen in running if (url := seen.url("preview"))]
+    """A snapshot in a line: states, then the usual duration, previews, and problems."""
+    states = ", ".join(f"{generation.id[:8]} {shown_state(generation)}" for generation in snapshot.generations)
+    running = [generation for generation in snapshot.generations if not generation.is_final]
+    notes = list(dict.fromkeys(schedule_of(generation).usual for generation in running))
+    notes += [f"preview {url}" for generation in running if (url := generation.url("preview"))]
     notes += [f"{stalled[:8]} has been in this state unusually long" for stalled in snapshot.stalled]
     notes += [snapshot.problem] if snapshot.problem else []
     return f"{snapshot.elapsed_seconds:.0f} s: {states or 'no answer yet'}" + "".join(f"; {note}" for note in notes)
@@ -130,13 +130,13 @@ async def list_generations(call: Call, arguments: ListGenerationsArguments) -> L
         return arguments.state in (None, generation.state) and arguments.kind in (None, generation.kind)
 
     unavailable: dict[BackendName, LumaError] = {}
-    found, next_offset = await _search(_pages(call), arguments.offset, arguments.limit, matches, unavailable)
-    results = [generation_result(generation) for generation in found]
+    matching, next_offset = await _search(_pages(call), arguments.offset, arguments.limit, matches, unavailable)
+    results = [generation_result(generation) for generation in matching]
     missing = [f"Generations of {APIS[name].name} are missing: {error}" for name, error in unavailable.items()]
     listed = ListResult(
         generations=results, next_offset=next_offset, unavailable=" ".join(missing) or None, **await spent_today(call)
     )
-    return listed.with_actions(lambda: [action for result in results for action in result.actions])
+    return listed.set_actions(lambda: [action for result in results for action in result.actions])
 
 
 def _pages(call: Call) -> Pages:
@@ -152,23 +152,23 @@ async def _search(
     matches: Callable[[Generation], bool],
     unavailable: dict[BackendName, LumaError],
 ) -> tuple[list[Generation], int | None]:
-    """The first generations that match, and where the rest begins; None if there is no rest.
+    """The first generations that match, and the offset of the rest; None if there is no rest.
 
     `unavailable` gets the APIs whose generations are missing.
     """
-    found: list[Generation] = []
+    matching: list[Generation] = []
     position = offset
     while True:
         page = await pages(limit=_PAGE, offset=position)
         unavailable |= page.unavailable
         for generation in page.generations:
-            if len(found) == limit or position - offset == _MAX_SEARCHED:
-                return found, position
+            if len(matching) == limit or position - offset == _MAX_SEARCHED:
+                return matching, position
             position += 1
             if matches(generation):
-                found.append(generation)
+                matching.append(generation)
         if not page.has_more or not page.generations:
-            return found, None
+            return matching, None
 
 
 class DeleteGenerationArguments(Arguments):

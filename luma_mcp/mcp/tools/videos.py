@@ -67,11 +67,11 @@ class TimedPicture(BaseModel):
     source: str
     seconds: Annotated[
         float,
-        Field(ge=0, json_schema_extra=by_catalogue(lambda: {"maximum": _longest_duration()})),
+        Field(ge=0, json_schema_extra=by_catalogue(lambda: {"maximum": _max_duration()})),
     ]
 
 
-def _longest_duration() -> int:
+def _max_duration() -> int:
     return int(max(map(_seconds, video_durations())))
 
 
@@ -95,7 +95,7 @@ def _resolution() -> Schema:
 
 
 def _duration() -> Schema:
-    """The default, the others with the models that have them, and the price of what costs more than its length."""
+    """The default, the others with their models, and the price of those that cost more than in proportion."""
 
     def describe(offered: Models) -> str:
         durations = union(VIDEO_MODELS[name].durations for name in offered)
@@ -116,17 +116,19 @@ def _other_duration(duration: str, offered: Models) -> str:
 
 
 def _ratio_of(model: str, *, resolution: str = DEFAULT_RESOLUTION, duration: str = DEFAULT_DURATION) -> float:
-    """The price of a clip of that form, as a multiple of that of the default form."""
+    """The price of such a clip, as a multiple of that of the default clip."""
     plain = price_of(VideoRequest(model=model, prompt="..."))
     wanted = price_of(VideoRequest(model=model, prompt="...", resolution=resolution, duration=duration))
     return wanted.amount.micros / plain.amount.micros
 
 
-def _source(longest: Callable[[CatalogueVideoModel], float]) -> Schema:
-    """The description of a clip to change: how long it may be, and how large at an API alone that says so."""
+def _source(max_seconds: Callable[[CatalogueVideoModel], float]) -> Schema:
+    """The description of a clip to change: its longest length, and its largest size if all models have the same."""
 
     def describe(offered: Models) -> str:
-        lengths = {name: longest(model) for name, model in offered.items() if isinstance(model, CatalogueVideoModel)}
+        lengths = {
+            name: max_seconds(model) for name, model in offered.items() if isinstance(model, CatalogueVideoModel)
+        }
         sizes = {APIS[model.backend].max_clip_bytes // 10**8 * 100 for model in offered.values()}
         size = f", {sizes.pop()} MB" if len(sizes) == 1 else ""
         return f"{CLIP} At most {by_value(lengths, ' s')}{size}."
@@ -258,8 +260,8 @@ async def modify_video(call: Call, arguments: ModifyVideoArguments) -> PurchaseR
     """Repaint or restyle a clip (video to video), keeping its motion. Costs money."""
     model = video_model(call, arguments.model)
     sources = call.sources(VIDEO_MODELS[model].backend)
-    longest = VIDEO_MODELS[model].max_modify_seconds
-    clip = await sources.clip(arguments.source, longest_seconds=longest)
+    max_seconds = VIDEO_MODELS[model].max_modify_seconds
+    clip = await sources.clip(arguments.source, max_seconds=max_seconds)
     request = ModifyVideoRequest(
         model=model,
         resolution=_made_resolution(model, arguments.resolution),
@@ -297,8 +299,8 @@ async def reframe_video(call: Call, arguments: ReframeVideoArguments) -> Purchas
     """Outpaint a video or clip to another aspect ratio, such as vertical. Costs money."""
     model = video_model(call, arguments.model)
     sources = call.sources(VIDEO_MODELS[model].backend)
-    longest = VIDEO_MODELS[model].max_reframe_seconds
-    clip = await sources.clip(arguments.source, longest_seconds=longest)
+    max_seconds = VIDEO_MODELS[model].max_reframe_seconds
+    clip = await sources.clip(arguments.source, max_seconds=max_seconds)
     request = ReframeVideoRequest(
         model=model,
         resolution=_made_resolution(model, arguments.resolution),
@@ -346,7 +348,7 @@ async def add_audio(call: Call, arguments: AddAudioArguments) -> PurchaseResult:
 
 
 def _made_resolution(model: str, resolution: str | None) -> str | None:
-    """The resolution of a clip that is made of another. A model without a choice keeps that of the source."""
+    """The resolution of a clip that is made from a source. A model without a choice uses that of the source."""
     return resolution or (DEFAULT_RESOLUTION if "made_resolution" in VIDEO_MODELS[model].features else None)
 
 

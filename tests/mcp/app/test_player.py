@@ -162,7 +162,7 @@ async def test_two_presses_buy_once(host) -> None:
     assert [tool for tool, _ in host.bought()] == ["create_image"]
 
 
-async def test_what_is_refused_is_said_in_the_servers_words(host) -> None:
+async def test_what_is_refused_is_reported_in_the_servers_words(host) -> None:
     image = await host.make("create_image", prompt=BOAT)
     await host.show("get_generation", generation_id=image)
     host.emulator.dream_machine.billing.charge("another", 100_000)
@@ -187,7 +187,7 @@ async def test_a_dream_is_followed_to_its_end(host) -> None:
     assert any(tool == "wait_for_generation" for tool, _ in host.calls)
 
 
-async def test_it_follows_from_the_arguments_before_there_is_an_answer(host) -> None:
+async def test_it_follows_from_the_arguments_before_there_is_a_response(host) -> None:
     clip = (await host.call("create_video", prompt=BOAT, resolution="540p"))["structuredContent"]["generation_id"]
     await host.show("wait_for_generation", hears={"content": []}, generation_ids=[clip])
     await host.pass_time(300)
@@ -195,7 +195,7 @@ async def test_it_follows_from_the_arguments_before_there_is_an_answer(host) -> 
     await host.app.locator(".state[data-state=completed]").wait_for(timeout=60_000)
 
 
-async def test_a_failure_says_why_and_that_it_is_refunded(host) -> None:
+async def test_a_failure_states_why_and_that_it_is_refunded(host) -> None:
     clip = await host.make("create_video", prompt=f"{BOAT} [fail: Frame moderation failed]")
     await host.show("get_generation", generation_id=clip)
 
@@ -204,7 +204,7 @@ async def test_a_failure_says_why_and_that_it_is_refunded(host) -> None:
     assert await labels(host) == []
 
 
-async def test_an_expired_link_is_asked_for_anew(host) -> None:
+async def test_an_expired_link_is_asked_for_again(host) -> None:
     clip = await host.make("create_video", prompt=BOAT, resolution="540p")
     host.emulator.faults.append(Fault("expire", path="/assets/*/video.mp4"))
     await host.show("get_generation", generation_id=clip)
@@ -272,7 +272,7 @@ async def test_what_was_viewed_is_shown_as_a_sheet_with_its_measures(host) -> No
     assert re.search("960.540", await host.app.locator("#facts").inner_text())
 
 
-async def test_what_luma_says_is_text_and_nothing_more(host) -> None:
+async def test_the_texts_of_luma_are_text_and_nothing_more(host) -> None:
     hostile = "<img src=x onerror=alert(1)><script>parent.postMessage('x')</script>"
     answer = {
         "generation_id": "15b7abb1",
@@ -370,7 +370,7 @@ async def strip(host) -> list[str]:
     return await host.app.locator("#gallery button span").all_inner_texts()
 
 
-async def test_a_film_is_followed_shot_by_shot_and_a_shot_can_be_taken_anew(host, request, tmp_path: Path) -> None:
+async def test_a_film_is_followed_shot_by_shot_and_a_shot_can_be_taken_again(host, request, tmp_path: Path) -> None:
     await host.show("create_film", **FILM)
     assert await strip(host) == [
         "1 · $0.14 · Planned · a paper boat at dawn", "2 · $0.14 · Planned · it drifts past reeds",
@@ -413,7 +413,7 @@ async def test_a_film_is_followed_until_it_is_saved(host, monkeypatch: pytest.Mo
         return await save(*arguments, **settings)
 
     monkeypatch.setattr(films, "save_film", slowly)
-    monkeypatch.setattr(films, "_SHORTEST_SAVE_SECONDS", 0.1)
+    monkeypatch.setattr(films, "_MIN_SAVE_SECONDS", 0.1)
     await host.show("create_film", **FILM)
     told = host.app.locator("#film")
     for _ in range(30):
@@ -427,7 +427,7 @@ async def test_a_film_is_followed_until_it_is_saved(host, monkeypatch: pytest.Mo
     assert "Completed" in await told.inner_text()
 
 
-async def test_a_film_that_stopped_says_why_and_offers_to_go_on(host) -> None:
+async def test_a_film_that_stopped_states_why_and_offers_to_continue(host) -> None:
     shots = [{"prompt": "a boat [fail: Frame moderation failed]"}, {"prompt": "it drifts off", "start": "continue"}]
     await host.show("create_film", **{**FILM, "shots": shots})
     await until_it_is_over(host)

@@ -21,7 +21,7 @@ BOAT = {"prompt": "a boat", "resolution": "540p"}
     [ElicitResult(action="cancel"), ElicitResult(action="accept"), ElicitResult(action="accept", content={"buy": ""})],
     ids=["cancel", "accept without content", "accept with something else"],
 )
-async def test_a_question_that_nobody_answered_is_no_refusal_of_the_user(
+async def test_a_question_without_a_response_is_no_refusal_of_the_user(
     serve: Any, era: str, emulator: Emulator, response: ElicitResult
 ) -> None:
     async def host(_context: object, _params: object) -> ElicitResult:

@@ -89,7 +89,7 @@ def challenge_of(answer: httpx.Response) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("path", ["", "/mcp", "/mcp/", "/"])
-async def test_anybody_reads_where_to_sign_in(caller: Caller, path: str) -> None:
+async def test_the_address_for_sign_in_needs_no_token(caller: Caller, path: str) -> None:
     answer = await caller.http.get(f"/.well-known/oauth-protected-resource{path}")
 
     assert answer.status_code == 200
@@ -118,14 +118,14 @@ async def test_there_are_no_other_documents(caller: Caller, path: str) -> None:
     assert (await caller.http.get(f"/.well-known/{path}")).status_code == 404
 
 
-async def test_who_has_no_token_is_told_where_to_sign_in(caller: Caller) -> None:
+async def test_a_request_without_a_token_gets_the_address_for_sign_in(caller: Caller) -> None:
     answer = await caller.ping()
 
     assert answer.status_code == 401
     assert challenge_of(answer) == {"scope": "luma:read luma:spend", "resource_metadata": DOCUMENT}
 
 
-async def test_who_has_a_bad_token_is_told_so(caller: Caller, issuer: FakeIssuer) -> None:
+async def test_a_bad_token_is_reported(caller: Caller, issuer: FakeIssuer) -> None:
     answer = await caller.ping(authorization=f"Bearer {issuer.token(aud='https://other.example.com')}")
 
     assert answer.status_code == 401
@@ -150,7 +150,7 @@ async def test_who_signed_in_is_let_in(caller: Caller, issuer: FakeIssuer) -> No
         ({"authorization": "Bearer "}, 401),
     ],
 )
-async def test_tokens_of_the_settings_go_on(
+async def test_tokens_of_the_settings_still_work(
     caller: Caller, headers: dict[str, str], status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(authentication, "GUESS_SECONDS", 0)
@@ -213,7 +213,7 @@ async def test_a_right_that_no_sign_in_asked_for_is_refused_in_a_sentence(caller
     assert "No generation has the id" in result_of(allowed)["content"][0]["text"]
 
 
-async def test_somebody_who_is_not_allowed_is_refused_in_a_sentence_and_not_sent_to_sign_in_again(
+async def test_a_person_who_is_not_allowed_is_refused_in_a_sentence_and_not_sent_to_sign_in_again(
     caller: Caller, issuer: FakeIssuer
 ) -> None:
     answer = await caller.ping(authorization=f"Bearer {issuer.token(sub='eve-9')}")
@@ -266,7 +266,7 @@ async def test_a_body_that_is_far_too_large_is_not_read_to_its_end(caller: Calle
     assert sent < 30
 
 
-async def test_an_issuer_without_a_scope_for_it_lets_nobody_do_it(opened: OpenDoor, issuer: FakeIssuer) -> None:
+async def test_an_issuer_without_a_scope_for_it_lets_no_person_do_it(opened: OpenDoor, issuer: FakeIssuer) -> None:
     caller = await opened(**SIGN_IN, LUMA_OAUTH_SCOPES="openid")
     answer = await caller.call(issuer.token(scope="openid luma:spend"), "create_video", prompt="a boat")
 
@@ -281,7 +281,7 @@ async def test_a_token_of_the_settings_cannot_sign_in_for_more(caller: Caller) -
     assert "LUMA_HTTP_DELETE=1" in result_of(answer)["content"][0]["text"]
 
 
-async def test_wrong_tokens_are_answered_late_and_right_ones_at_once(
+async def test_a_wrong_token_is_delayed_and_a_right_one_is_not(
     caller: Caller, issuer: FakeIssuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slept: list[float] = []
@@ -369,7 +369,7 @@ def test_settings_that_cannot_be(variables: dict[str, str], sentence: str) -> No
         Settings.from_environment(variables)
 
 
-def test_whoever_may_sign_in_may_be_served_off_loopback(issuer: FakeIssuer) -> None:
+def test_a_person_who_may_sign_in_may_be_served_off_loopback(issuer: FakeIssuer) -> None:
     values = Settings.from_environment({"LUMA_TOKEN": TOKEN, "LUMA_HTTP_HOST": "0.0.0.0", **SIGN_IN})
 
     assert make_app(build_server(values), values, issuer.transport)

@@ -105,7 +105,7 @@ async def test_it_is_not_ready_without_its_ledger(opened: OpenServer, tmp_path: 
     assert (await server.get("/healthz")).status_code == 200
 
 
-async def test_luma_s_absence_is_told_and_takes_nobody_out(server: Operated, emulator: Emulator) -> None:
+async def test_luma_s_absence_is_reported_and_takes_no_replica_out(server: Operated, emulator: Emulator) -> None:
     emulator.faults.append(Fault("error", path="*", times=100))
     answer = await server.get("/readyz")
 
@@ -127,7 +127,7 @@ class Asked:
             raise self.error
 
 
-async def test_anybody_may_ask_and_nobody_has_more_asked() -> None:
+async def test_probes_need_no_token_and_cause_no_more_requests() -> None:
     now, asked = [0.0], Asked()
     cached = health._CachedProbe(asked, 30, 5, lambda: now[0])
     async with anyio.create_task_group() as tasks:
@@ -153,7 +153,9 @@ async def test_what_does_not_answer_does_not_work() -> None:
     assert not await health._CachedProbe(asked, 30, 0.05, lambda: 0.0).works()
 
 
-async def test_purchases_calls_and_answers_are_counted(server: Operated, clock: HeldClock, emulator: Emulator) -> None:
+async def test_purchases_calls_and_responses_are_counted(
+    server: Operated, clock: HeldClock, emulator: Emulator
+) -> None:
     await server.call("anna", "create_video", prompt=SECRET_PROMPT, resolution="540p")
     await server.call("anna", "create_video", prompt=SECRET_PROMPT, resolution="540p")
     await server.call("anna", "create_video", prompt=SECRET_PROMPT, resolution="540p", dry_run=True)
@@ -211,7 +213,7 @@ async def test_no_prompt_link_or_token_is_counted(server: Operated, clock: HeldC
 
 
 @pytest.mark.parametrize(("person", "status"), [(None, 401), ("anna", 403), ("metrics", 200), ("", 200)])
-async def test_the_metrics_are_not_everybodys(server: Operated, person: str | None, status: int) -> None:
+async def test_the_metrics_need_a_right(server: Operated, person: str | None, status: int) -> None:
     assert (await server.get("/metrics", person)).status_code == status
 
 
@@ -257,7 +259,7 @@ async def test_the_token_for_metrics_reads_nothing_else(
     assert "You may not read" not in str(answers["anna"])
 
 
-async def test_without_a_connection_nobody_subscribes_for_all(server: Operated) -> None:
+async def test_without_a_connection_no_client_subscribes_for_all(server: Operated) -> None:
     """Before protocol 2026-07-28 a stateless server has no connection that tells persons apart."""
     uri = "luma://generations/15b7abb1-3741-4b7e-9615-1f9a16c7442d"
     answers: list[dict[str, Any]] = []
@@ -277,7 +279,7 @@ async def test_another_name_reaches_no_path(server: Operated, path: str) -> None
     assert (await server.http.get(path, headers=headers)).status_code == 421
 
 
-async def test_metrics_without_a_ledger_say_so(server: Operated, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_metrics_without_a_ledger_report_it(server: Operated, monkeypatch: pytest.MonkeyPatch) -> None:
     async def broken(_days: int) -> None:
         raise LedgerError("The ledger is gone.")
 
@@ -287,7 +289,7 @@ async def test_metrics_without_a_ledger_say_so(server: Operated, monkeypatch: py
     assert (answer.status_code, answer.json()["error"]) == (503, "The ledger is gone.")
 
 
-async def test_without_the_library_the_metrics_say_what_to_install(
+async def test_without_the_library_the_metrics_state_what_to_install(
     serve: Any, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     load = builtins.__import__

@@ -252,7 +252,7 @@ async def test_what_one_person_sends_is_no_source_of_another(site: Site) -> None
     assert "There is no file" in refused["content"][0]["text"]
 
 
-async def test_a_link_takes_one_file(site: Site) -> None:
+async def test_a_link_accepts_one_file(site: Site) -> None:
     path = urlsplit((await _link_to_send(site))["upload_url"]).path
     first = await site.http.put(path, content=picture())
     second = await site.http.put(path, content=picture(size=(32, 32)))
@@ -341,7 +341,7 @@ async def test_a_link_for_sending_ends(site: Site, clock: HeldClock) -> None:
     assert (await site.http.delete(urlsplit(site.links.to_send("").url).path)).status_code == 405
 
 
-async def test_a_disk_that_takes_nothing_is_told(site: Site) -> None:
+async def test_a_disk_that_accepts_nothing_is_reported(site: Site) -> None:
     site.output.mkdir(parents=True)
     (site.output / "received").write_text("a file where the folder should be")
     answer = await site.http.put(urlsplit(site.links.to_send("").url).path, content=picture())
@@ -362,7 +362,7 @@ async def test_a_sender_who_gives_up_leaves_nothing(site: Site) -> None:
     assert (await site.http.put(path, content=picture())).status_code == 201
 
 
-async def test_a_sender_who_is_too_slow_is_told(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_sender_who_is_too_slow_is_reported(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(public_uploads, "_WHOLE_SECONDS", 0.1)
 
     async def slow() -> AsyncIterator[bytes]:
@@ -429,7 +429,7 @@ async def test_all_together_send_a_number_of_files_at_once(site: Site, monkeypat
     assert (refused.status_code, statuses) == (429, [201])
 
 
-async def test_a_sender_who_pauses_too_long_is_given_up(site: Site) -> None:
+async def test_a_sender_who_pauses_too_long_is_abandoned(site: Site) -> None:
     async def pausing() -> AsyncIterator[bytes]:
         yield picture()[:20]
         await anyio.sleep_forever()
@@ -448,7 +448,7 @@ async def test_a_sender_who_pauses_too_long_is_given_up(site: Site) -> None:
     assert list(site.output.glob("received/*")) == []
 
 
-async def test_a_callback_that_does_not_end_is_given_up(site: Site) -> None:
+async def test_a_callback_that_does_not_end_is_abandoned(site: Site) -> None:
     seen: list[str] = []
     callbacks = PublicCallbacks(site.links, seen.append, body_seconds=0.05)
 
@@ -484,7 +484,7 @@ async def test_a_file_that_the_host_hands_on_is_fetched(site: Site, transport: I
     assert local["isError"]
 
 
-async def test_luma_is_told_where_to_call_back(site: Site, transport: InMemory) -> None:
+async def test_luma_gets_the_callback_address(site: Site, transport: InMemory) -> None:
     await site.call("create_video", prompt="a boat", resolution="540p")
     dry = await site.call("create_video", prompt="a boat", resolution="540p", dry_run=True)
     (purchase,) = [request for request in transport.requests if request.method == "POST"]

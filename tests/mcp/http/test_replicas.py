@@ -105,7 +105,7 @@ async def test_eight_clients_at_three_replicas_stay_within_one_day_s_cap(team: T
     assert min(team.share().values()) > 5, "the balancer used all three"
 
 
-async def test_a_question_asked_by_one_replica_is_answered_at_another(
+async def test_a_question_of_one_replica_accepts_its_response_at_another(
     tmp_path: Path, base_url: str, database: str, emulator: Emulator
 ) -> None:
     """The sealed state of a question can be opened by every replica with the same token."""

@@ -71,7 +71,7 @@ async def call(caller: httpx.AsyncClient, **headers: str) -> httpx.Response:
     return await caller.post("/mcp", json=PING, headers={**WANTED, **headers})
 
 
-async def test_it_says_that_it_is_there_to_anybody() -> None:
+async def test_health_needs_no_token() -> None:
     async with door(LUMA_HTTP_TOKENS=KEY) as caller:
         answer = await caller.get("/healthz")
 
@@ -266,13 +266,13 @@ def test_a_client_that_leaves_in_the_middle_of_its_request_is_no_fault(process: 
     assert "Traceback" not in message
 
 
-def test_health_is_told_to_anybody_and_the_port_is_the_one_that_was_said(process: Process) -> None:
+def test_health_needs_no_token_and_the_port_is_the_logged_one(process: Process) -> None:
     answer = httpx.get(f"http://127.0.0.1:{process.port}/healthz", trust_env=False)
 
     assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
 
 
-async def test_what_does_not_begin_is_not_said_to_serve(caplog: pytest.LogCaptureFixture) -> None:
+async def test_what_does_not_start_does_not_report_that_it_serves(caplog: pytest.LogCaptureFixture) -> None:
     async def broken(_scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
         await send({"type": "lifespan.startup.failed"})
@@ -337,7 +337,7 @@ async def test_a_name_that_is_allowed_may_come_with_any_port(host: str) -> None:
         assert (await call(caller, host=host)).status_code == 200
 
 
-async def test_a_name_that_is_not_allowed_is_answered_with_what_to_set() -> None:
+async def test_a_name_that_is_not_allowed_is_refused_with_the_setting() -> None:
     async with door() as caller:
         answer = await call(caller, host="luma.example.com")
 
@@ -443,7 +443,7 @@ def test_half_open_connections_do_not_stop_it(process: Process) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("version", ["2025-11-25", "2025-06-18"])
-async def test_an_open_wait_is_answered_when_the_server_stops(tmp_path: Path, version: str) -> None:
+async def test_an_open_wait_returns_when_the_server_stops(tmp_path: Path, version: str) -> None:
     """As not done yet, so that the client calls again, and reaches another replica."""
     emulator = Emulator(speed=1)
     async with serving(emulator) as base_url, http_process(base_url, tmp_path / "out") as (url, server):

@@ -58,7 +58,7 @@ def verifier(issuer: Issuer, *allowed: str, scopes: tuple[str, ...] = SCOPES) ->
     return IssuedTokens(issuer, audience=PUBLIC_URL, allowed=allowed or ("anna-7",), scopes=scopes)
 
 
-async def test_a_good_token_says_who_it_is_and_what_it_allows(fake: FakeIssuer, issuer: Issuer) -> None:
+async def test_a_good_token_states_who_it_is_and_what_it_allows(fake: FakeIssuer, issuer: Issuer) -> None:
     found = await verifier(issuer).verify_token(fake.token())
 
     assert found is not None
@@ -190,7 +190,7 @@ async def test_the_allowed_are_let_in_and_others_are_not(
     assert await _is_allowed(verifier(issuer, *allowed), fake.token(**claims)) is is_allowed
 
 
-async def test_without_a_list_nobody_is_allowed(fake: FakeIssuer, issuer: Issuer) -> None:
+async def test_without_a_list_no_person_is_allowed(fake: FakeIssuer, issuer: Issuer) -> None:
     tokens = IssuedTokens(issuer, audience=PUBLIC_URL, allowed=(), scopes=SCOPES)
 
     assert not await _is_allowed(tokens, fake.token())
@@ -212,7 +212,7 @@ async def _is_allowed(tokens: IssuedTokens, token: str) -> bool:
         ({"email": "anna@example.com"}, "email_verified must be true"),
     ],
 )
-async def test_somebody_who_is_not_allowed_is_told_the_reason_and_the_operator_the_name(
+async def test_a_person_who_is_not_allowed_gets_the_reason_and_the_operator_the_name(
     fake: FakeIssuer, issuer: Issuer, caplog: pytest.LogCaptureFixture, claims: dict[str, Any], reason: str
 ) -> None:
     with pytest.raises(NotAllowedError, match=reason):
@@ -305,7 +305,7 @@ async def test_a_key_that_was_taken_back_is_forgotten_within_an_hour(
     assert await tokens.verify_token(token) is None
 
 
-async def test_an_issuer_that_is_down_for_a_while_keeps_nobody_out(
+async def test_an_issuer_that_is_down_for_a_while_keeps_no_person_out(
     fake: FakeIssuer, issuer: Issuer, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     tokens = verifier(issuer)
@@ -458,7 +458,7 @@ async def test_who_has_a_known_key_does_not_wait_for_an_issuer_that_drips(fake: 
             slow.go_on.set()
 
 
-async def test_an_issuer_that_drips_is_given_up_in_time(fake: FakeIssuer) -> None:
+async def test_an_issuer_that_drips_is_abandoned_in_time(fake: FakeIssuer) -> None:
     class Dripping(httpx.AsyncByteStream):
         async def __aiter__(self) -> AsyncIterator[bytes]:
             while True:
@@ -479,7 +479,7 @@ async def test_an_issuer_that_drips_is_given_up_in_time(fake: FakeIssuer) -> Non
         (_certificate_error(), "its certificate is not trusted here. A company's proxy may sign in its place"),
     ],
 )
-async def test_an_issuer_that_cannot_be_reached_is_told_with_the_cause(error: Exception, sentence: str) -> None:
+async def test_an_issuer_that_cannot_be_reached_is_reported_with_the_cause(error: Exception, sentence: str) -> None:
     def fail(_request: httpx.Request) -> httpx.Response:
         raise error
 
@@ -487,7 +487,7 @@ async def test_an_issuer_that_cannot_be_reached_is_told_with_the_cause(error: Ex
         await Issuer(ISSUER, transport=httpx.MockTransport(fail)).key("one", "RS256")
 
 
-async def test_a_proxy_that_cannot_be_used_is_told_for_the_issuer_too(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_proxy_that_cannot_be_used_is_reported_for_the_issuer_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "gopher://a")
 
     with pytest.raises(IssuerError, match=r"The proxy gopher://\.\.\. that is set"):

@@ -158,7 +158,7 @@ async def test_a_purchase_at_an_api_without_a_list_holds_the_process_until_luma_
     assert bought["recovered"] is True
 
 
-async def test_a_task_outlives_the_process_that_began_it(output: Path) -> None:
+async def test_a_task_outlives_the_process_that_started_it(output: Path) -> None:
     meta = {
         "io.modelcontextprotocol/protocolVersion": "2026-07-28",
         "io.modelcontextprotocol/clientCapabilities": {"extensions": {"io.modelcontextprotocol/tasks": {}}},
@@ -217,7 +217,7 @@ async def test_eight_servers_with_one_ledger_keep_the_days_cap(output: Path) -> 
 
 
 @pytest.mark.parametrize("words", [[], ["serve"]])
-async def test_a_piped_script_gets_every_answer(base_url: str, output: Path, words: list[str]) -> None:
+async def test_a_piped_script_gets_every_response(base_url: str, output: Path, words: list[str]) -> None:
     """`cat requests | dream-machine-mcp`: the input ends before the last request is answered."""
     async with started(base_url, output, sys.executable, "-m", "luma_mcp", *words) as wire:
         client = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
@@ -312,7 +312,7 @@ async def test_half_a_character_in_what_is_not_json_is_passed_over(base_url: str
         assert (await wire.receive())["id"] == 1
 
 
-async def test_progress_is_told_while_a_call_waits(base_url: str, output: Path) -> None:
+async def test_progress_is_reported_while_a_call_waits(base_url: str, output: Path) -> None:
     async with started(base_url, output) as wire:
         generation_id = await dreaming(wire)
         waiting = {"generation_ids": [generation_id], "timeout_seconds": 0}
@@ -333,7 +333,7 @@ async def test_a_long_message_comes_through(base_url: str, output: Path) -> None
         assert "Prompt is too long" in (await wire.receive())["result"]["content"][0]["text"]
 
 
-async def test_a_cancelled_call_is_not_answered(base_url: str, output: Path) -> None:
+async def test_a_cancelled_call_gets_no_response(base_url: str, output: Path) -> None:
     async with started(base_url, output) as wire:
         await dreaming(wire)
         await wire.send_message(method="notifications/cancelled", params={"requestId": 2, "reason": "enough"})
@@ -359,7 +359,7 @@ async def test_files_instead_of_pipes_work_too(base_url: str, output: Path, tmp_
 
 
 @pytest.mark.parametrize("token", ["luma-secret-canary", "luma-secret-canary-wrong"])
-async def test_the_token_is_in_no_log_no_answer_and_no_file(tmp_path: Path, token: str) -> None:
+async def test_the_token_is_in_no_log_no_response_and_no_file(tmp_path: Path, token: str) -> None:
     """With everything logged, through success, refusal and trouble."""
     emulator = Emulator(token="luma-secret-canary", speed=1000, faults=[Fault("drop", method="GET", times=2)])
     script = [
@@ -403,7 +403,7 @@ async def test_the_token_is_in_no_log_no_answer_and_no_file(tmp_path: Path, toke
         assert not file.is_file() or token.encode() not in file.read_bytes(), file
 
 
-async def test_a_setting_that_cannot_be_used_is_said_and_nothing_starts(output: Path) -> None:
+async def test_a_setting_that_cannot_be_used_is_reported_and_nothing_starts(output: Path) -> None:
     environment = {**os.environ, "LUMA_BASE_URL": "http://example.com/v1"}
     with anyio.fail_after(30):
         done = await anyio.run_process([sys.executable, "-m", "luma_mcp"], env=environment, check=False)
@@ -421,7 +421,9 @@ PROBE_META = {"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.model
 
 @pytest.mark.parametrize("delay", [0, 1.0, 5.0], ids=["at once", "as AI SDK 2", "as the C# SDK"])
 @pytest.mark.parametrize("probes", [1, 3])
-async def test_a_handshake_after_a_probe_is_answered(base_url: str, output: Path, delay: float, probes: int) -> None:
+async def test_a_handshake_after_a_probe_gets_a_response(
+    base_url: str, output: Path, delay: float, probes: int
+) -> None:
     """Clients probe for the newer protocol, give up, and send the handshake of the older one."""
     async with started(base_url, output) as wire:
         for number in range(probes):
@@ -450,7 +452,7 @@ async def test_a_probe_is_followed_by_the_newer_protocol_too(base_url: str, outp
         assert (await wire.receive())["result"]["structuredContent"]["ok"] is True
 
 
-async def test_what_is_open_at_the_end_of_input_is_not_answered(base_url: str, output: Path) -> None:
+async def test_what_is_open_at_the_end_of_input_gets_no_response(base_url: str, output: Path) -> None:
     """An error for it crashes clients with the SDK 1.20 to 1.30."""
     async with started(base_url, output) as wire:
         await dreaming(wire)
@@ -484,7 +486,7 @@ async def test_a_host_that_has_closed_both_pipes_leaves_no_trace(base_url: str, 
     ("redirection", "code", "words"),
     [("</dev/null", 0, ""), ("<&-", 1, "one of them is closed"), ("</dev/null >&-", 1, "one of them is closed")],
 )
-async def test_it_ends_where_nobody_can_speak_to_it(
+async def test_it_ends_where_no_client_can_reach_it(
     base_url: str, output: Path, redirection: str, code: int, words: str
 ) -> None:
     command = f"{shlex.quote(sys.executable)} -m luma_mcp {redirection}"
@@ -501,7 +503,7 @@ async def test_it_ends_where_nobody_can_speak_to_it(
 @pytest.mark.parametrize(
     "words", [["serve"], ["serve", "--http", "--port", "0", "--host", "nowhere.invalid"]], ids=" ".join
 )
-async def test_variables_without_effect_are_told_at_the_start(output: Path, words: list[str]) -> None:
+async def test_variables_without_effect_are_reported_at_the_start(output: Path, words: list[str]) -> None:
     environment = {**INHERITED, **environment_for("http://127.0.0.1:9/x", output), "LUMA_MAX_USD_DAY": "5"}
     tokens = {"LUMA_HTTP_TOKENS": "kT9-2bQw8xLm4Zr7vN1c"}
     with anyio.fail_after(30):

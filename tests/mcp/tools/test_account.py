@@ -10,14 +10,14 @@ from tests.support.agent import BASE_URL, Agent, text
 pytestmark = pytest.mark.anyio
 
 
-async def test_credits_are_told_in_dollars(agent: Agent) -> None:
+async def test_credits_are_reported_in_dollars(agent: Agent) -> None:
     await agent.call("create_video", prompt="a boat")
 
     assert (await agent.call("get_credits"))["credit_usd"] == pytest.approx(1000 - 0.71, abs=0.005)
     assert text(await agent.result("get_credits")).startswith("$999.29 of API credit")
 
 
-async def test_ping_says_where_luma_answers(agent: Agent) -> None:
+async def test_ping_states_where_luma_answers(agent: Agent) -> None:
     assert await agent.call("ping") == {"ok": True, "base_url": BASE_URL}
 
 
@@ -44,5 +44,5 @@ async def test_without_luma_there_are_words_all_the_same(agent: Agent, emulator:
     assert "Luma did not answer" in text(await agent.result("list_concepts"))
 
 
-async def test_the_name_of_an_earlier_version_says_where_it_is_now(agent: Agent) -> None:
+async def test_the_name_of_an_earlier_version_states_where_it_is_now(agent: Agent) -> None:
     assert await agent.refusal("list_camera_motions") == "list_concepts answers the camera motions too."

@@ -343,7 +343,7 @@ async def test_what_cannot_be_made_is_refused_before_money(
     ],
     ids=["drop", "cut", "garble", "504", "a proxy's 403"],
 )
-async def test_a_lost_answer_is_disputed_at_once_told_and_counted(
+async def test_a_lost_response_is_disputed_at_once_reported_and_counted(
     agent: Agent, emulator: Emulator, clock: HeldClock, fault: Fault
 ) -> None:
     """Nothing finds such a purchase, so a person settles it; the same call does not buy it again."""
@@ -384,7 +384,7 @@ async def test_an_error_of_luma_s_own_is_a_refusal(
     assert bought(emulator) == []
 
 
-async def test_an_answer_that_comes_late_is_waited_for_and_a_repeat_joins(agent: Agent, emulator: Emulator) -> None:
+async def test_a_response_that_comes_late_is_waited_for_and_a_repeat_joins(agent: Agent, emulator: Emulator) -> None:
     made: list[dict[str, Any]] = []
 
     async def buy() -> None:
@@ -405,7 +405,7 @@ async def test_a_floor_of_credit_cannot_be_kept(serve) -> None:
     assert "LUMA_MIN_CREDIT_USD is set, and the Luma Agents API tells no balance" in message
 
 
-async def test_a_failure_is_refunded_and_told(agent: Agent, emulator: Emulator) -> None:
+async def test_a_failure_is_refunded_and_reported(agent: Agent, emulator: Emulator) -> None:
     made = await agent.call("create_video", prompt="a boat [fail: Output artifacts not found]")
     waited = await agent.call("wait_for_generation", generation_ids=[made["generation_id"]], timeout_seconds=900)
 

@@ -78,7 +78,7 @@ async def test_a_saved_sound_is_laid_under_a_clip(agent: Agent, output: Path, tm
 
 
 @once
-async def test_an_edit_that_was_made_before_is_answered_as_it_is(
+async def test_an_edit_that_was_made_before_is_returned_as_it_is(
     agent: Agent, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And one with another clip, cut, sound or form is made, as is one whose file was changed since."""
@@ -150,7 +150,7 @@ async def test_an_edit_that_was_made_before_is_answered_as_it_is(
         ({"clips": ["CLIP"], "join": True}, "edit_video puts clips together."),
     ],
 )
-async def test_what_cannot_be_edited_is_said_and_leaves_nothing(
+async def test_what_cannot_be_edited_is_reported_and_leaves_nothing(
     agent: Agent, output: Path, arguments: dict[str, Any], sentence: str
 ) -> None:
     clip = await agent.make("create_video", prompt="a boat", **FORM)
@@ -164,7 +164,7 @@ async def test_what_cannot_be_edited_is_said_and_leaves_nothing(
 
 
 @once
-async def test_join_of_earlier_versions_says_what_to_call(agent: Agent) -> None:
+async def test_join_of_earlier_versions_states_what_to_call(agent: Agent) -> None:
     refused = await agent.refusal("download_generation", generation_ids=["x" * 36], join=True)
 
     assert "edit_video puts clips together." in refused
@@ -182,7 +182,7 @@ async def test_a_file_that_is_too_large_is_not_copied(
 
 
 @once
-async def test_a_clip_that_cannot_be_copied_is_said(
+async def test_a_clip_that_cannot_be_copied_is_reported(
     agent: Agent, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clip = await agent.make("create_video", prompt="a boat", **FORM)

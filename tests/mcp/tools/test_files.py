@@ -15,7 +15,7 @@ from tests.support.agent import Agent, once, text
 pytestmark = pytest.mark.anyio
 
 
-async def test_a_file_is_saved_and_told_in_full(agent: Agent, output: Path) -> None:
+async def test_a_file_is_saved_and_reported_in_full(agent: Agent, output: Path) -> None:
     image = await agent.make("create_image", prompt="A boat, at dawn!", format="png")
     answer = await agent.call("download_generation", generation_ids=[image])
 
@@ -30,7 +30,7 @@ async def test_a_file_is_saved_and_told_in_full(agent: Agent, output: Path) -> N
     assert {each_path.name for each_path in output.iterdir()} == {path.name, f"{path.name}.json"}
 
 
-async def test_several_are_saved_and_what_cannot_be_is_said(agent: Agent) -> None:
+async def test_several_are_saved_and_what_cannot_be_is_reported(agent: Agent) -> None:
     image = await agent.make("create_image", prompt="a boat")
     running = (await agent.call("create_video", prompt="a boat"))["generation_id"]
     result = await agent.result("download_generation", generation_ids=[image, running])
@@ -57,7 +57,7 @@ async def test_a_failed_generation_has_nothing_to_save(agent: Agent) -> None:
     assert "failed, so it has no video" in await agent.refusal("download_generation", generation_ids=[failed])
 
 
-async def test_saving_again_answers_the_same_file(agent: Agent, output: Path) -> None:
+async def test_saving_again_returns_the_same_file(agent: Agent, output: Path) -> None:
     image = await agent.make("create_image", prompt="a boat")
     first = await agent.call("download_generation", generation_ids=[image])
     again = await agent.call("download_generation", generation_ids=[image])
@@ -102,7 +102,7 @@ async def test_the_thumbnail_of_a_video_can_be_saved(agent: Agent) -> None:
     assert answer["files"][0]["path"].endswith("-image.jpg")
 
 
-async def test_an_asset_that_is_gone_for_good_is_said_and_leaves_nothing(
+async def test_an_asset_that_is_gone_for_good_is_reported_and_leaves_nothing(
     agent: Agent, emulator: Emulator, output: Path
 ) -> None:
     image = await agent.make("create_image", prompt="a boat")
@@ -112,7 +112,7 @@ async def test_an_asset_that_is_gone_for_good_is_said_and_leaves_nothing(
     assert list(output.iterdir()) == []
 
 
-async def test_an_expired_link_is_asked_for_anew(agent: Agent, emulator: Emulator) -> None:
+async def test_an_expired_link_is_asked_for_again(agent: Agent, emulator: Emulator) -> None:
     image = await agent.make("create_image", prompt="a boat")
     emulator.faults.append(Fault("expire", path="/assets/*"))
     before = emulator.requests.count(("GET", f"/generations/{image}"))
@@ -135,7 +135,7 @@ async def test_progress_counts_bytes(agent: Agent) -> None:
     assert "File 1: " in str(reply[-1])
 
 
-def test_what_is_over_and_has_no_such_asset_is_said() -> None:
+def test_what_is_over_and_has_no_such_asset_is_reported() -> None:
     bare = Generation(id="a", state="completed", outputs=(Output("image", "https://cdn.example/i.jpg"),))
     with pytest.raises(FileError, match="has no video") as caught:
         asset_url(bare, "video")

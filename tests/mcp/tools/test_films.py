@@ -18,7 +18,7 @@ from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.faults import Fault
 from luma_mcp.files.atomic_file import PartFile
 from luma_mcp.files.saved_file import SavedFile
-from luma_mcp.film.plan import Form, Shot
+from luma_mcp.film.plan import FilmFormat, Shot
 from luma_mcp.film.saving import SavedFilm
 from luma_mcp.mcp.adapter import ACTIONS_META
 from luma_mcp.mcp.services import Services
@@ -184,7 +184,7 @@ async def test_what_cannot_be_made_is_refused_before_anything_is_bought(
     assert (await agent.call("get_credits"))["reserved_usd"] == 0
 
 
-async def test_a_film_that_nobody_planned_is_not_found(agent: Agent) -> None:
+async def test_an_unknown_film_is_not_found(agent: Agent) -> None:
     assert "No film has the id" in await agent.refusal("wait_for_film", film_id="film-0123456789abcdef")
 
 
@@ -267,7 +267,7 @@ async def test_a_film_keeps_its_form_when_it_is_changed(agent: Agent) -> None:
     assert changed["price_usd"] == 0.28
 
 
-async def test_a_quote_is_a_yes_for_just_this_film(serve: Any, emulator: Emulator) -> None:
+async def test_a_quote_is_an_approval_for_just_this_film(serve: Any, emulator: Emulator) -> None:
     quoting = {"LUMA_CONFIRM_ABOVE_USD": "0.10", "LUMA_CONFIRM_BY": "quote"}
     async with Client(serve(**quoting)) as client:
         agent = Agent(client)
@@ -282,7 +282,7 @@ async def test_a_quote_is_a_yes_for_just_this_film(serve: Any, emulator: Emulato
     assert bought(emulator) == 2
 
 
-async def test_a_shot_that_failed_is_told_with_the_way_on(agent: Agent, emulator: Emulator) -> None:
+async def test_a_shot_that_failed_is_reported_with_the_way_on(agent: Agent, emulator: Emulator) -> None:
     result = await made(agent, ["a boat [fail]", {"prompt": "it drifts off", "start": "continue"}])
 
     assert (result["done"], result["state"]) == (True, "stopped")
@@ -293,7 +293,7 @@ async def test_a_shot_that_failed_is_told_with_the_way_on(agent: Agent, emulator
     assert (await agent.call("get_credits"))["spent_today_usd"] == 0
 
 
-async def test_what_is_in_doubt_is_told_with_the_way_to_settle_it(serve: Any, emulator: Emulator) -> None:
+async def test_what_is_in_doubt_is_reported_with_the_way_to_settle_it(serve: Any, emulator: Emulator) -> None:
     emulator.faults.append(Fault("drop", method="POST", after=True, times=9))
     emulator.faults.append(Fault("error", method="GET", path="*/generations", times=10**6))
     async with Client(serve()) as client:
@@ -305,7 +305,7 @@ async def test_what_is_in_doubt_is_told_with_the_way_to_settle_it(serve: Any, em
     assert "dream-machine-mcp purchases settle 1 --bought ID" in waited["next"]
 
 
-async def test_progress_is_told_by_shot(agent: Agent) -> None:
+async def test_progress_is_reported_by_shot(agent: Agent) -> None:
     heard: list[str] = []
 
     async def hear(_progress: float, _total: float | None, message: str | None) -> None:
@@ -319,7 +319,7 @@ async def test_progress_is_told_by_shot(agent: Agent) -> None:
     assert any("shot 1 queued, shot 2 planned, shot 3 queued" in line for line in heard), heard
 
 
-async def test_the_text_says_what_the_fields_say(agent: Agent) -> None:
+async def test_the_text_states_what_the_fields_state(agent: Agent) -> None:
     film = await agent.call("create_film", shots=THREE, **FORM)
     said = text(await agent.result("wait_for_film", film_id=film["film_id"], timeout_seconds=0))
     dry = text(await agent.result("create_film", shots=THREE, **FORM, dry_run=True, take=2))
@@ -409,10 +409,12 @@ async def test_a_film_can_be_subscribed_to_and_watching_buys_nothing(serve: Any,
     assert received[0] == uri
 
 
-async def test_watching_a_film_goes_on_until_it_is_over_or_gone(
+async def test_watching_a_film_continues_until_it_is_over_or_gone(
     services: Services, clock: HeldClock, ledger_path: Path
 ) -> None:
-    plan = await services.films.plan(Form("ray-flash-2", "16:9", "540p"), [Shot("a boat")], services.sources.begin)
+    plan = await services.films.plan(
+        FilmFormat("ray-flash-2", "16:9", "540p"), [Shot("a boat")], services.sources.start
+    )
     film, _ = await services.films.create(plan, take=1, person="", consent=None)
     subscriptions = Subscriptions(services.poller, services.access, services.films, services.clock)
     told: list[str] = []
@@ -472,7 +474,7 @@ async def test_a_film_that_is_over_is_no_task(serve: Any, clock: HeldClock) -> N
     assert over["structuredContent"]["state"] == "stopped"
 
 
-async def test_a_task_of_a_film_that_is_gone_says_so(serve: Any, emulator: Emulator, ledger_path: Path) -> None:
+async def test_a_task_of_a_film_that_is_gone_is_reported(serve: Any, emulator: Emulator, ledger_path: Path) -> None:
     async with Client(serve(), extensions=[advertise(IDENTIFIER, {})]) as client:
         film = await Agent(client).call("create_film", shots=THREE, **FORM)
         task = await raw(client, "tools/call", name="wait_for_film", arguments={"film_id": film["film_id"]})
@@ -527,7 +529,7 @@ async def test_a_film_that_takes_long_to_save_is_joined_by_the_next_call(
         return SavedFilm(file, output / "a-sheet.jpg", b"")
 
     monkeypatch.setattr("luma_mcp.mcp.tools.film_results.save_film", save)
-    monkeypatch.setattr("luma_mcp.mcp.tools.film_results._SHORTEST_SAVE_SECONDS", 0.05)
+    monkeypatch.setattr("luma_mcp.mcp.tools.film_results._MIN_SAVE_SECONDS", 0.05)
     film = await agent.call("create_film", shots=["a boat"], **FORM)
     await agent.call("wait_for_film", film_id=film["film_id"], timeout_seconds=0)
     clock.seconds += 300

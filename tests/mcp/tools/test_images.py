@@ -49,7 +49,7 @@ async def test_reframing_a_picture_passes_everything_on(agent: Agent, emulator: 
     assert requested["format"] == "png"
 
 
-async def test_pictures_cost_what_was_said(agent: Agent, emulator: Emulator) -> None:
+async def test_pictures_cost_what_was_reported(agent: Agent, emulator: Emulator) -> None:
     for model in ("photon-1", "photon-flash-1"):
         bought = await agent.call("create_image", prompt="a boat", model=model)
 

@@ -105,7 +105,7 @@ async def test_what_luma_has_retired_is_not_blamed_on_the_arguments(both: Agent,
     assert "Change the arguments" not in ping["unavailable"]
 
 
-async def test_a_server_with_one_key_says_what_is_wrong_with_it(serve, emulator: Emulator) -> None:
+async def test_a_server_with_one_key_states_what_is_wrong_with_it(serve, emulator: Emulator) -> None:
     async with Client(serve(LUMA_AGENTS_API_KEY=KEY)) as client:
         agent = Agent(client)
         emulator.faults.extend([WAYS_OFF["broken"](DREAM_MACHINE), WAYS_OFF["broken"]("/v1/*")])

@@ -28,7 +28,7 @@ async def test_create_video_buys_what_was_asked_for(agent: Agent, emulator: Emul
     assert bought["next"].startswith("wait_for_generation")
 
 
-async def test_what_is_bought_costs_what_was_said(agent: Agent, emulator: Emulator) -> None:
+async def test_what_is_bought_costs_what_was_reported(agent: Agent, emulator: Emulator) -> None:
     for model in ("ray-2", "ray-flash-2"):
         for resolution in ("540p", "720p", "1080p", "4k"):
             bought = await agent.call("create_video", prompt="a boat", model=model, resolution=resolution)
@@ -47,7 +47,7 @@ async def test_a_dry_run_shows_the_request_and_sends_nothing(agent: Agent, emula
     assert emulator.dream_machine.generations == {}
 
 
-async def test_a_picture_begins_a_video(agent: Agent, emulator: Emulator) -> None:
+async def test_a_picture_starts_a_video(agent: Agent, emulator: Emulator) -> None:
     image = await agent.make("create_image", prompt="a boat")
     video = await agent.make("create_video", start_frame=image, resolution="540p")
 
@@ -102,7 +102,7 @@ async def test_extending_backward_leads_up_to_the_clip(agent: Agent, emulator: E
     }
 
 
-async def test_modify_takes_an_earlier_clip_and_knows_its_price(agent: Agent, emulator: Emulator) -> None:
+async def test_modify_accepts_an_earlier_clip_and_knows_its_price(agent: Agent, emulator: Emulator) -> None:
     video = await agent.make("create_video", prompt="a boat")
     image = await agent.make("create_image", prompt="a boat in oil")
     modified = await agent.call("modify_video", source=video, mode="flex_2", prompt="oil painting", first_frame=image)
@@ -135,7 +135,7 @@ async def test_reframe_passes_the_placement_on(agent: Agent, emulator: Emulator)
 
 
 @pytest.mark.parametrize("old", ["grid_position_x", "x_start", "y_end", "resized_height"])
-async def test_the_pixels_of_earlier_versions_are_answered_with_the_new_name(agent: Agent, old: str) -> None:
+async def test_the_pixels_of_earlier_versions_are_refused_with_the_new_name(agent: Agent, old: str) -> None:
     message = await agent.refusal("reframe_video", source="https://a.example/a.mp4", aspect_ratio="9:16", **{old: 5})
 
     assert message == (

@@ -162,7 +162,7 @@ async def test_many_files_share_one_progress_that_only_rises(agent: Agent) -> No
     assert {str(message).split(":")[0] for _, message in reply} == {"File 1", "File 2", "File 3"}
 
 
-async def test_only_a_client_with_apps_is_told_of_offers(serve, era: str) -> None:
+async def test_only_a_client_with_apps_gets_offers(serve, era: str) -> None:
     async with (
         Client(serve(), mode=era) as plain,
         Client(serve(), mode=era, extensions=[APPS]) as able,
@@ -185,7 +185,7 @@ async def test_nothing_is_offered_that_this_server_does_not_sell(serve) -> None:
     assert OFFERS not in (answer.meta or {})
 
 
-async def test_each_offer_costs_what_it_says_and_is_taken_by_its_tool(serve) -> None:
+async def test_each_offer_costs_its_stated_price_and_is_taken_by_its_tool(serve) -> None:
     async with Client(serve(), extensions=[APPS]) as client:
         agent = Agent(client)
         image = await agent.make("create_image", prompt="a boat", aspect_ratio="9:16", format="png")
