@@ -534,7 +534,8 @@ async def test_what_may_exist_is_not_called_not_found_however_often_luma_says_so
         ended = await wait(poller, ["agents-1"], 1000)
 
     assert [unknown.generations[0].state, ended.generations[0].state] == ["unknown", "completed"]
-    assert asked == ["agents-1"] * 10
+    # Two refusals make a question. The first wait may end between the two, for polls are jittered.
+    assert asked in (["agents-1"] * 9, ["agents-1"] * 10)
 
 
 async def test_a_refused_generation_stands_as_unknown_beside_one_that_ends(clock: HeldClock) -> None:
