@@ -28,7 +28,7 @@ TESTS = {
     "purchasing/access": ["tests/purchasing/test_access.py", "tests/mcp/test_persons.py"],
     "purchasing/errors": ["tests/purchasing/test_errors.py", "tests/purchasing/test_service.py"],
     "purchasing/listing": [f"tests/purchasing/test_{name}.py" for name in ("listing", "reconcile", "service")],
-    "purchasing/matching": ["tests/purchasing/test_matching.py", "tests/purchasing/test_habits.py"],
+    "purchasing/fingerprints": ["tests/purchasing/test_fingerprints.py", "tests/purchasing/test_service.py"],
     "purchasing/orders": ["tests/purchasing/test_service.py", "tests/film/test_service.py"],
     "purchasing/reconcile": [
         *(f"tests/purchasing/test_{name}.py" for name in ("reconcile", "habits", "service")),

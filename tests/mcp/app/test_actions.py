@@ -1,11 +1,14 @@
 """What is offered with a generation is only what can be done with it."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from luma_mcp.domain.generation import Generation, Output
+from luma_mcp.backends.dream_machine import decoding
+from luma_mcp.domain.generation import Output
 from luma_mcp.mcp import app
 from luma_mcp.mcp.app.actions import actions_of
 
@@ -21,7 +24,8 @@ def offered(
     kind = request["generation_type"]
     urls = {"video": None if "image" in kind else "https://a.example/v", "image": image}
     outputs = tuple(Output(name, url) for name, url in urls.items() if url)
-    made = Generation(id=ID, state=state, kind=kind, outputs=outputs, model=request.get("model"), request=request)
+    message = {"id": ID, "state": state, "generation_type": kind, "model": request.get("model"), "request": request}
+    made = replace(decoding.read_generation(json.dumps(message).encode()), outputs=outputs)
     return [offer.action for offer in actions_of(made)]
 
 
