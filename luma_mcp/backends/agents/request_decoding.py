@@ -5,7 +5,7 @@ signed, for the ledger has links without signatures.
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal, cast
+from typing import Any, Literal, assert_never, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -151,6 +151,8 @@ def _request(body: _Body) -> Request:
                 web_search=body.web_search,
                 layers=cast("Any", body.layering.resolution if body.layering else None),
             )
+        case _ as unreachable:
+            assert_never(unreachable)
 
 
 def _keyframe(frame: _Source | None) -> Keyframe | None:
