@@ -17,6 +17,7 @@ import trio.testing
 
 from benchmarks.rows import Row, peak_mb
 from luma_mcp.backends.dream_machine.client import DreamMachine
+from luma_mcp.backends.transport import Transport
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.dream_machine.app import PREFIX
 from luma_mcp.emulator.dream_machine.bodies import VideoBody
@@ -48,9 +49,9 @@ async def measure(side: str, count: int) -> dict[str, float]:
     chance = random.Random(1)
     clock = SimulatedClock()
     emulator = Emulator(credit_usd=1e9, limits={}, clock=clock.now)
-    luma = DreamMachine(
-        "x", base_url=f"http://127.0.0.1:9{PREFIX}", transport=httpx.ASGITransport(emulator.app), sleep=clock.sleep
-    )
+    network = httpx.ASGITransport(emulator.app)
+    to_luma = Transport("x", base_url=f"http://127.0.0.1:9{PREFIX}", network=network, sleep=clock.sleep)
+    luma = DreamMachine(to_luma)
     watch = Poller(luma, clock, listing=luma)
     delays: list[float] = []
 

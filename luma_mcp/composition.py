@@ -16,6 +16,7 @@ from luma_mcp.backends.base import Listing
 from luma_mcp.backends.concepts import CameraVocabulary
 from luma_mcp.backends.dream_machine.client import DreamMachine
 from luma_mcp.backends.luma_apis import LumaApis
+from luma_mcp.backends.transport import Transport
 from luma_mcp.config.settings import Settings
 from luma_mcp.domain.addresses import LOOPBACK
 from luma_mcp.domain.apis import APIS, BackendName
@@ -202,25 +203,25 @@ def _build_apis(
     """The APIs that the settings have keys for; both, if there is no key, and then calls state the setting."""
     dream_machine, agents = None, None
     if "dream_machine" in settings.backends:
-        dream_machine = DreamMachine(
+        to_dream_machine = Transport(
             settings.key,
-            token_hint=settings.token_hint,
             base_url=settings.base_url,
-            callback_url=callback_url,
-            transport=transport,
+            token_hint=settings.token_hint,
+            network=transport,
             sleep=clock.sleep,
-            on_answer=partial(meter.count_response, "dream_machine"),
+            on_response=partial(meter.count_response, "dream_machine"),
         )
+        dream_machine = DreamMachine(to_dream_machine, callback_url=callback_url)
     if "agents" in settings.backends:
-        agents = Agents(
+        to_agents = Transport(
             settings.agents_key,
-            token_hint=settings.agents_hint,
             base_url=settings.agents_base_url,
-            transport=transport,
+            token_hint=settings.agents_hint,
+            network=transport,
             sleep=clock.sleep,
-            wall=clock.wall,
-            on_answer=partial(meter.count_response, "agents"),
+            on_response=partial(meter.count_response, "agents"),
         )
+        agents = Agents(to_agents, sleep=clock.sleep, wall=clock.wall)
     return LumaApis(PurchaseHistory(ledger, settings.accounts), dream_machine=dream_machine, agents=agents)
 
 

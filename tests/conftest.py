@@ -15,6 +15,7 @@ from hypothesis import settings as hypothesis_settings
 from mcp import Client
 
 from luma_mcp.backends.dream_machine.client import DreamMachine
+from luma_mcp.backends.transport import Transport
 from luma_mcp.composition import build_server, build_services
 from luma_mcp.config.settings import Settings
 from luma_mcp.emulator.app import Emulator
@@ -117,7 +118,7 @@ def settings(output: Path, ledger_path: Path) -> Settings:
 
 @pytest.fixture
 async def luma(transport: InMemory, clock: HeldClock) -> AsyncIterator[DreamMachine]:
-    client = DreamMachine(TOKEN, base_url=BASE_URL, transport=transport, sleep=clock.sleep)
+    client = DreamMachine(Transport(TOKEN, base_url=BASE_URL, network=transport, sleep=clock.sleep))
     yield client
     await client.close()
 

@@ -10,6 +10,10 @@ Change = tuple[str, ...]
 SURVIVORS = Path(__file__).with_name("survivors.toml")
 # The tests that tell most about a module come first, for a mutant's run ends with the first failure.
 TESTS = {
+    "backends/dream_machine/matching": [
+        "tests/backends/dream_machine/test_matching.py",
+        "tests/purchasing/test_habits.py",
+    ],
     "domain/pricing": ["tests/domain", "tests/purchasing/test_estimates.py", "tests/mcp/tools/test_agents_api.py"],
     "ledger/caps": ["tests/ledger/test_caps.py", "tests/purchasing/test_service.py", "tests/film/test_service.py"],
     "ledger/history": ["tests/ledger/test_history.py", "tests/mcp/tools/test_agents_api.py"],
@@ -28,7 +32,7 @@ TESTS = {
     "purchasing/access": ["tests/purchasing/test_access.py", "tests/mcp/test_persons.py"],
     "purchasing/errors": ["tests/purchasing/test_errors.py", "tests/purchasing/test_service.py"],
     "purchasing/listing": [f"tests/purchasing/test_{name}.py" for name in ("listing", "reconcile", "service")],
-    "purchasing/matching": ["tests/purchasing/test_matching.py", "tests/purchasing/test_habits.py"],
+    "purchasing/fingerprints": ["tests/purchasing/test_fingerprints.py", "tests/purchasing/test_service.py"],
     "purchasing/orders": ["tests/purchasing/test_service.py", "tests/film/test_service.py"],
     "purchasing/reconcile": [
         *(f"tests/purchasing/test_{name}.py" for name in ("reconcile", "habits", "service")),

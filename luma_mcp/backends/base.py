@@ -1,10 +1,11 @@
-"""What a backend is: a Luma API that takes requests, and what else it may be able to do.
+"""The protocols of a backend, which is a Luma API that accepts requests.
 
-`Backend` is what every API can do. The other protocols are capabilities that an API may lack.
+Every API is a `Backend`. The other protocols are capabilities that an API may lack.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from enum import Enum
 from typing import Any, Protocol, cast
 
 from pydantic_core import to_json
@@ -15,11 +16,11 @@ from luma_mcp.domain.requests import Request
 
 @dataclass(frozen=True, slots=True)
 class EncodedRequest:
-    """A request as one API takes it. It is encoded once, then shown, stored, compared and sent.
+    """A request in the JSON of one API. It is encoded once, then displayed, stored, compared and sent.
 
     Args:
         request: the request itself.
-        path: where it is POSTed, below the base URL.
+        path: the path that it is POSTed to, below the base URL.
         body: the JSON object; only what was asked for, nothing filled in.
     """
 
@@ -32,9 +33,9 @@ class EncodedRequest:
         return replace(self, body=_replaced(self.body, links))
 
     def __str__(self) -> str:
-        # The address may hold a secret of the person's, and a model need not know it.
-        shown = {name: "..." if name == "callback_url" else value for name, value in self.body.items()}
-        return f"POST {self.path} {to_json(shown).decode()}"
+        # The address may hold a secret of the user's, and a model need not know it.
+        visible = {name: "..." if name == "callback_url" else value for name, value in self.body.items()}
+        return f"POST {self.path} {to_json(visible).decode()}"
 
 
 def _replaced(value: Any, links: Mapping[str, str]) -> Any:
@@ -50,11 +51,11 @@ class Backend(Protocol):
 
     @property
     def base_url(self) -> str:
-        """Where the API is."""
+        """The address of the API."""
         ...
 
     def encode(self, request: Request) -> EncodedRequest:
-        """The request as this API takes it. Raises: InvalidRequestError."""
+        """The request in the JSON of this API. Raises: InvalidRequestError."""
         ...
 
     async def submit(self, encoded: EncodedRequest, *, request_id: str, decided_at: float | None = None) -> Generation:
@@ -63,7 +64,7 @@ class Backend(Protocol):
         Args:
             encoded: the request.
             request_id: names the POST at Luma.
-            decided_at: when the ledger last said that the purchase is ours, by `clock.suspend_aware_now`; now by
+            decided_at: when the ledger last confirmed that the purchase is ours, by `clock.suspend_aware_now`; now by
                 default.
 
         Raises:
@@ -77,7 +78,7 @@ class Backend(Protocol):
         ...
 
     async def ping(self) -> None:
-        """Return if the API answers and accepts the token."""
+        """Return if the API responds and accepts the token."""
         ...
 
     async def close(self) -> None:
@@ -85,27 +86,31 @@ class Backend(Protocol):
         ...
 
 
+class Verdict(Enum):
+    """Whether a generation came of a request."""
+
+    SURELY = "surely"
+    SURELY_NOT = "surely not"
+    CANNOT_SAY = "cannot say"
+
+
 class Listing(Protocol):
-    """A backend that lists the account's generations."""
+    """A backend that lists the account's generations, each with an echo of its request."""
 
     async def list_generations(self, *, limit: int = 20, offset: int = 0) -> Page:
         """Part of the list, newest first."""
         ...
 
-
-class Balance(Protocol):
-    """A backend that tells the account's credit."""
-
-    async def get_credit_usd(self) -> float:
-        """The credit that is left, in dollars."""
+    def compare(self, body: Mapping[str, Any], generation: Generation) -> Verdict:
+        """Whether a generation came of a request with this unsigned body, by its echo."""
         ...
 
 
-class Deletion(Protocol):
-    """A backend that deletes generations."""
+class AccountBackend(Backend, Protocol):
+    """A backend that reports the account's credit."""
 
-    async def delete_generation(self, generation_id: str) -> None:
-        """Raises: NotFoundError."""
+    async def get_credit_usd(self) -> float:
+        """The credit that is left, in dollars."""
         ...
 
 
@@ -119,7 +124,3 @@ class CameraWords(Protocol):
     async def list_camera_motions(self) -> tuple[str, ...]:
         """Words for a prompt."""
         ...
-
-
-class FullBackend(Backend, Listing, Balance, Deletion, CameraWords, Protocol):
-    """A backend with every capability."""

@@ -1,4 +1,4 @@
-"""The words for the camera that prompts and requests may use: Luma's lists while it answers, ours while it does not."""
+"""The words for the camera that prompts and requests may use: Luma's lists while it responds, else ours."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ from luma_mcp.domain.errors import LumaError
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """A list of words, and whether Luma answered it."""
+    """A list of words, and whether it came from Luma."""
 
     words: tuple[str, ...]
     from_luma: bool
 
 
 class CameraVocabulary:
-    """Asks Luma once and caches the answer. If Luma does not answer, the catalogue's list is used."""
+    """Asks Luma once and caches the response. Without a response the catalogue's list is used."""
 
     def __init__(self, backend: CameraWords) -> None:
         self._backend = backend
@@ -28,7 +28,7 @@ class CameraVocabulary:
         return await self._ask("concepts", self._backend.list_concepts, CONCEPTS)
 
     async def camera_motions(self) -> Words:
-        """What a prompt may say of the camera, as in "camera orbit left"."""
+        """Words for the camera in a prompt, as in "camera orbit left"."""
         return await self._ask("camera motions", self._backend.list_camera_motions, CAMERA_MOTIONS)
 
     async def _ask(self, name: str, ask: Callable[[], Awaitable[tuple[str, ...]]], known: tuple[str, ...]) -> Words:

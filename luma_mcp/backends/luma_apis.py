@@ -32,8 +32,8 @@ class Bought:
     Args:
         generation_id: the generation that it came to.
         backend: the API that made it.
-        body: what was sent.
-        price_usd: what it cost.
+        body: the unsigned body that was sent.
+        price_usd: its price.
         bought_at: Unix time.
         kind: the operation.
     """
@@ -47,7 +47,7 @@ class Bought:
 
 
 class History(Protocol):
-    """What the purchase ledger knows of generations."""
+    """The purchase ledger's knowledge of generations."""
 
     async def of(self, generation_id: str) -> Bought | None:
         """The purchase that a generation came of; None if the ledger does not know it or cannot be read."""
@@ -70,7 +70,7 @@ class LumaApis:
     """The APIs that this server has keys for.
 
     Args:
-        history: what the ledger knows.
+        history: the ledger's knowledge.
         dream_machine: Dream Machine; None without a key for it.
         agents: the Agents API; None without a key for it.
     """
@@ -81,12 +81,12 @@ class LumaApis:
         self._history = history
         self.dream_machine = dream_machine
         self.agents = agents
-        found: dict[BackendName, Backend] = {}
+        backends: dict[BackendName, Backend] = {}
         if agents is not None:
-            found["agents"] = agents
+            backends["agents"] = agents
         if dream_machine is not None:
-            found["dream_machine"] = dream_machine
-        self._backends = found
+            backends["dream_machine"] = dream_machine
+        self._backends = backends
 
     @property
     def names(self) -> tuple[BackendName, ...]:
@@ -114,7 +114,7 @@ class LumaApis:
             await backend.close()
 
     def encode(self, request: Request) -> EncodedRequest:
-        """The request as its API takes it. Raises: InvalidRequestError."""
+        """The request in the JSON of its API. Raises: InvalidRequestError."""
         return self.of(backend_of(request)).encode(request)
 
     async def submit(self, encoded: EncodedRequest, *, request_id: str, decided_at: float | None = None) -> Generation:
@@ -129,10 +129,10 @@ class LumaApis:
         bought = await self._history.of(generation_id)
         if bought is not None:
             return bought.backend
-        return (await self._asked_for(generation_id)).backend
+        return (await self._search(generation_id)).backend
 
     async def get_generation(self, generation_id: str) -> Generation:
-        """A generation, with what was asked for. One that was bought a moment ago is never "not found".
+        """A generation, with its request. One that was bought a moment ago is never "not found".
 
         Raises: NotFoundError.
         """
@@ -147,14 +147,14 @@ class LumaApis:
     async def _read(self, generation_id: str) -> Generation:
         """A generation, as its API has it. Raises: NotFoundError."""
         if self.agents is None and self.dream_machine is not None:
-            # Its echo says what was asked for; the ledger need not be read.
+            # Its echo has the request; the ledger need not be read.
             return await self.dream_machine.get_generation(generation_id)
         bought = await self._history.of(generation_id)
         if bought is not None and bought.backend in self._backends:
             return _recalled(await self.of(bought.backend).get_generation(generation_id), bought)
-        return await self._asked_for(generation_id)
+        return await self._search(generation_id)
 
-    async def _asked_for(self, generation_id: str) -> Generation:
+    async def _search(self, generation_id: str) -> Generation:
         """A generation that the ledger does not know, from the API that has it. Raises: NotFoundError."""
         failure: LumaError = NotFoundError(f"No generation has the id {generation_id}.", IDS_ARE_LISTED)
         for backend in self._backends.values():
@@ -171,27 +171,27 @@ class LumaApis:
 
         An API that fails hides nothing of the other: the page names it. Alone it raises its error.
         """
-        found: list[Generation | Bought] = []
+        newest: list[Generation | Bought] = []
         unavailable: dict[BackendName, LumaError] = {}
         async with aclosing(self._newest_first(unavailable)) as entries:
             async for entry in entries:
-                found.append(entry)
-                if len(found) > offset + limit:
+                newest.append(entry)
+                if len(newest) > offset + limit:
                     break
-        page = await self._described(found[offset : offset + limit], unavailable)
-        return Page(page, len(found) > offset + limit, unavailable)
+        page = await self._described(newest[offset : offset + limit], unavailable)
+        return Page(page, len(newest) > offset + limit, unavailable)
 
     async def list_of_person(self, person: str, *, limit: int, offset: int) -> Page:
         """Part of the generations that one person bought here, newest first."""
-        found: list[Bought] = []
+        newest: list[Bought] = []
         async for bought in self._history.of_person(person):
             if bought.backend in self._backends:
-                found.append(bought)
-            if len(found) > offset + limit:
+                newest.append(bought)
+            if len(newest) > offset + limit:
                 break
         unavailable: dict[BackendName, LumaError] = {}
-        page = await self._described(found[offset : offset + limit], unavailable)
-        return Page(page, len(found) > offset + limit, unavailable)
+        page = await self._described(newest[offset : offset + limit], unavailable)
+        return Page(page, len(newest) > offset + limit, unavailable)
 
     async def get_credit_usd(self) -> float:
         """The credit that is left at Dream Machine, in dollars. Raises: InvalidRequestError without a key for it."""
@@ -213,13 +213,13 @@ class LumaApis:
         return await self._dream_machine("camera motions").list_camera_motions()
 
     async def ping(self) -> None:
-        """Return if an API answers and accepts its token. Raises: LumaError, the first one's, if none does."""
+        """Return if an API responds and accepts its token. Raises: LumaError, the first one's, if none does."""
         failures = await self.check_each()
         if len(failures) == len(self._backends):
             raise next(iter(failures.values()))
 
     async def check_each(self) -> dict[BackendName, LumaError]:
-        """Ask every API whether it answers and accepts its token; the errors of those that do not."""
+        """Check whether every API responds and accepts its token; the errors of those that do not."""
         failures: dict[BackendName, LumaError] = {}
         for name, backend in self._backends.items():
             try:
@@ -277,27 +277,27 @@ class LumaApis:
         described: dict[int, Generation] = {}
         limiter = anyio.CapacityLimiter(_AT_ONCE)
 
-        async def describe(place: int, bought: Bought) -> None:
+        async def describe(index: int, bought: Bought) -> None:
             async with limiter:
                 try:
                     generation = await self.of(bought.backend).get_generation(bought.generation_id)
-                    described[place] = _recalled(generation, bought)
+                    described[index] = _recalled(generation, bought)
                 except LumaError as error:
-                    described[place] = _unread(bought)
+                    described[index] = _unread(bought)
                     if not isinstance(error, NotFoundError):
                         unavailable.setdefault(bought.backend, error)
 
         async with anyio.create_task_group() as tasks:
-            for place, entry in enumerate(entries):
+            for index, entry in enumerate(entries):
                 if isinstance(entry, Bought):
-                    tasks.start_soon(describe, place, entry)
+                    tasks.start_soon(describe, index, entry)
                 else:
-                    described[place] = entry
-        return tuple(described[place] for place in range(len(entries)))
+                    described[index] = entry
+        return tuple(described[index] for index in range(len(entries)))
 
 
 def _recalled(generation: Generation, bought: Bought) -> Generation:
-    """A generation with what was asked for, which the ledger has where the API echoes nothing."""
+    """A generation with its request, which the ledger has where the API echoes nothing."""
     if APIS[bought.backend].echoes_requests:
         return generation
     return recalled(generation, bought.body, bought.price_usd)

@@ -1,4 +1,4 @@
-"""What the answers of both APIs have in common: JSON read liberally, states, error texts and Retry-After. Pure."""
+"""The common form of the responses of both APIs: JSON read liberally, states, error texts, Retry-After. Pure."""
 
 import re
 from collections.abc import Mapping
@@ -36,11 +36,11 @@ def _in_utc(value: datetime) -> datetime:
 
 
 Time = Annotated[datetime, AfterValidator(_in_utc)]
-"""A time of an answer. Without a zone it is UTC, as Luma's are."""
+"""A time of a response. Without a zone it is UTC, as Luma's are."""
 
 
-class LenientAnswer(BaseModel):
-    """Part of an answer. Unknown fields are ignored, and a field that cannot be read counts as absent."""
+class LenientResponse(BaseModel):
+    """Part of a response. Unknown fields are ignored, and a field that cannot be read counts as absent."""
 
     model_config = ConfigDict(extra="ignore", protected_namespaces=(), defer_build=True)
 
@@ -58,18 +58,18 @@ def state_of(text: str | None) -> str:
     return STATES.get((text or "unknown").strip().casefold(), text or "unknown")
 
 
-def has_id(answer: Any) -> bool:
+def has_id(response: Any) -> bool:
     """Whether it is an object with an id that can be in a path."""
-    found = cast("JsonObject", answer).get("id") if isinstance(answer, dict) else None
-    return isinstance(found, str) and GENERATION_ID.fullmatch(found) is not None
+    generation_id = cast("JsonObject", response).get("id") if isinstance(response, dict) else None
+    return isinstance(generation_id, str) and GENERATION_ID.fullmatch(generation_id) is not None
 
 
 def read_object(data: bytes) -> JsonObject:
     """An object. Raises: UnexpectedResponseError."""
-    answer = read_json(data)
-    if not isinstance(answer, dict):
+    response = read_json(data)
+    if not isinstance(response, dict):
         raise UnexpectedResponseError("Luma answered JSON, but not an object.")
-    return cast("JsonObject", answer)
+    return cast("JsonObject", response)
 
 
 def read_json(data: bytes) -> Any:
@@ -102,24 +102,24 @@ def complete_part(data: bytes | bytearray) -> Any:
 def detail_of(data: bytes) -> str:
     """Luma's own words in an error, cleaned and cut; empty if there are none."""
     try:
-        answer = parse_json(data)
+        response = parse_json(data)
     except (ValueError, RecursionError):
         return ""
-    detail: Any = cast("JsonObject", answer).get("detail") if isinstance(answer, dict) else None
+    detail: Any = cast("JsonObject", response).get("detail") if isinstance(response, dict) else None
     if isinstance(detail, list):
         detail = "; ".join(_violation(violation) for violation in cast("list[Any]", detail)[:5])
     return cleaned(re.sub(r"^\d{3}: ", "", detail)) if isinstance(detail, str) else ""
 
 
 def _violation(violation: Any) -> str:
-    """An entry of a 422: where, and what is wrong."""
+    """An entry of a 422: the field, and what is wrong."""
     if not isinstance(violation, dict):
         return str(violation)
     entry = cast("JsonObject", violation)
     location = entry.get("loc")
-    parts = cast("list[Any]", location) if isinstance(location, list) else []
-    place = ".".join(str(part) for part in parts if part != "body")
-    return f"{place}: {entry.get('msg', '')}" if place else str(entry.get("msg", ""))
+    names = cast("list[Any]", location) if isinstance(location, list) else []
+    field = ".".join(str(name) for name in names if name != "body")
+    return f"{field}: {entry.get('msg', '')}" if field else str(entry.get("msg", ""))
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import anyio
 from pydantic_core import to_json
 
+from luma_mcp.backends import errors
 from luma_mcp.backends.responses import complete_part, has_id
 from luma_mcp.domain.clock import suspend_aware_now
 from luma_mcp.domain.errors import (
@@ -27,19 +28,18 @@ if TYPE_CHECKING:
     import httpx
 
 Sleep = Callable[[float], Awaitable[None]]
-ErrorOf = Callable[[int, bytes, Mapping[str, str], float], LumaError]
-OnAnswer = Callable[[str, int, float], None]
-"""Called after an exchange with its method, its status (0 without an answer), its seconds."""
+OnResponse = Callable[[str, int, float], None]
+"""Called after an exchange with its method, its status (0 without a response), its seconds."""
 IsRefusal = Callable[[int, bytes, Mapping[str, str]], bool]
 
 _ATTEMPTS = 3
-_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 8.0
+_FIRST_PAUSE_SECONDS, _MAX_PAUSE_SECONDS = 0.5, 8.0
 # A read may wait as long as Luma's Retry-After asks, up to this.
-_LONGEST_RETRY_AFTER_SECONDS = 60.0
-_CONNECT_SECONDS, _ANSWER_SECONDS = 10.0, 60.0
+_MAX_RETRY_AFTER_SECONDS = 60.0
+_CONNECT_SECONDS, _RESPONSE_SECONDS = 10.0, 60.0
 _SEND_HEADERS = "send_request_headers.started"
-_MAX_ANSWER_BYTES = 4 * 1024 * 1024
-# A purchase whose connection stands only so late is not sent: another server may have settled it meanwhile.
+_MAX_RESPONSE_BYTES = 4 * 1024 * 1024
+# A purchase whose connection is open only so late is not sent: another server may have settled it meanwhile.
 _YOUNG_SECONDS = 15.0
 _SUCCESSES = frozenset({200, 201, 202, 204})
 _HINT_AMBIGUOUS = "It may have been bought, so it must not be sent again before it was looked for."
@@ -54,35 +54,29 @@ class Transport:
 
     Args:
         token: the API key; None if there is none, and then every call raises AuthenticationError.
-        token_hint: what to tell a person whose token is missing or refused.
-        base_url: where the API is. The token is sent there and nowhere else.
-        error_of: what an answer that is not a success means.
-        is_refusal: whether such an answer to a purchase proves that nothing was bought.
-        transport: carries the bytes; a test gives its own.
-        sleep: waits between attempts; a test gives its own.
-        on_answer: called after each exchange.
+        base_url: the address of the API. The token is sent to it and to nothing else.
+        token_hint: the hint for a user whose token is missing or refused.
+        network: carries the bytes; None is the network of this machine.
+        sleep: waits between attempts.
+        on_response: called after each exchange.
     """
 
     def __init__(
         self,
         token: str | None,
         *,
-        token_hint: str,
         base_url: str,
-        error_of: ErrorOf,
-        is_refusal: IsRefusal,
-        transport: "httpx.AsyncBaseTransport | None",
-        sleep: Sleep,
-        on_answer: OnAnswer | None = None,
+        token_hint: str = "",
+        network: "httpx.AsyncBaseTransport | None" = None,
+        sleep: Sleep = anyio.sleep,
+        on_response: OnResponse = _ignore,
     ) -> None:
         self.base_url = base_url.rstrip("/")
         self._token = token
         self._token_hint = token_hint
-        self._error_of = error_of
-        self._is_refusal = is_refusal
-        self._transport = transport
+        self._network = network
         self._sleep = sleep
-        self._on_answer = on_answer or _ignore
+        self._on_response = on_response
         self._http: httpx.AsyncClient | None = None
         self._purchase_http: httpx.AsyncClient | None = None
 
@@ -95,24 +89,26 @@ class Transport:
                 await client.aclose()
 
     def _proxy(self) -> str | None:
-        return proxy_for(self.base_url) if self._transport is None else None
+        return proxy_for(self.base_url) if self._network is None else None
 
     async def purchase(
         self,
         path: str,
         body: dict[str, Any],
         *,
+        is_refusal: IsRefusal,
         request_id: str,
         decided_at: float | None = None,
-        seconds: float = _ANSWER_SECONDS,
+        seconds: float = _RESPONSE_SECONDS,
     ) -> bytes:
         """POST once, on a fresh connection.
 
         Args:
             path: of the operation.
             body: its JSON.
+            is_refusal: whether a response that is no success proves that nothing was bought.
             request_id: names the POST at Luma.
-            decided_at: when the ledger last said that the purchase is ours, by `clock.suspend_aware_now`; now by
+            decided_at: when the ledger last confirmed that the purchase is ours, by `clock.suspend_aware_now`; now by
                 default.
             seconds: how long the response is awaited.
 
@@ -128,9 +124,9 @@ class Transport:
         if self._token is None:
             raise AuthenticationError("No Luma token is set.", self._token_hint)
         if self._purchase_http is None:
-            # A connection that was idle may be dead without anybody knowing, so none is used again.
-            self._purchase_http = open_http(self._transport, proxy=self._proxy(), keep_alive=False)
-        began = suspend_aware_now() if decided_at is None else decided_at
+            # A connection that was idle may be dead unnoticed, so none is used again.
+            self._purchase_http = open_http(self._network, proxy=self._proxy(), keep_alive=False)
+        started = suspend_aware_now() if decided_at is None else decided_at
         progress = _Progress(seconds)
 
         async def follow(event: str, info: Any) -> None:
@@ -138,11 +134,11 @@ class Transport:
             # A CONNECT goes to a proxy, and holds nothing of the purchase.
             if not event.endswith(_SEND_HEADERS) or info["request"].method == b"CONNECT":
                 return
-            if suspend_aware_now() - began > _YOUNG_SECONDS:
+            if suspend_aware_now() - started > _YOUNG_SECONDS:
                 raise UnreachableError(
                     "This server was stopped before the request could be sent.", "Nothing was sent. Call again."
                 )
-            progress.has_left = True
+            progress.is_sent = True
 
         try:
             status, data, headers = await self._send(
@@ -160,12 +156,12 @@ class Transport:
         if status in _SUCCESSES:
             return data
         error = self._error(status, data, headers)
-        raise error if self._is_refusal(status, data, headers) else ambiguous(error)
+        raise error if is_refusal(status, data, headers) else ambiguous(error)
 
     async def read(
         self, method: str, path: str, query: dict[str, Any] | None = None, *, json: dict[str, Any] | None = None
     ) -> bytes:
-        """Send what costs nothing; again after a transient error.
+        """Send a request that costs nothing; again after a transient error.
 
         A DELETE that was carried out already is a success.
         """
@@ -179,10 +175,10 @@ class Transport:
                 raise
             except LumaError as error:
                 retry_after = getattr(error, "retry_after", None)
-                is_too_long = retry_after is not None and retry_after > _LONGEST_RETRY_AFTER_SECONDS
+                is_too_long = retry_after is not None and retry_after > _MAX_RETRY_AFTER_SECONDS
                 if not error.is_transient or attempt == _ATTEMPTS or is_too_long:
                     raise
-                pause = min(_FIRST_PAUSE_SECONDS * 2 ** (attempt - 1), _LONGEST_PAUSE_SECONDS)
+                pause = min(_FIRST_PAUSE_SECONDS * 2 ** (attempt - 1), _MAX_PAUSE_SECONDS)
                 jitter = random.uniform(0.5, 1)  # noqa: S311 - no secret
                 await self._sleep(retry_after if retry_after is not None else pause * jitter)
             attempt += 1
@@ -190,11 +186,11 @@ class Transport:
     async def _exchange(
         self, method: str, path: str, query: dict[str, Any] | None, json: dict[str, Any] | None
     ) -> bytes:
-        """One read and the body of its answer."""
+        """One read and the body of its response."""
         if self._token is None:
             raise AuthenticationError("No Luma token is set.", self._token_hint)
         if self._http is None:
-            self._http = open_http(self._transport, proxy=self._proxy())
+            self._http = open_http(self._network, proxy=self._proxy())
         status, data, headers = await self._send(self._http, method, path, params=query, json=json)
         if status in _SUCCESSES:
             return data
@@ -221,23 +217,23 @@ class Transport:
                 f"{self.base_url} is no address that a request can be sent to ({type(error).__name__}).",
                 "Nothing was sent. Check LUMA_BASE_URL and LUMA_AGENTS_BASE_URL.",
             ) from error
-        has_answered, status, began = False, 0, time.monotonic()
+        has_status, status, started = False, 0, time.monotonic()
         data, response_headers = bytearray(), cast("Mapping[str, str]", {})
-        longest = _ANSWER_SECONDS if progress is None else progress.seconds
+        max_seconds = _RESPONSE_SECONDS if progress is None else progress.seconds
         try:
-            with anyio.fail_after(_CONNECT_SECONDS + longest):
-                async with aclosing(await http.send(request, stream=True)) as answer:
-                    has_answered, status, response_headers = True, answer.status_code, answer.headers
-                    await _read_into(data, answer)
+            with anyio.fail_after(_CONNECT_SECONDS + max_seconds):
+                async with aclosing(await http.send(request, stream=True)) as response:
+                    has_status, status, response_headers = True, response.status_code, response.headers
+                    await _read_into(data, response)
                     return status, bytes(data), response_headers
         except (httpx.DecodingError, httpx.InvalidURL, httpx.CookieConflict) as error:
             raise UnexpectedResponseError(f"Luma's answer cannot be read ({type(error).__name__}).") from error
         except (httpx.HTTPError, httpx.StreamError, TimeoutError, OSError) as error:
             if progress is not None and status in _SUCCESSES and has_id(complete_part(data)):
                 return status, to_json(complete_part(data)), response_headers
-            never_left = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+            never_sent = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
             is_unsent = progress is not None and progress.is_unsent
-            if is_unsent or (isinstance(error, never_left) and not has_answered):
+            if is_unsent or (isinstance(error, never_sent) and not has_status):
                 raise self._unreachable(error) from error
             raise NoResponseError(
                 f"Luma did not answer at {self.base_url} ({type(error).__name__}).", "Call again in a moment."
@@ -250,10 +246,10 @@ class Transport:
                 raise
             raise self._unreachable(error) from error
         finally:
-            self._on_answer(method, status, time.monotonic() - began)
+            self._on_response(method, status, time.monotonic() - started)
 
     def _error(self, status: int, data: bytes, headers: Mapping[str, str]) -> LumaError:
-        error = self._error_of(status, data, headers, time.time())
+        error = errors.error_of(status, data, headers, time.time())
         if isinstance(error, AuthenticationError):
             return AuthenticationError(str(error), self._token_hint)
         return error
@@ -270,27 +266,27 @@ class Transport:
 
 
 def ambiguous(error: LumaError) -> AmbiguousPurchaseError:
-    """The error of a purchase that was sent, and whose answer is lost or cannot be read."""
+    """The error of a purchase that was sent, and whose response is lost or cannot be read."""
     return AmbiguousPurchaseError(f"{error} What became of the purchase is not known.", _HINT_AMBIGUOUS)
 
 
 class _Progress:
-    """How far a purchase has come on its way, by httpcore's trace. A transport of a test may trace nothing."""
+    """The progress of a purchase on its way, by httpcore's trace. A transport of a test may trace nothing."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
-        self.is_traced = self.has_left = False
+        self.is_traced = self.is_sent = False
 
     @property
     def is_unsent(self) -> bool:
         """Whether certainly no byte of the purchase was sent, whatever a proxy did to the CONNECT before it."""
-        return self.is_traced and not self.has_left
+        return self.is_traced and not self.is_sent
 
 
-async def _read_into(data: bytearray, answer: "httpx.Response") -> None:
+async def _read_into(data: bytearray, response: "httpx.Response") -> None:
     """Read the body. Raises: UnexpectedResponseError, if it is too long."""
-    async with aclosing(cast("AsyncGenerator[bytes]", answer.aiter_bytes())) as blocks:
+    async with aclosing(cast("AsyncGenerator[bytes]", response.aiter_bytes())) as blocks:
         async for block in blocks:
             data += block
-            if len(data) > _MAX_ANSWER_BYTES:
-                raise UnexpectedResponseError(f"Luma answered more than {_MAX_ANSWER_BYTES // 1024 // 1024} MB.")
+            if len(data) > _MAX_RESPONSE_BYTES:
+                raise UnexpectedResponseError(f"Luma answered more than {_MAX_RESPONSE_BYTES // 1024 // 1024} MB.")

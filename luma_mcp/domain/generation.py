@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from luma_mcp.domain.apis import BackendName
 from luma_mcp.domain.errors import InvalidRequestError, LumaError
+from luma_mcp.domain.requests import Request
 from luma_mcp.domain.text import quoted
 
 # Ids are UUIDs. Any short name that is safe in a path is accepted, so that a change of Luma's format loses no paid job.
@@ -49,7 +50,10 @@ class Generation:
         created_at: when Luma accepted the request.
         outputs: links to what was made.
         model: the model's name; for images it may differ from the name in the request.
-        request: the request, as Luma echoes it, or as the purchase ledger has it where Luma echoes nothing.
+        request: the request, by Luma's echo, or by the purchase ledger where Luma echoes nothing; None where it cannot
+            be read.
+        prompt: the prompt, also of a request that cannot be read otherwise.
+        echo: the request in the API's own JSON, as Luma echoes it. Only the backend reads it.
         price_usd: its price in the ledger; None where the echo determines it.
         backend: the API that made it. The links of the Agents API end within an hour, so they are never stored.
     """
@@ -62,7 +66,9 @@ class Generation:
     created_at: datetime | None = None
     outputs: tuple[Output, ...] = ()
     model: str | None = None
-    request: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    request: Request | None = None
+    prompt: str | None = None
+    echo: Mapping[str, Any] = field(default_factory=dict[str, Any])
     price_usd: float | None = None
     backend: BackendName = "dream_machine"
 
@@ -80,12 +86,6 @@ class Generation:
     def main_output(self) -> OutputKind:
         """The kind of the requested output."""
         return "image" if self.makes_image else "video"
-
-    @property
-    def prompt(self) -> str | None:
-        """The prompt, as Luma echoes it."""
-        prompt = self.request.get("prompt")
-        return prompt if isinstance(prompt, str) else None
 
     @property
     def main_outputs(self) -> tuple[Output, ...]:

@@ -8,7 +8,7 @@ an assumed price like any other.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Self, TypedDict, TypeVar, assert_never
+from typing import Literal, Self, TypedDict, TypeVar, assert_never
 
 from luma_mcp.domain.apis import APIS, BackendName
 from luma_mcp.domain.catalogue import (
@@ -102,9 +102,9 @@ class VideoFormat(TypedDict):
     """The model, ratio, resolution and duration of a clip."""
 
     model: VideoModelName
-    aspect_ratio: Any
-    resolution: Any
-    duration: Any
+    aspect_ratio: str | None
+    resolution: str | None
+    duration: str | None
 
 
 def footage(aspect_ratio: str, resolution: str, duration: str) -> Footage:
@@ -119,22 +119,17 @@ def footage_of(generation: Generation) -> Footage | None:
 
     A ratio or a resolution that it does not contain counts as the largest.
     """
-    values = [generation.request.get(field) for field in ("aspect_ratio", "resolution", "duration")]
-    ratio, resolution, duration = (value if isinstance(value, str) else "" for value in values)
-    return footage(ratio, resolution, duration) if duration else None
+    ratio, resolution, duration = (_word(generation, field) for field in ("aspect_ratio", "resolution", "duration"))
+    return footage(ratio or "", resolution or "", duration) if duration else None
 
 
 def footage_made_from(generation: Generation, source: Footage) -> Footage:
     """The footage of a clip that was made from another: as long as that, and as large as its own request states."""
-    request = generation.request
-    resolution, ratio = request.get("resolution"), request.get("aspect_ratio")
-    if not isinstance(resolution, str) and not isinstance(ratio, str):
+    resolution, ratio = _word(generation, "resolution"), _word(generation, "aspect_ratio")
+    if resolution is None and ratio is None:
         return source
-    wanted = resolution if isinstance(resolution, str) else DEFAULT_RESOLUTION
-    if isinstance(ratio, str):
-        size = _scaled(SIZES_AT_720P.get(ratio, _MAX_SIZE_AT_720P), wanted)
-    else:
-        size = _size(source, wanted)
+    wanted = DEFAULT_RESOLUTION if resolution is None else resolution
+    size = _size(source, wanted) if ratio is None else _scaled(SIZES_AT_720P.get(ratio, _MAX_SIZE_AT_720P), wanted)
     return Footage(*size, source.seconds, source.frames)
 
 
@@ -143,11 +138,11 @@ def format_of(clip: Generation) -> VideoFormat:
     return VideoFormat(
         # The default replaces a model that is no longer sold.
         model=_sold(clip.model, clip.backend)
-        or _sold(clip.request.get("model"), clip.backend)
+        or _sold(_word(clip, "model"), clip.backend)
         or default_video_model(clip.backend),
-        aspect_ratio=clip.request.get("aspect_ratio"),
-        resolution=clip.request.get("resolution"),
-        duration=clip.request.get("duration"),
+        aspect_ratio=_word(clip, "aspect_ratio"),
+        resolution=_word(clip, "resolution"),
+        duration=_word(clip, "duration"),
     )
 
 
@@ -158,8 +153,13 @@ def extension_format(clip: Generation) -> VideoFormat:
     return video_format
 
 
-def _sold(name: object, backend: BackendName) -> VideoModelName | None:
-    return name if isinstance(name, str) and name in video_models(backend) else None
+def _sold(name: str | None, backend: BackendName) -> VideoModelName | None:
+    return next((model for model in video_models(backend) if model == name), None)
+
+
+def _word(generation: Generation, field: str) -> str | None:
+    """A field of the request of an earlier generation; None where it has none or cannot be read."""
+    return getattr(generation.request, field, None)
 
 
 def price_of(request: Request, source: Footage | None = None) -> Price:
@@ -270,19 +270,19 @@ def _published_for(source: Footage | None) -> Basis:
 
 
 def price_of_generation(generation: Generation) -> Price | None:
-    """The price of an earlier generation, by the request that Luma echoes; None if the echo does not determine it.
+    """The price of an earlier generation, by its request; None if that does not determine it.
 
     A failed generation costs nothing, for Luma refunds it.
     """
-    request = generation.request
     if generation.state == "failed":
         return Price(Usd(0), "published")
     if generation.price_usd is not None:
         return Price.of(generation.price_usd, "published")
-    image, video = IMAGE_MODELS.get(str(request.get("model"))), VIDEO_MODELS.get(str(request.get("model")))
+    model, ratio = str(_word(generation, "model")), _word(generation, "aspect_ratio")
+    image, video = IMAGE_MODELS.get(model), VIDEO_MODELS.get(model)
     if generation.makes_image and image and isinstance(image.prices, Usd):
-        return _canvas_price(image.prices, str(request.get("aspect_ratio")))
-    output = footage_of(generation) if all(field in request for field in ("aspect_ratio", "resolution")) else None
+        return _canvas_price(image.prices, str(ratio))
+    output = footage_of(generation) if ratio and _word(generation, "resolution") else None
     if generation.kind == "video" and output and video and isinstance(video.prices, PixelPrices):
         return Price(video.prices.create.times(output.megapixels, digits=2), "published")
     return None

@@ -4,10 +4,13 @@ Every request has a `kind`, which is the operation's name, and a `callback_url`,
 state. None leaves a choice to Luma. A picture or a clip is named as in `media_refs`; a clip to extend by its id.
 
 Some fields exist at one API only; `validation` refuses them for the other.
+
+A request of an earlier generation is read by its API's `decoding`. It may name a model that is sold no more, or none
+(an empty text), and it does not name the clip that was upscaled or got a sound.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar, Literal, assert_never, get_args
 
 from luma_mcp.domain.apis import BackendName, apis_with
 from luma_mcp.domain.catalogue import (
@@ -186,6 +189,36 @@ Request = (
     | AddAudioRequest
 )
 KINDS: tuple[Kind, ...] = get_args(Kind)
+
+
+def generations_named_in(request: Request | None) -> tuple[str, ...]:
+    """The earlier clips that a request continues or leads up to."""
+    frames = (request.start, request.end) if isinstance(request, VideoRequest) else ()
+    return tuple(frame.id for frame in frames if isinstance(frame, GenerationKeyframe))
+
+
+def sources_of(request: Request) -> tuple[str, ...]:
+    """Every picture and clip that a request names: links, names of `media_refs`, and ids of clips to continue."""
+    match request:
+        case VideoRequest():
+            frames = [_name_of(frame) for frame in (request.start, request.end) if frame]
+            return (*frames, *(frame.url for frame in request.keyframes))
+        case ImageRequest():
+            modified = (request.modify_image,) if request.modify_image else ()
+            references = (*request.image_references, *request.style_references, *modified)
+            return (*(reference.url for reference in references), *request.character_images)
+        case ReframeVideoRequest() | ModifyVideoRequest():
+            return (request.media, *((request.first_frame,) if request.first_frame else ()))
+        case ReframeImageRequest():
+            return (request.media,)
+        case UpscaleRequest() | AddAudioRequest():
+            return (request.generation_id,)
+        case _ as unreachable:
+            assert_never(unreachable)
+
+
+def _name_of(frame: Keyframe) -> str:
+    return frame.id if isinstance(frame, GenerationKeyframe) else frame.url
 
 
 def backend_of(request: Request) -> BackendName:

@@ -6,20 +6,22 @@ account.
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
 from luma_mcp import __version__
 from luma_mcp.domain.generation import Generation
 from luma_mcp.domain.pricing import price_of_generation
+from luma_mcp.domain.requests import Request
 from luma_mcp.domain.text import cleaned
 from luma_mcp.domain.url_signatures import without_signatures
 
 ENDING = ".json"
 _MAX_PROMPT_LENGTH = 5000
 _MAX_SIDECAR_BYTES = 1024**2
-# Fields with a place of their own, and the callback, which may hold a secret.
-_NOT_SETTINGS = frozenset({"prompt", "model", "generation_type", "type", "callback_url"})
+# Fields with an entry of their own, and the callback, which may hold a secret.
+_NOT_SETTINGS = frozenset({"prompt", "model", "generation_id", "callback_url"})
 
 
 def render(generation: Generation, asset: str, *, made_from: Sequence[str], file: Mapping[str, Any]) -> str:
@@ -79,6 +81,8 @@ def read(file: Path) -> dict[str, Any]:
     return cast("dict[str, Any]", content) if isinstance(content, dict) else {}
 
 
-def _settings(request: Mapping[str, Any]) -> dict[str, Any]:
-    settings = {name: value for name, value in request.items() if value is not None and name not in _NOT_SETTINGS}
+def _settings(request: Request | None) -> dict[str, Any]:
+    """The fields of the request that ask for something."""
+    fields = asdict(request) if request else {}
+    settings = {name: value for name, value in fields.items() if value and name not in _NOT_SETTINGS}
     return without_signatures(settings)

@@ -1,4 +1,4 @@
-"""What tools answer about generations and purchases, and the tool to call next."""
+"""The results of tools about generations and purchases, and the tool to call next."""
 
 import re
 from collections.abc import Sequence
@@ -71,7 +71,7 @@ class WaitResult(Result):
 
 
 class PurchaseResult(Result):
-    """What was bought, or in a dry run, what would be."""
+    """The purchase, or in a dry run, the purchase that would be made."""
 
     dry_run: bool
     price_usd: float
@@ -115,8 +115,8 @@ def generation_result(generation: Generation) -> GenerationResult:
 
 def _more_urls(generation: Generation) -> list[str] | None:
     """The other layers of a picture, and the EXR frames of a clip."""
-    shown = [generation.url(kind) for kind in ("video", "image", "preview")]
-    links = [_link(output.url) for output in generation.outputs if output.url not in shown]
+    main_urls = [generation.url(kind) for kind in ("video", "image", "preview")]
+    links = [_link(output.url) for output in generation.outputs if output.url not in main_urls]
     return [link for link in links if link] or None
 
 
@@ -144,7 +144,7 @@ def wait_result(generations: Sequence[Generation], until: str, seconds: float) -
 
 
 def quote_result(quote: Quote, quote_id: str | None = None) -> PurchaseResult:
-    """The result of a dry run; with an id if the person has to say yes to it."""
+    """The result of a dry run; with an id if the person has to approve it."""
     with_id = "tell the person the price; with the person's yes, call again with this quote_id and without dry_run."
     return PurchaseResult(
         dry_run=True,
@@ -184,14 +184,14 @@ def updated_purchase(result: dict[str, Any], generation: Generation) -> Purchase
 
 
 class SpentToday(TypedDict, total=False):
-    """The fields of a result that tell the day's spending."""
+    """The fields of a result that state the day's spending."""
 
     spent_today_usd: float
     reserved_usd: float
 
 
 async def spent_today(call: Call) -> SpentToday:
-    """What was spent today and what is reserved; of who sees only their own, that. Empty without a ledger."""
+    """The money that was spent today and that is reserved, as far as the caller may see it. Empty without a ledger."""
     try:
         spending = await call.services.purchases.spending(call.visible_person)
     except LedgerError:
@@ -212,12 +212,12 @@ def _next(generation: Generation) -> str:
     return f"wait_for_generation({ids})."
 
 
-def _cleaned(text: str | None, longest: int) -> str | None:
-    return cleaned(text, longest) if text else None
+def _cleaned(text: str | None, max_length: int) -> str | None:
+    return cleaned(text, max_length) if text else None
 
 
 def shown_state(generation: Generation) -> str:
-    """The state as a word, for it comes from Luma's answer."""
+    """The state as a word, for it comes from Luma's response."""
     return as_name(generation.state, 24)
 
 

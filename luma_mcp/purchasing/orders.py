@@ -11,7 +11,7 @@ from luma_mcp.domain.generation import Generation
 from luma_mcp.domain.pricing import Price
 from luma_mcp.ledger.reservations import ReservationName
 from luma_mcp.ledger.rows import MADE_FROM, NewPurchase, PurchaseRow
-from luma_mcp.purchasing import matching
+from luma_mcp.purchasing import fingerprints
 
 OnWait = Callable[[float, str], Awaitable[None]]
 
@@ -27,7 +27,7 @@ class Quote:
     @cached_property
     def fingerprint(self) -> str:
         """The same for the same request, in every process."""
-        return matching.fingerprint(self.encoded)
+        return fingerprints.fingerprint(self.encoded)
 
 
 @dataclass(frozen=True)
@@ -85,10 +85,10 @@ class PurchaseRequest:
 def new_purchase(order: PurchaseRequest) -> NewPurchase:
     """The row that a request to buy reserves."""
     quote = order.quote
-    body = matching.unsigned_body(quote.encoded)
+    body = fingerprints.unsigned_body(quote.encoded)
     return NewPurchase(
         fingerprint=order.fingerprint,
-        signature=matching.signature(quote.encoded),
+        signature=fingerprints.signature(quote.encoded),
         request=to_json(body | {MADE_FROM: quote.made_from} if quote.made_from else body).decode(),
         kind=quote.encoded.request.kind,
         model=str(body.get("model") or quote.encoded.request.kind),

@@ -12,6 +12,7 @@ from typing import Literal, Protocol
 
 import anyio
 
+from luma_mcp.backends.base import Listing, Verdict
 from luma_mcp.domain.clock import Clock
 from luma_mcp.domain.errors import LumaError
 from luma_mcp.domain.generation import Generation
@@ -19,7 +20,6 @@ from luma_mcp.ledger.purchases import Ledger
 from luma_mcp.ledger.rows import PurchaseRow
 from luma_mcp.ledger.states import UNDER_WAY
 from luma_mcp.purchasing.listing import ListedBackend, Reading, created, is_unlisted, read_list
-from luma_mcp.purchasing.matching import Verdict, compare
 
 _log = logging.getLogger(__name__)
 
@@ -150,7 +150,7 @@ class ByListing:
 
     def observe_echo(self, row: PurchaseRow, generation: Generation) -> None:
         """Compare the echo of a good response with the request. After a difference nothing is declared absent."""
-        verdict = compare(row.body, generation)
+        verdict = self._backend.compare(row.body, generation)
         if verdict is Verdict.SURELY:
             self._faithful_kinds.add(row.kind)
         elif verdict is Verdict.SURELY_NOT and not self._echo_differs:
@@ -235,7 +235,7 @@ class ByListing:
 
     async def _judge(self, row: PurchaseRow, reading: Reading, known: Mapping[str, PurchaseRow]) -> LookupResult:
         unknown = [generation for generation in reading.generations.values() if generation.id not in known]
-        verdicts = [(generation, _verdict(row, generation)) for generation in unknown]
+        verdicts = [(generation, _verdict(self._backend, row, generation)) for generation in unknown]
         certain = [generation for generation, verdict in verdicts if verdict is Verdict.SURELY]
         possible = [generation for generation, verdict in verdicts if verdict is Verdict.CANNOT_SAY]
         if certain:
@@ -263,7 +263,7 @@ class ByListing:
             for other in rows
             if other.id != row.id
             and other.account == row.account
-            and any(compare(other.body, generation) is Verdict.SURELY for generation in certain)
+            and any(self._backend.compare(other.body, generation) is Verdict.SURELY for generation in certain)
         ]
         if any(other.state in UNDER_WAY for other in equal):
             return LookupResult(
@@ -333,9 +333,9 @@ class Reconciler:
         return bool(lost)
 
 
-def _verdict(row: PurchaseRow, generation: Generation) -> Verdict:
+def _verdict(listing: Listing, row: PurchaseRow, generation: Generation) -> Verdict:
     """The verdict by the echo and the time. An older generation does not match, unless a clock may be wrong."""
-    verdict = compare(row.body, generation)
+    verdict = listing.compare(row.body, generation)
     if verdict is Verdict.SURELY_NOT or generation.created_at is None:
         return verdict
     if _is_much_older(row, generation):

@@ -14,14 +14,14 @@ from typing import TypeVar
 
 import anyio
 
-from luma_mcp.backends.base import FullBackend, Listing
+from luma_mcp.backends.base import AccountBackend, Listing
 from luma_mcp.domain import validation
 from luma_mcp.domain.apis import APIS, BackendName
 from luma_mcp.domain.clock import Clock
 from luma_mcp.domain.errors import AmbiguousPurchaseError, BudgetError, LedgerError, LumaError, NotFoundError
 from luma_mcp.domain.generation import Generation
 from luma_mcp.domain.pricing import Footage, price_of
-from luma_mcp.domain.requests import Request, backend_of
+from luma_mcp.domain.requests import Request, backend_of, generations_named_in
 from luma_mcp.ledger import caps
 from luma_mcp.ledger.caps import Balance, Budget, ConsentUsedError, Spending
 from luma_mcp.ledger.history import RECENT_SECONDS
@@ -29,7 +29,6 @@ from luma_mcp.ledger.purchases import Ledger
 from luma_mcp.ledger.rows import Decision, PurchaseRow
 from luma_mcp.ledger.spending import Total
 from luma_mcp.ledger.states import UNDER_WAY
-from luma_mcp.purchasing import matching
 from luma_mcp.purchasing.errors import ambiguous_error, disputed_error
 from luma_mcp.purchasing.orders import PurchaseRecord, PurchaseRequest, Quote, new_purchase, price_of_row
 from luma_mcp.purchasing.reconcile import LookupResult, Reconciler
@@ -65,7 +64,7 @@ class PurchaseService:
 
     def __init__(
         self,
-        backend: FullBackend,
+        backend: AccountBackend,
         ledger: Ledger,
         clock: Clock,
         reconciler: Reconciler,
@@ -245,7 +244,7 @@ class PurchaseService:
     async def made_from(self, generation: Generation) -> tuple[str, ...]:
         """The generations that one was made from, by Luma's echo and the ledger."""
         noted = await self._ledger.made_from(generation.id)
-        return tuple(dict.fromkeys((*matching.generations_named_in(generation.request), *noted)))
+        return tuple(dict.fromkeys((*generations_named_in(generation.request), *noted)))
 
     async def settle_states(self) -> None:
         """Record how accepted purchases ended; Luma refunds failed ones. Those that cannot be requested stay open."""

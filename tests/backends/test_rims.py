@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from luma_mcp.backends.dream_machine.client import DreamMachine
+from luma_mcp.backends.transport import Transport
 from luma_mcp.domain.errors import AmbiguousPurchaseError, LumaError, UnreachableError
 from luma_mcp.domain.generation import Generation, Output
 from luma_mcp.domain.requests import VideoRequest
@@ -76,7 +77,7 @@ async def test_every_error_of_the_http_client_becomes_ours(kind: type[Exception]
     def network() -> Raising:
         return Raising(error, late=late)
 
-    luma = DreamMachine("x", base_url=BASE_URL, transport=network(), sleep=no_sleep)
+    luma = DreamMachine(Transport("x", base_url=BASE_URL, network=network(), sleep=no_sleep))
     request = luma.encode(VideoRequest(model="ray-2", prompt="a boat"))
     with pytest.raises(LumaError):
         await luma.get_credit_usd()
@@ -184,7 +185,7 @@ async def test_a_proxy_that_cannot_be_used_is_said_and_nothing_is_sent(
 ) -> None:
     settings(ALL_PROXY=address)
     monkeypatch.setattr("luma_mcp.net.proxies.find_spec", lambda _name: None)
-    luma = DreamMachine("x", base_url=BASE_URL, sleep=no_sleep)
+    luma = DreamMachine(Transport("x", base_url=BASE_URL, sleep=no_sleep))
 
     request = luma.encode(VideoRequest(model="ray-2", prompt="a boat"))
     for call in (luma.get_credit_usd, partial(luma.submit, request, request_id="an id")):
@@ -206,7 +207,7 @@ def test_a_socks_proxy_is_used_where_its_package_is_there(settings, monkeypatch:
 @pytest.mark.parametrize("base_url", ["https://\u2100.example/v1", "https://api.example/\x00"])
 async def test_an_address_that_is_none_is_said_and_nothing_is_sent(base_url: str) -> None:
     network = httpx.MockTransport(lambda request: httpx.Response(200, request=request))
-    luma = DreamMachine("x", base_url=base_url, transport=network, sleep=no_sleep)
+    luma = DreamMachine(Transport("x", base_url=base_url, network=network, sleep=no_sleep))
     request = luma.encode(VideoRequest(model="ray-2", prompt="a boat"))
 
     with pytest.raises(UnreachableError, match="is no address") as caught:

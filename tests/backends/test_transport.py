@@ -11,6 +11,7 @@ from luma_mcp.backends.agents.client import Agents
 from luma_mcp.backends.agents.encoding import encode as encode_for_agents
 from luma_mcp.backends.dream_machine.client import DreamMachine
 from luma_mcp.backends.dream_machine.encoding import encode
+from luma_mcp.backends.transport import Transport
 from luma_mcp.domain.errors import AmbiguousPurchaseError, UnreachableError
 from luma_mcp.domain.requests import VideoRequest
 from tests.support.raw_luma import RawLuma, Script, raw
@@ -65,7 +66,7 @@ async def test_a_proxy_that_fails_at_connect_is_certainly_not_a_purchase(
     proxy = Proxy(manner)
     async with proxy.serving() as address:
         monkeypatch.setenv("HTTPS_PROXY", address)
-        client = Agents("luma-api-key", base_url="https://agents.example.com/v1")
+        client = Agents(Transport("luma-api-key", base_url="https://agents.example.com/v1"))
         with pytest.raises(UnreachableError, match="cannot be reached") as caught:
             await client.submit(AGENTS_REQUEST, request_id="r")
         await client.close()
@@ -83,7 +84,7 @@ async def test_a_proxy_that_was_sent_the_purchase_itself_leaves_it_in_doubt(
     proxy = Proxy(manner)
     async with proxy.serving() as address:
         monkeypatch.setenv("HTTP_PROXY", address)
-        client = Agents("luma-api-key", base_url="http://agents.example.com/v1")
+        client = Agents(Transport("luma-api-key", base_url="http://agents.example.com/v1"))
         with pytest.raises(AmbiguousPurchaseError):
             await client.submit(AGENTS_REQUEST, request_id="r")
         await client.close()
@@ -107,7 +108,7 @@ async def test_a_mistake_of_a_library_is_no_purchase_only_before_a_connection_st
         raise ZeroDivisionError
 
     monkeypatch.setattr(place, fails)
-    client = Agents("luma-api-key", base_url="http://127.0.0.1:9/v1")
+    client = Agents(Transport("luma-api-key", base_url="http://127.0.0.1:9/v1"))
     with pytest.raises(kind):
         await client.submit(AGENTS_REQUEST, request_id="r")
     with pytest.raises(ZeroDivisionError):
@@ -118,10 +119,10 @@ async def test_a_mistake_of_a_library_is_no_purchase_only_before_a_connection_st
 async def submit(luma: RawLuma, *, to_agents: bool = True) -> str:
     async with luma.serving() as base_url:
         if to_agents:
-            client = Agents("luma-api-key", base_url=base_url.replace("/dream-machine", ""))
+            client = Agents(Transport("luma-api-key", base_url=base_url.replace("/dream-machine", "")))
             encoded = AGENTS_REQUEST
         else:
-            client = DreamMachine("a-key", base_url=base_url)
+            client = DreamMachine(Transport("a-key", base_url=base_url))
             encoded = encode(VideoRequest(model="ray-2", prompt="a boat"))
         try:
             return (await client.submit(encoded, request_id="r")).id

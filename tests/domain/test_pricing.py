@@ -1,9 +1,11 @@
 """Prices against Luma's published list."""
 
+import json
 from typing import Any
 
 import pytest
 
+from luma_mcp.backends.dream_machine import decoding
 from luma_mcp.domain.errors import InvalidRequestError
 from luma_mcp.domain.generation import Generation
 from luma_mcp.domain.pricing import (
@@ -25,6 +27,7 @@ from luma_mcp.domain.requests import (
     ModifyVideoRequest,
     ReframeImageRequest,
     ReframeVideoRequest,
+    Request,
     UpscaleRequest,
     VideoRequest,
 )
@@ -58,7 +61,7 @@ def test_a_clip_costs_what_is_printed(model, resolution: str, five: float, nine:
     ("message", "model"),
     [
         ({"model": "ray-flash-2"}, "ray-flash-2"),
-        ({"request": {"model": "ray-flash-2"}}, "ray-flash-2"),
+        ({"request": VideoRequest(model="ray-flash-2")}, "ray-flash-2"),
         ({"model": "ray-1-6"}, "ray-2"),
         # Sold by the other API.
         ({"model": "ray-3.2"}, "ray-2"),
@@ -139,7 +142,12 @@ def test_pictures_cost_by_their_pixels() -> None:
 
 
 def echo(kind: str, state: str = "completed", **requested: object) -> Generation:
-    return Generation(id=ID, state=state, kind=kind, request={"generation_type": kind, **requested})
+    message = {"id": ID, "state": state, "request": {"generation_type": kind, **requested}}
+    return decoding.read_generation(json.dumps(message).encode())
+
+
+def reframed_to(ratio: str, resolution: str | None = None) -> ReframeVideoRequest:
+    return ReframeVideoRequest(model="ray-3.2", media="u", aspect_ratio=ratio, resolution=resolution)
 
 
 def test_an_earlier_generation_tells_its_price_where_its_request_does() -> None:
@@ -224,32 +232,34 @@ def test_what_the_agents_api_does_not_do_has_no_price() -> None:
 @pytest.mark.parametrize(
     ("requested", "expected"),
     [
-        ({}, Footage(960, 960, 5, 120)),
-        ({"resolution": "1080p"}, Footage(1440, 1440, 5, 120)),
-        ({"aspect_ratio": "9:16"}, Footage(720, 1280, 5, 120)),
-        ({"aspect_ratio": "16:9", "resolution": "540p"}, Footage(960, 540, 5, 120)),
-        ({"aspect_ratio": "7:1", "resolution": "540p"}, Footage(1260, 540, 5, 120)),
+        (UpscaleRequest(generation_id=ID), Footage(960, 960, 5, 120)),
+        (UpscaleRequest(generation_id=ID, resolution="1080p"), Footage(1440, 1440, 5, 120)),
+        (reframed_to("9:16"), Footage(720, 1280, 5, 120)),
+        (reframed_to("16:9", "540p"), Footage(960, 540, 5, 120)),
+        (reframed_to("7:1", "540p"), Footage(1260, 540, 5, 120)),
     ],
 )
-def test_a_clip_that_was_made_of_another_is_as_long(requested: dict[str, str], expected: Footage) -> None:
-    assert footage_made_from(echo("upscale_video", **requested), Footage(960, 960, 5, 120)) == expected
+def test_a_clip_that_was_made_of_another_is_as_long(requested: Request, expected: Footage) -> None:
+    clip = Generation(id=ID, kind=requested.kind, request=requested)
+
+    assert footage_made_from(clip, Footage(960, 960, 5, 120)) == expected
 
 
 def test_what_the_ledger_knows_counts_as_the_price() -> None:
-    clip = Generation(id=ID, backend="agents", price_usd=0.3, request={"model": "ray-3.2", "duration": "5s"})
+    clip = Generation(id=ID, backend="agents", price_usd=0.3, request=VideoRequest(model="ray-3.2", duration="5s"))
 
     assert price_of_generation(clip) == Price.of(0.3, "published")
-    form = {"model": "ray-3.2", "duration": "5s", "aspect_ratio": "16:9", "resolution": "720p"}
+    form = VideoRequest(model="ray-3.2", duration="5s", aspect_ratio="16:9", resolution="720p")
     assert price_of_generation(Generation(id=ID, backend="agents", request=form)) is None
-    picture = Generation(id=ID, kind="image", backend="agents", request={"model": "uni-1"})
+    picture = Generation(id=ID, kind="image", backend="agents", request=ImageRequest(model="uni-1"))
     assert price_of_generation(picture) is None
     assert format_of(Generation(id=ID, backend="agents"))["model"] == "ray-3.2"
 
 
 def test_a_clip_of_the_agents_api_goes_on_for_five_seconds() -> None:
     form = {"aspect_ratio": "1:1", "resolution": "540p"}
-    new = Generation(id=ID, backend="agents", request=form | {"model": "ray-3.2", "duration": "10s"})
-    old = Generation(id=ID, request=form | {"model": "ray-2", "duration": "9s"})
+    new = Generation(id=ID, backend="agents", request=VideoRequest(model="ray-3.2", duration="10s", **form))
+    old = Generation(id=ID, request=VideoRequest(model="ray-2", duration="9s", **form))
 
     assert extension_format(new) == form | {"model": "ray-3.2", "duration": "5s"}
     assert extension_format(old) == form | {"model": "ray-2", "duration": "9s"}

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from luma_mcp.backends.dream_machine.encoding import encode
 from luma_mcp.domain.requests import ImageKeyframe, VideoRequest
 from luma_mcp.domain.url_signatures import unsigned, without_signatures
-from luma_mcp.purchasing import matching
+from luma_mcp.purchasing import fingerprints
 
 S3 = "https://b.s3.amazonaws.com/a.png?X-Amz-Algorithm=AWS4&X-Amz-Date=20261124T1&X-Amz-Signature=abc"
 
@@ -49,6 +49,6 @@ def test_the_same_file_signed_twice_is_the_same_request() -> None:
     )
     other = VideoRequest(model="ray-2", prompt="a boat", start=ImageKeyframe(S3.replace("a.png", "b.png")))
 
-    assert matching.fingerprint(encode(once)) == matching.fingerprint(encode(again))
-    assert matching.fingerprint(encode(once)) != matching.fingerprint(encode(other))
-    assert "Signature" not in str(matching.unsigned_body(encode(once)))
+    assert fingerprints.fingerprint(encode(once)) == fingerprints.fingerprint(encode(again))
+    assert fingerprints.fingerprint(encode(once)) != fingerprints.fingerprint(encode(other))
+    assert "Signature" not in str(fingerprints.unsigned_body(encode(once)))

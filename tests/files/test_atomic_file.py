@@ -45,17 +45,17 @@ def test_no_text_makes_an_unsafe_name(text: str) -> None:
 
 @given(st.text(), st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", fullmatch=True))
 def test_every_generation_has_a_name(prompt: str, generation_id: str) -> None:
-    name = str(Naming().path_for(Generation(id=generation_id, request={"prompt": prompt})))
+    name = str(Naming().path_for(Generation(id=generation_id, prompt=prompt)))
 
     assert 2 <= len(name) <= 60
     assert os.sep not in name
 
 
 def test_a_prompt_without_letters_gives_way_to_the_kind() -> None:
-    generation = Generation(id="15b7abb1-3741", request={"generation_type": "video", "prompt": "夜の海"})
+    generation = Generation(id="15b7abb1-3741", prompt="夜の海")
 
     assert str(Naming().path_for(generation)) == "video-15b7abb1"
-    assert str(Naming().path_for(Generation(id="15b7abb1-3741", request={"prompt": 5}))) == "video-15b7abb1"
+    assert str(Naming().path_for(Generation(id="15b7abb1-3741"))) == "video-15b7abb1"
 
 
 @pytest.mark.parametrize(

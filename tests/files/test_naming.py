@@ -15,7 +15,7 @@ BOAT = Generation(
     id=ID,
     created_at=datetime(2026, 11, 24, 10, 30, 5, tzinfo=UTC),
     model="ray-2",
-    request={"prompt": "A boat, at dawn!", "generation_type": "video"},
+    prompt="A boat, at dawn!",
 )
 
 
@@ -68,7 +68,7 @@ def test_a_template_that_cannot_be_is_refused(template: str, reason: str) -> Non
 
 @given(st.text(max_size=200), st.sampled_from(FIELDS), st.text(max_size=20))
 def test_no_prompt_leaves_the_folder(prompt: str, field: str, model: str) -> None:
-    generation = Generation(id=ID, model=model, request={"prompt": prompt})
+    generation = Generation(id=ID, model=model, prompt=prompt)
     path = Naming(f"{{{field}}}/{{id}}").path_for(generation)
 
     assert not path.is_absolute()

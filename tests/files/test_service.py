@@ -37,7 +37,7 @@ def generation(url: str = f"https://{HOST}/v.mp4", prompt: str = "a boat", numbe
         id=f"15b7abb1-3741-4b7e-9615-1f9a16c7442{number:x}",
         state="completed",
         outputs=(Output("video", url),),
-        request={"generation_type": "video", "prompt": prompt},
+        prompt=prompt,
     )
 
 

@@ -13,6 +13,7 @@ from anyio.abc import ByteStream, SocketStream
 from anyio.streams.tls import TLSListener
 
 from luma_mcp.backends.dream_machine.client import DreamMachine
+from luma_mcp.backends.transport import Transport
 from luma_mcp.domain.errors import FileError, UnreachableError
 from luma_mcp.domain.generation import Generation, Output
 from luma_mcp.files.fetcher import Fetcher
@@ -227,7 +228,7 @@ async def test_a_proxy_is_no_way_inside(
 async def test_the_proxy_sees_neither_the_token_nor_what_is_asked(
     authority: trustme.CA, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    luma = DreamMachine(TOKEN, base_url="https://api.example/dream-machine/v1")
+    luma = DreamMachine(Transport(TOKEN, base_url="https://api.example/dream-machine/v1"))
     async with serving(authority, "api.example") as server, proxied(server, monkeypatch) as proxy:
         assert await luma.get_credit_usd() == 1.5
         await luma.close()
@@ -241,7 +242,7 @@ async def test_the_proxy_sees_neither_the_token_nor_what_is_asked(
 async def test_a_proxy_that_refuses_is_named_and_nothing_was_bought(
     authority: trustme.CA, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    luma = DreamMachine(TOKEN, base_url="https://api.example/dream-machine/v1", sleep=at_once)
+    luma = DreamMachine(Transport(TOKEN, base_url="https://api.example/dream-machine/v1", sleep=at_once))
     async with serving(authority, "api.example") as server, proxied(server, monkeypatch) as proxy:
         proxy.refuses = True
         with pytest.raises(UnreachableError, match="ProxyError") as caught:
@@ -257,7 +258,7 @@ async def test_a_certificate_of_nobody_we_know_is_said_with_what_to_do(
     authority: trustme.CA, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with serving(trustme.CA(), "localhost") as server:
-        luma = DreamMachine(TOKEN, base_url=f"https://localhost:{server.port}/v1", sleep=at_once)
+        luma = DreamMachine(Transport(TOKEN, base_url=f"https://localhost:{server.port}/v1", sleep=at_once))
         with pytest.raises(UnreachableError, match=r"certificate of https://localhost:.* is not trusted") as caught:
             await luma.get_credit_usd()
         await luma.close()

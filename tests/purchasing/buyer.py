@@ -18,6 +18,7 @@ import httpx  # noqa: F401 - so that no child has to
 import truststore  # noqa: F401
 
 from luma_mcp.backends.dream_machine.client import DreamMachine
+from luma_mcp.backends.transport import Transport
 from luma_mcp.composition import RealClock
 from luma_mcp.domain.errors import LumaError
 from luma_mcp.domain.requests import VideoRequest
@@ -43,7 +44,7 @@ class Hasty(RealClock):
 
 
 async def buy(prompt: str) -> str:
-    backend = DreamMachine("token", base_url=sys.argv[1])
+    backend = DreamMachine(Transport("token", base_url=sys.argv[1]))
     store = SqliteStore(lambda: Path(sys.argv[2]), now=time.time)
     ledger = Ledger(store, account="me", owner=f"{os.getpid()} {time.time_ns()}")
     clock = Hasty()

@@ -26,7 +26,7 @@ from luma_mcp.ledger.purchases import Ledger
 from luma_mcp.ledger.rows import NewPurchase
 from luma_mcp.ledger.sqlite import SqliteStore
 from luma_mcp.mcp.services import Services
-from luma_mcp.purchasing import matching
+from luma_mcp.purchasing import fingerprints
 from luma_mcp.purchasing.orders import PurchaseRequest
 from luma_mcp.purchasing.reconcile import ABSENT_AFTER_SECONDS, ByListing
 from tests.support.agent import Agent, HeldClock, InMemory
@@ -345,9 +345,9 @@ async def test_what_another_process_claims_in_the_same_moment_is_not_recovered_t
 
     ledger = Late(SqliteStore(lambda: ledger_path, now=clock.wall), account="me", owner="late")
     encoded = encode(ImageRequest(model="photon-1", prompt="a boat"))
-    body = to_json(matching.unsigned_body(encoded)).decode()
+    body = to_json(fingerprints.unsigned_body(encoded)).decode()
     new = NewPurchase(
-        matching.fingerprint(encoded), matching.signature(encoded), body, "image", 17_200, "published"
+        fingerprints.fingerprint(encoded), fingerprints.signature(encoded), body, "image", 17_200, "published"
     )  # fmt: skip
     row = (await ledger.decide(new, Budget())).row
     await ledger.advance(row, "sending")

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from luma_mcp.backends.dream_machine.client import DreamMachine
+from luma_mcp.backends.transport import Transport
 from luma_mcp.domain.errors import InvalidRequestError
 from luma_mcp.domain.generation import Generation
 from luma_mcp.domain.requests import ImageKeyframe
@@ -56,7 +57,11 @@ async def test_a_generation_whose_picture_is_gone_is_reported(
             return bare
 
     with pytest.raises(InvalidRequestError, match="has no image any more"):
-        await replace(services.sources, backend=Forgetful("t")).start("dream_machine").image(made.id)
+        await (
+            replace(services.sources, backend=Forgetful(Transport("t", base_url=luma.base_url)))
+            .start("dream_machine")
+            .image(made.id)
+        )
 
 
 async def test_a_link_to_an_own_clip_has_the_footage_of_the_clip(

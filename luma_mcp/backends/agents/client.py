@@ -1,11 +1,11 @@
 """The Agents API as a backend: generations are bought and read singly.
 
-It has no list of generations, no balance, no deletion and no callback; nothing finds a purchase whose answer was lost.
+It has no list of generations, no balance, no deletion and no callback. A purchase whose response was lost cannot be
+found.
 """
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
 
 import anyio
 
@@ -14,57 +14,31 @@ from luma_mcp.backends.agents.errors import is_refusal
 from luma_mcp.backends.agents.files import FilesApi
 from luma_mcp.backends.base import EncodedRequest
 from luma_mcp.backends.client import ApiClient
-from luma_mcp.backends.transport import OnAnswer, Sleep
+from luma_mcp.backends.transport import Sleep, Transport
 from luma_mcp.domain.generation import Generation, check_id
 from luma_mcp.domain.requests import Request
-
-if TYPE_CHECKING:
-    import httpx
-
-DEFAULT_BASE_URL: Final = "https://agents.lumalabs.ai/v1"
 
 
 class Agents(ApiClient):
     """A client of the Agents API.
 
     Args:
-        token: the API key; None if there is none, and then every call says so.
-        token_hint: what to tell a person whose token is missing or refused.
-        base_url: where the API is; the token is sent there and nowhere else.
-        transport: carries the bytes; a test gives its own.
-        sleep: waits between attempts; a test gives its own.
-        wall: Unix time; a test gives its own.
-        on_answer: called after each exchange.
+        transport: speaks HTTP to the API.
+        sleep: waits until an uploaded file is ready.
+        wall: Unix time.
     """
 
     # Nothing but the response to a purchase names its generation: the API has no list.
     purchase_seconds = 15 * 60.0
 
     def __init__(
-        self,
-        token: str | None,
-        *,
-        token_hint: str = "",
-        base_url: str = DEFAULT_BASE_URL,
-        transport: "httpx.AsyncBaseTransport | None" = None,
-        sleep: Sleep = anyio.sleep,
-        wall: Callable[[], float] = time.time,
-        on_answer: OnAnswer | None = None,
+        self, transport: Transport, *, sleep: Sleep = anyio.sleep, wall: Callable[[], float] = time.time
     ) -> None:
-        super().__init__(
-            token,
-            token_hint=token_hint,
-            base_url=base_url,
-            is_refusal=is_refusal,
-            read_generation=decoding.read_generation,
-            transport=transport,
-            sleep=sleep,
-            on_answer=on_answer,
-        )
-        self.files = FilesApi(self._transport, sleep, wall)
+        super().__init__(transport, is_refusal=is_refusal, read_generation=decoding.read_generation)
+        self.files = FilesApi(transport, sleep, wall)
 
     def encode(self, request: Request) -> EncodedRequest:
-        """The request as the API takes it. Raises: InvalidRequestError."""
+        """The request in the JSON of the API. Raises: InvalidRequestError."""
         return encoding.encode(request)
 
     async def submit(self, encoded: EncodedRequest, *, request_id: str, decided_at: float | None = None) -> Generation:
@@ -77,5 +51,5 @@ class Agents(ApiClient):
         return decoding.read_generation(await self._transport.read("GET", f"{encoding.PATH}/{generation_id}"))
 
     async def ping(self) -> None:
-        """Return if the API answers and accepts the token."""
+        """Return if the API responds and accepts the token."""
         await self.files.check()

@@ -25,7 +25,7 @@ _IMAGE_FORMATS = {"jpg": "jpeg", "png": "png"}
 
 
 def encode(request: Request) -> EncodedRequest:
-    """The request as the API takes it. Raises: InvalidRequestError, if it has no such operation."""
+    """The request in the JSON of the API. Raises: InvalidRequestError, if it has no such operation."""
     return EncodedRequest(request, PATH, _present(_fields(request)))
 
 
@@ -51,7 +51,7 @@ def _fields(request: Request) -> JsonObject:
                 },
             }
         case ModifyVideoRequest():
-            # Without a mode, Luma chooses how much of each signal is kept.
+            # Without a mode, Luma chooses how much of each signal remains.
             edit = {"strength": request.mode} if request.mode else {"auto_controls": True}
             frame = _picture(request.first_frame) if request.first_frame else None
             return {
@@ -110,13 +110,13 @@ def _frame(frame: Keyframe | None) -> JsonObject | None:
 def _picture(name: str) -> JsonObject:
     """A picture. A local file is named by its content until it is uploaded, an earlier still until it has a link.
 
-    The API takes the id of a still in this place too, but nothing says what comes of it.
+    The API accepts the id of a still here too, but its result is documented nowhere.
     """
     return {"file_id": name} if is_file(name) else {"url": name}
 
 
 def _source(name: str) -> JsonObject:
-    """What is worked on. The API knows its own generations by their ids."""
+    """The picture or clip to work on. The API knows its own generations by their ids."""
     generation_id = generation_in(name)
     return {"generation_id": generation_id} if generation_id else _picture(name)
 

@@ -1,7 +1,7 @@
-"""What refuses a purchase at the Agents API.
+"""Refusals of a purchase by the Agents API.
 
-Luma releases the reserve of every request that it answers with an error (docs.agents.lumalabs.ai, FAQ). So an error of
-Luma's own refuses, also a 502 or 503. It is Luma's own if it has the header that Luma puts on every answer. Without
+Luma releases the reserve of every request that ends in an error (docs.agents.lumalabs.ai, FAQ). So an error of
+Luma's own refuses, also a 502 or 503. It is Luma's own if it has the header that Luma puts on every response. Without
 that header the documented statuses refuse, as at Dream Machine.
 """
 
@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from luma_mcp.backends import errors
 from luma_mcp.backends.responses import detail_of
 
-_OWN_HEADER = "x-api-version"
+_LUMA_HEADER = "x-api-version"
 _UNAVAILABLE = frozenset({502, 503})
 
 
 def is_refusal(status: int, data: bytes, headers: Mapping[str, str]) -> bool:
-    """Whether an answer to a purchase proves that nothing was bought."""
+    """Whether a response to a purchase proves that nothing was bought."""
     if status in _UNAVAILABLE:
-        return _OWN_HEADER in headers and bool(detail_of(data))
+        return _LUMA_HEADER in headers and bool(detail_of(data))
     return errors.is_refusal(status, data, headers)

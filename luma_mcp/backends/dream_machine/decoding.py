@@ -1,4 +1,4 @@
-"""Answers of the Dream Machine API: bytes to values. Pure.
+"""Responses of the Dream Machine API: bytes to values. Pure.
 
 Source: the API reference and the official SDK `lumaai` 1.21.0.
 """
@@ -9,7 +9,8 @@ from typing import Any, cast
 from pydantic import field_validator
 from pydantic_core import from_json
 
-from luma_mcp.backends.responses import JsonObject, LenientAnswer, Time, has_id, read_json, read_object, state_of
+from luma_mcp.backends.dream_machine.request_decoding import request_of
+from luma_mcp.backends.responses import JsonObject, LenientResponse, Time, has_id, read_json, read_object, state_of
 from luma_mcp.domain.errors import UnexpectedResponseError
 from luma_mcp.domain.generation import Generation, Output, OutputKind, Page
 from luma_mcp.domain.requests import KINDS
@@ -19,13 +20,13 @@ from luma_mcp.domain.text import cleaned
 _ASSETS: dict[OutputKind, str] = {"video": "video", "image": "image", "preview": "progress_video"}
 
 
-class _Assets(LenientAnswer):
+class _Assets(LenientResponse):
     video: str | None = None
     image: str | None = None
     progress_video: str | None = None
 
 
-class _Generation(LenientAnswer):
+class _Generation(LenientResponse):
     id: str
     generation_type: str | None = None
     state: str | None = None
@@ -58,64 +59,67 @@ def _snake_case(value: Any) -> Any:
 
 def read_generation(data: bytes) -> Generation:
     """Raises: UnexpectedResponseError."""
-    answer = read_object(data)
-    if not has_id(answer):
+    response = read_object(data)
+    if not has_id(response):
         raise UnexpectedResponseError("Luma answered a generation without an id.")
-    return _generation(answer)
+    return _generation(response)
 
 
 def read_page(data: bytes) -> Page:
     """Raises: UnexpectedResponseError. An entry without an id is left out and counted."""
-    answer = read_object(data)
-    entries = answer.get("generations")
+    response = read_object(data)
+    entries = response.get("generations")
     if not isinstance(entries, list):
         raise UnexpectedResponseError("Luma answered a list without generations in it.")
     listed = cast("list[Any]", entries)
     generations = tuple(_generation(entry) for entry in listed if has_id(entry))
-    return Page(generations, answer.get("has_more") is True, unreadable=len(listed) - len(generations))
+    return Page(generations, response.get("has_more") is True, unreadable=len(listed) - len(generations))
 
 
-_MOST_CENTS = 1e15
-_MAX_WORDS, _LONGEST_WORD = 1000, 60
+_MAX_CENTS = 1e15
+_MAX_WORDS, _MAX_WORD_LENGTH = 1000, 60
 
 
 def read_credit_usd(data: bytes) -> float:
     """The balance in dollars; on the wire it is in cents. Raises: UnexpectedResponseError."""
     cents = read_object(data).get("credit_balance")
     # A number beyond every float is read as infinite.
-    if isinstance(cents, bool) or not isinstance(cents, int | float) or not abs(cents) < _MOST_CENTS:
+    if isinstance(cents, bool) or not isinstance(cents, int | float) or not abs(cents) < _MAX_CENTS:
         raise UnexpectedResponseError("Luma answered a credit balance that is not a number.")
     return cents / 100
 
 
 def read_words(data: bytes) -> tuple[str, ...]:
     """A plain list of words, as concepts and camera motions come. Raises: UnexpectedResponseError."""
-    answer = read_json(data)
-    words = cast("list[Any]", answer) if isinstance(answer, list) else [None]
-    if len(words) > _MAX_WORDS or not all(isinstance(word, str) and len(word) <= _LONGEST_WORD for word in words):
+    response = read_json(data)
+    words = cast("list[Any]", response) if isinstance(response, list) else [None]
+    if len(words) > _MAX_WORDS or not all(isinstance(word, str) and len(word) <= _MAX_WORD_LENGTH for word in words):
         raise UnexpectedResponseError("Luma answered something other than a list of words.")
     return tuple(cleaned(str(word), 60) for word in words)
 
 
-def _generation(answer: Any) -> Generation:
-    read = _Generation.model_validate(answer)
-    request = read.request or {}
+def _generation(response: Any) -> Generation:
+    read = _Generation.model_validate(response)
+    echo = read.request or {}
+    kind, prompt = _kind(read, echo), echo.get("prompt")
     outputs = [Output(output, url) for output, field in _ASSETS.items() if (url := getattr(read.assets, field, None))]
     return Generation(
         id=read.id,
         state=state_of(read.state),
-        kind=_kind(read, request),
+        kind=kind,
         failure_reason=read.failure_reason,
         created_at=read.created_at,
         outputs=tuple(outputs),
         model=read.model,
-        request=request,
+        request=request_of(kind, echo),
+        prompt=prompt if isinstance(prompt, str) else None,
+        echo=echo,
     )
 
 
-def _kind(read: _Generation, request: JsonObject) -> str:
-    """The operation. Answers before 2025 name it `type`; some name only whether a video or an image is made."""
-    kind = request.get("generation_type") or request.get("type")
+def _kind(read: _Generation, echo: JsonObject) -> str:
+    """The operation. Responses before 2025 name it `type`; some name only whether a video or an image is made."""
+    kind = echo.get("generation_type") or echo.get("type")
     if isinstance(kind, str) and (kind in KINDS or read.generation_type != "image"):
         return kind
     return read.generation_type or "video"

@@ -28,7 +28,7 @@ from luma_mcp.domain.requests import (
 
 
 def encode(request: Request) -> EncodedRequest:
-    """The request as the API takes it. Raises: InvalidRequestError, if an id in it is none."""
+    """The request in the JSON of the API. Raises: InvalidRequestError, if an id in it is none."""
     path, fields = _path_and_fields(request)
     # Zero pixels and an empty prompt were asked for; an absent list or a loop that is off were not.
     body = {name: value for name, value in fields.items() if value or (value is not False and value in (0, ""))}
@@ -122,7 +122,7 @@ def _media(url: str | None) -> JsonObject | None:
 
 
 def _pixels(placement: Placement | None, aspect_ratio: str) -> JsonObject:
-    """The eight integers that say in pixels of the target canvas where the source lies (docs, reframe)."""
+    """The eight integers of the source's position, in pixels of the target canvas (docs, reframe)."""
     if placement is None:
         return {}
     width, height = CANVASES[aspect_ratio]

@@ -1,7 +1,8 @@
 """The actions for a completed generation: the player's buttons, each with its tool call and its price."""
 
-from collections.abc import Callable, Mapping
-from typing import Any, Literal, cast
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, Literal
 
 from luma_mcp.domain import validation
 from luma_mcp.domain.apis import APIS
@@ -19,6 +20,7 @@ from luma_mcp.domain.requests import (
     Request,
     UpscaleRequest,
     VideoRequest,
+    sources_of,
 )
 from luma_mcp.domain.url_signatures import unsigned
 from luma_mcp.mcp.spec import Action
@@ -42,10 +44,10 @@ def actions_of(generation: Generation) -> list[Action]:
 
 
 def _try(make: Callable[[Generation], Action | None], generation: Generation) -> Action | None:
-    """The action; None if Luma's echo is incomplete, or names a model that is no longer sold."""
+    """The action; None if the request states too little, or names a model that is no longer sold."""
     try:
         return make(generation)
-    except (LumaError, KeyError, TypeError, ValueError, AttributeError):
+    except (LumaError, KeyError):
         return None
 
 
@@ -108,70 +110,60 @@ def _animate(generation: Generation) -> Action | None:
         request = VideoRequest(model=model, prompt=_ANY_PROMPT, start=ImageKeyframe(url))
         arguments = _present(start_frame=generation.id, model=model)
         return _action(generation, request, "animate", "create_video", arguments, prompt="required")
-    ratio = generation.request.get("aspect_ratio")
+    ratio = getattr(generation.request, "aspect_ratio", None)
     request = VideoRequest(model=model, aspect_ratio=ratio, start=ImageKeyframe(url))
     arguments = _present(start_frame=generation.id, aspect_ratio=ratio, model=model)
     return _action(generation, request, "animate", "create_video", arguments, prompt="optional")
 
 
 def _vary_video(generation: Generation) -> Action | None:
-    """The same request again, for each output of a model differs."""
-    echo = generation.request
-    if generation.kind != "video" or echo.get("made_from_media"):
+    """The same request once more, for each result of a model differs."""
+    earlier = generation.request
+    if not isinstance(earlier, VideoRequest) or not _is_repeatable(generation, earlier):
         return None
-    keyframes = cast("JsonObject", echo.get("keyframes") or {})
-    concepts = [str(concept["key"]) for concept in cast("list[JsonObject]", echo.get("concepts") or [])]
-    options, prompt, loop = format_of(generation), echo.get("prompt"), bool(echo.get("loop"))
-    start, end = (_keyframe(keyframes.get(name)) for name in ("frame0", "frame1"))
-    hdr, exr = bool(echo.get("hdr")), bool(echo.get("exr_export"))
-    request = VideoRequest(
-        **options, prompt=prompt, loop=loop, concepts=tuple(concepts), start=start, end=end, hdr=hdr, exr=exr
-    )
+    form = format_of(generation)
+    request = replace(earlier, **form)
     arguments = _present(
-        prompt=prompt,
-        loop=loop or None,
-        hdr=hdr or None,
-        exr=exr or None,
-        concepts=concepts or None,
-        start_frame=_source(start),
-        end_frame=_source(end),
-        **options,
+        prompt=request.prompt,
+        loop=request.loop or None,
+        hdr=request.hdr or None,
+        exr=request.exr or None,
+        concepts=list(request.concepts) or None,
+        start_frame=_source(request.start),
+        end_frame=_source(request.end),
+        **form,
     )
     return _action(generation, request, "variation", "create_video", arguments)
 
 
 def _vary_image(generation: Generation) -> Action | None:
-    echo = generation.request
-    if generation.kind != "image" or echo.get("made_from_media"):
+    request = generation.request
+    if not isinstance(request, ImageRequest) or not _is_repeatable(generation, request):
         return None
-    options = {name: echo.get(name) for name in ("model", "prompt", "aspect_ratio", "format", "style")}
-    images, styles = (_references(echo.get(name)) for name in ("image_ref", "style_ref"))
-    identity = cast("JsonObject", cast("JsonObject", echo.get("character_ref") or {}).get("identity0") or {})
-    characters = [_permanent(url) for url in cast("list[str]", identity.get("images") or [])]
-    modify = _references([echo["modify_image_ref"]]) if echo.get("modify_image_ref") else []
-    request = ImageRequest(
-        image_references=tuple(images),
-        style_references=tuple(styles),
-        character_images=tuple(characters),
-        modify_image=modify[0] if modify else None,
-        **cast("Any", options),
-    )
     arguments = _present(
-        image_refs=[_argument(reference) for reference in images] or None,
-        style_refs=[_argument(reference) for reference in styles] or None,
-        character_images=characters or None,
-        modify_image=_argument(modify[0]) if modify else None,
-        **options,
+        image_refs=_arguments(request.image_references),
+        style_refs=_arguments(request.style_references),
+        character_images=list(request.character_images) or None,
+        modify_image=_argument(request.modify_image) if request.modify_image else None,
+        model=request.model,
+        prompt=request.prompt,
+        aspect_ratio=request.aspect_ratio,
+        format=request.format,
+        style=request.style,
+        web_search=request.web_search or None,
     )
     return _action(generation, request, "variation", "create_image", arguments)
 
 
-def _keyframe(echo: JsonObject | None) -> Keyframe | None:
-    if echo is None:
-        return None
-    if echo["type"] == "generation":
-        return GenerationKeyframe(echo["id"])
-    return ImageKeyframe(_permanent(echo["url"]))
+def _is_repeatable(generation: Generation, request: Request) -> bool:
+    """Whether every picture and clip of a request can be named again: no link that is signed and so may have expired.
+
+    Where the API echoes nothing, the ledger has links without their signatures, so no source can be trusted.
+    """
+    sources = sources_of(request)
+    if not APIS[generation.backend].echoes_requests:
+        return not sources
+    return all(unsigned(source) == source for source in sources)
 
 
 def _source(frame: Keyframe | None) -> str | None:
@@ -180,19 +172,12 @@ def _source(frame: Keyframe | None) -> str | None:
     return frame.id if isinstance(frame, GenerationKeyframe) else frame.url
 
 
-def _references(echo: list[Mapping[str, Any]] | None) -> list[ImageReference]:
-    return [ImageReference(_permanent(reference["url"]), reference.get("weight")) for reference in echo or []]
+def _arguments(references: Sequence[ImageReference]) -> list[JsonObject] | None:
+    return [_argument(reference) for reference in references] or None
 
 
 def _argument(reference: ImageReference) -> JsonObject:
     return _present(source=reference.url, weight=reference.weight)
-
-
-def _permanent(url: str) -> str:
-    """A link that can be used again. Raises: ValueError, if it is signed and so may have expired."""
-    if unsigned(url) != url:
-        raise ValueError("signed")
-    return url
 
 
 def _present(**arguments: Any) -> JsonObject:

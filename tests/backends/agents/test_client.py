@@ -9,6 +9,7 @@ import pytest
 
 from luma_mcp.backends.agents.client import Agents
 from luma_mcp.backends.luma_apis import Bought, LumaApis
+from luma_mcp.backends.transport import Transport
 from luma_mcp.domain.errors import (
     AmbiguousPurchaseError,
     AuthenticationError,
@@ -38,7 +39,9 @@ def emulator(clock: HeldClock) -> Emulator:
 
 @pytest.fixture
 async def agents(transport: InMemory, clock: HeldClock) -> AsyncIterator[Agents]:
-    client = Agents(KEY, base_url=URL, transport=transport, sleep=clock.sleep, wall=clock.luma_wall)
+    client = Agents(
+        Transport(KEY, base_url=URL, network=transport, sleep=clock.sleep), sleep=clock.sleep, wall=clock.luma_wall
+    )
     yield client
     await client.close()
 
@@ -55,7 +58,8 @@ def scripted(*answers: tuple[int, Any]) -> tuple[Agents, list[httpx.Request]]:
     async def sleep(_seconds: float) -> None:
         """No time passes."""
 
-    return Agents(KEY, base_url=URL, transport=httpx.MockTransport(handle), sleep=sleep), requests
+    to_luma = Transport(KEY, base_url=URL, network=httpx.MockTransport(handle), sleep=sleep)
+    return Agents(to_luma, sleep=sleep), requests
 
 
 async def test_a_purchase_is_sent_once_and_a_read_again(agents: Agents, emulator: Emulator) -> None:
@@ -85,7 +89,7 @@ async def test_what_is_no_id_is_asked_of_nobody(agents: Agents, transport: InMem
 
 
 async def test_a_key_that_is_refused_is_said(transport: InMemory) -> None:
-    client = Agents("luma-api-other", token_hint="Set it.", base_url=URL, transport=transport)
+    client = Agents(Transport("luma-api-other", base_url=URL, token_hint="Set it.", network=transport))
     with pytest.raises(AuthenticationError, match="401") as caught:
         await client.ping()
     assert caught.value.hint == "Set it."

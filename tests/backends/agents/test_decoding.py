@@ -103,13 +103,31 @@ def test_what_was_asked_for_is_put_beside_the_answer() -> None:
     }  # fmt: skip
     known = decoding.recalled(read(type="video_edit"), body, 0.72)
 
-    assert known.request == {
-        "model": "ray-3.2", "prompt": "a boat", "resolution": "540p", "mode": "flex_1", "made_from_media": True,
-    }  # fmt: skip
-    assert known.price_usd == 0.72
-    assert decoding.recalled(read(), {"prompt": "a boat"}, 0.3).request == {"prompt": "a boat"}
-    layering = {"type": "layering", "layering": {"resolution": "2k"}, "source": {"file_id": "f"}}
-    assert decoding.recalled(read(), layering, 1.03).request == {"layers": "2k", "made_from_media": True}
+    assert known.request == ModifyVideoRequest(
+        model="ray-3.2", prompt="a boat", media="f", mode="flex_1", resolution="540p"
+    )
+    assert (known.prompt, known.price_usd) == ("a boat", 0.72)
+    layering = {"type": "layering", "model": "uni-1", "layering": {"resolution": "2k"}, "source": {"file_id": "f"}}
+    assert decoding.recalled(read(), layering, 1.03).request == ImageRequest(
+        model="uni-1", layers="2k", modify_image=ImageReference("f")
+    )
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"prompt": "a boat"},
+        {"type": "segmentation", "prompt": "a boat"},
+        {"type": "video", "prompt": "a boat", "video": "odd"},
+        {"type": "video", "prompt": "a boat", "video": {"start_frame": {}}},
+        {"type": "video", "prompt": "a boat", "video": {"keyframes": [{"url": URL}]}},
+        {"type": "video_edit", "prompt": "a boat"},
+    ],
+)
+def test_a_row_that_cannot_be_read_keeps_its_prompt(body: dict[str, Any]) -> None:
+    known = decoding.recalled(read(), body, 0.3)
+
+    assert (known.request, known.prompt, known.price_usd) == (None, "a boat", 0.3)
 
 
 def test_files_are_read() -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from luma_mcp.backends.dream_machine.client import DreamMachine
 from luma_mcp.backends.dream_machine.encoding import encode
+from luma_mcp.backends.transport import Transport
 from luma_mcp.domain.clock import suspend_aware_now
 from luma_mcp.domain.errors import (
     AmbiguousPurchaseError,
@@ -49,7 +50,7 @@ def broken(error: Exception | httpx.Response) -> httpx.MockTransport:
 
 
 def client_over(transport: httpx.AsyncBaseTransport, clock: HeldClock) -> DreamMachine:
-    return DreamMachine(TOKEN, base_url=BASE_URL, transport=transport, sleep=clock.sleep)
+    return DreamMachine(Transport(TOKEN, base_url=BASE_URL, network=transport, sleep=clock.sleep))
 
 
 async def test_every_endpoint_is_asked_as_luma_wants_it(
@@ -207,7 +208,7 @@ async def test_the_token_goes_to_the_api_and_shows_nowhere_else(luma: DreamMachi
 
 
 async def test_no_token_is_said_before_anything_is_sent(transport: InMemory) -> None:
-    client = DreamMachine(None, token_hint="Set it.", base_url=BASE_URL, transport=transport)
+    client = DreamMachine(Transport(None, base_url=BASE_URL, token_hint="Set it.", network=transport))
     with pytest.raises(AuthenticationError, match=r"No Luma token is set\.") as caught:
         await client.submit(encode(VIDEO), request_id="r")
 
@@ -220,7 +221,7 @@ async def test_a_purchase_that_was_decided_long_ago_is_not_sent() -> None:
     """This process was stopped: another server may have settled the purchase meanwhile."""
     luma = RawLuma()
     async with luma.serving() as base_url:
-        client = DreamMachine(TOKEN, base_url=base_url)
+        client = DreamMachine(Transport(TOKEN, base_url=base_url))
         with pytest.raises(UnreachableError, match="stopped before the request could be sent"):
             await client.submit(encode(VIDEO), request_id="r", decided_at=suspend_aware_now() - 15.1)
         await client.submit(encode(VIDEO), request_id="r", decided_at=suspend_aware_now() - 10)
@@ -230,7 +231,8 @@ async def test_a_purchase_that_was_decided_long_ago_is_not_sent() -> None:
 
 
 async def test_the_callback_goes_with_a_purchase_and_is_no_part_of_the_request(transport: InMemory) -> None:
-    client = DreamMachine(TOKEN, base_url=BASE_URL, callback_url="https://h.example/secret", transport=transport)
+    to_luma = Transport(TOKEN, base_url=BASE_URL, network=transport)
+    client = DreamMachine(to_luma, callback_url="https://h.example/secret")
     encoded = encode(VIDEO)
     await client.submit(encoded, request_id="r")
 

@@ -69,7 +69,7 @@ def test_what_cannot_be_read_in_a_generation_is_as_good_as_absent(odd: dict[str,
     assert read.id == ID
     assert read.state == "unknown"
     assert not read.is_final
-    assert read.request == {}
+    assert (read.request, read.prompt, read.echo) == (None, None, {})
 
 
 def test_a_state_nobody_knows_survives_and_is_not_final() -> None:
@@ -129,7 +129,7 @@ def test_half_an_emoji_in_one_prompt_does_not_hide_the_list(half: bytes) -> None
     )
 
     assert [generation.id for generation in page.generations] == ["a", "b"]
-    assert page.generations[0].request["prompt"].encode()
+    assert (page.generations[0].prompt or "").encode()
 
 
 def test_cents_become_dollars() -> None:

@@ -1,11 +1,15 @@
 """What is offered with a generation is only what can be done with it."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from luma_mcp.backends.dream_machine import decoding
 from luma_mcp.domain.generation import Generation, Output
+from luma_mcp.domain.requests import ImageReference, ImageRequest
 from luma_mcp.mcp import app
 from luma_mcp.mcp.app.actions import actions_of
 
@@ -21,7 +25,8 @@ def offered(
     kind = request["generation_type"]
     urls = {"video": None if "image" in kind else "https://a.example/v", "image": image}
     outputs = tuple(Output(name, url) for name, url in urls.items() if url)
-    made = Generation(id=ID, state=state, kind=kind, outputs=outputs, model=request.get("model"), request=request)
+    message = {"id": ID, "state": state, "generation_type": kind, "model": request.get("model"), "request": request}
+    made = replace(decoding.read_generation(json.dumps(message).encode()), outputs=outputs)
     return [offer.action for offer in actions_of(made)]
 
 
@@ -47,6 +52,39 @@ def test_nothing_is_offered_before_it_is_completed(state: str) -> None:
 )  # fmt: skip
 def test_what_luma_s_echo_does_not_allow_is_left_out(request_: dict[str, Any], actions: list[str]) -> None:
     assert offered(request_) == actions
+
+
+def test_a_variation_of_a_picture_names_its_references_again() -> None:
+    url = "https://a.example/i.png"
+    request = ImageRequest(
+        model="photon-1", prompt="a boat", image_references=(ImageReference(url, 0.5),), character_images=(url,),
+        modify_image=ImageReference(url),
+    )  # fmt: skip
+    made = Generation(id=ID, state="completed", kind="image", request=request)
+
+    (variation,) = actions_of(made)
+    assert variation.arguments == {
+        "image_refs": [{"source": url, "weight": 0.5}], "character_images": [url], "modify_image": {"source": url},
+        "model": "photon-1", "prompt": "a boat",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("reference", "actions"), [((), ["variation"]), ((ImageReference("https://a.example/i"),), [])]
+)
+def test_a_link_of_the_ledger_may_have_been_signed_so_it_is_not_sent_again(
+    reference: tuple[ImageReference, ...], actions: list[str]
+) -> None:
+    request = ImageRequest(
+        model="uni-1", prompt="a boat", format="png", style="manga", web_search=True, image_references=reference
+    )
+    made = Generation(id=ID, state="completed", kind="image", request=request, backend="agents")
+
+    assert [action.action for action in actions_of(made)] == actions
+    for action in actions_of(made):
+        assert action.arguments == {
+            "model": "uni-1", "prompt": "a boat", "format": "png", "style": "manga", "web_search": True,
+        }  # fmt: skip
 
 
 def test_a_picture_without_a_link_cannot_be_animated() -> None:

@@ -1,4 +1,4 @@
-"""Whether a generation came of a request, by Luma's echo: surely, surely not, or nobody can say. Pure.
+"""Whether a generation came of a request, by Luma's echo: surely, surely not, or it cannot be said. Pure.
 
 Luma echoes each request in its generation. Nothing promises that the echo is complete or to the letter: fields may be
 missing, defaults filled in, numbers spelt as text, a prompt trimmed, a link replaced by a copy. So absence is never
@@ -6,27 +6,14 @@ concluded from inequality: only a difference that no spelling explains is `surel
 `surely`.
 """
 
-import hashlib
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from enum import Enum
 from typing import Any, cast
 
-from pydantic_core import to_json
-
-from luma_mcp.backends.base import EncodedRequest
+from luma_mcp.backends.base import Verdict
 from luma_mcp.domain.generation import Generation
-from luma_mcp.domain.url_signatures import canonical_url, without_signatures
-
-
-class Verdict(Enum):
-    """The three answers."""
-
-    SURELY = "surely"
-    SURELY_NOT = "surely not"
-    CANNOT_SAY = "cannot say"
-
+from luma_mcp.domain.url_signatures import canonical_url
 
 # The fields of a request by how their values are compared. Each field of every operation is in one of these.
 _WORDS = ("model", "aspect_ratio", "format", "mode")
@@ -51,29 +38,14 @@ _DEFAULTS: dict[str, tuple[str, ...]] = {
 _FILLED_IN = frozenset({"model", "aspect_ratio", "resolution", "duration", "mode"})
 
 
-def unsigned_body(encoded: EncodedRequest) -> dict[str, Any]:
-    """What a request asks for. How links are signed is no part of that."""
-    return without_signatures(encoded.body)
-
-
-def fingerprint(encoded: EncodedRequest) -> str:
-    """The same for the same request, in every process."""
-    return _digest(encoded.path + to_json(unsigned_body(encoded)).decode())
-
-
-def signature(encoded: EncodedRequest) -> str:
-    """The same for requests that Luma's list cannot tell apart: it does not name the clip that was upscaled."""
-    return _digest(to_json(unsigned_body(encoded)).decode())
-
-
 def compare(body: Mapping[str, Any], generation: Generation) -> Verdict:
     """Whether a generation came of a request with this body.
 
     Args:
         body: the unsigned body of the request.
-        generation: a generation of Luma's list, or of the answer to the request.
+        generation: a generation of Luma's list, or of the response to the request.
     """
-    echo = generation.request
+    echo = generation.echo
     verdicts = [_compare_kind(body, generation)]
     for field in COMPARED - {"generation_type"}:
         requested, echoed = _bare(body.get(field)), _bare(echo.get(field))
@@ -88,21 +60,9 @@ def compare(body: Mapping[str, Any], generation: Generation) -> Verdict:
     return _together(verdicts)
 
 
-def generations_named_in(request: Mapping[str, Any]) -> list[str]:
-    """The earlier clips that a request continues or leads up to."""
-    frames = request.get("keyframes")
-    named = cast("dict[str, Any]", frames).values() if isinstance(frames, dict) else ()
-    ids = [cast("dict[str, Any]", frame).get("id") for frame in named if isinstance(frame, dict)]
-    return [generation_id for generation_id in ids if isinstance(generation_id, str)]
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
 def _compare_kind(body: Mapping[str, Any], generation: Generation) -> Verdict:
     """By the operation. An echo without one tells at most whether a video or an image was made."""
-    echoed = generation.request.get("generation_type") or generation.request.get("type")
+    echoed = generation.echo.get("generation_type") or generation.echo.get("type")
     if isinstance(echoed, str):
         return Verdict.SURELY if _word(echoed) == _word(body["generation_type"]) else Verdict.SURELY_NOT
     makes_image = body["generation_type"] in ("image", "reframe_image")
@@ -160,12 +120,12 @@ def _compare_texts(requested: str, echoed: str) -> Verdict:
 def _compare_structures(requested: Any, echoed: Any) -> Verdict:
     """Lists and objects, by what they name: ids and words must agree, links may have become copies."""
     if isinstance(requested, dict) and isinstance(echoed, dict):
-        expected, found = cast("dict[str, Any]", requested), cast("dict[str, Any]", echoed)
+        expected, echoes = cast("dict[str, Any]", requested), cast("dict[str, Any]", echoed)
         verdicts = [
             Verdict.CANNOT_SAY
-            if name not in found or name not in expected
-            else _compare_structures(expected[name], found[name])
-            for name in expected.keys() | found.keys()
+            if name not in echoes or name not in expected
+            else _compare_structures(expected[name], echoes[name])
+            for name in expected.keys() | echoes.keys()
         ]
     elif isinstance(requested, list) and isinstance(echoed, list):
         first, second = cast("list[Any]", requested), cast("list[Any]", echoed)
