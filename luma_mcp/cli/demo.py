@@ -6,7 +6,7 @@ It starts the emulator, starts the server as a process of its own, and is a real
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import anyio
 from mcp import Client, MCPError, StdioServerParameters
 
 from luma_mcp.cli import terminal
+from luma_mcp.cli.progress import WITH_PROGRESS, OnProgress, ProgressListener
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.serving import serving
 from luma_mcp.film.film import FINAL
@@ -54,6 +55,7 @@ class _Demo:
         self._folder = folder
         self._speed = speed
         self._quoted_usd = 0.0
+        self._listener = ProgressListener()
 
     async def play(self) -> bool:
         """All acts; whether they went well."""
@@ -92,7 +94,7 @@ class _Demo:
                 "LUMA_LEDGER": str(ledger_folder / "purchases.sqlite3"),
             },
         )
-        async with Client(server) as client:
+        async with Client(server, message_handler=self._listener) as client:
             try:
                 await play(client)
             except (DemoError, MCPError) as error:
@@ -145,8 +147,8 @@ class _Demo:
         names = [f"shot {shot['number']}" for shot in film["shots"]]
         progress = terminal.Progress(names)
 
-        async def show(_progress: float, _total: float | None, message: str | None) -> None:
-            for name, state in terminal.states_in(message or ""):
+        def show(_message: str, states: Mapping[str, str]) -> None:
+            for name, state in states.items():
                 progress.update(name, state, is_over=state in FINAL)
 
         done = await self._call(
@@ -220,20 +222,23 @@ class _Demo:
 
     async def _wait(self, client: Client, generations: dict[str, str]) -> None:
         """Wait for some generations, a line for each, as the server's progress notifications tell."""
-        names = {short(generation_id): name for name, generation_id in generations.items()}
+        names = {generation_id: name for name, generation_id in generations.items()}
         progress = terminal.Progress(list(generations))
 
-        async def show(_progress: float, _total: float | None, message: str | None) -> None:
-            for prefix, state in terminal.states_in(message or ""):
-                progress.update(names[prefix], state, is_over=state in ("completed", "failed"))
+        def show(_message: str, states: Mapping[str, str]) -> None:
+            for generation_id, state in states.items():
+                progress.update(names[generation_id], state, is_over=state in FINAL)
 
         await self._call(
             client, "wait_for_generation", show,
             generation_ids=list(generations.values()), timeout_seconds=_TIMEOUT_SECONDS,
         )  # fmt: skip
 
-    async def _call(self, client: Client, tool: str, on_progress: Any = None, **arguments: Any) -> dict[str, Any]:
-        result = await client.call_tool(tool, arguments, progress_callback=on_progress)
+    async def _call(
+        self, client: Client, tool: str, on_progress: OnProgress | None = None, **arguments: Any
+    ) -> dict[str, Any]:
+        self._listener.on_progress = on_progress
+        result = await client.call_tool(tool, arguments, meta=WITH_PROGRESS if on_progress else None)
         if result.is_error:
             raise DemoError(" ".join(getattr(part, "text", "") for part in result.content))
         return result.structured_content or (result.meta or {}).get(FIELDS_META, {})
@@ -246,8 +251,3 @@ class _Demo:
         rows = [("What", "Size", f"File in {self._folder}")]
         rows += [(name, f"{path.stat().st_size / 1000:,.0f} kB", path.name) for name, path in files]
         terminal.table(rows, ["bold", *[None] * len(files)])
-
-
-def short(generation_id: str) -> str:
-    """An id as progress messages show it."""
-    return generation_id[:8]

@@ -28,6 +28,7 @@ from mcp import Client
 from mcp.types import ElicitRequestParams, ElicitResult
 
 from luma_mcp.cli import terminal
+from luma_mcp.cli.progress import WITH_PROGRESS, ProgressListener
 from luma_mcp.composition import build_server
 from luma_mcp.config.settings import Settings, SettingsError
 from luma_mcp.film.film import FINAL
@@ -151,7 +152,9 @@ class _Job:
         """Do it; the exit code."""
         self._ends_at = time.monotonic() + self._options.timeout
         asks = self._ask if sys.stdin.isatty() else None
-        async with Client(build_server(settings), elicitation_callback=asks) as client:
+        listener = ProgressListener(self._show)
+        server = build_server(settings)
+        async with Client(server, elicitation_callback=asks, message_handler=listener) as client:
             try:
                 if self._options.command in _CREATES:
                     return await self._create(client)
@@ -249,13 +252,8 @@ class _Job:
         return 1 if failed else 0
 
     async def _call(self, client: Client, tool: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """What a tool answers. Raises: _RefusedError."""
-
-        async def show(progress: float, total: float | None, message: str | None) -> None:
-            del progress, total
-            self._show(message or "")
-
-        result = await client.call_tool(tool, dict(arguments), progress_callback=show)
+        """The fields of a tool's result. Raises: _RefusedError."""
+        result = await client.call_tool(tool, dict(arguments), meta=WITH_PROGRESS)
         if result.is_error:
             raise _RefusedError(" ".join(getattr(part, "text", "") for part in result.content))
         return result.structured_content or (result.meta or {}).get(FIELDS_META, {})
@@ -263,16 +261,15 @@ class _Job:
     def _left(self) -> float:
         return max(0.0, self._ends_at - time.monotonic())
 
-    def _show(self, message: str) -> None:
-        """Show a message of progress."""
+    def _show(self, message: str, states: Mapping[str, str]) -> None:
+        """Print the progress of a call: to a program the sentence and the states, to a person the states."""
         if self._options.json:
-            print(json.dumps({"event": "progress", "message": message}))
+            print(json.dumps({"event": "progress", "message": message, "states": dict(states)}, ensure_ascii=False))
             return
-        states = terminal.states_in(message)
         if self._progress is None:
-            self._progress = terminal.Progress([name for name, _ in states], sys.stderr)
-        for name, state in states:
-            self._progress.update(name, state, is_over=state in FINAL)
+            self._progress = terminal.Progress([_short(name) for name in states], sys.stderr)
+        for name, state in states.items():
+            self._progress.update(_short(name), state, is_over=state in FINAL)
 
     def _tell(self, event: str, facts: Mapping[str, Any], text: str) -> None:
         """Say what happened: to a program on stdout, to a person on stderr."""
@@ -303,6 +300,11 @@ class _Job:
         question = getattr(params, "message", "")
         answer = await anyio.to_thread.run_sync(_typed, f"{question} [y/N] ", abandon_on_cancel=True)
         return ElicitResult(action="accept", content={"buy": answer.strip().lower() in ("y", "yes")})
+
+
+def _short(name: str) -> str:
+    """A name as lines of progress have it: the start of a generation's id, or a shot."""
+    return name if name.startswith("shot ") else name[:8]
 
 
 def _typed(question: str) -> str:

@@ -4,7 +4,6 @@ Colours and changing lines are for a terminal only, and NO_COLOR (no-color.org) 
 """
 
 import os
-import re
 import shutil
 import sys
 import textwrap
@@ -16,8 +15,6 @@ Colour = Literal["red", "green", "yellow", "bold"]
 _CODES: dict[Colour, str] = {"red": "31", "green": "32", "yellow": "33", "bold": "1"}
 _GAP = 2
 _NARROWEST = 20
-# How a progress message of a wait begins.
-_WAITED = re.compile(r"\d+ s")
 _CLEAR_LINE = "\r\x1b[2K"
 
 
@@ -65,23 +62,6 @@ def table(rows: Sequence[Sequence[str]], colours: Sequence[Colour | None] = ()) 
         print((" " * _GAP).join([*cells, first]).rstrip())
         for line in others:
             print(" " * (indent if len(line) <= room else _GAP) + line)
-
-
-def states_in(message: str) -> list[tuple[str, str]]:
-    """What a progress message tells: the names of things, and their states.
-
-    Such as "4 s: 15b7abb1 dreaming, 3ce343aa queued" or "4 s: shot 1 dreaming, shot 2 in doubt".
-    """
-    time, _, rest = message.partition(": ")
-    listed = rest.partition(";")[0] if _WAITED.fullmatch(time) else ""
-    found: list[tuple[str, str]] = []
-    for part in listed.split(", "):
-        first, _, state = part.partition(" ")
-        if first == "shot":
-            number, _, state = state.partition(" ")
-            first = f"shot {number}"
-        found += [(first, state)] if state else []
-    return found
 
 
 class Progress:
