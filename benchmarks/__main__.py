@@ -15,8 +15,8 @@ def main() -> None:
     if "growth" in sys.argv:
         growth.main()
         return
-    parts = (starting, sizes, tool_search, calls, at_once, waiting, files, editing, films)
-    measured = table([row for part in parts for row in part.rows()])
+    modules = (starting, sizes, tool_search, calls, at_once, waiting, files, editing, films)
+    measured = table([row for module in modules for row in module.rows()])
     print(measured)
     if "--write" in sys.argv:
         into_page("table", measured)

@@ -12,13 +12,13 @@ from benchmarks.rows import Row
 from benchmarks.starting import console_script
 
 CALLS = 200
-ANSWER_SECONDS = 2.0
+RESPONSE_SECONDS = 2.0
 # A 5 s 720p clip of ray-2 costs this, and so many of them may be bought.
 PRICE_USD, ALLOWED = 0.71, 10
 
 
 def rows() -> list[Row]:
-    slow = ("--fault", f"slow,method=POST,after=yes,times={CALLS},seconds={ANSWER_SECONDS}")
+    slow = ("--fault", f"slow,method=POST,after=yes,times={CALLS},seconds={RESPONSE_SECONDS}")
     with ExitStack() as stack:
         base_url = stack.enter_context(emulated(*slow))
         folder = stack.enter_context(tempfile.TemporaryDirectory())
@@ -36,7 +36,7 @@ def rows() -> list[Row]:
             Row(f"{CALLS} repeats of one call at once: POSTs", str(len(bought)), "1", goal="1"),
             Row(
                 f"{CALLS} repeats of one call at once: the last answer; floor: Luma's own answer",
-                f"{seconds:.2f} s", f"{ANSWER_SECONDS:.2f} s", goal="1 s more",
+                f"{seconds:.2f} s", f"{RESPONSE_SECONDS:.2f} s", goal="1 s more",
             ),
         ]  # fmt: skip
         capped = server("cap", LUMA_MAX_USD_PER_DAY=str(PRICE_USD * ALLOWED))
@@ -49,7 +49,7 @@ def rows() -> list[Row]:
             Row(f"{CALLS} different calls at once, a cap for {ALLOWED}: bought", str(more), str(ALLOWED), goal="10"),
             Row(
                 f"{CALLS} different calls at once: the last answer; floor: Luma's own answer",
-                f"{seconds:.2f} s", f"{ANSWER_SECONDS:.2f} s",
+                f"{seconds:.2f} s", f"{RESPONSE_SECONDS:.2f} s",
             ),
         ]  # fmt: skip
     return rows
@@ -57,7 +57,7 @@ def rows() -> list[Row]:
 
 def _bought(base_url: str) -> set[str]:
     """Every generation that the emulator has."""
-    answer = httpx.get(
+    response = httpx.get(
         f"{base_url}/generations?limit=100", headers={"Authorization": "Bearer x"}, trust_env=False, timeout=30
     )
-    return {generation["id"] for generation in answer.json()["generations"]}
+    return {generation["id"] for generation in response.json()["generations"]}

@@ -84,16 +84,16 @@ class Pipe:
 
     def call(self, tool: str, **arguments: Any) -> tuple[float, dict[str, Any]]:
         """Seconds, and the result."""
-        began = time.perf_counter()
+        started_at = time.perf_counter()
         result = self.ask("tools/call", name=tool, arguments=arguments)
-        taken = time.perf_counter() - began
+        taken = time.perf_counter() - started_at
         assert not result.get("isError"), result
         return taken, result
 
     def call_at_once(self, tool: str, calls: list[dict[str, Any]]) -> tuple[float, list[dict[str, Any]]]:
         """Seconds until the last result, and every result in the order of the calls."""
         ids = [next(self._ids) for _ in calls]
-        began = time.perf_counter()
+        started_at = time.perf_counter()
         for number, arguments in zip(ids, calls, strict=True):
             call = {"name": tool, "arguments": arguments}
             self._send({"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": call})
@@ -101,7 +101,7 @@ class Pipe:
         while len(results) < len(ids):
             message = self._read()
             results[message["id"]] = message["result"]
-        return time.perf_counter() - began, [results[number] for number in ids]
+        return time.perf_counter() - started_at, [results[number] for number in ids]
 
     def refused(self, tool: str, **arguments: Any) -> dict[str, Any]:
         """The result of a call that is refused."""
@@ -204,10 +204,10 @@ def purchase_rows(api: Api) -> list[Row]:
 
 def bought(base_url: str) -> str:
     body = {"prompt": "a boat", "model": "photon-1"}
-    answer = httpx.post(
+    response = httpx.post(
         f"{base_url}/generations/image", json=body, headers={"Authorization": "Bearer x"}, trust_env=False
     )
-    return answer.json()["id"]
+    return response.json()["id"]
 
 
 def in_turns(

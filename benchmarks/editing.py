@@ -27,16 +27,16 @@ def rows() -> list[Row]:
         ours: list[float] = []
         floor: list[float] = []
         for turn in range(_TURNS):
-            began = time.perf_counter()
+            started = time.perf_counter()
             edit(
                 Edit(tuple(ClipRange(clip) for clip in clips), crossfade_seconds=_FADE),
                 Path(folder) / f"ours-{turn}.mp4",
             )
-            ours.append(time.perf_counter() - began)
+            ours.append(time.perf_counter() - started)
             if program is not None:
-                began = time.perf_counter()
+                started = time.perf_counter()
                 subprocess.run(_command(program, clips, Path(folder) / f"floor-{turn}.mp4"), check=True)
-                floor.append(time.perf_counter() - began)
+                floor.append(time.perf_counter() - started)
     if not floor:
         return [Row(what, spread(ours), "ffmpeg is not installed", goal="<= 1.5x")]
     return [Row(what, spread(ours), spread(floor), ratio(ours, floor), "<= 1.5x")]

@@ -32,7 +32,7 @@ from tests.support.stdio_process import Wire, started
 BUDGET_PAGE = PAGE.with_name("budget.md")
 # What is told of a purchase that nobody can say anything of.
 DISPUTED = "disputed"
-PATIENCE_SECONDS, ANSWER_SECONDS, PAUSE_SECONDS, MOST_CALLS = 1.0, 60.0, 0.5, 60
+PATIENCE_SECONDS, RESPONSE_SECONDS, PAUSE_SECONDS, MAX_CALLS = 1.0, 60.0, 0.5, 60
 # The clip that other purchases are made of.
 CLIP = "11111111-1111-4111-8111-111111111111"
 CLIP_BODY = {
@@ -46,7 +46,7 @@ Event = Literal["", "cancelled", "SIGKILL", "SIGTERM", "SIGSTOP"]
 
 @dataclass(frozen=True)
 class Kind:
-    """What goes wrong.
+    """The kind of fault.
 
     Args:
         what: for the table.
@@ -58,11 +58,11 @@ class Kind:
     what: str
     script: Callable[[], Script] = Script
     event: Event = ""
-    patience: float = ANSWER_SECONDS
+    patience: float = RESPONSE_SECONDS
 
 
-def _answered(answer: bytes, **how: Any) -> Callable[[], Script]:
-    return partial(Script, answer=answer, **how)
+def _with_response(response: bytes, **options: Any) -> Callable[[], Script]:
+    return partial(Script, answer=response, **options)
 
 
 _HTML = "<html>gateway</html>"
@@ -70,17 +70,17 @@ KINDS = (
     Kind("nothing"),
     Kind("the client gives up silently, and calls again", partial(Script, answer_after=3), "", PATIENCE_SECONDS),
     Kind("the client cancels, and calls again", partial(Script, answer_after=3), "cancelled", PATIENCE_SECONDS),
-    Kind("accepted; the connection is closed", _answered(b"")),
-    Kind("accepted; half an answer", _answered(raw(201, '{"id": "', "application/json")[:-3])),
-    Kind("accepted; an answer that is not JSON", _answered(raw(201, _HTML))),
-    Kind("accepted; a redirect", _answered(raw(307, ""))),
-    Kind("accepted; a proxy's 403", _answered(raw(403, _HTML))),
-    Kind("accepted; a proxy's 429", _answered(raw(429, _HTML))),
-    Kind("accepted; 504", _answered(raw(504, ""))),
-    Kind("504, and accepted two seconds later", _answered(raw(504, ""), accept_after=2)),
-    Kind("500, and never accepted", _answered(raw(500, ""), refuses=True)),
-    Kind("Luma's own 400", _answered(raw(400, '{"detail": "No."}', "application/json"), refuses=True)),
-    Kind("Luma's own 429", _answered(raw(429, '{"detail": "Slower."}', "application/json"), refuses=True)),
+    Kind("accepted; the connection is closed", _with_response(b"")),
+    Kind("accepted; half an answer", _with_response(raw(201, '{"id": "', "application/json")[:-3])),
+    Kind("accepted; an answer that is not JSON", _with_response(raw(201, _HTML))),
+    Kind("accepted; a redirect", _with_response(raw(307, ""))),
+    Kind("accepted; a proxy's 403", _with_response(raw(403, _HTML))),
+    Kind("accepted; a proxy's 429", _with_response(raw(429, _HTML))),
+    Kind("accepted; 504", _with_response(raw(504, ""))),
+    Kind("504, and accepted two seconds later", _with_response(raw(504, ""), accept_after=2)),
+    Kind("500, and never accepted", _with_response(raw(500, ""), refuses=True)),
+    Kind("Luma's own 400", _with_response(raw(400, '{"detail": "No."}', "application/json"), refuses=True)),
+    Kind("Luma's own 429", _with_response(raw(429, '{"detail": "Slower."}', "application/json"), refuses=True)),
     Kind("accepted; the server is killed (SIGKILL)", partial(Script, answer_after=30), "SIGKILL"),
     Kind("accepted; the server is ended (SIGTERM)", partial(Script, answer_after=3), "SIGTERM"),
     Kind("accepted; the server is stopped (SIGSTOP), another is asked", partial(Script, answer_after=3), "SIGSTOP"),
@@ -169,11 +169,11 @@ async def serving(api: Api, transport: str, base_url: str, output: Path) -> Asyn
 
 @dataclass
 class Outcome:
-    """What became of the wishes of one kind over one transport."""
+    """The outcomes of the wishes of one kind over one transport."""
 
     wanted: int = 0
     bought: int = 0
-    told: int = 0
+    reports: int = 0
     disputed: int = 0
     twice: int = 0
     untold: int = 0
@@ -198,34 +198,34 @@ class Run:
         outcome, server = Outcome(), await self._start()
         for tool, call in self._api.calls.items():
             wish, before, counted = named(call, CLIP), set(self._luma.accepted), await _counted(server)
-            quote = await server.call(tool, wish | {"dry_run": True}, ANSWER_SECONDS, cancel=False)
+            quote = await server.call(tool, wish | {"dry_run": True}, RESPONSE_SECONDS, cancel=False)
             price = quote["structuredContent"]["price_usd"]
             self._luma.scripts[:] = [self._kind.script()]
             if self._kind.event in ("SIGKILL", "SIGTERM", "SIGSTOP"):
                 server = await self._strike(server, tool, wish)
-            told = await self._told(server, tool, wish)
+            reported_id = await self._reported(server, tool, wish)
             bought = set(self._luma.accepted) - before
             difference = await _counted(server) - counted
             is_counted = round(difference, 2) == round(price, 2)
-            is_disputed = told == DISPUTED
+            is_disputed = reported_id == DISPUTED
             outcome.wanted += 1
             outcome.bought += len(bought)
-            outcome.told += told in bought
+            outcome.reports += reported_id in bought
             outcome.disputed += is_disputed
             outcome.twice += max(0, len(bought) - 1)
-            outcome.untold += 0 if is_disputed else len(bought - {told})
+            outcome.untold += 0 if is_disputed else len(bought - {reported_id})
             outcome.miscounted += not is_counted
-            if not is_counted or len(bought) > 1 or not (is_disputed or bought == {told}):
-                facts = f"{len(bought)} bought, told {told}, ${difference:.2f} counted of ${price:.2f}"
+            if not is_counted or len(bought) > 1 or not (is_disputed or bought == {reported_id}):
+                facts = f"{len(bought)} bought, told {reported_id}, ${difference:.2f} counted of ${price:.2f}"
                 outcome.mistakes.append(f"{self._kind.what}, {tool}, {self._transport}: {facts}")
         return outcome
 
     async def _start(self) -> Server:
         return await self._stack.enter_async_context(serving(self._api, self._transport, self._base_url, self._output))
 
-    async def _told(self, server: Server, tool: str, wish: dict[str, Any]) -> str | None:
+    async def _reported(self, server: Server, tool: str, wish: dict[str, Any]) -> str | None:
         """Call until there is an id, or until nobody can say."""
-        for _ in range(MOST_CALLS):
+        for _ in range(MAX_CALLS):
             result = await server.call(tool, wish, self._kind.patience, cancel=self._kind.event == "cancelled")
             if result is not None and not result.get("isError"):
                 return result["structuredContent"]["generation_id"]
@@ -238,22 +238,22 @@ class Run:
         """Send the server a signal once Luma has accepted; another server that shares its ledger."""
         accepted, other = len(self._luma.accepted), await self._start()
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(partial(server.call, tool, wish, ANSWER_SECONDS, cancel=False))
-            with anyio.fail_after(ANSWER_SECONDS):
+            tasks.start_soon(partial(server.call, tool, wish, RESPONSE_SECONDS, cancel=False))
+            with anyio.fail_after(RESPONSE_SECONDS):
                 while len(self._luma.accepted) == accepted:  # noqa: ASYNC110
                     await anyio.sleep(0.02)
             server.process.send_signal(getattr(signal, self._kind.event))
             if self._kind.event == "SIGSTOP":
                 # Its lease runs out meanwhile.
                 await anyio.sleep(3)
-                await other.call(tool, wish, ANSWER_SECONDS, cancel=False)
+                await other.call(tool, wish, RESPONSE_SECONDS, cancel=False)
                 server.process.send_signal(signal.SIGCONT)
         return other
 
 
 async def _counted(server: Server) -> float:
-    """What the day's purchases cost, as the server says."""
-    result = await server.call("get_credits", {}, ANSWER_SECONDS, cancel=False)
+    """The cost of the day's purchases, as the server states it."""
+    result = await server.call("get_credits", {}, RESPONSE_SECONDS, cancel=False)
     credit = result["structuredContent"]
     return credit["spent_today_usd"] + credit["reserved_usd"]
 

@@ -33,7 +33,7 @@ def rows() -> list[Row]:
 async def _serve(port_is: "asyncio.Future[int]", content: Path) -> None:
     """A server that costs next to nothing: the kernel sends the file."""
 
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def response(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         requested = await reader.readuntil(b"\r\n\r\n")
         size = SIZE // 10 if b"?tenth" in requested else SIZE
         writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\nConnection: close\r\n\r\n".encode())
@@ -42,7 +42,7 @@ async def _serve(port_is: "asyncio.Future[int]", content: Path) -> None:
             await asyncio.get_running_loop().sendfile(writer.transport, file, count=size)
         writer.close()
 
-    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    server = await asyncio.start_server(response, "127.0.0.1", 0)
     port_is.set_result(server.sockets[0].getsockname()[1])
     await server.serve_forever()
 
@@ -76,9 +76,9 @@ def download() -> list[Row]:
                 memory.append((after_a_tenth, after_all))
                 shutil.rmtree(f"{folder}/{number}")
                 os.sync()
-                began = time.perf_counter()
+                started = time.perf_counter()
                 subprocess.run(["curl", "-s", "-o", f"{folder}/by-curl", url], check=True)
-                curl.append(time.perf_counter() - began)
+                curl.append(time.perf_counter() - started)
         finally:
             server.kill()
             server.wait()
@@ -113,9 +113,9 @@ async def _keep(url: str, folder: Path) -> None:
     small = replace(generation, id="small", outputs=(Output("video", f"{url}?tenth"),))
     await downloads.save(small, on_bytes=received)
     before = peak_mb()
-    began = time.perf_counter()
+    started = time.perf_counter()
     await downloads.save(generation, on_bytes=received)
-    print(time.perf_counter() - began, before, peak_mb())
+    print(time.perf_counter() - started, before, peak_mb())
     await downloads.close()
 
 
@@ -129,29 +129,29 @@ def look() -> Row:
         write_clip(
             path, (marker.mark(ground.crop((n, 0, n + size[0], size[1])), n / 119) for n in range(120)), (1280, 720)
         )
-        seconds, data = anyio.run(_look_at, path)
+        seconds, data = anyio.run(_view, path)
     cpu = statistics.median(seconds[1:]) * 1000
     return Row(
         "contact sheet of a 5 s 720p clip", f"{cpu:.0f} ms of CPU, {len(data) / 1024:.0f} KB", goal="< 300 ms, 150 KB"
     )
 
 
-async def _look_at(path: Path) -> tuple[list[float], bytes]:
+async def _view(path: Path) -> tuple[list[float], bytes]:
     """The CPU seconds of each sheet, those of the child process among them, and the last sheet."""
     seconds: list[float] = []
     data = b""
     for _ in range(ROUNDS + 1):
-        began = time.process_time()
+        started = time.process_time()
         childs_seconds, data = await worker.run(_sheet, path)
-        seconds.append(time.process_time() - began + childs_seconds)
+        seconds.append(time.process_time() - started + childs_seconds)
     return seconds, data
 
 
 def _sheet(path: Path) -> tuple[float, bytes]:
     """In the child process: CPU seconds, and the sheet."""
-    began = time.process_time()
+    started = time.process_time()
     rendered = previews.of_clip(path, 6, True)
-    return time.process_time() - began, rendered.jpeg or b""
+    return time.process_time() - started, rendered.jpeg or b""
 
 
 async def _main(words: list[str]) -> None:

@@ -71,11 +71,11 @@ async def _measure(shots: list[Shot]) -> tuple[list[float], list[float], float, 
         planning: list[float] = []
         allowing: list[float] = []
         for take in range(1, _TURNS + 1):
-            began = time.perf_counter()
+            started = time.perf_counter()
             plan = await films.plan(_FORM, shots, services.sources.start)
             planned = time.perf_counter()
             await films.create(plan, take=take, person="", consent=None)
-            planning.append(planned - began)
+            planning.append(planned - started)
             allowing.append(time.perf_counter() - planned)
         transactions = store.count / _TURNS
         await services.close()

@@ -87,9 +87,9 @@ async def measure(store: Store) -> dict[str, float]:
     for name, operation in operations.items():
         seconds: list[float] = []
         for _ in range(_TURNS):
-            began = time.perf_counter()
+            started = time.perf_counter()
             await operation()
-            seconds.append(time.perf_counter() - began)
+            seconds.append(time.perf_counter() - started)
         medians[name] = statistics.median(seconds)
     await groups.release(group.id, dict.fromkeys((shot.key for shot in shots), "over"))
     await ledger.close()
@@ -101,16 +101,16 @@ def stores() -> Generator[dict[str, Callable[[], Store]]]:
     """The engines that can be measured here."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "ledger.sqlite3"
-        found: dict[str, Callable[[], Store]] = {"SQLite": lambda: SqliteStore(lambda: path, now=time.time)}
+        stores: dict[str, Callable[[], Store]] = {"SQLite": lambda: SqliteStore(lambda: path, now=time.time)}
         if database := os.environ.get("LUMA_GROWTH_DATABASE"):
-            found["PostgreSQL"] = lambda: PostgresStore(database)
-        yield found
+            stores["PostgreSQL"] = lambda: PostgresStore(database)
+        yield stores
 
 
 def rows(*, million: bool = False) -> list[Row]:
     """One row for each engine, operation and size."""
     sizes = (1_000, 100_000, *([1_000_000] if million else []))
-    found: list[Row] = []
+    measured: list[Row] = []
     with stores() as engines:
         for engine, make in engines.items():
             first: dict[str, float] = {}
@@ -123,7 +123,7 @@ def rows(*, million: bool = False) -> list[Row]:
                 filled = size
                 for name, seconds in anyio.run(measure, make()).items():
                     floor = first.setdefault(name, seconds)
-                    found.append(
+                    measured.append(
                         Row(
                             f"{engine}, {size:,} purchases: {name}",
                             f"{seconds * 1000:.2f} ms",
@@ -132,7 +132,7 @@ def rows(*, million: bool = False) -> list[Row]:
                             "1.20x",
                         )
                     )
-    return found
+    return measured
 
 
 def main() -> None:

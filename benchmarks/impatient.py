@@ -24,15 +24,15 @@ from benchmarks.rows import grid, into_page
 from tests.support.http_process import call_over_http, http_server
 from tests.support.raw_luma import RawLuma, Script
 
-LONGEST_ANSWER_SECONDS, PATIENCE_SECONDS = 70.0, (1.0, 30.0)
-LOST_ANSWERS = 0.05
+MAX_RESPONSE_SECONDS, PATIENCE_SECONDS = 70.0, (1.0, 30.0)
+LOST_RESPONSES = 0.05
 AT_ONCE = 60
 _DOUBT = re.compile(r"nobody can say whether it was bought.*?X-Request-Id (\S+?)[,.;)]* ", re.DOTALL)
 
 
 @dataclass
 class Outcome:
-    """What the clients saw. `in_doubt` are the request ids of wishes of which nobody can say what became of them."""
+    """The outcomes that the clients saw. `in_doubt` are the request ids of wishes whose outcome is not known."""
 
     ids: list[str] = field(default_factory=list[str])
     in_doubt: list[str] = field(default_factory=list[str])
@@ -47,13 +47,13 @@ async def run(api: Api, wishes: int, scale: float, seed: int) -> tuple[Outcome, 
     luma, outcome = RawLuma(), Outcome()
     luma.scripts = [
         Script(
-            answer_after=chance.uniform(0, LONGEST_ANSWER_SECONDS * scale),
-            answer=b"" if chance.random() < LOST_ANSWERS else None,
+            answer_after=chance.uniform(0, MAX_RESPONSE_SECONDS * scale),
+            answer=b"" if chance.random() < LOST_RESPONSES else None,
         )
         for _ in range(wishes * 2)
     ]
     places = anyio.Semaphore(AT_ONCE)
-    began = time.monotonic()
+    started = time.monotonic()
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         base_url = await stack.enter_async_context(luma.serving())
@@ -87,7 +87,7 @@ async def run(api: Api, wishes: int, scale: float, seed: int) -> tuple[Outcome, 
         async with anyio.create_task_group() as tasks:
             for number in range(wishes):
                 tasks.start_soon(wish, number)
-    return outcome, luma, time.monotonic() - began
+    return outcome, luma, time.monotonic() - started
 
 
 def main() -> int:
@@ -105,7 +105,7 @@ def _report(api: Api, options: argparse.Namespace) -> int:
     outcome, luma, seconds = anyio.run(run, api, options.wishes, options.scale, options.seed)
     told, doubted = set(outcome.ids), set(outcome.in_doubt) & set(luma.request_ids)
     untold = len(set(luma.accepted) - told) - len(doubted)
-    answer = grid(
+    response = grid(
         [
             ("what", "how often"),
             ("wished", f"{options.wishes}"),
@@ -119,9 +119,9 @@ def _report(api: Api, options: argparse.Namespace) -> int:
             ("neither the id nor the doubt told", f"{untold}"),
         ]
     )
-    print(api.name, answer, f"{seconds:.0f} s, scale {options.scale:g}, seed {options.seed}", sep="\n")
+    print(api.name, response, f"{seconds:.0f} s, scale {options.scale:g}, seed {options.seed}", sep="\n")
     if options.write:
-        into_page(f"{api.prefix}impatient", answer)
+        into_page(f"{api.prefix}impatient", response)
     return 0 if untold == 0 and told <= set(luma.accepted) and len(luma.accepted) == options.wishes else 1
 
 

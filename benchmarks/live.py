@@ -17,14 +17,14 @@ from mcp import Client, StdioServerParameters
 
 from luma_mcp.config.settings import Settings
 
-MOST_USD = 0.05
+MAX_USD = 0.05
 PROMPT = "a paper boat on a quiet lake at dawn"
 _WAIT_SECONDS = 300
 
 
 async def walk(output: Path, *, buy: bool) -> None:
     """Every step, printed."""
-    environment = {**os.environ, "LUMA_OUTPUT_DIR": str(output), "LUMA_MAX_USD_PER_DAY": str(MOST_USD)}
+    environment = {**os.environ, "LUMA_OUTPUT_DIR": str(output), "LUMA_MAX_USD_PER_DAY": str(MAX_USD)}
     environment["LUMA_LEDGER"] = str(output / "purchases.sqlite3")
     server = StdioServerParameters(command=sys.executable, args=["-m", "luma_mcp"], env=environment)
     async with Client(server) as client:
@@ -51,13 +51,13 @@ async def walk(output: Path, *, buy: bool) -> None:
 async def _call(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
     result = await client.call_tool(tool, arguments)
     if result.is_error or result.structured_content is None:
-        raise SystemExit(f"{tool}: {' '.join(getattr(part, 'text', '') for part in result.content)}")
+        raise SystemExit(f"{tool}: {' '.join(getattr(block, 'text', '') for block in result.content)}")
     return result.structured_content
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.live", description=__doc__)
-    parser.add_argument("--buy", action="store_true", help=f"spend at most ${MOST_USD:.2f} at Luma")
+    parser.add_argument("--buy", action="store_true", help=f"spend at most ${MAX_USD:.2f} at Luma")
     parser.add_argument("--keep", type=Path, help="where the picture goes (default: a new temporary folder)")
     options = parser.parse_args(arguments)
     folder = options.keep or Path(tempfile.mkdtemp(prefix="dream-machine-live-"))

@@ -1,4 +1,4 @@
-"""What a row of the table is, and how two sides are compared."""
+"""The rows of the table, and the comparison of two sides."""
 
 import statistics
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a conversation pays for before it begins, and for a typical answer of each tool, in tokens of o200k."""
+"""The tokens (o200k) that a conversation pays for before it starts, and for a typical response of each tool."""
 
 import json
 import sys
@@ -16,7 +16,7 @@ from benchmarks.starting import console_script
 PROMPT = "A paper boat drifts down a rainy street at dusk, neon reflected in the puddles, slow camera"
 # The most tokens that each may have, with some room, for ids and links differ. A picture is not counted: a host hands
 # it to the model as a picture.
-MOST_TOKENS = {
+MAX_TOKENS = {
     "instructions": 500,
     "tools/list": 6_600,
     "instructions, Agents API": 460,
@@ -53,7 +53,7 @@ OTHER_KEYS = {"Agents API": {"LUMA_TOKEN": "luma-api-x"}, "both APIs": {"LUMA_AG
 
 def rows() -> list[Row]:
     return [
-        Row(what, f"{len(text):,} characters, {tokens(text):,} tokens", goal=f"<= {MOST_TOKENS[what]:,} tokens")
+        Row(what, f"{len(text):,} characters, {tokens(text):,} tokens", goal=f"<= {MAX_TOKENS[what]:,} tokens")
         for what, text in measured()
     ]
 
@@ -63,7 +63,7 @@ def tokens(text: str) -> int:
 
 
 def measured() -> Iterator[tuple[str, str]]:
-    """What is said, by the real server over stdio."""
+    """The texts that the real server sends over stdio."""
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         values = {
@@ -79,14 +79,14 @@ def measured() -> Iterator[tuple[str, str]]:
             other = stack.enter_context(piped([sys.executable, str(console_script())], values | keys))
             yield f"instructions, {mode}", other.hello["instructions"]
             yield f"tools/list, {mode}", compact(other.ask("tools/list")["tools"])
-        yield from _answers(pipe)
+        yield from _responses(pipe)
 
 
-def _answers(pipe: Pipe) -> Iterator[tuple[str, str]]:
+def _responses(pipe: Pipe) -> Iterator[tuple[str, str]]:
     def message(tool: str, **arguments: Any) -> tuple[str, dict[str, Any]]:
         _, result = pipe.call(tool, **arguments)
         # Pictures go to the model as pictures, and what is in _meta not at all.
-        shown = {"content": [part for part in result["content"] if part["type"] != "image"]}
+        shown = {"content": [block for block in result["content"] if block["type"] != "image"]}
         if "structuredContent" in result:
             shown["structuredContent"] = result["structuredContent"]
         return compact(shown), result.get("structuredContent", {})
@@ -112,7 +112,7 @@ def _answers(pipe: Pipe) -> Iterator[tuple[str, str]]:
     yield "reframe_image", message("reframe_image", source=picture, aspect_ratio="1:1")[0]
     yield "upscale_video", message("upscale_video", generation_id=clip, resolution="1080p")[0]
     yield "add_audio", message("add_audio", generation_id=clip, prompt="Rain on tin roofs")[0]
-    shots = [{"prompt": PROMPT}, *({"prompt": f"{PROMPT}, part {part}", "start": "continue"} for part in (2, 3, 4))]
+    shots = [{"prompt": PROMPT}, *({"prompt": f"{PROMPT}, part {number}", "start": "continue"} for number in (2, 3, 4))]
     text, film = message("create_film", shots=shots, resolution="540p")
     yield "create_film, four shots", text
     yield "wait_for_film, four shots", message("wait_for_film", film_id=film["film_id"], timeout_seconds=0)[0]

@@ -36,7 +36,7 @@ from luma_mcp.emulator.habits import Dates, Echo, Errors, Habits, More, Order, S
 from luma_mcp.emulator.serving import serving
 
 AGENTS_OVER_HTTP, CALLERS_OVER_STDIO = 5, 3
-LOOK_EVERY_SECONDS = 10.0
+CHECK_EVERY_SECONDS = 10.0
 # A purchase whose answer was lost is looked for this long; then the ledger says what it knows.
 SETTLING_SECONDS = 60.0
 TOKEN = "soak-token-that-must-never-show"  # noqa: S105 - of an emulator
@@ -73,7 +73,7 @@ Connect = Callable[[str], AbstractAsyncContextManager[Client]]
 
 @dataclass
 class Use:
-    """What the agents do, and what came of it."""
+    """The calls of the agents, and their outcomes."""
 
     emulator: Emulator
     chance: random.Random
@@ -85,7 +85,7 @@ class Use:
     known: dict[str, Generation] = field(default_factory=dict[str, Generation])
     """Every generation at Luma, also those deleted since."""
     films: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
-    """Who planned a film, and its id."""
+    """The person who planned a film, and the film's id."""
     numbers: "count[int]" = field(default_factory=count)
     injected_faults: int = 0
     changed_habits: int = 0
@@ -243,7 +243,7 @@ class Use:
         return self.chance.choice(list(self.known)[:-300] or ["15b7abb1-3741-4b7e-9615-1f9a16c7442d"])
 
     async def remember(self) -> None:
-        """What is at Luma. What is deleted was chosen from here, so none is missed."""
+        """The generations at Luma. Deletions are chosen from these, so none is missed."""
         while True:
             for item in self.emulator.dream_machine.newest_first():
                 self.known.setdefault(item.id, item)
@@ -287,13 +287,13 @@ def _set_default(habits: Habits) -> None:
 
 
 def _is_of(person: str, body: Any) -> bool:
-    """Whether a request is a person's, by its prompt. The owner's are all."""
+    """Return whether a request is a person's, by its prompt. All requests are the owner's."""
     return person == OWNER or (getattr(body, "prompt", None) or "").endswith(f" of {person}")
 
 
 @dataclass
 class Outcome:
-    """What half an hour came to."""
+    """The result of half an hour."""
 
     servers: list[Watched]
     use: Use
@@ -304,14 +304,15 @@ class Outcome:
     stray_lines: list[str]
 
     def course(self) -> str:
-        """What each server held: in the quiet before, in use (second and last third), and in the quiet after."""
+        """The resources of each server: idle before, in use (second and last third), and idle after."""
         lines: list[tuple[str, ...]] = [("", "before", "in use, second third", "in use, last third", "after")]
         for server in self.servers:
             for what in ("memory_mb", "objects", "handles", "sockets", "threads", "tasks"):
                 values = [getattr(sight, what) for sight in server.sights]
                 third = max(1, (len(values) - 2) // 3)
                 early, late = (
-                    statistics.median(part) for part in (values[1 + third : 1 + 2 * third], values[-1 - third : -1])
+                    statistics.median(third_part)
+                    for third_part in (values[1 + third : 1 + 2 * third], values[-1 - third : -1])
                 )
                 lines.append(
                     (f"{server.name}: {what}", *(f"{value:,.0f}" for value in (values[0], early, late, values[-1])))
@@ -319,7 +320,7 @@ class Outcome:
         return grid(lines)
 
     def sums(self) -> str:
-        """What was done, and whether all of it was well."""
+        """The calls that were made, and whether all of them went well."""
         lines = [("what", "how often"), *((what, f"{times:,}") for what, times in sorted(self.use.outcomes.items()))]
         lines += [
             ("faults injected", f"{self.use.injected_faults:,}"),
@@ -366,16 +367,16 @@ async def soak(minutes: float, seed: int = 1) -> Outcome:
         async with over_http(OWNER) as first:
             await first.list_tools()
         for server in (by_http, by_stdio):
-            await server.look(0)
-        began = anyio.current_time()
+            await server.check(0)
+        started = anyio.current_time()
         async with anyio.create_task_group() as background:
             background.start_soon(use.remember)
             async with anyio.create_task_group() as agents:
                 use.begin(agents, over_http, pipe, faults, habits)
-                while (passed := anyio.current_time() - began) < minutes * 60:
-                    await anyio.sleep(min(LOOK_EVERY_SECONDS, minutes * 60 - passed))
+                while (passed := anyio.current_time() - started) < minutes * 60:
+                    await anyio.sleep(min(CHECK_EVERY_SECONDS, minutes * 60 - passed))
                     for server in (by_http, by_stdio):
-                        await server.look((anyio.current_time() - began) / 60)
+                        await server.check((anyio.current_time() - started) / 60)
                     # The disk is not what is tried here.
                     _clear(folder / "files")
                 use.over = True
@@ -386,7 +387,7 @@ async def soak(minutes: float, seed: int = 1) -> Outcome:
             # Connections that nobody uses are given up after some seconds.
             await anyio.sleep(10)
             for server in (by_http, by_stdio):
-                await server.look(minutes)
+                await server.check(minutes)
             await anyio.sleep(0.3)
             background.cancel_scope.cancel()
         log.seek(0)
@@ -470,8 +471,8 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="put the outcome into docs/speed.md")
     options = parser.parse_args()
     outcome = anyio.run(soak, options.minutes)
-    answer = f"{options.minutes:g} minutes.\n\n{outcome.course()}\n\n{outcome.sums()}"
-    print(answer)
+    response = f"{options.minutes:g} minutes.\n\n{outcome.course()}\n\n{outcome.sums()}"
+    print(response)
     for server in outcome.servers:
         print(server.name, "memory over time:", *(f"{sight.memory_mb:.0f}" for sight in server.sights[::12]))
     print(*(f"{what}: {times}" for what, times in sorted(outcome.use.by_tool.items())), sep="\n")
@@ -479,7 +480,7 @@ def main() -> None:
     for item in (*outcome.use.surprises[:20], *outcome.stray_lines[:20]):
         print(item, file=sys.stderr)
     if options.write:
-        into_page("soak", answer)
+        into_page("soak", response)
 
 
 if __name__ == "__main__":

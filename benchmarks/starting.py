@@ -37,7 +37,7 @@ def start_of_process() -> Row:
 
 
 def console_script() -> Path:
-    """What a host starts."""
+    """The command that a host starts."""
     script = Path(sys.executable).parent / "dream-machine-mcp"
     if not script.exists():
         sys.exit("Install the project into this environment first: pip install .")
@@ -53,14 +53,14 @@ def compile_everything() -> None:
 
 
 def seconds_to_initialize(command: list[str]) -> float:
-    began = time.perf_counter()
+    started = time.perf_counter()
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write(json.dumps(INITIALIZE).encode() + b"\n")
         process.stdin.flush()
-        answer = json.loads(process.stdout.readline())
-        taken = time.perf_counter() - began
-        assert answer["id"] == 1
+        response = json.loads(process.stdout.readline())
+        taken = time.perf_counter() - started
+        assert response["id"] == 1
         process.stdin.close()
     return taken

@@ -1,4 +1,4 @@
-"""Whether a host that loads tools on demand finds the right one: sixty requests in people's words.
+"""Check that a host that loads tools on demand finds the right tool: sixty requests in people's words.
 
 Such a host (Claude, Copilot CLI) searches names and descriptions for the words of a request, by BM25 or by a regular
 expression, and loads what comes first. `python -m benchmarks.tool_search` shows what is missed.
@@ -109,8 +109,8 @@ def by_bm25(texts: dict[str, str]) -> Callable[[str], list[str]]:
 
     def search(request: str) -> list[str]:
         scores = cast("Sequence[float]", index.get_scores(_words(request)))
-        ranked = sorted(range(len(names)), key=lambda place: -scores[place])
-        return [names[place] for place in ranked if scores[place] > 0][:_FIRST]
+        ranked = sorted(range(len(names)), key=lambda index: -scores[index])
+        return [names[index] for index in ranked if scores[index] > 0][:_FIRST]
 
     return search
 
@@ -120,14 +120,14 @@ def by_regex(texts: dict[str, str]) -> Callable[[str], list[str]]:
 
     def search(request: str) -> list[str]:
         patterns = [re.compile(rf"(?i)(\b|_){word.removesuffix('s')}") for word in dict.fromkeys(_words(request))]
-        hits = {name: (_found(patterns, f"{name} {text}"), _found(patterns, name)) for name, text in texts.items()}
+        hits = {name: (_matches(patterns, f"{name} {text}"), _matches(patterns, name)) for name, text in texts.items()}
         ranked = sorted((name for name in hits if any(hits[name])), key=lambda name: hits[name], reverse=True)
         return ranked[:_FIRST]
 
     return search
 
 
-def _found(patterns: Sequence[re.Pattern[str]], text: str) -> int:
+def _matches(patterns: Sequence[re.Pattern[str]], text: str) -> int:
     return sum(pattern.search(text) is not None for pattern in patterns)
 
 
@@ -137,8 +137,8 @@ def _words(text: str) -> list[str]:
 
 def missed(search: Callable[[str], list[str]]) -> list[tuple[str, str, list[str]]]:
     """The requests for which no right tool is among the first: the request, the right tools, what came first."""
-    found = [(request, right, search(request)) for request, right in REQUESTS]
-    return [entry for entry in found if not set(entry[1].split()) & set(entry[2])]
+    ranking = [(request, right, search(request)) for request, right in REQUESTS]
+    return [entry for entry in ranking if not set(entry[1].split()) & set(entry[2])]
 
 
 def rows() -> list[Row]:
@@ -155,8 +155,8 @@ def main() -> None:
     for name, search in (("BM25", by_bm25(texts)), ("regex", by_regex(texts))):
         wrong = missed(search)
         print(f"{name}: {len(REQUESTS) - len(wrong)} of {len(REQUESTS)}")
-        for request, right, found in wrong:
-            print(f"  {request!r} wants {right}, gets {', '.join(found)}")
+        for request, right, ranking in wrong:
+            print(f"  {request!r} wants {right}, gets {', '.join(ranking)}")
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ class SimulatedClock:
         await trio.sleep(seconds)
 
 
-async def silent(_look: Snapshot) -> None:
+async def silent(_check: Snapshot) -> None:
     """Nobody listens."""
 
 
@@ -70,13 +70,13 @@ async def measure(side: str, count: int) -> dict[str, float]:
         await (ours if side == "ours" else peers)(generation.id)
         delays.append(clock.now() - generation.began_at - OPERATIONS["video"].lifecycle.total)
 
-    began = time.process_time()
+    started = time.process_time()
     async with watch.running(), trio.open_nursery() as nursery:
         for _ in range(count):
             nursery.start_soon(item)
     return {
         "requests": len(emulator.requests) / count,
-        "cpu_seconds": time.process_time() - began,
+        "cpu_seconds": time.process_time() - started,
         "memory_mb": peak_mb(),
         "delay_seconds": statistics.median(delays),
         "longest_delay_seconds": max(delays),

@@ -19,7 +19,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class Sight:
-    """What a server holds at one moment."""
+    """The resources that a server holds at one moment."""
 
     minute: float
     memory_mb: float
@@ -38,7 +38,7 @@ class Watched:
     report: Path
     sights: list[Sight] = field(default_factory=list[Sight])
 
-    async def look(self, minute: float) -> Sight:
+    async def check(self, minute: float) -> Sight:
         """Raises: TimeoutError, if it does not say what it holds."""
         pid = int(json.loads(self.report.read_text())["pid"])
         self.report.unlink()
@@ -64,19 +64,19 @@ class Watched:
 
 async def until(condition: Callable[[], Awaitable[_T]], every: float = 0.1) -> _T:
     """Ask again and again; the first answer that says something. The caller says for how long at the most."""
-    while not (answer := await condition()):  # noqa: ASYNC110 - of another process
+    while not (response := await condition()):  # noqa: ASYNC110 - of another process
         await anyio.sleep(every)
-    return answer
+    return response
 
 
 def _open_in(process: Path) -> list[str]:
-    """What its handles lead to."""
-    found: list[str] = []
+    """The targets of its handles."""
+    targets: list[str] = []
     for handle in (process / "fd").iterdir():
         # It may be closed by now.
         with suppress(FileNotFoundError):
-            found.append(str(handle.readlink()))
-    return found
+            targets.append(str(handle.readlink()))
+    return targets
 
 
 @asynccontextmanager
@@ -86,7 +86,7 @@ async def http_server(watched: Watched, variables: dict[str, str], log: TextIO) 
     process = await anyio.open_process(command, env={**os.environ, **variables}, stdout=log, stderr=log)
     try:
         with anyio.fail_after(60):
-            port = await until(lambda: _port_told(anyio.Path(log.name)))
+            port = await until(lambda: _printed_port(anyio.Path(log.name)))
         yield f"http://127.0.0.1:{port}/mcp"
     finally:
         process.terminate()
@@ -94,16 +94,16 @@ async def http_server(watched: Watched, variables: dict[str, str], log: TextIO) 
             await process.aclose()
 
 
-async def _port_told(log: anyio.Path) -> int | None:
-    """Where it listens, which it says once it does."""
+async def _printed_port(log: anyio.Path) -> int | None:
+    """The port on which it listens, which it prints once it does."""
     lines = (await log.read_text()).splitlines()
     return next((json.loads(line)["port"] for line in lines if '"serving"' in line), None)
 
 
 @asynccontextmanager
 async def stdio_client_of(watched: Watched, variables: dict[str, str], log: TextIO) -> AsyncGenerator[Client]:
-    words = ["-m", "benchmarks.telling", str(watched.report)]
-    server = StdioServerParameters(command=sys.executable, args=words, env={**os.environ, **variables})
+    arguments = ["-m", "benchmarks.telling", str(watched.report)]
+    server = StdioServerParameters(command=sys.executable, args=arguments, env={**os.environ, **variables})
     async with Client(stdio_client(server, errlog=log)) as client:
         await client.list_tools()
         yield client

@@ -11,24 +11,24 @@ _INTERRUPTED = 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what the arguments say; the exit code. Ctrl-C while it still imports leaves no traceback either."""
-    words = sys.argv[1:] if arguments is None else list(arguments)
-    if any(not _is_text(word) for word in words):
+    texts = sys.argv[1:] if arguments is None else list(arguments)
+    if any(not _is_text(text) for text in texts):
         print("dream-machine-mcp: an argument is not encoded as UTF-8.", file=sys.stderr)
         return 2
     try:
-        if words not in ([], ["serve"]):
+        if texts not in ([], ["serve"]):
             from luma_mcp.cli import run  # noqa: PLC0415 - serving shall not pay for it
 
-            return run(words)
+            return run(texts)
         return serve()
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
         return _INTERRUPTED
 
 
-def _is_text(word: str) -> bool:
-    """Whether an argument is text: what is not UTF-8 comes as halves of characters."""
-    return not any("\ud800" <= letter <= "\udfff" for letter in word)
+def _is_text(text: str) -> bool:
+    """Return whether an argument is text: bytes that are not UTF-8 arrive as surrogates."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def serve() -> int:

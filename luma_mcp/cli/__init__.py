@@ -1,4 +1,4 @@
-"""What a person types. Anything else is said to be unknown, with what there is."""
+"""The commands that a person types. An unknown command is refused with a list of the known ones."""
 
 import argparse
 import io
@@ -94,8 +94,8 @@ def _serve(options: argparse.Namespace) -> int:
     from luma_mcp.mcp.http import serving  # noqa: PLC0415
     from luma_mcp.mcp.http.metrics import prometheus_meter  # noqa: PLC0415
 
-    options_given = {"LUMA_HTTP_HOST": options.host, "LUMA_HTTP_PORT": options.port}
-    overrides = {name: str(value) for name, value in options_given.items() if value is not None}
+    address_options = {"LUMA_HTTP_HOST": options.host, "LUMA_HTTP_PORT": options.port}
+    overrides = {name: str(value) for name, value in address_options.items() if value is not None}
     try:
         settings = Settings.from_environment({**os.environ, **overrides})
         for note in settings.notes:
@@ -154,9 +154,9 @@ def _add_purchases(parser: argparse.ArgumentParser) -> None:
     listing = actions.add_parser("list", help="every purchase, oldest first")
     listing.add_argument("--in-doubt", action="store_true", help="only those of which nobody knows the outcome")
     listing.add_argument("--person", metavar="NAME", help="only those of one person; '' for the owner")
-    form = listing.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="for programs")
-    form.add_argument("--csv", action="store_true", help="for spreadsheets")
+    output_format = listing.add_mutually_exclusive_group()
+    output_format.add_argument("--json", action="store_true", help="for programs")
+    output_format.add_argument("--csv", action="store_true", help="for spreadsheets")
     show = actions.add_parser("show", help="everything that is known of a purchase")
     show.add_argument("purchase", type=int, metavar="NUMBER")
     show.add_argument("--json", action="store_true", help="for programs")

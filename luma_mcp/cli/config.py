@@ -74,7 +74,7 @@ def run(key: str | None, *, write: bool, project: Path, as_json: bool = False, i
 
 
 def _advise(host: Host, path: Path) -> None:
-    """What a person must still do; on stderr, so that the configuration can be piped."""
+    """Print the steps that are left to the person; on stderr, so that the configuration can be piped."""
     print(f"{host.title} reads it from {path}.", file=sys.stderr)
     if not host.is_in_home:
         print("It counts in that folder only: run this command in the folder of your project.", file=sys.stderr)
@@ -128,7 +128,7 @@ def merge(host: Host, path: Path) -> Path | None:
     if not content.text.strip():
         _replace(target, content.encoded(host.text), mode)
         return None
-    after = merged(host.form, content.text, host.structure)
+    after = merged(host.file_format, content.text, host.structure)
     if after == content.text:
         return _UNCHANGED
     backup = _back_up(target, mode)
@@ -138,7 +138,7 @@ def merge(host: Host, path: Path) -> Path | None:
 
 def _check_folders(host: Host, path: Path) -> None:
     """Raises: CannotMergeError, if a folder of the host's own leads to what is not the person's own."""
-    count = len([part for part in Path(host.file).parts[:-1] if part != "~"])
+    count = len([folder for folder in Path(host.file).parts[:-1] if folder != "~"])
     for folder in list(path.parents)[:count]:
         _followed(folder)
 
@@ -186,13 +186,13 @@ def _back_up(path: Path, mode: int) -> Path:
 def _replace(path: Path, data: bytes, mode: int) -> None:
     """Put a whole file in the place of another, by a temporary one whose name nobody can know before."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    part = Path(name)
+    temporary = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        part.chmod(mode)
-        part.replace(path)
+        temporary.chmod(mode)
+        temporary.replace(path)
     finally:
-        part.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)

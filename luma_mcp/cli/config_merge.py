@@ -8,18 +8,18 @@ from collections.abc import Mapping
 from typing import Any, assert_never, cast
 
 from luma_mcp.cli import jsonc
-from luma_mcp.cli.hosts import KEY, PACKAGE, Form, Json
+from luma_mcp.cli.hosts import KEY, PACKAGE, FileFormat, Json
 
 
 class CannotMergeError(Exception):
-    """What is in the file cannot be added to without risk. The text says why and what to do."""
+    """The file cannot be changed without risk. The text states why and what to do."""
 
 
-def merged(form: Form, before: str, ours: Json) -> str:
+def merged(file_format: FileFormat, before: str, ours: Json) -> str:
     """The configuration with this server in it. It is the same text if the server is there already.
 
     Args:
-        form: what kind of file it is.
+        file_format: what kind of file it is.
         before: the text of the file.
         ours: the configuration with this server in it and nothing else.
 
@@ -27,7 +27,7 @@ def merged(form: Form, before: str, ours: Json) -> str:
         CannotMergeError: it is not of that form, or has another server of our name.
     """
     try:
-        match form:
+        match file_format:
             case "json":
                 return _in_json(before, ours)
             case "toml":
@@ -59,7 +59,7 @@ Change = tuple[tuple[str, ...], Any, bool]
 
 
 def _changes(existing: Mapping[str, Any], ours: Json, at: tuple[str, ...] = ()) -> list[Change]:
-    """What must be put where. A server of our name is brought up to date if it is this one, and else left alone.
+    """The changes of a merge. A server of our name is brought up to date if it is this server, and else left unchanged.
 
     Raises:
         CannotMergeError: what is there is of another kind.
@@ -88,7 +88,7 @@ def _changes(existing: Mapping[str, Any], ours: Json, at: tuple[str, ...] = ()) 
 
 
 def _is_in(item: Any, known: list[Any]) -> bool:
-    """Whether a list has an item, or one of the same name or id."""
+    """Return whether a list has an item, or an item with the same name or id."""
     for name in ("id", "name"):
         wanted = cast("Json", item).get(name) if isinstance(item, dict) else None
         names = [cast("Json", old).get(name) for old in known if isinstance(old, Mapping)]
@@ -98,7 +98,7 @@ def _is_in(item: Any, known: list[Any]) -> bool:
 
 
 def _update(existing: Mapping[str, Any], ours: Json, at: tuple[str, ...]) -> list[Change]:
-    """How this server is started is brought up to date; the person's own variables and options stay."""
+    """Bring the start command of this server up to date; the person's own variables and options stay."""
     changes: list[Change] = []
     for name, value in ours.items():
         old = existing.get(name)
@@ -169,6 +169,6 @@ def _with_line_ends_of(before: str, text: str) -> str:
 
 
 def _has_every_line(before: str, after: str) -> bool:
-    """Whether every line is still there, in its order."""
+    """Return whether every line is still there, in its order."""
     lines = iter(line.rstrip() for line in after.splitlines())
     return all(any(line.rstrip() == other for other in lines) for line in before.splitlines() if line.strip())

@@ -6,7 +6,7 @@ It starts the emulator, starts the server as a process of its own, and is a real
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import anyio
 from mcp import Client, MCPError, StdioServerParameters
 
 from luma_mcp.cli import terminal
+from luma_mcp.cli.progress import WITH_PROGRESS, OnProgress, ProgressListener
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.serving import serving
 from luma_mcp.film.film import FINAL
@@ -54,10 +55,11 @@ class _Demo:
         self._folder = folder
         self._speed = speed
         self._quoted_usd = 0.0
+        self._listener = ProgressListener()
 
     async def play(self) -> bool:
         """All acts; whether they went well."""
-        began = time.monotonic()
+        started = time.monotonic()
         emulator = Emulator(credit_usd=_CREDIT_USD, speed=self._speed)
         with tempfile.TemporaryDirectory() as ledger_folder:
             # The server reports in a sentence why it got no file; the emulator's traceback would bury it.
@@ -71,7 +73,7 @@ class _Demo:
                     if not await self._act(key, base_url, Path(ledger_folder), act):
                         return False
         spent = (emulator.agents.billing.balance_cents + emulator.dream_machine.billing.balance_cents) / 100
-        usd, seconds = 2 * _CREDIT_USD - spent, time.monotonic() - began
+        usd, seconds = 2 * _CREDIT_USD - spent, time.monotonic() - started
         print(
             f"At Luma this would have cost about ${usd:.2f}. The prices above are upper estimates, and add up to "
             f"${self._quoted_usd:.2f}. It took {seconds:.0f} s.",
@@ -92,7 +94,7 @@ class _Demo:
                 "LUMA_LEDGER": str(ledger_folder / "purchases.sqlite3"),
             },
         )
-        async with Client(server) as client:
+        async with Client(server, message_handler=self._listener) as client:
             try:
                 await play(client)
             except (DemoError, MCPError) as error:
@@ -103,7 +105,7 @@ class _Demo:
     async def _agents_act(self, client: Client) -> None:
         """The Luma Agents API: a local picture becomes a clip, which is extended and reframed."""
         terminal.heading("Luma Agents API: ray-3.2 and uni-1")
-        await self._look_around(client)
+        await self._list_tools(client)
         still = await self._buy(client, "create_image", prompt=_BOAT, aspect_ratio="16:9")
         await self._wait(client, {"image": still})
         (picture,) = await self._save(client, still)
@@ -117,23 +119,23 @@ class _Demo:
             client, "reframe_video", source=clip, aspect_ratio="9:16", prompt="more of the lake", **small
         )
         await self._wait(client, {"extension": longer, "reframed": tall})
-        made = {
+        generations = {
             "image of uni-1": still,
             "the picture, animated": clip,
             "its extension": longer,
             "reframed to 9:16": tall,
         }
-        self._show(made, await self._save(client, *made.values()))
+        self._show(generations, await self._save(client, *generations.values()))
 
     async def _dream_machine_act(self, client: Client) -> None:
         """Dream Machine: camera concepts, upscaling and sound."""
         terminal.heading("Dream Machine: ray-2 and photon-1")
-        await self._look_around(client)
-        made = await self._make(client)
-        files = await self._save(client, *made.values())
-        joined = await self._joined(client, made)
-        await self._tidy_up(client, made)
-        self._show({**made, "both clips as one": joined["generation_id"]}, [*files, joined])
+        await self._list_tools(client)
+        generations = await self._make(client)
+        files = await self._save(client, *generations.values())
+        joined = await self._joined(client, generations)
+        await self._tidy_up(client, generations)
+        self._show({**generations, "both clips as one": joined["generation_id"]}, [*files, joined])
 
     async def _film_act(self, client: Client) -> None:
         """A film of four shots: one price, each shot bought when what it waits for is there, one file at the end."""
@@ -145,8 +147,8 @@ class _Demo:
         names = [f"shot {shot['number']}" for shot in film["shots"]]
         progress = terminal.Progress(names)
 
-        async def show(_progress: float, _total: float | None, message: str | None) -> None:
-            for name, state in terminal.states_in(message or ""):
+        def show(_message: str, states: Mapping[str, str]) -> None:
+            for name, state in states.items():
                 progress.update(name, state, is_over=state in FINAL)
 
         done = await self._call(
@@ -157,7 +159,7 @@ class _Demo:
         film_file, sheet = Path(done["path"]), Path(done["sheet_path"])
         self._table([("the film of four shots", film_file), ("its contact sheet", sheet)])
 
-    async def _look_around(self, client: Client) -> None:
+    async def _list_tools(self, client: Client) -> None:
         tools = (await client.list_tools()).tools
         print(f"{len(tools)} tools: {', '.join(tool.name for tool in tools)}")
         for resource in (await client.list_resources()).resources:
@@ -188,20 +190,20 @@ class _Demo:
             "upscaled, with sound": sounding,
         }
 
-    async def _joined(self, client: Client, made: dict[str, str]) -> dict[str, Any]:
+    async def _joined(self, client: Client, generations: dict[str, str]) -> dict[str, Any]:
         """The first clip and its extension as one file, and a look at what was made."""
-        first, extension = made["text to video, orbit left"], made["extension of the first"]
-        seen = await self._call(client, "view_generation", generation_id=extension)
-        moments = ", ".join(f"{moment:g}" for moment in seen["frame_seconds"])
+        first, extension = generations["text to video, orbit left"], generations["extension of the first"]
+        view = await self._call(client, "view_generation", generation_id=extension)
+        moments = ", ".join(f"{moment:g}" for moment in view["frame_seconds"])
         print(f"Seen: frames of the extension at {moments} s")
         joined = await self._call(client, "edit_video", clips=[first, extension])
         return {**joined["files"][0], "generation_id": "joined"}
 
-    async def _tidy_up(self, client: Client, made: dict[str, str]) -> None:
+    async def _tidy_up(self, client: Client, generations: dict[str, str]) -> None:
         listed = await self._call(client, "list_generations", state="completed")
-        await self._call(client, "delete_generation", generation_id=made["image"])
-        left = await self._call(client, "list_generations", state="completed")
-        counts = f"{len(listed['generations'])} generations listed, 1 deleted, {len(left['generations'])} left"
+        await self._call(client, "delete_generation", generation_id=generations["image"])
+        remaining = await self._call(client, "list_generations", state="completed")
+        counts = f"{len(listed['generations'])} generations listed, 1 deleted, {len(remaining['generations'])} left"
         print(counts)
 
     async def _buy(self, client: Client, tool: str, **arguments: Any) -> str:
@@ -220,34 +222,32 @@ class _Demo:
 
     async def _wait(self, client: Client, generations: dict[str, str]) -> None:
         """Wait for some generations, a line for each, as the server's progress notifications tell."""
-        names = {short(generation_id): name for name, generation_id in generations.items()}
+        names = {generation_id: name for name, generation_id in generations.items()}
         progress = terminal.Progress(list(generations))
 
-        async def show(_progress: float, _total: float | None, message: str | None) -> None:
-            for prefix, state in terminal.states_in(message or ""):
-                progress.update(names[prefix], state, is_over=state in ("completed", "failed"))
+        def show(_message: str, states: Mapping[str, str]) -> None:
+            for generation_id, state in states.items():
+                progress.update(names[generation_id], state, is_over=state in FINAL)
 
         await self._call(
             client, "wait_for_generation", show,
             generation_ids=list(generations.values()), timeout_seconds=_TIMEOUT_SECONDS,
         )  # fmt: skip
 
-    async def _call(self, client: Client, tool: str, on_progress: Any = None, **arguments: Any) -> dict[str, Any]:
-        result = await client.call_tool(tool, arguments, progress_callback=on_progress)
+    async def _call(
+        self, client: Client, tool: str, on_progress: OnProgress | None = None, **arguments: Any
+    ) -> dict[str, Any]:
+        self._listener.on_progress = on_progress
+        result = await client.call_tool(tool, arguments, meta=WITH_PROGRESS if on_progress else None)
         if result.is_error:
-            raise DemoError(" ".join(getattr(part, "text", "") for part in result.content))
+            raise DemoError(" ".join(getattr(block, "text", "") for block in result.content))
         return result.structured_content or (result.meta or {}).get(FIELDS_META, {})
 
-    def _show(self, made: dict[str, str], files: Sequence[dict[str, Any]]) -> None:
+    def _show(self, generations: dict[str, str], files: Sequence[dict[str, Any]]) -> None:
         by_id = {file["generation_id"]: file for file in files}
-        self._table([(name, Path(by_id[generation_id]["path"])) for name, generation_id in made.items()])
+        self._table([(name, Path(by_id[generation_id]["path"])) for name, generation_id in generations.items()])
 
     def _table(self, files: Sequence[tuple[str, Path]]) -> None:
         rows = [("What", "Size", f"File in {self._folder}")]
         rows += [(name, f"{path.stat().st_size / 1000:,.0f} kB", path.name) for name, path in files]
         terminal.table(rows, ["bold", *[None] * len(files)])
-
-
-def short(generation_id: str) -> str:
-    """An id as progress messages show it."""
-    return generation_id[:8]

@@ -100,14 +100,18 @@ async def _with(services: Services, settings: Settings) -> AsyncGenerator[Check]
 
 
 def _versions() -> Check:
-    parts = [f"dream-machine-mcp {__version__}", f"Python {platform.python_version()}", platform.platform(terse=True)]
-    parts += [f"{name} {metadata.version(name)}" for name in ("mcp", "httpx", "pydantic")]
+    versions = [
+        f"dream-machine-mcp {__version__}",
+        f"Python {platform.python_version()}",
+        platform.platform(terse=True),
+    ]
+    versions += [f"{name} {metadata.version(name)}" for name in ("mcp", "httpx", "pydantic")]
     missing = [name for name in ("av", "pillow") if not _is_installed(name)]
     if missing:
         return Check(
-            "versions", "bad", f"{', '.join(parts)}; missing: {', '.join(missing)}, so nothing can be looked at."
+            "versions", "bad", f"{', '.join(versions)}; missing: {', '.join(missing)}, so nothing can be looked at."
         )
-    return Check("versions", "good", ", ".join(parts))
+    return Check("versions", "good", ", ".join(versions))
 
 
 def _is_installed(name: str) -> bool:
@@ -125,19 +129,19 @@ async def _media() -> Check:
 
 
 async def _reach(name: str, api: Backend) -> Check:
-    began = time.monotonic()
+    started = time.monotonic()
     try:
         await api.ping()
     except LumaError as error:
         return Check(name, "bad", error.full_text)
-    milliseconds = (time.monotonic() - began) * 1000
+    milliseconds = (time.monotonic() - started) * 1000
     where = " (an emulator)" if urlsplit(api.base_url).hostname in LOOPBACK else ""
     return Check(name, "good", f"{api.base_url}{where} takes the key and answers in {milliseconds:.0f} ms.")
 
 
-async def _tried(name: str, look: Callable[[], Awaitable[Check]]) -> Check:
+async def _tried(name: str, check: Callable[[], Awaitable[Check]]) -> Check:
     try:
-        return await look()
+        return await check()
     except LumaError as error:
         return Check(name, "bad", error.full_text)
 

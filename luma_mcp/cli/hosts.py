@@ -31,13 +31,13 @@ ASKING = (
     "upscale_video", "add_audio", "wait_for_film", "delete_generation",
 )  # fmt: skip
 
-Form = Literal["json", "toml", "yaml"]
+FileFormat = Literal["json", "toml", "yaml"]
 Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """How a host starts the server: a program, its arguments, and how the token is named."""
+    """The command by which a host starts the server: a program, its arguments, and the reference to the token."""
 
     command: str
     arguments: tuple[str, ...]
@@ -54,7 +54,7 @@ class Host:
         file: where its configuration is; `~` is the home folder, a relative path is in the project.
         token: how the token is named there: a reference that the host replaces, or the text to be filled in.
         content: its configuration with this server in it and nothing else.
-        form: what kind of file it is.
+        file_format: what kind of file it is.
         note: what else a person must know.
     """
 
@@ -63,7 +63,7 @@ class Host:
     file: str
     token: str
     content: Callable[["Start"], Json]
-    form: Form = "json"
+    file_format: FileFormat = "json"
     note: str = ""
     command: str = COMMAND
     arguments: tuple[str, ...] = ARGUMENTS
@@ -76,7 +76,7 @@ class Host:
     @property
     def text(self) -> str:
         """The configuration as it stands in the file."""
-        match self.form:
+        match self.file_format:
             case "json":
                 return json.dumps(self.structure, indent=2) + "\n"
             case "toml":
@@ -92,12 +92,12 @@ class Host:
 
     @property
     def is_in_home(self) -> bool:
-        """Whether its configuration is the person's own, and not a project's."""
+        """True if its configuration is the person's own, and not a project's."""
         return self.file.startswith("~") or self.key == "claude-desktop"
 
     @property
     def is_literal(self) -> bool:
-        """Whether the token itself must stand in the file."""
+        """True if the token itself must be in the file."""
         return self.token == LITERAL
 
     def path(self, project: Path) -> Path:

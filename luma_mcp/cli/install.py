@@ -31,7 +31,7 @@ def install() -> Path:
 
 
 def _run(*command: str) -> str:
-    """What a command prints. Raises: InstallError, with what it complains of."""
+    """Run a command and return its output. Raises: InstallError, with the text of its error output."""
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout  # noqa: S603 - uv, by its path
     except (OSError, subprocess.CalledProcessError) as error:

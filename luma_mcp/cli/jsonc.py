@@ -28,14 +28,14 @@ class Node:
     Args:
         value: the value itself.
         begin, end: where it stands.
-        parts: its members by name, or its items by number.
+        members: its members by name, or its items by number.
         comma: whether a comma follows the last part.
     """
 
     value: Any
-    begin: int
+    start: int
     end: int
-    parts: dict[str, "Node"] = field(default_factory=dict[str, "Node"])
+    members: dict[str, "Node"] = field(default_factory=dict[str, "Node"])
     comma: bool = False
 
 
@@ -57,38 +57,38 @@ def put(text: str, path: Path, value: Any) -> str:
     for depth, name in enumerate(path):
         if not isinstance(node.value, dict):
             raise NotJsonError(f"{'.'.join(path[:depth]) or 'the whole'} is no object")
-        found = node.parts.get(name)
-        if found is None:
+        matched = node.members.get(name)
+        if matched is None:
             for missing in reversed(path[depth + 1 :]):
                 value = {missing: value}
-            return _with_part(text, node, json.dumps(name, ensure_ascii=False) + ": ", value)
-        node = found
-    return text[: node.begin] + _written(text, value, _indent_at(text, node.begin)) + text[node.end :]
+            return _with_member(text, node, json.dumps(name, ensure_ascii=False) + ": ", value)
+        node = matched
+    return text[: node.start] + _written(text, value, _indent_at(text, node.start)) + text[node.end :]
 
 
 def append(text: str, path: Path, item: Any) -> str:
     """The text with one more item in the list at a path. Raises: NotJsonError, if there is no list."""
     node = parse(text)
     for name in path:
-        node = node.parts[name]
+        node = node.members[name]
     if not isinstance(node.value, list):
         raise NotJsonError(f"{'.'.join(path)} is no list")
-    return _with_part(text, node, "", item)
+    return _with_member(text, node, "", item)
 
 
-def _with_part(text: str, node: Node, label: str, value: Any) -> str:
+def _with_member(text: str, node: Node, label: str, value: Any) -> str:
     """The text with another member or item behind those that are there."""
-    last = list(node.parts.values())[-1] if node.parts else None
+    last = list(node.members.values())[-1] if node.members else None
     closing = node.end - 1
-    if "\n" not in text[node.begin : node.end] and last is not None:
+    if "\n" not in text[node.start : node.end] and last is not None:
         # A comma that is there already then follows the new one.
         return f"{text[: last.end]}, {label}{json.dumps(value, ensure_ascii=False)}{text[last.end :]}"
     newline = line_end_of(text)
-    outer = _indent_at(text, node.begin)
-    inner = _indent_at(text, last.begin) if last and "\n" in text[node.begin : last.begin] else outer + _unit(text)
+    outer = _indent_at(text, node.start)
+    inner = _indent_at(text, last.start) if last and "\n" in text[node.start : last.start] else outer + _unit(text)
     member = f"{newline}{inner}{label}{_written(text, value, inner)}"
     if last is None:
-        before = text[: node.begin + 1] + text[node.begin + 1 : closing].rstrip()
+        before = text[: node.start + 1] + text[node.start + 1 : closing].rstrip()
         return f"{before}{member}{newline}{outer}{text[closing:]}"
     if node.comma:
         comma_end = text.index(",", _skip(text, last.end)) + 1
@@ -106,21 +106,21 @@ def _written(text: str, value: Any, indent: str) -> str:
 
 
 def line_end_of(text: str) -> str:
-    """How the lines of a text end."""
+    """The line ending of a text."""
     return "\r\n" if "\r\n" in text else "\n"
 
 
 def _unit(text: str) -> str:
-    """What one level is indented by: as the first indented line is, or by two spaces."""
-    found = re.search(r"\n([ \t]+)[^\s/]", text)
-    return found[1] if found else "  "
+    """The indentation of one level: that of the first indented line, or two spaces."""
+    matched = re.search(r"\n([ \t]+)[^\s/]", text)
+    return matched[1] if matched else "  "
 
 
 def _indent_at(text: str, position: int) -> str:
     """The white space that begins the line of a position."""
-    begin = text.rfind("\n", 0, position) + 1
-    found = re.match(r"[ \t]*", text[begin:position])
-    return found[0] if found else ""
+    start = text.rfind("\n", 0, position) + 1
+    matched = re.match(r"[ \t]*", text[start:position])
+    return matched[0] if matched else ""
 
 
 def _value(text: str, at: int, depth: int) -> Node:
@@ -129,13 +129,13 @@ def _value(text: str, at: int, depth: int) -> Node:
     opening = text[at : at + 1]
     if opening in ("{", "["):
         return _collection(text, at, depth, closing="}" if opening == "{" else "]")
-    found = _STRING.match(text, at) or _WORD.match(text, at)
-    if not found:
+    matched = _STRING.match(text, at) or _WORD.match(text, at)
+    if not matched:
         raise NotJsonError(f"a value is missing in line {_line(text, at)}")
     try:
-        return Node(json.loads(found[0]), at, found.end())
+        return Node(json.loads(matched[0]), at, matched.end())
     except ValueError:
-        raise NotJsonError(f"{found[0][:20]!r} in line {_line(text, at)} is no value") from None
+        raise NotJsonError(f"{matched[0][:20]!r} in line {_line(text, at)} is no value") from None
 
 
 def _collection(text: str, at: int, depth: int, *, closing: str) -> Node:
@@ -143,36 +143,36 @@ def _collection(text: str, at: int, depth: int, *, closing: str) -> Node:
     node = Node({} if closing == "}" else [], at, at)
     position = _skip(text, at + 1)
     while text[position : position + 1] != closing:
-        if node.parts and not node.comma:
+        if node.members and not node.comma:
             raise NotJsonError(f"a comma is missing in line {_line(text, position)}")
-        name = str(len(node.parts))
+        name = str(len(node.members))
         if closing == "}":
-            found = _STRING.match(text, position)
-            colon = _skip(text, found.end()) if found else position
-            if not found or text[colon : colon + 1] != ":":
+            matched = _STRING.match(text, position)
+            colon = _skip(text, matched.end()) if matched else position
+            if not matched or text[colon : colon + 1] != ":":
                 raise NotJsonError(f"a name is missing in line {_line(text, position)}")
-            name = str(json.loads(found[0]))
+            name = str(json.loads(matched[0]))
             position = _skip(text, colon + 1)
-        part = _value(text, position, depth + 1)
-        node.parts[name] = part
-        position = _skip(text, part.end)
+        child = _value(text, position, depth + 1)
+        node.members[name] = child
+        position = _skip(text, child.end)
         node.comma = text[position : position + 1] == ","
         position = _skip(text, position + 1) if node.comma else position
     node.end = position + 1
-    values = {name: part.value for name, part in node.parts.items()}
+    values = {name: child.value for name, child in node.members.items()}
     node.value = values if closing == "}" else list(values.values())
     return node
 
 
 def _skip(text: str, at: int) -> int:
-    """Where the next thing begins that is no space and no comment."""
+    """The start of the next token after spaces and comments."""
     return _end_of(_SPACE, text, at)
 
 
 def _end_of(pattern: re.Pattern[str], text: str, at: int) -> int:
-    """Where what fits a pattern ends."""
-    found = pattern.match(text, at)
-    return found.end() if found else at
+    """The end of the text that matches a pattern."""
+    matched = pattern.match(text, at)
+    return matched.end() if matched else at
 
 
 def _line(text: str, at: int) -> int:

@@ -28,6 +28,7 @@ from mcp import Client
 from mcp.types import ElicitRequestParams, ElicitResult
 
 from luma_mcp.cli import terminal
+from luma_mcp.cli.progress import WITH_PROGRESS, ProgressListener
 from luma_mcp.composition import build_server
 from luma_mcp.config.settings import Settings, SettingsError
 from luma_mcp.film.film import FINAL
@@ -93,7 +94,7 @@ def _add_options(model: type[Arguments], parser: argparse.ArgumentParser) -> Non
 
 
 def _is_list(annotation: Any) -> bool:
-    return get_origin(annotation) is list or any(_is_list(part) for part in get_args(annotation))
+    return get_origin(annotation) is list or any(_is_list(item) for item in get_args(annotation))
 
 
 def run(options: argparse.Namespace) -> int:
@@ -108,23 +109,25 @@ def run(options: argparse.Namespace) -> int:
     try:
         return anyio.run(job.run, settings)
     except KeyboardInterrupt:
-        job.tell_how_to_continue("It was left alone.")
+        job.print_continuation("It was left alone.")
         raise
 
 
-def _shots(words: Sequence[str]) -> list[Any]:
+def _shots(texts: Sequence[str]) -> list[Any]:
     """The shots that are named: prompts, or a JSON file. Raises: OSError, ValueError."""
-    if len(words) == 1 and (words[0] == "-" or words[0].endswith(".json")):
-        text = sys.stdin.read() if words[0] == "-" else _text_of(Path(words[0]))
+    if len(texts) == 1 and (texts[0] == "-" or texts[0].endswith(".json")):
+        text = sys.stdin.read() if texts[0] == "-" else _text_of(Path(texts[0]))
         try:
             content = json.loads(text.removeprefix("\ufeff"))
         except (ValueError, RecursionError) as error:
-            raise ValueError(f"{words[0]} is no JSON: {error}") from None
+            raise ValueError(f"{texts[0]} is no JSON: {error}") from None
         shots = cast("dict[str, Any]", content).get("shots") if isinstance(content, dict) else content
         if not isinstance(shots, list):
-            raise ValueError(f"{words[0]} holds no list of shots")
+            raise ValueError(f"{texts[0]} holds no list of shots")
         return cast("list[Any]", shots)
-    return [{"prompt": word[1:].strip(), "start": "continue"} if word.startswith("+") else word for word in words]
+    return [
+        {"prompt": prompt[1:].strip(), "start": "continue"} if prompt.startswith("+") else prompt for prompt in texts
+    ]
 
 
 def _text_of(path: Path) -> str:
@@ -151,44 +154,46 @@ class _Job:
         """Do it; the exit code."""
         self._ends_at = time.monotonic() + self._options.timeout
         asks = self._ask if sys.stdin.isatty() else None
-        async with Client(build_server(settings), elicitation_callback=asks) as client:
+        listener = ProgressListener(self._show)
+        server = build_server(settings)
+        async with Client(server, elicitation_callback=asks, message_handler=listener) as client:
             try:
                 if self._options.command in _CREATES:
                     return await self._create(client)
                 self._ids = self._options.ids
                 return await self._finish(client)
             except _RefusedError as error:
-                self._tell("refused", {"problem": str(error)}, str(error))
+                self._report("refused", {"problem": str(error)}, str(error))
                 return 1
             except _RunningError:
-                self._tell("running", {"ids": self._ids, "go_on": self._continuation}, "It is still running.")
-                self.tell_how_to_continue()
+                self._report("running", {"ids": self._ids, "go_on": self._continuation}, "It is still running.")
+                self.print_continuation()
                 return STILL_RUNNING
 
     async def _create(self, client: Client) -> int:
         command = self._options.command
-        made = await self._call(client, _CREATES[command], self._arguments())
-        price = f"${made['price_usd']:.2f}" + (" at most" if made.get("price_is_assumed") else "")
-        if made.get("dry_run"):
-            self._tell("price", made, f"It costs {price}. Nothing was bought.")
+        created = await self._call(client, _CREATES[command], self._arguments())
+        price = f"${created['price_usd']:.2f}" + (" at most" if created.get("price_is_assumed") else "")
+        if created.get("dry_run"):
+            self._report("price", created, f"It costs {price}. Nothing was bought.")
             return 0
-        self._ids = [made["film_id"] if command == "film" else made["generation_id"]]
-        bought = "It was bought before" if made.get("recovered") else "Allowed" if command == "film" else "Bought"
-        self._tell("bought", made, f"{bought}: {self._ids[0]}, {price}.")
+        self._ids = [created["film_id"] if command == "film" else created["generation_id"]]
+        bought = "It was bought before" if created.get("recovered") else "Allowed" if command == "film" else "Bought"
+        self._report("bought", created, f"{bought}: {self._ids[0]}, {price}.")
         if self._options.no_wait:
             self._print(self._ids[0])
-            self.tell_how_to_continue()
+            self.print_continuation()
             return 0
         return await self._finish(client)
 
     def _arguments(self) -> dict[str, Any]:
         """The arguments of the tool, as they were typed; the tool reads and checks them."""
-        given: dict[str, Any] = {} if self._shots is None else {"shots": self._shots}
+        arguments: dict[str, Any] = {} if self._shots is None else {"shots": self._shots}
         for name in _MODELS[self._options.command].model_fields:
             value = getattr(self._options, name, None) if name != "shots" else None
             if value is not None:
-                given[name] = value
-        return given
+                arguments[name] = value
+        return arguments
 
     async def _finish(self, client: Client) -> int:
         """Wait for everything, and unless only waiting was asked for, save it."""
@@ -203,18 +208,18 @@ class _Job:
         """Wait for a film, which saves it."""
         while True:
             film = await self._call(
-                client, "wait_for_film", {"film_id": film_id, "timeout_seconds": min(self._left(), 1800)}
+                client, "wait_for_film", {"film_id": film_id, "timeout_seconds": min(self._remaining_seconds(), 1800)}
             )
             if film["done"] or film["state"] == "in doubt":
                 break
-            if not self._left():
+            if not self._remaining_seconds():
                 raise _RunningError
         if "path" in film:
-            self._tell("saved", film, f"Saved, ${film['spent_usd']:.2f} spent.")
+            self._report("saved", film, f"Saved, ${film['spent_usd']:.2f} spent.")
             self._print(film["path"])
             return 0
         shots = [f"Shot {shot['number']} {shot['state']}: {shot.get('reason', '')}" for shot in film["shots"]]
-        self._tell(
+        self._report(
             "failed", film, "\n".join([f"The film is {film['state']}.", *shots, film.get("problem", "")]).strip()
         )
         return 1
@@ -223,58 +228,54 @@ class _Job:
         """Wait for generations; all must be over."""
         while True:
             waited = await self._call(
-                client, "wait_for_generation", {"generation_ids": ids, "timeout_seconds": min(self._left(), 1800)}
+                client,
+                "wait_for_generation",
+                {"generation_ids": ids, "timeout_seconds": min(self._remaining_seconds(), 1800)},
             )
             if waited["done"]:
                 break
-            if not self._left():
+            if not self._remaining_seconds():
                 raise _RunningError
         completed = [item["generation_id"] for item in waited["generations"] if item["state"] == "completed"]
         failed = [item for item in waited["generations"] if item["state"] != "completed"]
         for item in failed:
             reason = item.get("failure_reason", "no reason was given")
-            self._tell("failed", item, f"{item['generation_id']} is {item['state']}: {reason}")
+            self._report("failed", item, f"{item['generation_id']} is {item['state']}: {reason}")
         if self._options.command == "wait":
             for generation_id in completed:
-                self._tell("completed", {"generation_id": generation_id}, "")
+                self._report("completed", {"generation_id": generation_id}, "")
                 self._print(generation_id)
         elif completed:
             saved = await self._call(client, "download_generation", {"generation_ids": completed})
             for file in saved["files"]:
-                self._tell("saved", file, "")
+                self._report("saved", file, "")
                 self._print(file["path"])
             for problem in saved.get("problems", ()):
-                self._tell("problem", {"problem": problem}, problem)
+                self._report("problem", {"problem": problem}, problem)
                 failed.append(problem)
         return 1 if failed else 0
 
     async def _call(self, client: Client, tool: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """What a tool answers. Raises: _RefusedError."""
-
-        async def show(progress: float, total: float | None, message: str | None) -> None:
-            del progress, total
-            self._show(message or "")
-
-        result = await client.call_tool(tool, dict(arguments), progress_callback=show)
+        """The fields of a tool's result. Raises: _RefusedError."""
+        result = await client.call_tool(tool, dict(arguments), meta=WITH_PROGRESS)
         if result.is_error:
-            raise _RefusedError(" ".join(getattr(part, "text", "") for part in result.content))
+            raise _RefusedError(" ".join(getattr(item, "text", "") for item in result.content))
         return result.structured_content or (result.meta or {}).get(FIELDS_META, {})
 
-    def _left(self) -> float:
+    def _remaining_seconds(self) -> float:
         return max(0.0, self._ends_at - time.monotonic())
 
-    def _show(self, message: str) -> None:
-        """Show a message of progress."""
+    def _show(self, message: str, states: Mapping[str, str]) -> None:
+        """Print the progress of a call: to a program the sentence and the states, to a person the states."""
         if self._options.json:
-            print(json.dumps({"event": "progress", "message": message}))
+            print(json.dumps({"event": "progress", "message": message, "states": dict(states)}, ensure_ascii=False))
             return
-        states = terminal.states_in(message)
         if self._progress is None:
-            self._progress = terminal.Progress([name for name, _ in states], sys.stderr)
-        for name, state in states:
-            self._progress.update(name, state, is_over=state in FINAL)
+            self._progress = terminal.Progress([_short(name) for name in states], sys.stderr)
+        for name, state in states.items():
+            self._progress.update(_short(name), state, is_over=state in FINAL)
 
-    def _tell(self, event: str, facts: Mapping[str, Any], text: str) -> None:
+    def _report(self, event: str, facts: Mapping[str, Any], text: str) -> None:
         """Say what happened: to a program on stdout, to a person on stderr."""
         if self._options.json:
             print(json.dumps({"event": event, **facts}, ensure_ascii=False))
@@ -282,7 +283,7 @@ class _Job:
             print(text, file=sys.stderr)
 
     def _print(self, result: str) -> None:
-        """What the command is for: a path, or an id. Programs have it already."""
+        """Print the result of the command for a person: a path, or an id. A program has it in its JSON lines."""
         if not self._options.json:
             print(result)
 
@@ -292,7 +293,7 @@ class _Job:
         verb = "wait" if self._options.command == "wait" else "get"
         return f"{_PROGRAM} {verb} {' '.join(self._ids)}" if self._ids else ""
 
-    def tell_how_to_continue(self, text: str = "") -> None:
+    def print_continuation(self, text: str = "") -> None:
         """Name the command that continues what was bought."""
         if self._continuation:
             print(f"{text} Continue with: {self._continuation}".strip(), file=sys.stderr)
@@ -301,11 +302,16 @@ class _Job:
         """Ask the person at the terminal whether to buy."""
         del context
         question = getattr(params, "message", "")
-        answer = await anyio.to_thread.run_sync(_typed, f"{question} [y/N] ", abandon_on_cancel=True)
-        return ElicitResult(action="accept", content={"buy": answer.strip().lower() in ("y", "yes")})
+        response = await anyio.to_thread.run_sync(_typed, f"{question} [y/N] ", abandon_on_cancel=True)
+        return ElicitResult(action="accept", content={"buy": response.strip().lower() in ("y", "yes")})
+
+
+def _short(name: str) -> str:
+    """A name as lines of progress have it: the start of a generation's id, or a shot."""
+    return name if name.startswith("shot ") else name[:8]
 
 
 def _typed(question: str) -> str:
-    """What the person types after a question; nothing at the end of input."""
+    """Read a line that the person types after a question; empty at the end of input."""
     print(question, end="", file=sys.stderr, flush=True)
     return sys.stdin.readline()

@@ -23,7 +23,7 @@ from luma_mcp.ledger.sqlite import copy_to
 from luma_mcp.ledger.states import IN_DOUBT
 
 # A request has a prompt of 5,000 characters at most.
-_MAX_SHOWN = 20_000
+_MAX_TEXT_LENGTH = 20_000
 
 
 def run(options: argparse.Namespace) -> int:
@@ -67,8 +67,8 @@ async def _write_lines(pages: AsyncIterator[list[PurchaseRow]]) -> None:
     async for rows in pages:
         for row in rows:
             doubt = f"  {row.note}" if row.state in IN_DOUBT else ""
-            found = row.generation_id or "-"
-            print(f"{row.id:>5}  {_time(row)}  {row.state:<9}  ${row.usd:<8.3f} {row.kind:<13}  {found}{doubt}")
+            generation_id = row.generation_id or "-"
+            print(f"{row.id:>5}  {_time(row)}  {row.state:<9}  ${row.usd:<8.3f} {row.kind:<13}  {generation_id}{doubt}")
             is_empty = False
     if is_empty:
         print("No purchases.")
@@ -104,7 +104,7 @@ def _harmless(text: str) -> str:
 
 
 async def _show(options: argparse.Namespace, ledger: Ledger) -> int:
-    row = await _found(options, ledger)
+    row = await _requested_row(options, ledger)
     if row is None:
         return 1
     if options.json:
@@ -126,12 +126,12 @@ async def _show(options: argparse.Namespace, ledger: Ledger) -> int:
     for name, value in facts.items():
         if value is not None:
             # Prompts and reasons come from outside, and a terminal obeys what it is sent.
-            print(f"{name:>13}: {cleaned(str(value), _MAX_SHOWN)}")
+            print(f"{name:>13}: {cleaned(str(value), _MAX_TEXT_LENGTH)}")
     return 0
 
 
 async def _settle(options: argparse.Namespace, ledger: Ledger) -> int:
-    row = await _found(options, ledger)
+    row = await _requested_row(options, ledger)
     if row is None:
         return 1
     if options.bought is not None and not GENERATION_ID.fullmatch(options.bought):
@@ -176,7 +176,7 @@ async def _backup(options: argparse.Namespace, ledger: Ledger) -> int:
     return 0
 
 
-async def _found(options: argparse.Namespace, ledger: Ledger) -> PurchaseRow | None:
+async def _requested_row(options: argparse.Namespace, ledger: Ledger) -> PurchaseRow | None:
     row = await ledger.get(options.purchase)
     if row is None:
         print(f"There is no purchase {options.purchase}. dream-machine-mcp purchases lists them.", file=sys.stderr)

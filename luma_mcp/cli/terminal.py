@@ -1,10 +1,9 @@
-"""What commands show a person: headings, tables, and progress lines that change in place.
+"""The output of commands for a person: headings, tables, and progress lines that change in place.
 
 Colours and changing lines are for a terminal only, and NO_COLOR (no-color.org) turns the colours off.
 """
 
 import os
-import re
 import shutil
 import sys
 import textwrap
@@ -15,9 +14,7 @@ from typing import Literal, TextIO
 Colour = Literal["red", "green", "yellow", "bold"]
 _CODES: dict[Colour, str] = {"red": "31", "green": "32", "yellow": "33", "bold": "1"}
 _GAP = 2
-_NARROWEST = 20
-# How a progress message of a wait begins.
-_WAITED = re.compile(r"\d+ s")
+_MIN_COLUMN_WIDTH = 20
 _CLEAR_LINE = "\r\x1b[2K"
 
 
@@ -27,7 +24,7 @@ def width() -> int:
 
 
 def is_terminal(stream: TextIO | None = None) -> bool:
-    """Whether somebody looks at a stream, stdout if none is named, so that it may change."""
+    """Return whether a stream, stdout if none is named, is a terminal, in which a line may change."""
     return (stream or sys.stdout).isatty() and os.environ.get("TERM") != "dumb"
 
 
@@ -59,29 +56,12 @@ def table(rows: Sequence[Sequence[str]], colours: Sequence[Colour | None] = ()) 
         colour = colours[number] if colours else None
         if colour is not None:
             cells[0] = coloured(cells[0], colour)
-        room = max(_NARROWEST, width() - indent)
+        room = max(_MIN_COLUMN_WIDTH, width() - indent)
         lines = textwrap.wrap(row[-1], room, break_on_hyphens=False, break_long_words=False) or [""]
         first, *others = lines if len(lines[0]) <= room else ["", *lines]
         print((" " * _GAP).join([*cells, first]).rstrip())
         for line in others:
             print(" " * (indent if len(line) <= room else _GAP) + line)
-
-
-def states_in(message: str) -> list[tuple[str, str]]:
-    """What a progress message tells: the names of things, and their states.
-
-    Such as "4 s: 15b7abb1 dreaming, 3ce343aa queued" or "4 s: shot 1 dreaming, shot 2 in doubt".
-    """
-    time, _, rest = message.partition(": ")
-    listed = rest.partition(";")[0] if _WAITED.fullmatch(time) else ""
-    found: list[tuple[str, str]] = []
-    for part in listed.split(", "):
-        first, _, state = part.partition(" ")
-        if first == "shot":
-            number, _, state = state.partition(" ")
-            first = f"shot {number}"
-        found += [(first, state)] if state else []
-    return found
 
 
 class Progress:
@@ -95,7 +75,7 @@ class Progress:
     def __init__(self, names: Sequence[str], stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stdout
         self._states = dict.fromkeys(names, "queued")
-        self._began = time.monotonic()
+        self._started = time.monotonic()
         self._ended: set[str] = set()
 
     def update(self, name: str, state: str, *, is_over: bool) -> None:
@@ -106,7 +86,7 @@ class Progress:
             print(_CLEAR_LINE, end="", file=self._stream)
         if is_new:
             self._ended.add(name)
-            print(f"{name}: {state} after {time.monotonic() - self._began:.0f} s", file=self._stream)
-        running = [f"{other}: {seen}" for other, seen in self._states.items() if other not in self._ended]
+            print(f"{name}: {state} after {time.monotonic() - self._started:.0f} s", file=self._stream)
+        running = [f"{other}: {value}" for other, value in self._states.items() if other not in self._ended]
         if is_terminal(self._stream) and running:
             print(", ".join(running)[: width() - 1], end="", flush=True, file=self._stream)

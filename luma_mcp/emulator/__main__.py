@@ -55,7 +55,7 @@ def port(text: str) -> int:
 
 
 def speed(text: str) -> float:
-    """How many times faster than Luma, as a person types it. Raises: argparse.ArgumentTypeError."""
+    """Parse a speed that a person types: so many times faster than Luma. Raises: argparse.ArgumentTypeError."""
     try:
         value = float(text)
     except ValueError:

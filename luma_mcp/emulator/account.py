@@ -61,7 +61,7 @@ class Account(Generic[W]):
 
     def due(self) -> list[W]:
         """The running generations whose time has come."""
-        return [found for found in self.generations.running() if found.lifecycle.is_over(self.age(found))]
+        return [running for running in self.generations.running() if running.lifecycle.is_over(self.age(running))]
 
     def age(self, generation: W) -> float:
         """The seconds since a generation was accepted, at Luma's own speed."""
@@ -78,10 +78,10 @@ class Account(Generic[W]):
 
 def demanded_failure(prompt: str) -> str | None:
     """The reason that a prompt demands its generation to fail for, empty where it names none; None without one."""
-    found = _FAIL.search(prompt)
-    return (found["reason"] or "") if found else None
+    match = _FAIL.search(prompt)
+    return (match["reason"] or "") if match else None
 
 
 def is_forbidden(prompt: str) -> bool:
-    """Whether the emulated moderation refuses the words of a prompt."""
+    """Return whether the emulated moderation refuses the text of a prompt."""
     return _FORBIDDEN_WORD in prompt.lower()

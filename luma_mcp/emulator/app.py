@@ -79,12 +79,12 @@ class Emulator:
 
     @property
     def faults(self) -> list[Fault]:
-        """What shall still go wrong; a test appends to it."""
+        """The faults that are still to be produced; a test appends to them."""
         return self._faulty.faults
 
     @property
     def habits(self) -> Habits:
-        """How Dream Machine answers; a test changes it at any moment."""
+        """The habits of Dream Machine; a test changes them at any moment."""
         return self._dream_machine_api.habits
 
     @habits.setter
@@ -93,7 +93,7 @@ class Emulator:
 
     @property
     def assets(self) -> AssetStore:
-        """What was rendered for Dream Machine."""
+        """The files that were rendered for Dream Machine."""
         return self._dream_machine_api.assets
 
     @property

@@ -1,4 +1,4 @@
-"""What can go wrong between a client and Luma, on purpose.
+"""Faults between a client and Luma, produced on purpose.
 
 A fault has a kind, says which requests it strikes, and how often. Kinds:
 
@@ -95,7 +95,7 @@ class FaultyApp:
         else:
             if fault.after:
                 await self.app(scope, receive, _swallow)
-            await _answer_badly(fault, send)
+            await _respond_badly(fault, send)
 
     async def _slowly(self, fault: Fault, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Wait before the request is taken or, `after`, before its answer is given."""
@@ -129,7 +129,7 @@ async def _swallow(_message: Message) -> None:
     """Let nothing of an answer through."""
 
 
-async def _answer_badly(fault: Fault, send: Send) -> None:
+async def _respond_badly(fault: Fault, send: Send) -> None:
     match fault.kind:
         case "drop":
             _close_the_connection(send)

@@ -1,4 +1,4 @@
-"""How the emulated API answers, where Luma's documentation does not say: habits that a client must live with.
+"""The responses of the emulated API where Luma's documentation states nothing: habits that a client must handle.
 
 A fault strikes a request and is over; a habit is how the API is. Each field has the documented or observed way as its
 default. The others are ways that real APIs have.
@@ -45,7 +45,7 @@ _LINK = re.compile(r"https?://[^/]+/(?!assets/)")
 
 @dataclass
 class Habits:
-    """How the emulated API answers. A test changes it at any moment."""
+    """The habits of the emulated API. A test changes them at any moment."""
 
     echo: Echo = "faithful"
     dates: Dates = "utc"
@@ -58,19 +58,22 @@ class Habits:
     errors: Errors = "detail"
     balance_lag: float = 0.0
 
-    def apply(self, answer: dict[str, Any], created: float) -> dict[str, Any]:
+    def apply(self, response: dict[str, Any], created: float) -> dict[str, Any]:
         """A generation as this API answers it. `created` is its time in Unix seconds."""
         dates = {
             "missing": None,
-            "naive": str(answer["created_at"]).removesuffix("Z"),
+            "naive": str(response["created_at"]).removesuffix("Z"),
             "epoch": created,
         }
-        states = {"upper": str(answer["state"]).upper(), "other": _OTHER_STATES.get(answer["state"], answer["state"])}
+        states = {
+            "upper": str(response["state"]).upper(),
+            "other": _OTHER_STATES.get(response["state"], response["state"]),
+        }
         return {
-            **answer,
-            "created_at": dates.get(self.dates, answer["created_at"]),
-            "state": states.get(self.states, answer["state"]),
-            "request": self._echoed(answer["request"]),
+            **response,
+            "created_at": dates.get(self.dates, response["created_at"]),
+            "state": states.get(self.states, response["state"]),
+            "request": self._echoed(response["request"]),
         }
 
     def sorted(self, newest_first: Sequence[_T]) -> list[_T]:

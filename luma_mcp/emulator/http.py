@@ -1,4 +1,4 @@
-"""What the HTTP faces of both emulated APIs have in common."""
+"""The HTTP code that both emulated APIs share."""
 
 from collections.abc import Awaitable, Callable
 
@@ -23,7 +23,7 @@ class KeyCheck:
         await (refusal or self._app)(scope, receive, send)
 
 
-def detail_answer(status: int, detail: object, headers: dict[str, str] | None = None) -> Response:
+def detail_response(status: int, detail: object, headers: dict[str, str] | None = None) -> Response:
     """An error in Luma's shape."""
     return JSONResponse({"detail": detail}, status, headers)
 
@@ -31,4 +31,4 @@ def detail_answer(status: int, detail: object, headers: dict[str, str] | None = 
 async def http_error(_request: Request, error: Exception) -> Response:
     """The answer to an error of the framework."""
     status = error.status_code if isinstance(error, HTTPException) else 500
-    return detail_answer(status, error.detail if isinstance(error, HTTPException) else "Internal Server Error")
+    return detail_response(status, error.detail if isinstance(error, HTTPException) else "Internal Server Error")

@@ -1,4 +1,4 @@
-"""How a generation proceeds: queued, then dreaming, then completed or failed.
+"""The life of a generation: queued, then dreaming, then completed or failed.
 
 A lifecycle is data and the state is a function of age. So nothing runs in the background, and a test that controls the
 clock can look at any moment.
@@ -30,7 +30,7 @@ class Lifecycle:
         return self.queued + self.dreaming
 
     def is_over(self, age: float) -> bool:
-        """Whether a generation of that age has ended."""
+        """Return whether a generation of that age has ended."""
         return age >= self.total
 
     def running_state(self, age: float) -> Running:
@@ -38,5 +38,5 @@ class Lifecycle:
         return "queued" if age < self.queued else "dreaming"
 
     def has_preview(self, age: float) -> bool:
-        """Whether a running generation of that age offers a preview clip."""
+        """Return whether a running generation of that age offers a preview clip."""
         return self.preview_after is not None and self.preview_after <= age < self.total

@@ -32,12 +32,12 @@ def listen(port: int) -> socket.socket:
 
 
 def base_url(listener: socket.socket) -> str:
-    """What a client takes for Dream Machine's address."""
+    """The base URL of the emulated Dream Machine."""
     return f"{_origin(listener)}{PREFIX}"
 
 
 def agents_base_url(listener: socket.socket) -> str:
-    """What a client takes for the Agents API's address."""
+    """The base URL of the emulated Agents API."""
     return f"{_origin(listener)}{agents_app.PREFIX}"
 
 

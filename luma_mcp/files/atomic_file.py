@@ -75,7 +75,7 @@ class PartFile:
 
     @property
     def folder(self) -> Path:
-        """Where it lies."""
+        """The folder of the file."""
         return self._path.parent
 
     @property
@@ -136,7 +136,7 @@ class PartFile:
         return ending
 
     async def is_whole(self) -> bool:
-        """Whether what is written is a whole file by its own structure."""
+        """Return whether the written bytes are a whole file by its own structure."""
         await self._flush_buffer()
         await self._wait_for_write()
         self._file.flush()
@@ -166,7 +166,7 @@ class PartFile:
             number += 1
 
     def _has_content_of(self, other: Path) -> bool:
-        """Whether the file that has the name already is this very one."""
+        """Return whether the file that has the name already has the same content."""
         if other.is_symlink() or not other.is_file() or other.stat().st_size != self.size:
             return False
         return digest(other) == self.sha256

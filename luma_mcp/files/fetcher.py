@@ -123,16 +123,16 @@ class _CutShortError(Exception):
 
 
 class _Validator:
-    """What tells whether the file behind a link is still the one that was begun."""
+    """The validator of a file behind a link: a changed file is fetched again from its start."""
 
     def __init__(self) -> None:
         self._etag_or_date: str | None = None
 
-    def remember(self, answer: "httpx.Response") -> None:
-        etag = answer.headers.get("etag", "")
-        if answer.status_code == 200:
+    def remember(self, response: "httpx.Response") -> None:
+        etag = response.headers.get("etag", "")
+        if response.status_code == 200:
             # A weak tag promises the same meaning, not the same bytes.
-            self._etag_or_date = etag if etag.startswith('"') else answer.headers.get("last-modified")
+            self._etag_or_date = etag if etag.startswith('"') else response.headers.get("last-modified")
 
     def headers_for_the_rest(self, size: int) -> dict[str, str]:
         """The headers that ask for what is missing, and for all of it if it has changed."""
@@ -141,15 +141,15 @@ class _Validator:
         return {"Range": f"bytes={size}-", "If-Range": self._etag_or_date}
 
 
-async def _receive(answer: "httpx.Response", part: PartFile, on_bytes: OnBytes, validator: _Validator) -> None:
+async def _receive(response: "httpx.Response", part: PartFile, on_bytes: OnBytes, validator: _Validator) -> None:
     """Write what an answer brings: the rest of the file, or all of it."""
-    whole = _whole_length(answer, part.size)
-    if answer.status_code == 200 and part.size:
+    whole = _whole_length(response, part.size)
+    if response.status_code == 200 and part.size:
         await part.start_over()
-    validator.remember(answer)
+    validator.remember(response)
     _check_space(part.folder, whole and whole - part.size)
     reported = part.size
-    async with aclosing(cast("AsyncGenerator[bytes]", answer.aiter_raw())) as pieces:
+    async with aclosing(cast("AsyncGenerator[bytes]", response.aiter_raw())) as pieces:
         async for piece in pieces:
             await part.write(piece)
             if part.size - reported >= _REPORT_EVERY_BYTES:
@@ -158,32 +158,32 @@ async def _receive(answer: "httpx.Response", part: PartFile, on_bytes: OnBytes, 
     await on_bytes(part.size, whole)
     if whole is not None and part.size != whole:
         raise _CutShortError(f"The download broke off after {part.size} of {whole} bytes.")
-    is_chunked = "chunked" in answer.headers.get("transfer-encoding", "").lower()
+    is_chunked = "chunked" in response.headers.get("transfer-encoding", "").lower()
     # Without a length, a connection that broke looks like one that ended.
     if whole is None and not is_chunked and not await part.is_whole():
         raise _CutShortError(f"The download broke off after {part.size} bytes, in the middle of the file.")
 
 
-def _whole_length(answer: "httpx.Response", size: int) -> int | None:
-    """How long the file is as far as the answer says. Raises: FileError, if it is no answer to be saved."""
-    status = answer.status_code
+def _whole_length(response: "httpx.Response", size: int) -> int | None:
+    """The length of the file if the response states it. Raises: FileError, if the response has no file to save."""
+    status = response.status_code
     if status in _GONE_STATUSES:
         raise GoneError(f"The asset is gone or its link has expired ({status}).", "get_generation may give a new link.")
     if status >= 500:
         raise _CutShortError(f"The asset's server failed ({status}).")
     if status not in (200, 206):
         raise FileError(f"The asset's server answered {status}.")
-    encodings = {word.strip().lower() for word in answer.headers.get("content-encoding", "").split(",")}
+    encodings = {word.strip().lower() for word in response.headers.get("content-encoding", "").split(",")}
     # S3 says so of what was sent to it in signed pieces, and gives it out whole.
     if encodings - {"", "identity", "aws-chunked"}:
         raise FileError("The asset came compressed, which was not asked for.")
     if status == 206:
-        place = _RANGE.fullmatch(answer.headers.get("content-range", ""))
-        if place is None or int(place[1]) != size:
+        content_range = _RANGE.fullmatch(response.headers.get("content-range", ""))
+        if content_range is None or int(content_range[1]) != size:
             raise FileError("The asset's server answered another part than the one asked for.")
-        length: int | None = int(place[2])
+        length: int | None = int(content_range[2])
     else:
-        content_length = answer.headers.get("content-length", "")
+        content_length = response.headers.get("content-length", "")
         length = int(content_length) if content_length.isdecimal() else None
     if length is not None and length > MAX_BYTES:
         raise FileError(f"The asset is larger than {MAX_BYTES // 1024**3} GB.")

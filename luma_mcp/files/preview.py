@@ -15,12 +15,12 @@ _PREVIEW_FRAMES = 4
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What is seen of an asset. `jpeg` is None if pictures are turned off."""
+    """A small view of an asset. `jpeg` is None if pictures are turned off."""
 
     jpeg: bytes | None
     info: ClipInfo
     moments: tuple[float, ...]
-    """When the frames of a sheet are, in seconds; none for a still."""
+    """The times of the frames of a sheet, in seconds; empty for a still."""
     saved_at: Path | None
 
 
@@ -33,7 +33,7 @@ class PreviewService:
 
     def __init__(self, *, inline: bool) -> None:
         self.inline = inline
-        """Whether pictures may be shown."""
+        """True if pictures may be shown."""
 
     async def of(self, generation: Generation, frames: int, on_bytes: OnBytes, downloads: DownloadService) -> Preview:
         """Look at a generation: what it made, or while it is dreaming, the preview that Luma gives.

@@ -11,8 +11,8 @@ from luma_mcp.files.atomic_file import PartFile
 from luma_mcp.files.fetcher import Fetcher
 from luma_mcp.media.formats import MEDIA_TYPES
 
-MOST_BYTES = max(MAX_CLIP_BYTES, MAX_IMAGE_BYTES)
-_TAKEN = frozenset({"jpg", "png", "webp", "gif", "mp4", "mov"})
+MAX_BYTES = max(MAX_CLIP_BYTES, MAX_IMAGE_BYTES)
+_ACCEPTED = frozenset({"jpg", "png", "webp", "gif", "mp4", "mov"})
 
 
 class UsedError(FileError):
@@ -65,8 +65,8 @@ def _mark(mark: Path) -> None:
 
 
 def _check_size(part: PartFile) -> None:
-    if part.size > MOST_BYTES:
-        raise FileError(f"The file is larger than {MOST_BYTES // 10**6} MB.", "Send a smaller one.")
+    if part.size > MAX_BYTES:
+        raise FileError(f"The file is larger than {MAX_BYTES // 10**6} MB.", "Send a smaller one.")
 
 
 async def _finished(part: PartFile, name: str) -> Path:
@@ -74,6 +74,6 @@ async def _finished(part: PartFile, name: str) -> Path:
     if part.size == 0:
         raise FileError("The file is empty.", "Send a picture or a clip.")
     endings = [ending for ending, media_type in MEDIA_TYPES.items() if media_type == part.media_type]
-    if not _TAKEN & set(endings) or not await part.is_whole():
+    if not _ACCEPTED & set(endings) or not await part.is_whole():
         raise FileError("That is no whole picture or clip.", "Send a JPEG, PNG, WebP, GIF, MP4 or MOV.")
     return await part.finish(name)

@@ -25,7 +25,7 @@ class SavedFile:
 
 
 IsIt = Callable[[dict[str, Any]], bool]
-"""Whether this content of a sidecar is that of the wanted file. A KeyError or TypeError is a no."""
+"""Return whether this content of a sidecar is that of the wanted file. A KeyError or TypeError counts as False."""
 
 
 def proven(path: Path, generation_id: str, is_it: IsIt) -> SavedFile | None:

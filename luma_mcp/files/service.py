@@ -107,18 +107,18 @@ class DownloadService:
             FileError: there is no such asset, or it cannot be fetched or saved. Nothing is left behind.
         """
         url = asset_url(generation, asset)
-        place = self._folder_for(directory) / self._naming.path_for(generation, asset)
-        saved = await anyio.to_thread.run_sync(self._find_saved, generation, asset, place)
+        target = self._folder_for(directory) / self._naming.path_for(generation, asset)
+        saved = await anyio.to_thread.run_sync(self._find_saved, generation, asset, target)
         if saved is not None:
             return saved
-        with translated_disk_errors(place.parent):
-            async with await PartFile.begin(place.parent) as part:
+        with translated_disk_errors(target.parent):
+            async with await PartFile.begin(target.parent) as part:
                 url = await self._fetch(generation, asset, url, part, on_bytes)
-                return await self._finish(part, generation, asset, place.name, url, made_from)
+                return await self._finish(part, generation, asset, target.name, url, made_from)
 
     async def edit(
         self,
-        parts: Sequence[EditSource],
+        clips: Sequence[EditSource],
         plan: Edit,
         *,
         sound: Bring | None = None,
@@ -127,61 +127,61 @@ class DownloadService:
         about: Mapping[str, Any] | None = None,
         on_bytes: OnBytes,
     ) -> SavedFile:
-        """Save one file made of parts of clips. Clips of equal form that are only joined are not encoded again.
+        """Save one file made of ranges of clips. Clips of equal form that are only joined are not encoded again.
 
         The same edit of the same files that was saved before, as its sidecar proves, is answered as it is.
 
         Args:
-            parts: the parts, in order.
+            clips: the clips, in order.
             plan: what is done with them; its ranges, and the path of its sound, are filled in here.
             sound: brings the sound file of the plan.
             directory: a folder inside the output folder.
             name: the file's name without its ending; after the first part if there is none.
-            about: what the sidecar says in addition to the parts and the plan.
+            about: what the sidecar says in addition to the clips and the plan.
             on_bytes: called with the bytes that were fetched.
 
         Raises:
             FileError: a clip or the sound cannot be read, or the plan does not fit them. Nothing is left behind.
         """
-        place = self._folder_for(directory) / (name or self._name_of(parts))
-        with translated_disk_errors(place.parent), tempfile.TemporaryDirectory() as temporary:
+        target = self._folder_for(directory) / (name or self._name_of(clips))
+        with translated_disk_errors(target.parent), tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
-            ranges = [ClipRange(await self._bring(part, folder, number, on_bytes), part.start, part.end)
-                      for number, part in enumerate(parts)]  # fmt: skip
+            ranges = [ClipRange(await self._bring(clip, folder, number, on_bytes), clip.start, clip.end)
+                      for number, clip in enumerate(clips)]  # fmt: skip
             plan = replace(plan, ranges=tuple(ranges))
             if sound is not None and plan.sound is not None:
                 path = folder / "sound"
                 await sound(path)
                 plan = replace(plan, sound=replace(plan.sound, path=path))
-            how = await anyio.to_thread.run_sync(_how_made, parts, plan)
-            saved = await anyio.to_thread.run_sync(_find_edited, place, parts, how)
+            facts = await anyio.to_thread.run_sync(_edit_facts, clips, plan)
+            saved = await anyio.to_thread.run_sync(_find_edited, target, clips, facts)
             if saved is not None:
                 return saved
             made = folder / f"edited.{plan.format}"
             cost = await worker.run(edit_cost, plan, seconds=_MIN_EDIT_SECONDS, memory_bytes=MEMORY_BYTES, is_long=True)
-            # The file is made in the temporary folder, and copied to its place.
-            for space in (folder, place.parent):
+            # The file is made in the temporary folder, and copied to its path.
+            for space in (folder, target.parent):
                 await anyio.to_thread.run_sync(_check_space, space, cost.size_bytes)
             seconds = max(_MIN_EDIT_SECONDS, cost.work_seconds * _ESTIMATE_FACTOR)
             await worker.run(edit, plan, made, seconds=seconds, memory_bytes=MEMORY_BYTES, is_long=True)
-            async with await PartFile.begin(place.parent) as part:
+            async with await PartFile.begin(target.parent) as part:
                 await _copy(made, part)
-                return await self._finish_edited(part, parts, how, place.name, about or {})
+                return await self._finish_edited(part, clips, facts, target.name, about or {})
 
-    def _name_of(self, parts: Sequence[EditSource]) -> PurePosixPath:
+    def _name_of(self, clips: Sequence[EditSource]) -> PurePosixPath:
         """Folders and name of what is made of these, after the first."""
-        first = parts[0]
+        first = clips[0]
         made = self._naming.path_for(first.source) if isinstance(first.source, Generation) else None
-        place = made or PurePosixPath(safe_name(Path(first.source).stem) if isinstance(first.source, str) else "clip")
-        number = f"-{len(parts)}" if len(parts) > 1 else ""
-        return place.with_name(f"{place.name or 'clip'}-edited{number}")
+        target = made or PurePosixPath(safe_name(Path(first.source).stem) if isinstance(first.source, str) else "clip")
+        number = f"-{len(clips)}" if len(clips) > 1 else ""
+        return target.with_name(f"{target.name or 'clip'}-edited{number}")
 
-    async def _bring(self, part: EditSource, folder: Path, number: int, on_bytes: OnBytes) -> Path:
+    async def _bring(self, clip: EditSource, folder: Path, number: int, on_bytes: OnBytes) -> Path:
         """A local file with the clip of a part."""
-        if isinstance(part.source, Generation):
-            return await self._local_copy(part.source, None, folder, on_bytes)
+        if isinstance(clip.source, Generation):
+            return await self._local_copy(clip.source, None, folder, on_bytes)
         path = folder / f"clip-{number}"
-        await cast("Bring", part.bring)(path)
+        await cast("Bring", clip.bring)(path)
         return path
 
     @asynccontextmanager
@@ -256,18 +256,18 @@ class DownloadService:
         return saved
 
     async def _finish_edited(
-        self, file: PartFile, parts: Sequence[EditSource], how: Mapping[str, Any], name: str, about: Mapping[str, Any]
+        self, file: PartFile, clips: Sequence[EditSource], facts: Mapping[str, Any], name: str, about: Mapping[str, Any]
     ) -> SavedFile:
         """Give a file that was made here its name and its sidecar. It is no generation, and has no link at Luma."""
         path = await file.finish(name)
-        saved = SavedFile(_named_id(parts), path, file.size, file.sha256, file.media_type)
-        made_of = [part.source for part in parts if isinstance(part.source, Generation)]
-        note = sidecar.render_edited(made_of, how, about, file=_facts(saved))
+        saved = SavedFile(_named_id(clips), path, file.size, file.sha256, file.media_type)
+        generations = [clip.source for clip in clips if isinstance(clip.source, Generation)]
+        note = sidecar.render_edited(generations, facts, about, file=_facts(saved))
         await anyio.to_thread.run_sync(write_beside, path, sidecar.ENDING, note)
         return saved
 
-    def _find_saved(self, generation: Generation, asset: str | None, place: Path) -> SavedFile | None:
-        """The file at a place, if its sidecar and its content prove that it is this asset."""
+    def _find_saved(self, generation: Generation, asset: str | None, target: Path) -> SavedFile | None:
+        """The file at a path, if its sidecar and its content prove that it is this asset."""
         asset_name = _wanted(generation, asset)
 
         def is_it(content: dict[str, Any]) -> bool:
@@ -275,7 +275,7 @@ class DownloadService:
             return content["generation_id"] == generation.id and content["asset"] == asset_name and not is_edited
 
         for ending in MEDIA_TYPES:
-            saved = proven(place.with_name(f"{place.name}.{ending}"), generation.id, is_it)
+            saved = proven(target.with_name(f"{target.name}.{ending}"), generation.id, is_it)
             if saved is not None:
                 return replace(saved, url=asset_url(generation, asset))
         return None
@@ -298,13 +298,13 @@ class DownloadService:
         return target
 
 
-def _named_id(parts: Sequence[EditSource]) -> str:
+def _named_id(clips: Sequence[EditSource]) -> str:
     """The id of the first generation in an edit; empty if there is none."""
-    return next((part.source.id for part in parts if isinstance(part.source, Generation)), "")
+    return next((clip.source.id for clip in clips if isinstance(clip.source, Generation)), "")
 
 
-def _how_made(parts: Sequence[EditSource], plan: Edit) -> dict[str, Any]:
-    """What a sidecar says of an edit, without paths: its parts, and what was done with them."""
+def _edit_facts(clips: Sequence[EditSource], plan: Edit) -> dict[str, Any]:
+    """The facts of an edit for its sidecar, without paths: its ranges, and the options of the edit."""
     facts: dict[str, Any] = {
         "format": plan.format,
         "crossfade_seconds": plan.crossfade_seconds or None,
@@ -315,29 +315,29 @@ def _how_made(parts: Sequence[EditSource], plan: Edit) -> dict[str, Any]:
         "sound_fade_seconds": plan.sound.fade_seconds if plan.sound else None,
     }
     return {
-        "parts": [_part_facts(part, digest(clip.path)) for part, clip in zip(parts, plan.ranges, strict=True)],
+        "parts": [_clip_facts(clip, digest(local.path)) for clip, local in zip(clips, plan.ranges, strict=True)],
         "edit": {name: value for name, value in facts.items() if value is not None},
     }
 
 
-def _part_facts(part: EditSource, sha256: str) -> dict[str, Any]:
-    source = part.source
+def _clip_facts(clip: EditSource, sha256: str) -> dict[str, Any]:
+    source = clip.source
     named = {"generation_id": source.id} if isinstance(source, Generation) else {"file": Path(source).name}
-    begin, end = {"from": part.start} if part.start else {}, {} if part.end is None else {"to": part.end}
+    begin, end = {"from": clip.start} if clip.start else {}, {} if clip.end is None else {"to": clip.end}
     return {**named, **begin, **end, "sha256": sha256}
 
 
-def _find_edited(place: Path, parts: Sequence[EditSource], how: Mapping[str, Any]) -> SavedFile | None:
+def _find_edited(target: Path, clips: Sequence[EditSource], facts: Mapping[str, Any]) -> SavedFile | None:
     """The file that was made just so, at a place or at its name with a number."""
 
     def is_it(content: dict[str, Any]) -> bool:
-        return all(content[name] == value for name, value in how.items())
+        return all(content[name] == value for name, value in facts.items())
 
-    return find_numbered(place, how["edit"]["format"], _named_id(parts), is_it)
+    return find_numbered(target, facts["edit"]["format"], _named_id(clips), is_it)
 
 
 def _facts(saved: SavedFile) -> dict[str, Any]:
-    """What a sidecar says of its file."""
+    """The facts of a file for its sidecar."""
     return {
         "name": saved.path.name,
         "size_bytes": saved.size_bytes,

@@ -40,8 +40,14 @@ class Caller(Protocol):
         """The longest time of a call before this client may time out, in seconds."""
         ...
 
-    async def report(self, progress: float, message: str) -> None:
-        """Report the progress of a long call. `progress` only rises; its unit is the tool's choice."""
+    async def report(self, progress: float, message: str, states: Mapping[str, str] | None = None) -> None:
+        """Report the progress of a long call.
+
+        Args:
+            progress: a number that only rises; each tool counts in a unit of its own.
+            message: a sentence for a person.
+            states: the same as data: the states, by generation id or by "shot N".
+        """
         ...
 
     @property

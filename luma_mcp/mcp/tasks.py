@@ -190,9 +190,9 @@ class _SilentCaller:
     timeout_seconds = 0.0
     can_ask = False
 
-    async def report(self, progress: float, message: str) -> None:
+    async def report(self, progress: float, message: str, states: Mapping[str, str] | None = None) -> None:
         """Report nothing."""
-        del progress, message
+        del progress, message, states
 
     async def confirm(self, question: str, subject: str) -> str | None:
         """Never called: the purchases of a task were approved before."""

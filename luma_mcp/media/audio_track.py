@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from av.container import InputContainer
 
 SAMPLE_RATE = 48_000
-_FORM = f"sample_fmts=fltp:sample_rates={SAMPLE_RATE}:channel_layouts=stereo"
+_COMMON_FORMAT = f"sample_fmts=fltp:sample_rates={SAMPLE_RATE}:channel_layouts=stereo"
 # Samples that are this far from their place are put there: silence fills a hole, and what overlaps is left out.
-_IN_PLACE = "async=1:min_hard_comp=0.01:first_pts=0"
+_RESAMPLE_OPTIONS = "async=1:min_hard_comp=0.01:first_pts=0"
 _BLOCK_SAMPLES = 4800
 # A cut in the middle of a sound would click.
 _CUT_FADE_SECONDS = 0.005
@@ -56,7 +56,7 @@ def _joined(timeline: Timeline) -> "Iterator[AudioFrame]":
         fades = (timeline.crossfade_seconds if number else 0.0, 0.0 if is_last else timeline.crossfade_seconds)
         samples = _Samples()
         before, held = held, _Samples()
-        for frame in _own_sound(clip, end - start, fades):
+        for frame in _range_sound(clip, end - start, fades):
             samples.add(frame)
             if before.count and samples.count >= before.count:
                 length = before.count
@@ -74,7 +74,7 @@ def _samples_in(frames: int, rate: Fraction) -> int:
     return round(frames / rate * SAMPLE_RATE)
 
 
-def _own_sound(clip: MeasuredRange, count: int, fades: tuple[float, float]) -> "Iterator[AudioFrame]":
+def _range_sound(clip: MeasuredRange, count: int, fades: tuple[float, float]) -> "Iterator[AudioFrame]":
     """Yield the own sound of a range, or silence: exactly so many samples.
 
     Args:
@@ -84,7 +84,7 @@ def _own_sound(clip: MeasuredRange, count: int, fades: tuple[float, float]) -> "
     """
     samples = _Samples()
     if clip.clip.info.has_sound:
-        for frame in _in_place(clip, count, fades):
+        for frame in _placed_sound(clip, count, fades):
             samples.add(frame)
             length = min(samples.count, count)
             count -= length
@@ -97,7 +97,7 @@ def _own_sound(clip: MeasuredRange, count: int, fades: tuple[float, float]) -> "
         count -= min(count, _BLOCK_SAMPLES)
 
 
-def _in_place(clip: MeasuredRange, count: int, fades: tuple[float, float]) -> "Iterator[AudioFrame]":
+def _placed_sound(clip: MeasuredRange, count: int, fades: tuple[float, float]) -> "Iterator[AudioFrame]":
     """Yield the sound of a range as its time stamps place it, from the start of the range; it may end early."""
     from av.filter import Graph  # noqa: PLC0415 - see libav.load
 
@@ -109,7 +109,7 @@ def _in_place(clip: MeasuredRange, count: int, fades: tuple[float, float]) -> "I
         graph = Graph()
         source = graph.add_abuffer(template=stream)
         # A mono sound plays on both channels, as loud as before.
-        steps = [*_in_stereo(stream), ("atrim", "start=0"), ("aresample", f"{SAMPLE_RATE}:{_IN_PLACE}")]
+        steps = [*_in_stereo(stream), ("atrim", "start=0"), ("aresample", f"{SAMPLE_RATE}:{_RESAMPLE_OPTIONS}")]
         sink = chain(graph, source, [*steps, *_faded(clip, count / SAMPLE_RATE, fades), ("abuffersink", "")])
         graph.configure()
         for frame in _decoded(container, float(origin + Fraction(count, SAMPLE_RATE))):
@@ -140,7 +140,7 @@ def _added(first: "AudioFrame", second: "AudioFrame") -> "Iterator[AudioFrame]":
     mix = graph.add("amix", "inputs=2:duration=longest:dropout_transition=0:normalize=0")
     for pad, source in enumerate(sources):
         source.link_to(mix, 0, pad)
-    sink = chain(graph, mix, [("aformat", _FORM), ("abuffersink", "")])
+    sink = chain(graph, mix, [("aformat", _COMMON_FORMAT), ("abuffersink", "")])
     graph.configure()
     for source, frame in zip(sources, (first, second), strict=True):
         frame.pts, frame.time_base = 0, Fraction(1, SAMPLE_RATE)
@@ -174,7 +174,7 @@ def _with_background(
     source.link_to(mix, 0, 0)
     background.link_to(mix, 0, 1)
     # Two loud sounds at once would be clipped.
-    sink = chain(graph, mix, [("alimiter", "limit=0.95:level=0"), ("aformat", _FORM), ("abuffersink", "")])
+    sink = chain(graph, mix, [("alimiter", "limit=0.95:level=0"), ("aformat", _COMMON_FORMAT), ("abuffersink", "")])
     graph.configure()
     under: Iterator[AudioFrame] | None = _decoded(file, seconds)
     fed = 0

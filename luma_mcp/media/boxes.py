@@ -29,41 +29,41 @@ def check_tables(file: BinaryIO) -> None:
         FileError: a table counts more samples than a clip may have, or more entries than it holds.
     """
     size = file.seek(0, 2)
-    for number, (kind, begin, end) in enumerate(_boxes(file, 0, size)):
+    for number, (kind, start, end) in enumerate(_boxes(file, 0, size)):
         if number > _MAX_BOXES:
             raise _implausible()
         if kind in _TABLES or kind == b"stsz":
-            file.seek(begin)
-            _check_table(kind, file.read(min(end - begin, 64 * 1024**2)))
+            file.seek(start)
+            _check_table(kind, file.read(min(end - start, 64 * 1024**2)))
     file.seek(0)
 
 
-def _boxes(file: BinaryIO, begin: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+def _boxes(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
     """The kind of each box, and where its content begins and ends, from the outside in."""
-    while (box := box_at(file, begin, end)) is not None:
-        kind, content, begin = box
-        last = min(begin, end)
+    while (box := box_at(file, start, end)) is not None:
+        kind, content, start = box
+        last = min(start, end)
         yield kind, content, last
         if kind in _CONTAINERS:
             yield from _boxes(file, content, last)
 
 
-def box_at(file: BinaryIO, begin: int, end: int) -> tuple[bytes, int, int] | None:
+def box_at(file: BinaryIO, start: int, end: int) -> tuple[bytes, int, int] | None:
     """The box that begins there: its kind, where its content begins, and where it says that it ends.
 
     None if there is none, or its length is less than that of its own head. A length of 0 goes to the end.
     """
-    if begin + 8 > end:
+    if start + 8 > end:
         return None
-    file.seek(begin)
+    file.seek(start)
     length, kind = struct.unpack(">I4s", file.read(8))
-    content = begin + 8
+    content = start + 8
     if length == 1:
         length = int.from_bytes(file.read(8), "big")
         content += 8
     elif length == 0:
-        length = end - begin
-    return (kind, content, begin + length) if length >= content - begin else None
+        length = end - start
+    return (kind, content, start + length) if length >= content - start else None
 
 
 def _check_table(kind: bytes, content: bytes) -> None:

@@ -57,12 +57,12 @@ class Colours:
 
     @property
     def is_hdr(self) -> bool:
-        """Whether the curve is PQ or HLG."""
+        """True if the curve is PQ or HLG."""
         return self.transfer in _HDR_TRANSFERS
 
     @property
     def is_sdr_709(self) -> bool:
-        """Whether an SDR file can have these primaries and this curve, so that only the matrix and range change."""
+        """True if an SDR file can have these primaries and this curve, so that only the matrix and range change."""
         return not self.is_hdr and self.primaries not in WIDE_PRIMARIES
 
     @property

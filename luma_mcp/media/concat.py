@@ -97,5 +97,5 @@ def _described(path: Path) -> tuple[Any, ...] | None:
             delay: int = min(packet.pts for packet in packets) - packets[0].dts
             is_open = not packets[0].is_keyframe
             extradata = hashlib.sha256(codec.extradata or b"").hexdigest()
-            form = (video.width, video.height, codec.name, codec.pix_fmt, codec.codec_tag, extradata)
-            return None if is_open else (*form, video.time_base, delay)
+            properties = (video.width, video.height, codec.name, codec.pix_fmt, codec.codec_tag, extradata)
+            return None if is_open else (*properties, video.time_base, delay)

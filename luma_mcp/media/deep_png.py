@@ -31,16 +31,21 @@ def turned_deep(data: bytes, orientation: int) -> bytes:
     with libav.open_input(BytesIO(data), "png_pipe") as container:
         frame = next(container.decode(video=0))
     graph = Graph()
-    form = frame.format.name
+    pixel_format = frame.format.name
     source = graph.add_buffer(
         width=frame.width, height=frame.height, format=cast("Any", frame.format), time_base=cast("Any", frame.time_base)
     )
-    sink = chain(graph, source, [*_TURNS[orientation], ("format", form), ("buffersink", "")])
+    sink = chain(graph, source, [*_TURNS[orientation], ("format", pixel_format), ("buffersink", "")])
     graph.configure()
     source.push(frame)
     turned = next(ready(sink))
     codec = cast("Any", av.CodecContext.create("png", "w"))
-    codec.width, codec.height, codec.pix_fmt, codec.time_base = turned.width, turned.height, form, frame.time_base
+    codec.width, codec.height, codec.pix_fmt, codec.time_base = (
+        turned.width,
+        turned.height,
+        pixel_format,
+        frame.time_base,
+    )
     encoded = b"".join(bytes(packet) for packet in [*codec.encode(turned), *codec.encode(None)])
     head, *rest = ((kind, encoded[start:end]) for kind, start, end in png_chunks(encoded))
     colour = [data[start:end] for kind, start, end in png_chunks(data) if kind in _COLOUR_CHUNKS]

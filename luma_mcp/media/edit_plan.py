@@ -74,7 +74,7 @@ class Edit:
 
     @property
     def keeps_pictures(self) -> bool:
-        """Whether the pictures of whole clips follow one another, so that they need not be encoded again."""
+        """Return whether the pictures of whole clips follow one another, so that they need not be encoded again."""
         is_whole = all(not clip.start and clip.end is None for clip in self.ranges)
         return is_whole and self.format == "mp4" and not (self.crossfade_seconds or self.width)
 
@@ -149,7 +149,7 @@ class Timeline:
 
     @property
     def is_hdr(self) -> bool:
-        """Whether the new file has 10 bits and the curve of PQ or HLG."""
+        """True if the new file has 10 bits and the curve of PQ or HLG."""
         return self.colours is not None and self.colours.is_hdr
 
     @property
@@ -235,5 +235,5 @@ def _colours(edit_format: EditFormat, clips: Sequence[ClipDetails]) -> Colours |
     first = clips[0].colours
     if not first.is_hdr:
         return first.encoded
-    is_kept = edit_format == "mp4" and all(clip.colours.transfer == first.transfer for clip in clips)
-    return first.encoded if is_kept else SDR
+    has_one_transfer = edit_format == "mp4" and all(clip.colours.transfer == first.transfer for clip in clips)
+    return first.encoded if has_one_transfer else SDR

@@ -62,7 +62,7 @@ def sniff_sound(head: bytes) -> str | None:
 
 
 def is_whole(path: Path, ending: str) -> bool:
-    """Whether a file is complete by its own structure. EXR does not say, so an EXR file counts as complete.
+    """Return whether a file is complete by its own structure. EXR does not state it, so an EXR file counts as complete.
 
     Raises:
         OSError: it cannot be read.

@@ -42,27 +42,29 @@ def frames_at(
     half = 1 / details.rate / 2
     latest = float(max(details.seconds - 1 / details.rate, Fraction()))
     wanted = sorted(Fraction(min(max(moment, 0.0), latest)) for moment in moments)
-    found: list[tuple[float, Image]] = []
+    frames: list[tuple[float, Image]] = []
     with path.open("rb") as file, open_clip(file) as container:
         codec = container.streams.video[0].codec_context
         picture = PictureFilter(codec, _bounded(details, max_side), None, "rgb24")
-        shown: VideoFrame | None = None
+        current: VideoFrame | None = None
         for frame in _frames(container, details, wanted):
             if time.monotonic() > deadline:
                 raise FileError("The clip takes too long to read.")
             while (
-                shown is not None and len(found) < len(wanted) and _moment(frame, details) > wanted[len(found)] + half
+                current is not None
+                and len(frames) < len(wanted)
+                and _moment(frame, details) > wanted[len(frames)] + half
             ):
-                found.append((_seconds(shown, details), cast("Image", picture(shown).to_image())))
-            if len(found) == len(wanted):
+                frames.append((_seconds(current, details), cast("Image", picture(current).to_image())))
+            if len(frames) == len(wanted):
                 break
-            shown = frame
-        if shown is None:  # pragma: no cover - libav opens no track without a frame; a damaged one fails above
+            current = frame
+        if current is None:  # pragma: no cover - libav opens no track without a frame; a damaged one fails above
             raise FileError("The clip has no frames.")
-        if len(found) < len(wanted):
-            end = (_seconds(shown, details), cast("Image", picture(shown).to_image()))
-            found += [end] * (len(wanted) - len(found))
-    return details.info, found
+        if len(frames) < len(wanted):
+            end = (_seconds(current, details), cast("Image", picture(current).to_image()))
+            frames += [end] * (len(wanted) - len(frames))
+    return details.info, frames
 
 
 def still(path: Path, frame: str | None, name: str, max_bytes: int) -> tuple[str, bytes]:
@@ -80,10 +82,10 @@ def still(path: Path, frame: str | None, name: str, max_bytes: int) -> tuple[str
     """
     moment = {"first": 0.0, "last": float("inf")}.get(frame or "")
     wanted = float((frame or "").removesuffix("s")) if moment is None else moment
-    info, found = frames_at(path, [wanted])
+    info, frames = frames_at(path, [wanted])
     if moment is None and wanted > info.seconds:
         raise FileError(f"{name!r} is beyond the end of the clip, which is {info.seconds:.1f} s long.")
-    image, out = found[0][1], BytesIO()
+    image, out = frames[0][1], BytesIO()
     image.save(out, "PNG")
     if out.tell() <= max_bytes:
         return "png", out.getvalue()

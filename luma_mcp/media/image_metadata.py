@@ -22,8 +22,8 @@ def without_position(data: bytes) -> bytes:
         return _jpeg(data)
     if data.startswith(PNG_SIGNATURE):
         chunks = [(kind, data[start:end]) for kind, start, end in png_chunks(data)]
-        kept = [chunk for kind, chunk in chunks if not (_is_png_metadata(kind) and _has_position(chunk))]
-        return data if len(kept) == len(chunks) else b"".join((PNG_SIGNATURE, *kept))
+        retained = [chunk for kind, chunk in chunks if not (_is_png_metadata(kind) and _has_position(chunk))]
+        return data if len(retained) == len(chunks) else b"".join((PNG_SIGNATURE, *retained))
     return _webp(data)
 
 
@@ -50,20 +50,20 @@ def _has_position(metadata: bytes) -> bool:
 
 def _jpeg(data: bytes) -> bytes:
     """Return the first picture of a JPEG; others behind it, as telephones add them, have metadata of their own."""
-    kept, at, has_position = [data[:2]], 2, False
+    retained, at, has_position = [data[:2]], 2, False
     while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != _START_OF_SCAN:
         end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
         segment = data[at:end]
         if data[at + 1] == _APP1 and _has_position(segment):
             has_position = True
         elif data[at + 1] != _APP1:
-            kept.append(segment)
+            retained.append(segment)
         at = end
     image_end = data.find(_END_OF_IMAGE, at) + 2
     behind = data[image_end:] if image_end >= 2 else b""
     if not has_position and not (b"Exif\0\0" in behind and _has_position(behind)):
         return data
-    return b"".join((*kept, data[at : image_end if image_end >= 2 else None]))
+    return b"".join((*retained, data[at : image_end if image_end >= 2 else None]))
 
 
 def _webp(data: bytes) -> bytes:

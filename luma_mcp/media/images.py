@@ -141,7 +141,7 @@ def _saved_upright(image: "Image", orientation: int, max_bytes: int) -> bytes:
 
 
 def _quantization(image: "Image", orientation: int) -> dict[str, Any]:
-    """How a JPEG was made, for another that is turned: its tables, turned likewise, and its sampling of colours."""
+    """The encoder settings of a JPEG, for the same picture turned: its tables, also turned, and its chroma sampling."""
     from PIL.JpegImagePlugin import get_sampling  # noqa: PLC0415 - see _opened
 
     tables: dict[int, list[int]] = getattr(image, "quantization", {})
@@ -166,20 +166,20 @@ def _saved(image: "Image", kind: str, **options: Any) -> bytes:
 
 
 def _has_large_texts(data: bytes) -> bool:
-    """Whether a PNG has texts that are large or compressed."""
+    """Return whether a PNG has texts that are large or compressed."""
     if not data.startswith(PNG_SIGNATURE):
         return False
-    texts = [(kind, begin, end) for kind, begin, end in png_chunks(data) if kind in PNG_TEXTS]
-    return any(kind != b"tEXt" for kind, _, _ in texts) or sum(end - begin for _, begin, end in texts) > _MAX_TEXT_BYTES
+    texts = [(kind, start, end) for kind, start, end in png_chunks(data) if kind in PNG_TEXTS]
+    return any(kind != b"tEXt" for kind, _, _ in texts) or sum(end - start for _, start, end in texts) > _MAX_TEXT_BYTES
 
 
 def _without_texts(data: bytes) -> bytes:
     """A PNG without its texts; another file as it is."""
     if not data.startswith(PNG_SIGNATURE):
         return data
-    texts = [(begin, end) for kind, begin, end in png_chunks(data) if kind in PNG_TEXTS]
+    texts = [(start, end) for kind, start, end in png_chunks(data) if kind in PNG_TEXTS]
     if not texts:
         return data
-    begins = [0, *(end for _, end in texts)]
-    ends = [*(begin for begin, _ in texts), len(data)]
-    return b"".join(data[begin:end] for begin, end in zip(begins, ends, strict=True))
+    starts = [0, *(end for _, end in texts)]
+    ends = [*(start for start, _ in texts), len(data)]
+    return b"".join(data[start:end] for start, end in zip(starts, ends, strict=True))

@@ -52,9 +52,9 @@ def of_clip(path: Path, frames: int, with_image: bool) -> Rendered:
     if not with_image:
         return Rendered(None, info)
     moments = [info.seconds * number / (frames - 1) for number in range(frames)]
-    info, found = frames_at(path, moments, max_side=CELL_SIDE)
-    sheet = contact_sheet([(f"{moment:.2f} s", frame) for moment, frame in found])
-    return Rendered(small_jpeg(sheet, SHEET_SIDE), info, tuple(round(moment, 2) for moment, _ in found))
+    info, cells = frames_at(path, moments, max_side=CELL_SIDE)
+    sheet = contact_sheet([(f"{moment:.2f} s", frame) for moment, frame in cells])
+    return Rendered(small_jpeg(sheet, SHEET_SIDE), info, tuple(round(moment, 2) for moment, _ in cells))
 
 
 def of_shots(path: Path, seconds: Sequence[float]) -> bytes:
@@ -67,10 +67,10 @@ def of_shots(path: Path, seconds: Sequence[float]) -> bytes:
     with path.open("rb") as file:
         info = probe(file)
     stretch = info.seconds / sum(seconds)
-    begins = accumulate(seconds, initial=0.0)
-    moments = [(begin + length / 2) * stretch for begin, length in zip(begins, seconds, strict=False)]
-    _, found = frames_at(path, moments, max_side=CELL_SIDE)
-    labelled = [(f"{number}: {moment:.1f} s", frame) for number, (moment, frame) in enumerate(found, start=1)]
+    starts = accumulate(seconds, initial=0.0)
+    moments = [(start + length / 2) * stretch for start, length in zip(starts, seconds, strict=False)]
+    _, cells = frames_at(path, moments, max_side=CELL_SIDE)
+    labelled = [(f"{number}: {moment:.1f} s", frame) for number, (moment, frame) in enumerate(cells, start=1)]
     return small_jpeg(contact_sheet(labelled), SHEET_SIDE)
 
 

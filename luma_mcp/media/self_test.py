@@ -39,8 +39,8 @@ def check_libraries() -> str:
             for frame in _grey_frames():
                 output.mux(stream.encode(frame))
             output.mux(stream.encode(None))
-        info, found = frames_at(path, [float("inf")])
-    picture = open_image(small_jpeg(found[-1][1], _SIZE))
+        info, decoded = frames_at(path, [float("inf")])
+    picture = open_image(small_jpeg(decoded[-1][1], _SIZE))
     brightness = cast("tuple[int, int, int]", picture.getpixel((_SIZE // 2, _SIZE // 2)))[0]
     if info.frames != _FRAMES or abs(brightness - _level(_FRAMES - 1)) > 12:
         raise FileError(

@@ -65,20 +65,20 @@ def _frames_of_range(clip: MeasuredRange, timeline: Timeline, fit: Fit) -> Itera
 
     Each is the one that the clip shows at its time, so that a frame may come twice, or not at all.
     """
-    shown: VideoFrame | None = None
-    made = 0
+    current: VideoFrame | None = None
+    count = 0
     for picture, time in _pictures(clip, timeline, fit):
-        while shown is not None and made < clip.frames and (made + _NEXT_FRAME) / timeline.rate < time:
-            yield shown
-            made += 1
-        if made == clip.frames:
+        while current is not None and count < clip.frames and (count + _NEXT_FRAME) / timeline.rate < time:
+            yield current
+            count += 1
+        if count == clip.frames:
             return
-        shown = picture
-    if shown is None:
+        current = picture
+    if current is None:
         raise FileError("A clip has no frames in the part that is named.")
     # The last frame is shown until the end.
-    for _ in range(clip.frames - made):
-        yield shown
+    for _ in range(clip.frames - count):
+        yield current
 
 
 def _pictures(clip: MeasuredRange, timeline: Timeline, fit: Fit) -> "Iterator[tuple[VideoFrame, Fraction]]":
@@ -112,10 +112,10 @@ def _crossfaded(streams: Sequence[Iterator["VideoFrame"]], counts: Sequence[int]
     for number, frames in enumerate(streams):
         ending, held = held, []
         holds_from = counts[number] - (fade if number < len(streams) - 1 else 0)
-        for place, frame in enumerate(frames):
-            if place < len(ending):
-                yield _blended(ending[place], frame, (place + 1) / (fade + 1))
-            elif place < holds_from:
+        for index, frame in enumerate(frames):
+            if index < len(ending):
+                yield _blended(ending[index], frame, (index + 1) / (fade + 1))
+            elif index < holds_from:
                 yield frame
             else:
                 held.append(frame)

@@ -225,7 +225,7 @@ def test_a_person_at_a_terminal_is_asked(shell: Shell, monkeypatch: pytest.Monke
     answered = shell("image", "a boat")
 
     assert answered[0] == code
-    assert "Buy this at Luma (image with photon-1) for $0.017?" in answered[2]
+    assert "Buy this at Luma (image with photon-1) for $0.0173?" in answered[2]
     assert answered[2].count("[y/N]") == 1
 
 

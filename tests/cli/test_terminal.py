@@ -99,16 +99,3 @@ def test_in_a_terminal_there_are_colours_and_one_line_that_changes() -> None:
 @pytest.mark.parametrize("variables", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
 def test_colours_can_be_turned_off(variables: dict[str, str]) -> None:
     assert "\x1b[31m" not in in_a_terminal(**variables)
-
-
-@pytest.mark.parametrize(
-    ("message", "states"),
-    [
-        ("4 s: 15b7abb1 dreaming, 3ce343aa queued", [("15b7abb1", "dreaming"), ("3ce343aa", "queued")]),
-        ("4 s: shot 1 in doubt, shot 2 planned; Luma is slow: wait", [("shot 1", "in doubt"), ("shot 2", "planned")]),
-        ("Saving the film: 1,024 bytes", []),
-        ("", []),
-    ],
-)
-def test_states_are_read_from_a_progress_message(message: str, states: list[tuple[str, str]]) -> None:
-    assert terminal.states_in(message) == states

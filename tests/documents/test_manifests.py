@@ -93,9 +93,9 @@ def test_no_host_is_told_to_approve_what_costs_money() -> None:
 def test_every_host_s_file_can_be_read_by_its_parser() -> None:
     assert len({host.key for host in HOSTS}) == len(HOSTS) >= 17
     for host in HOSTS:
-        if host.form == "json":
+        if host.file_format == "json":
             assert "dream-machine-mcp" in json.dumps(json.loads(host.text))
-        if host.form == "toml":
+        if host.file_format == "toml":
             assert tomllib.loads(host.text)["mcp_servers"]["luma"]["args"] == [f"dream-machine-mcp@{__version__}"]
 
 

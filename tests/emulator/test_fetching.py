@@ -41,7 +41,7 @@ def origin() -> Iterator[str]:
 
 
 async def read(url: str) -> tuple[int, str, bytes]:
-    return await fetch(url, seconds=5, most_bytes=100)
+    return await fetch(url, seconds=5, max_bytes=100)
 
 
 async def test_this_machine_is_read_and_may_redirect_to_itself(origin: str) -> None:

@@ -188,7 +188,7 @@ class AgentsAccount(Account[Generation]):
         return Generation(str(uuid4()), body, size, seconds, layers, self.today(), self._clock(), media)
 
     async def _media(self, field: str, ref: ImageRef) -> Media:
-        """What a reference names. Raises: RefusedError."""
+        """Resolve a reference. Raises: RefusedError."""
         if ref.generation_id is not None:
             return self._made(field, ref.generation_id)
         if ref.file_id is not None:
@@ -214,7 +214,7 @@ class AgentsAccount(Account[Generation]):
         return Media(generation.size, generation.seconds, generation=generation)
 
     def _check_media(self, body: GenerationBody, media: dict[str, Media]) -> None:
-        """What can be refused only once the media are known. Raises: RefusedError."""
+        """Check the rules that need the media. Raises: RefusedError."""
         for name, item in media.items():
             # Only a clip of one's own can be gone on from.
             is_extended = body.type == "video" and name in _ENDS and item.generation is not None
@@ -248,6 +248,6 @@ def _with_long_side(size: tuple[int, int], long: int) -> tuple[int, int]:
 
 
 def _layer_count(body: GenerationBody, source: Media) -> int:
-    """How many layers a picture falls into: 2 to 5, the same each time."""
+    """The number of layers of a picture: 2 to 5, the same each time."""
     seed = hashlib.sha256(source.data + body.prompt.encode()).digest()
     return 2 + seed[0] % 4

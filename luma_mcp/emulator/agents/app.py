@@ -23,7 +23,7 @@ from luma_mcp.emulator.agents.bodies import FileBody, GenerationBody
 from luma_mcp.emulator.agents.files import MAX_INLINE_BYTES, UPLOAD_SECONDS, StoredFile, UnknownFileError
 from luma_mcp.emulator.agents.links import LinkExpiredError, Links
 from luma_mcp.emulator.agents.rules import RefusedError
-from luma_mcp.emulator.http import KeyCheck, detail_answer, http_error
+from luma_mcp.emulator.http import KeyCheck, detail_response, http_error
 from luma_mcp.emulator.limiter import LimitReachedError
 from luma_mcp.emulator.rendering.agents import OutputStore
 from luma_mcp.emulator.store import UnknownGenerationError
@@ -41,7 +41,7 @@ _Handler = Callable[[Request], Awaitable[Response]]
 
 async def fetch_url(url: str) -> Fetched:
     """Read a picture or clip that a request names, as Luma's proxy would. Raises: OSError."""
-    return await fetching.fetch(url, seconds=18, most_bytes=_MAX_FETCHED_BYTES)
+    return await fetching.fetch(url, seconds=18, max_bytes=_MAX_FETCHED_BYTES)
 
 
 class AgentsApi:
@@ -106,9 +106,9 @@ class AgentsApi:
         # The case of the scheme matters.
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
         if scheme != "Bearer" or not key.startswith(KEY_PREFIX):
-            return detail_answer(401, "Missing or invalid API key")
+            return detail_response(401, "Missing or invalid API key")
         if self._token is not None and not hmac.compare_digest(key.encode(), self._token.encode()):
-            return detail_answer(401, "Invalid API key")
+            return detail_response(401, "Invalid API key")
         self.requests.append((request.method, request.url.path.removeprefix(PREFIX)))
         return None
 
@@ -123,7 +123,7 @@ class AgentsApi:
 
     async def _limited(self, _request: Request, error: Exception) -> Response:
         detail, headers = self.account.refusal(cast("LimitReachedError", error))
-        return detail_answer(429, detail, headers)
+        return detail_response(429, detail, headers)
 
     async def _get(self, request: Request) -> Response:
         return JSONResponse(self._answer(self.account.get(request.path_params["id"]), request))
@@ -175,14 +175,14 @@ class AgentsApi:
 
     async def _inline_file(self, request: Request) -> StoredFile:
         async with request.form() as form:
-            part = form.get("file")
-            if not isinstance(part, UploadFile):
+            attachment = form.get("file")
+            if not isinstance(attachment, UploadFile):
                 raise RefusedError(400, "file is required")
-            data = await part.read()
+            data = await attachment.read()
             if len(data) > MAX_INLINE_BYTES:
                 raise RefusedError(413, "file exceeds the inline limit; use the upload flow")
             fields = {name: value for name, value in form.items() if name != "file" and isinstance(value, str)}
-            fields = {"filename": part.filename, "mime_type": part.content_type} | fields
+            fields = {"filename": attachment.filename, "mime_type": attachment.content_type} | fields
             return self.account.files.create(FileBody.model_validate(fields | {"size_bytes": len(data)}), data)
 
     async def _list_files(self, request: Request) -> Response:
@@ -285,18 +285,18 @@ def _origin(request: Request) -> str:
 
 async def _refused(_request: Request, error: Exception) -> Response:
     refusal = cast("RefusedError", error)
-    return detail_answer(refusal.status, refusal.detail)
+    return detail_response(refusal.status, refusal.detail)
 
 
 async def _unknown_generation(_request: Request, _error: Exception) -> Response:
-    return detail_answer(404, "Generation not found")
+    return detail_response(404, "Generation not found")
 
 
 async def _unknown_file(_request: Request, _error: Exception) -> Response:
-    return detail_answer(404, "File not found")
+    return detail_response(404, "File not found")
 
 
 async def _invalid(_request: Request, error: Exception) -> Response:
     """422 in the form that FastAPI gives it: a list of what is wrong and where."""
     problems = cast("ValidationError", error).json(include_url=False, include_context=False, include_input=False)
-    return detail_answer(422, json.loads(problems))
+    return detail_response(422, json.loads(problems))

@@ -62,7 +62,7 @@ class Face(Body):
 
 
 class Controls(Body):
-    """What an edit keeps of its source, signal by signal."""
+    """The signals of its source that an edit keeps."""
 
     pose: Pose | None = None
     depth: Depth | None = None
@@ -80,7 +80,7 @@ class Edit(Body):
 
 
 class SourcePosition(Body):
-    """Where the source lies in the new canvas, in fractions of it."""
+    """The position of the source in the new canvas, in fractions of it."""
 
     x_norm: Annotated[float, Field(ge=-2, le=2)]
     y_norm: Annotated[float, Field(ge=-2, le=2)]
@@ -124,7 +124,7 @@ class GenerationBody(Body):
 
     @property
     def settings(self) -> Video:
-        """What is asked of a clip; the defaults where nothing is."""
+        """The options of a clip, with their defaults."""
         return self.video or Video()
 
 

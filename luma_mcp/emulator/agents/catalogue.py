@@ -1,4 +1,4 @@
-"""What the Agents API sells: models, ratios, sizes and prices.
+"""The offer of the Agents API: models, ratios, sizes and prices.
 
 Sources: Luma's SDK `luma-agents` 0.5.0 and its guides of May to October 2026. The pixel sizes are inferred: Luma
 publishes the long side of stills and the names of resolutions, nothing else.

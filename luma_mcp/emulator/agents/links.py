@@ -20,17 +20,17 @@ class Links:
 
     def query(self, path: str, now: float) -> str:
         """The query of a new link to a path."""
-        made = str(int(now))
+        signed = str(int(now))
         return urlencode(
-            {"X-Amz-Date": made, "X-Amz-Expires": LINK_SECONDS, "X-Amz-Signature": self._signature(path, made)}
+            {"X-Amz-Date": signed, "X-Amz-Expires": LINK_SECONDS, "X-Amz-Signature": self._signature(path, signed)}
         )
 
-    def check(self, path: str, made: str, signature: str, now: float) -> None:
+    def check(self, path: str, signed: str, signature: str, now: float) -> None:
         """Raises: LinkExpiredError."""
-        if not hmac.compare_digest(self._signature(path, made).encode(), signature.encode()):
+        if not hmac.compare_digest(self._signature(path, signed).encode(), signature.encode()):
             raise LinkExpiredError
-        if now > int(made) + LINK_SECONDS:
+        if now > int(signed) + LINK_SECONDS:
             raise LinkExpiredError
 
-    def _signature(self, path: str, made: str) -> str:
-        return hmac.new(self._key, f"{path}\n{made}".encode(), hashlib.sha256).hexdigest()
+    def _signature(self, path: str, signed: str) -> str:
+        return hmac.new(self._key, f"{path}\n{signed}".encode(), hashlib.sha256).hexdigest()

@@ -1,4 +1,4 @@
-"""What a request names, made into bytes or into an earlier generation; and what can be known of such a file."""
+"""The media that a request names, resolved to bytes or to an earlier generation; and the properties of such a file."""
 
 import base64
 import binascii

@@ -1,4 +1,4 @@
-"""What the Agents API charges, in US cents."""
+"""The prices of the Agents API, in US cents."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""What the Agents API refuses, in its own words: which fields go together, and which values they take.
+"""The refusals of the Agents API, in its own words: which fields go together, and which values they accept.
 
 The sentences for stills are Luma's (guides of May 2026). Those for clips are inferred: Luma publishes the rules and not
 the sentences.
@@ -28,7 +28,7 @@ class Exclusion:
     """If one thing is asked for, the others must not be. `what` names it in the sentence."""
 
     what: str
-    asked: Test
+    applies: Test
     excluded: dict[str, Test]
 
 
@@ -37,12 +37,12 @@ def _is(*types: str) -> Test:
 
 
 def _asks(name: str) -> Test:
-    """Whether a field of `video` is given."""
+    """Return whether a field of `video` is passed."""
     return lambda body: getattr(body.settings, name)
 
 
 def _asks_of_edit(name: str) -> Test:
-    """Whether a field of `video.edit` is given."""
+    """Return whether a field of `video.edit` is passed."""
     return lambda body: getattr(body.settings.edit, name, None)
 
 
@@ -129,7 +129,7 @@ def check(body: GenerationBody) -> None:
     for field, ref in references_of(body):
         _check_ref(field, ref)
     for exclusion in EXCLUSIONS:
-        if not exclusion.asked(body):
+        if not exclusion.applies(body):
             continue
         for name, is_asked in exclusion.excluded.items():
             if is_asked(body):
@@ -184,11 +184,11 @@ def _check_source(body: GenerationBody) -> None:
 
 
 def _check_ref(field: str, ref: ImageRef) -> None:
-    given = [name for name in ("url", "data", "generation_id", "file_id") if getattr(ref, name) is not None]
-    if not given:
+    sources = [name for name in ("url", "data", "generation_id", "file_id") if getattr(ref, name) is not None]
+    if not sources:
         raise RefusedError(400, f"{field}: provide either 'url' or 'data', not neither")
-    if len(given) > 1:
-        raise RefusedError(400, f"{field}: provide either '{given[0]}' or '{given[1]}', not both")
+    if len(sources) > 1:
+        raise RefusedError(400, f"{field}: provide either '{sources[0]}' or '{sources[1]}', not both")
     if ref.data is not None and not ref.media_type:
         raise RefusedError(400, f"{field}: 'media_type' is required with 'data'")
 

@@ -21,14 +21,14 @@ from luma_mcp.emulator.dream_machine.bodies import (
     VideoBody,
     check,
 )
-from luma_mcp.emulator.dream_machine.operations import OPERATIONS, Form, Operation, Source
+from luma_mcp.emulator.dream_machine.operations import OPERATIONS, Operation, OutputFormat, Source
 from luma_mcp.emulator.lifecycle import Ended, Lifecycle, Running
 from luma_mcp.emulator.limiter import LimitReachedError, Limits
 from luma_mcp.emulator.store import UnknownGenerationError
 
 Fetch = Callable[[str], Awaitable[bytes]]
 
-_OWN_ASSET = re.compile(r"/assets/(?P<id>[0-9a-f-]{36})/(?P<name>[a-z]+\.[a-z0-9]+)$")
+_ASSET_LINK = re.compile(r"/assets/(?P<id>[0-9a-f-]{36})/(?P<name>[a-z]+\.[a-z0-9]+)$")
 
 
 class UnreadableInputError(Exception):
@@ -36,7 +36,7 @@ class UnreadableInputError(Exception):
 
 
 # The form that is billed for a clip on somebody else's server, which nobody measures before it is accepted.
-_FORM_OF_A_STRANGER = Form((1280, 720), 5, "720p")
+_UNKNOWN_FORMAT = OutputFormat((1280, 720), 5, "720p")
 
 
 @dataclass
@@ -46,7 +46,7 @@ class Generation:
     id: str
     body: Body
     model: str
-    form: Form
+    output_format: OutputFormat
     created_at: datetime
     began_at: float
     source: "Generation | None" = None
@@ -119,8 +119,8 @@ class DreamMachineAccount(Account[Generation]):
         continued = self._continued(body)
         operation = OPERATIONS[str(getattr(body, "generation_type", ""))]
         works_on = self._works_on(body, source)
-        form = operation.form(body, works_on)
-        cents = operation.cents(body, form, works_on)
+        output_format = operation.output_format(body, works_on)
+        cents = operation.cents(body, output_format, works_on)
         self._respect_limits(operation)
         if not self.billing.can_pay(cents):
             raise RuleBrokenError("Insufficient credits")
@@ -128,7 +128,7 @@ class DreamMachineAccount(Account[Generation]):
             id=str(uuid4()),
             body=body,
             model=getattr(body, "model", None) or (source.model if source else "ray-2"),
-            form=form,
+            output_format=output_format,
             created_at=self.today(),
             began_at=self._clock(),
             source=source,
@@ -213,7 +213,7 @@ class DreamMachineAccount(Account[Generation]):
 
     def _behind(self, url: str) -> Generation | None:
         """The generation whose own asset a link names."""
-        found = _OWN_ASSET.search(url)
+        found = _ASSET_LINK.search(url)
         if found is None:
             return None
         return self.generations.behind_link(found["id"])
@@ -264,8 +264,8 @@ class DreamMachineAccount(Account[Generation]):
         media = getattr(body, "media", None)
         behind = source or (self._behind(media.url) if media else None)
         if behind is None or behind.makes_image:
-            return Source(_FORM_OF_A_STRANGER, "")
-        return Source(behind.form, behind.model)
+            return Source(_UNKNOWN_FORMAT, "")
+        return Source(behind.output_format, behind.model)
 
 
 def urls_of(body: Body) -> Iterator[tuple[str, str]]:

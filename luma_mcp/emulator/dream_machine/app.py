@@ -28,15 +28,15 @@ from luma_mcp.emulator.dream_machine.catalogue import CAMERA_MOTIONS, CONCEPTS
 from luma_mcp.emulator.dream_machine.openapi import Endpoint
 from luma_mcp.emulator.dream_machine.operations import OPERATIONS
 from luma_mcp.emulator.dream_machine.responses import (
-    CreditsAnswer,
-    GenerationAnswer,
-    PageAnswer,
-    PingAnswer,
-    WordsAnswer,
-    generation_answer,
+    ConceptsResponse,
+    CreditsResponse,
+    GenerationResponse,
+    PageResponse,
+    PingResponse,
+    generation_response,
 )
 from luma_mcp.emulator.habits import Habits
-from luma_mcp.emulator.http import KeyCheck, detail_answer, http_error
+from luma_mcp.emulator.http import KeyCheck, detail_response, http_error
 from luma_mcp.emulator.limiter import LimitReachedError, retry_after
 from luma_mcp.emulator.rendering.assets import AssetStore, NoSuchAssetError
 from luma_mcp.emulator.rendering.images import UnreadableMediaError
@@ -45,13 +45,13 @@ from luma_mcp.emulator.store import UnknownGenerationError
 PREFIX = "/dream-machine/v1"
 
 ErrorHandler = Callable[[Request, Exception], Awaitable[Response]]
-_MOST_INPUT_BYTES = 100 * 1024 * 1024
+_MAX_INPUT_BYTES = 100 * 1024 * 1024
 
 
 async def fetch_input(url: str) -> bytes:
     """Read a picture or clip that a request names, as Luma's servers would. Raises: UnreadableInputError."""
     try:
-        status, _, data = await fetching.fetch(url, seconds=10, most_bytes=_MOST_INPUT_BYTES)
+        status, _, data = await fetching.fetch(url, seconds=10, max_bytes=_MAX_INPUT_BYTES)
     except OSError as error:
         raise UnreadableInputError(str(error)) from error
     if status != 200:
@@ -89,7 +89,7 @@ class DreamMachineApi:
             routes=self._routes(),
             middleware=[Middleware(KeyCheck, refusal_of=self._refusal_of)],
             exception_handlers={
-                error: self._in_its_form(handler)
+                error: self._as_documented(handler)
                 for error, handler in (
                     (HTTPException, http_error),
                     (RuleBrokenError, _rule_broken),
@@ -106,7 +106,7 @@ class DreamMachineApi:
                 "POST",
                 operation.path,
                 self._create(operation.body, operation.status),
-                GenerationAnswer,
+                GenerationResponse,
                 operation.status,
                 operation.body,
             )
@@ -114,14 +114,14 @@ class DreamMachineApi:
         ]
         generation = "/generations/{id}"
         return [
-            Endpoint("GET", "/ping", self._ping, PingAnswer),
-            Endpoint("GET", "/credits", self._credits, CreditsAnswer),
-            Endpoint("POST", "/generations", self._create(OldVideoBody), GenerationAnswer, 201, OldVideoBody),
-            Endpoint("GET", "/generations", self._list, PageAnswer, query=("limit", "offset")),
+            Endpoint("GET", "/ping", self._ping, PingResponse),
+            Endpoint("GET", "/credits", self._credits, CreditsResponse),
+            Endpoint("POST", "/generations", self._create(OldVideoBody), GenerationResponse, 201, OldVideoBody),
+            Endpoint("GET", "/generations", self._list, PageResponse, query=("limit", "offset")),
             *created,
-            Endpoint("GET", "/generations/concepts/list", self._concepts, WordsAnswer),
-            Endpoint("GET", "/generations/camera_motion/list", self._camera_motions, WordsAnswer),
-            Endpoint("GET", generation, self._get, GenerationAnswer),
+            Endpoint("GET", "/generations/concepts/list", self._concepts, ConceptsResponse),
+            Endpoint("GET", "/generations/camera_motion/list", self._camera_motions, ConceptsResponse),
+            Endpoint("GET", generation, self._get, GenerationResponse),
             Endpoint("DELETE", generation, self._delete, None, 204),
         ]
 
@@ -144,7 +144,7 @@ class DreamMachineApi:
                 callbacks.cancel_scope.cancel()
                 self.assets.close()
 
-    def _in_its_form(self, handler: ErrorHandler) -> ErrorHandler:
+    def _as_documented(self, handler: ErrorHandler) -> ErrorHandler:
         """The handler, whose answers are HTML pages where that is this API's habit."""
 
         async def handle(request: Request, error: Exception) -> Response:
@@ -161,18 +161,18 @@ class DreamMachineApi:
             return None
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not key:
-            return detail_answer(403, "Not authenticated")
+            return detail_response(403, "Not authenticated")
         if self._token is not None and not hmac.compare_digest(key.encode(), self._token.encode()):
-            return detail_answer(401, "Invalid API key is provided")
+            return detail_response(401, "Invalid API key is provided")
         self.requests.append((request.method, request.url.path.removeprefix(PREFIX)))
         await self.account.settle()
         return None
 
     async def _ping(self, _request: Request) -> Response:
-        return _json(PingAnswer())
+        return _json(PingResponse())
 
     async def _credits(self, _request: Request) -> Response:
-        return _json(CreditsAnswer(credit_balance=self.account.balance_cents(self.habits.balance_lag)))
+        return _json(CreditsResponse(credit_balance=self.account.balance_cents(self.habits.balance_lag)))
 
     async def _concepts(self, _request: Request) -> Response:
         return JSONResponse(CONCEPTS)
@@ -192,7 +192,7 @@ class DreamMachineApi:
                 await self.account.finish_now(generation)
             if body.callback_url and self._callbacks is not None:
                 self._callbacks.start_soon(self._call_back, body.callback_url, generation, _origin(request))
-            return JSONResponse(self._answer(generation, request), status)
+            return JSONResponse(self._content_of(generation, request), status)
 
         return create
 
@@ -202,7 +202,7 @@ class DreamMachineApi:
             await self.account.settle()
             state = self.account.state(generation)
             if state not in (reported, "queued"):
-                await deliver(url, generation_answer(self.account, generation, origin).model_dump(mode="json"))
+                await deliver(url, generation_response(self.account, generation, origin).model_dump(mode="json"))
                 reported = state
             await anyio.sleep(min(0.5, max(0.02, self.account.seconds_left(generation) / 10)))
 
@@ -212,21 +212,21 @@ class DreamMachineApi:
         everything = habits.sorted(self.account.newest_first(min_age_seconds=habits.list_lag))
         size = min(limit, habits.page) if habits.page else limit
         page = everything[offset : offset + size]
-        answer = PageAnswer(
+        content = PageResponse(
             has_more=habits.more == "true" and offset + size < len(everything),
             count=len(page),
             limit=limit,
             offset=offset,
             generations=[],
         ).model_dump(mode="json")
-        answer["generations"] = [self._answer(generation, request) for generation in page]
+        content["generations"] = [self._content_of(generation, request) for generation in page]
         if habits.more == "missing":
-            del answer["has_more"]
-        return JSONResponse(answer)
+            del content["has_more"]
+        return JSONResponse(content)
 
     async def _get(self, request: Request) -> Response:
         generation = self.account.get(request.path_params["id"], min_age_seconds=self.habits.get_lag)
-        return JSONResponse(self._answer(generation, request))
+        return JSONResponse(self._content_of(generation, request))
 
     async def _delete(self, request: Request) -> Response:
         self.account.delete(request.path_params["id"])
@@ -235,18 +235,18 @@ class DreamMachineApi:
     async def _asset(self, request: Request) -> Response:
         generation = self.account.with_asset(request.path_params["id"])
         if generation.ended != "completed" and not self.account.shows_preview(generation):
-            return detail_answer(404, "Not found")
+            return detail_response(404, "Not found")
         try:
             path = await self.assets.asset(generation, request.path_params["name"])
         except NoSuchAssetError:
-            return detail_answer(404, "Not found")
+            return detail_response(404, "Not found")
         except UnreadableMediaError as error:
-            return detail_answer(404, f"Nothing was made of this input: {error}")
+            return detail_response(404, f"Nothing was made of this input: {error}")
         return FileResponse(path)
 
-    def _answer(self, generation: Generation, request: Request) -> dict[str, Any]:
-        answer = generation_answer(self.account, generation, _origin(request)).model_dump(mode="json")
-        return self.habits.apply(answer, generation.created_at.timestamp())
+    def _content_of(self, generation: Generation, request: Request) -> dict[str, Any]:
+        content = generation_response(self.account, generation, _origin(request)).model_dump(mode="json")
+        return self.habits.apply(content, generation.created_at.timestamp())
 
     async def _describe(self, _request: Request) -> Response:
         return JSONResponse(openapi.describe(self._endpoints(), PREFIX))
@@ -266,23 +266,23 @@ def _origin(request: Request) -> str:
     return str(request.base_url).rstrip("/")
 
 
-def _json(answer: BaseModel, status: int = 200) -> Response:
-    return JSONResponse(answer.model_dump(mode="json"), status)
+def _json(content: BaseModel, status: int = 200) -> Response:
+    return JSONResponse(content.model_dump(mode="json"), status)
 
 
 async def _rule_broken(_request: Request, error: Exception) -> Response:
-    return detail_answer(400, str(error))
+    return detail_response(400, str(error))
 
 
 async def _unknown(_request: Request, _error: Exception) -> Response:
-    return detail_answer(404, "Generation not found")
+    return detail_response(404, "Generation not found")
 
 
 async def _limited(_request: Request, error: Exception) -> Response:
     limit = cast("LimitReachedError", error)
     full = f"Concurrent generation limit reached ({limit.limits.at_once})"
     detail = full if limit.kind == "at_once" else "Rate limit exceeded"
-    return detail_answer(429, detail, retry_after(limit.retry_seconds or 0))
+    return detail_response(429, detail, retry_after(limit.retry_seconds or 0))
 
 
 async def _invalid(_request: Request, error: Exception) -> Response:

@@ -1,4 +1,4 @@
-"""What the API takes and what it refuses.
+"""The request bodies that the API accepts and refuses.
 
 Wrong types and unknown words are refused with 422 and a list of what is wrong, broken rules with 400 and one sentence,
 as Luma's FastAPI-like server does. Unknown fields are ignored, as there. `model_dump` of a body is the echo that a
@@ -102,7 +102,7 @@ class ImageBody(Body):
 
 
 class Reframing(Body):
-    """Where the source sits in the target, in pixels of the target's canvas."""
+    """The position of the source in the target, in pixels of the target's canvas."""
 
     media: Media
     aspect_ratio: AspectRatio

@@ -23,9 +23,9 @@ async def deliver(url: str, generation: dict[str, Any], sleep: Sleep = anyio.sle
             if attempt:
                 await sleep(_SECONDS_BETWEEN)
             try:
-                answer = await client.post(url, json=generation)
+                response = await client.post(url, json=generation)
             except (httpx.HTTPError, httpx.InvalidURL):
                 continue
-            if answer.status_code == 200:
+            if response.status_code == 200:
                 return True
     return False

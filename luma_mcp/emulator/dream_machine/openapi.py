@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from luma_mcp.emulator.dream_machine.bodies import Body
-from luma_mcp.emulator.dream_machine.responses import DetailAnswer, ProblemsAnswer
+from luma_mcp.emulator.dream_machine.responses import DetailResponse, ProblemsResponse
 
 PATH = "/openapi.json"
 _REFERENCE = "#/components/schemas/{model}"
@@ -24,14 +24,14 @@ class Endpoint:
     method: str
     path: str
     handler: Callable[[Request], Awaitable[Response]]
-    answer: type[BaseModel] | None
+    response_model: type[BaseModel] | None
     status: int = 200
     body: type[Body] | None = None
     query: tuple[str, ...] = ()
 
     @property
     def names_generation(self) -> bool:
-        """Whether the path has a generation's id in it."""
+        """True if the path has a generation's id in it."""
         return "{id}" in self.path
 
 
@@ -40,12 +40,12 @@ def describe(endpoints: Sequence[Endpoint], prefix: str) -> dict[str, Any]:
     bodies: list[tuple[type[BaseModel], JsonSchemaMode]] = [
         (endpoint.body, "validation") for endpoint in endpoints if endpoint.body
     ]
-    answers: list[tuple[type[BaseModel], JsonSchemaMode]] = [
-        *((endpoint.answer, "serialization") for endpoint in endpoints if endpoint.answer),
-        (DetailAnswer, "serialization"),
-        (ProblemsAnswer, "serialization"),
+    response_models: list[tuple[type[BaseModel], JsonSchemaMode]] = [
+        *((endpoint.response_model, "serialization") for endpoint in endpoints if endpoint.response_model),
+        (DetailResponse, "serialization"),
+        (ProblemsResponse, "serialization"),
     ]
-    schemas, definitions = models_json_schema([*bodies, *answers], ref_template=_REFERENCE)
+    schemas, definitions = models_json_schema([*bodies, *response_models], ref_template=_REFERENCE)
     paths: dict[str, dict[str, Any]] = {}
     for endpoint in endpoints:
         paths.setdefault(prefix + endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint, schemas)
@@ -66,13 +66,13 @@ def _operation(endpoint: Endpoint, schemas: Mapping[Any, Any]) -> dict[str, Any]
         content = {} if model is None else {"content": _json(schemas[model, "serialization"])}
         return str(status), {"description": model.__name__ if model else "Nothing to say", **content}
 
-    refusals = [response(401, DetailAnswer), response(403, DetailAnswer)]
+    refusals = [response(401, DetailResponse), response(403, DetailResponse)]
     if endpoint.names_generation:
-        refusals.append(response(404, DetailAnswer))
+        refusals.append(response(404, DetailResponse))
     if endpoint.body:
-        refusals += [response(400, DetailAnswer), response(429, DetailAnswer)]
+        refusals += [response(400, DetailResponse), response(429, DetailResponse)]
     if endpoint.body or endpoint.query:
-        refusals.append(response(422, ProblemsAnswer))
+        refusals.append(response(422, ProblemsResponse))
     whole = {"type": "integer", "minimum": 0}
     path_id = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
     parameters = [
@@ -84,7 +84,7 @@ def _operation(endpoint: Endpoint, schemas: Mapping[Any, Any]) -> dict[str, Any]
         "operationId": re.sub(r"\W+", "_", f"{endpoint.method.lower()}{endpoint.path}").strip("_"),
         "parameters": parameters,
         **({"requestBody": body} if body else {}),
-        "responses": dict([response(endpoint.status, endpoint.answer), *refusals]),
+        "responses": dict([response(endpoint.status, endpoint.response_model), *refusals]),
     }
 
 

@@ -1,4 +1,4 @@
-"""What Dream Machine charges."""
+"""The prices of Dream Machine."""
 
 from luma_mcp.emulator.dream_machine.catalogue import FRAMES_PER_SECOND
 

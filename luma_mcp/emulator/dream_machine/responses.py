@@ -1,4 +1,4 @@
-"""What the API answers, as it goes over the wire."""
+"""The responses of the API, as they go over the wire."""
 
 from typing import Any, Literal
 
@@ -15,7 +15,7 @@ class Assets(BaseModel):
     progress_video: str | None = None
 
 
-class GenerationAnswer(BaseModel):
+class GenerationResponse(BaseModel):
     id: str
     generation_type: Literal["video", "image"]
     state: Running | Ended
@@ -26,28 +26,28 @@ class GenerationAnswer(BaseModel):
     request: dict[str, Any]
 
 
-class PageAnswer(BaseModel):
+class PageResponse(BaseModel):
     has_more: bool
     count: int
     limit: int
     offset: int
-    generations: list[GenerationAnswer]
+    generations: list[GenerationResponse]
 
 
-class CreditsAnswer(BaseModel):
+class CreditsResponse(BaseModel):
     credit_balance: float
     """US cents."""
 
 
-class PingAnswer(BaseModel):
+class PingResponse(BaseModel):
     message: Literal["pong"] = "pong"
 
 
-class WordsAnswer(RootModel[list[str]]):
+class ConceptsResponse(RootModel[list[str]]):
     """The camera concepts, or the camera motions."""
 
 
-class DetailAnswer(BaseModel):
+class DetailResponse(BaseModel):
     """Why something was refused."""
 
     detail: str
@@ -60,13 +60,13 @@ class Problem(BaseModel):
     input: str
 
 
-class ProblemsAnswer(BaseModel):
-    """What is wrong with a body and where, or one sentence about a query."""
+class ProblemsResponse(BaseModel):
+    """The errors of a body with their locations, or one sentence about a query."""
 
     detail: list[Problem] | str
 
 
-def generation_answer(account: DreamMachineAccount, generation: Generation, origin: str) -> GenerationAnswer:
+def generation_response(account: DreamMachineAccount, generation: Generation, origin: str) -> GenerationResponse:
     """A generation as the API answers it; `origin` is where its assets are."""
     links = f"{origin}/assets/{generation.id}"
     state = account.state(generation)
@@ -76,7 +76,7 @@ def generation_answer(account: DreamMachineAccount, generation: Generation, orig
         assets = Assets(video=None if generation.makes_image else f"{links}/video.mp4", image=image)
     elif account.shows_preview(generation):
         assets = Assets(progress_video=f"{links}/preview.mp4")
-    return GenerationAnswer(
+    return GenerationResponse(
         id=generation.id,
         generation_type="image" if generation.makes_image else "video",
         state=state,

@@ -1,4 +1,4 @@
-"""What the generations of the Agents API look like: clips, stills, and the layers of a picture."""
+"""The rendering of the Agents API's generations: clips, stills, and the layers of a picture."""
 
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -137,8 +137,8 @@ def _filmed(generation: Generation, marker: Marker, sources: Mapping[str, Source
             away = abs(number - before) / count
             yield marker.mark(camera.shoot(met[before], camera.Pose(zoom=1 + 0.12 * away), marker.picture_size), moment)
             continue
-        part = (number - before) / (after - before)
-        yield marker.mark(Image.blend(met[before], met[after], part), moment)
+        fraction = (number - before) / (after - before)
+        yield marker.mark(Image.blend(met[before], met[after], fraction), moment)
 
 
 def _met(generation: Generation, marker: Marker, sources: Mapping[str, Source], count: int) -> dict[int, Image.Image]:
@@ -191,7 +191,7 @@ def _made_over(generation: Generation, marker: Marker, sources: Mapping[str, Sou
 
 
 def _box(generation: Generation, size: tuple[int, int]) -> tuple[int, int, int, int] | None:
-    """Where a reframed source lies: left, top, right, bottom in pixels."""
+    """The position of a reframed source: left, top, right, bottom in pixels."""
     position = generation.body.settings.source_position
     if position is None:
         return None

@@ -19,7 +19,7 @@ from luma_mcp.emulator.dream_machine.bodies import (
     VideoBody,
 )
 from luma_mcp.emulator.dream_machine.catalogue import FRAMES_PER_SECOND, IMAGE_SIZES
-from luma_mcp.emulator.dream_machine.operations import Form
+from luma_mcp.emulator.dream_machine.operations import OutputFormat
 from luma_mcp.emulator.rendering import camera, clips
 from luma_mcp.emulator.rendering import images as pictures
 from luma_mcp.emulator.rendering.files import RenderedFiles
@@ -84,9 +84,9 @@ def names_of(generation: Generation) -> tuple[str, ...]:
 
 
 def caption(generation: Generation) -> str:
-    """What the strip says after EMULATED."""
+    """The text of the strip after EMULATED."""
     body = generation.body
-    facts = [generation.model, generation.kind, "x".join(map(str, generation.form.size))]
+    facts = [generation.model, generation.kind, "x".join(map(str, generation.output_format.size))]
     if isinstance(body, VideoBody):
         facts += [concept.key for concept in body.concepts or []]
     facts += [getattr(body, "mode", "") or "", getattr(body, "prompt", "") or ""]
@@ -107,10 +107,14 @@ def _make(generation: Generation, name: str, target: Path, sources: dict[str, Pa
         with _open(sources["source"]) as clip:
             clips.add_sound(clip, target, generation.body.prompt or "")
     else:
-        form = generation.form
+        output_format = generation.output_format
         if name == "preview.mp4":
-            form = Form((_smaller(form.size[0]), _smaller(form.size[1])), _PREVIEW_SECONDS, form.resolution)
-        clips.write_clip(target, _frames(generation, form, sources), form.size)
+            output_format = OutputFormat(
+                (_smaller(output_format.size[0]), _smaller(output_format.size[1])),
+                _PREVIEW_SECONDS,
+                output_format.resolution,
+            )
+        clips.write_clip(target, _frames(generation, output_format, sources), output_format.size)
 
 
 def _smaller(side: int) -> int:
@@ -129,7 +133,7 @@ def _picture(source: Path | bytes) -> Image.Image:
 
 
 def _painted(generation: Generation, body: ImageBody, sources: dict[str, Path | bytes]) -> Image.Image:
-    marker = pictures.Marker(generation.form.size, caption(generation))
+    marker = pictures.Marker(generation.output_format.size, caption(generation))
     picture = pictures.scene(body.prompt or "", marker.picture_size, generation.id)
     weights = {f"image_ref{n}": reference.weight for n, reference in enumerate(body.image_ref or [])}
     weights |= {f"style_ref{n}": reference.weight for n, reference in enumerate(body.style_ref or [])}
@@ -142,12 +146,12 @@ def _painted(generation: Generation, body: ImageBody, sources: dict[str, Path | 
 
 
 def _reframed(generation: Generation, body: ReframeImageBody, picture: Image.Image) -> Image.Image:
-    marker = pictures.Marker(generation.form.size, caption(generation))
-    return marker.mark(pictures.placed(picture, marker.picture_size, _box(body, generation.form.size)))
+    marker = pictures.Marker(generation.output_format.size, caption(generation))
+    return marker.mark(pictures.placed(picture, marker.picture_size, _box(body, generation.output_format.size)))
 
 
 def _box(body: Reframing, size: tuple[int, int]) -> tuple[int, int, int, int] | None:
-    """Where a reframed source sits, scaled from the documented canvas to the size that is rendered."""
+    """The position of a reframed source, scaled from the documented canvas to the size that is rendered."""
     corners = (body.x_start, body.y_start, body.x_end, body.y_end)
     if any(corner is None for corner in corners):
         if None in (body.grid_position_x, body.grid_position_y, body.resized_width, body.resized_height):
@@ -160,12 +164,14 @@ def _box(body: Reframing, size: tuple[int, int]) -> tuple[int, int, int, int] | 
     return left, top, right, bottom
 
 
-def _frames(generation: Generation, form: Form, sources: dict[str, Path | bytes]) -> Iterator[Image.Image]:
+def _frames(
+    generation: Generation, output_format: OutputFormat, sources: dict[str, Path | bytes]
+) -> Iterator[Image.Image]:
     """The marked frames of a clip that is painted anew, or made over from another clip."""
     body = generation.body
-    marker = pictures.Marker(form.size, caption(generation))
+    marker = pictures.Marker(output_format.size, caption(generation))
     if isinstance(body, VideoBody):
-        yield from _filmed(body, form, marker, sources, generation.id)
+        yield from _filmed(body, output_format, marker, sources, generation.id)
         return
     media = sources.get("source") or sources["media"]
     ours = not isinstance(media, bytes)
@@ -184,7 +190,7 @@ def _frames(generation: Generation, form: Form, sources: dict[str, Path | bytes]
 
 
 def _filmed(
-    body: VideoBody, form: Form, marker: pictures.Marker, sources: dict[str, Path | bytes], take: str
+    body: VideoBody, output_format: OutputFormat, marker: pictures.Marker, sources: dict[str, Path | bytes], take: str
 ) -> Iterator[Image.Image]:
     """A camera's way over a scene, or over the pictures that the clip begins and ends with."""
     start = _keyframe(body, "frame0", sources, marker)
@@ -193,7 +199,7 @@ def _filmed(
     path = camera.path(moves, from_whole=start is not None, to_whole=end is not None, loop=body.loop)
     room = tuple(round(side * camera.ROOM.zoom) for side in marker.picture_size)
     ground = start or end or pictures.scene(body.prompt or "", (room[0], room[1]), take)
-    count = round(form.seconds * FRAMES_PER_SECOND)
+    count = round(output_format.seconds * FRAMES_PER_SECOND)
     for number in range(count):
         moment = number / (count - 1)
         picture = camera.shoot(ground, path(moment), marker.picture_size)

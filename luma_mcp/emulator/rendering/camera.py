@@ -1,4 +1,4 @@
-"""Where the camera stands at each moment of a clip.
+"""The pose of the camera at each moment of a clip.
 
 A pose says which part of a picture is in the frame. A concept is a move from one pose to another; several concepts add
 up. A clip that must begin or end on a given picture starts or ends at `WHOLE`, the pose that shows it all.
@@ -23,13 +23,13 @@ class Pose:
     def __add__(self, other: "Pose") -> "Pose":
         return Pose(self.x + other.x, self.y + other.y, self.zoom * other.zoom, self.angle + other.angle)
 
-    def toward(self, other: "Pose", part: float) -> "Pose":
+    def toward(self, other: "Pose", fraction: float) -> "Pose":
         """The pose a part of the way to another; zoom moves evenly to the eye, so by ratio."""
         return Pose(
-            self.x + (other.x - self.x) * part,
-            self.y + (other.y - self.y) * part,
-            self.zoom * (other.zoom / self.zoom) ** part,
-            self.angle + (other.angle - self.angle) * part,
+            self.x + (other.x - self.x) * fraction,
+            self.y + (other.y - self.y) * fraction,
+            self.zoom * (other.zoom / self.zoom) ** fraction,
+            self.angle + (other.angle - self.angle) * fraction,
         )
 
 
@@ -90,8 +90,8 @@ def moves_of(concepts: Sequence[str], prompt: str | None) -> list[str]:
     """The moves asked for: the concepts, or else the camera motions that the prompt names."""
     if concepts:
         return [concept for concept in concepts if concept in MOVES]
-    words = (prompt or "").lower()
-    return [move for move in MOVES if "_" in move and move.replace("_", " ") in words]
+    text = (prompt or "").lower()
+    return [move for move in MOVES if "_" in move and move.replace("_", " ") in text]
 
 
 def path(moves: Sequence[str], *, from_whole: bool, to_whole: bool, loop: bool) -> Path:
@@ -112,10 +112,10 @@ def path(moves: Sequence[str], *, from_whole: bool, to_whole: bool, loop: bool) 
         start, end = start + ROOM, end + ROOM
 
     def pose(moment: float) -> Pose:
-        part = math.sin(math.pi * moment) ** 2 if there_and_back else _eased(moment)
+        fraction = math.sin(math.pi * moment) ** 2 if there_and_back else _eased(moment)
         shake = math.sin(math.pi * moment) if shaking else 0
         tremor = Pose(0.006 * shake * math.sin(31 * moment), 0.006 * shake * math.sin(43 * moment + 1))
-        return start.toward(end, part) + tremor
+        return start.toward(end, fraction) + tremor
 
     return pose
 
@@ -126,21 +126,21 @@ def _eased(moment: float) -> float:
 
 
 def shoot(picture: Image.Image, pose: Pose, size: tuple[int, int]) -> Image.Image:
-    """What the camera sees of a picture from a pose."""
+    """Render a picture as the camera sees it from a pose."""
     width, height = picture.size
     zoom = max(pose.zoom, _zoom_that_hides_corners(pose.angle, width / height))
-    seen_width, seen_height = width / zoom, height / zoom
+    view_width, view_height = width / zoom, height / zoom
     turn = math.radians(pose.angle)
     # Half of the upright box around what is seen, which lies askew when the camera rolls.
-    reach_x = (seen_width * math.cos(turn) + seen_height * abs(math.sin(turn))) / 2
-    reach_y = (seen_width * abs(math.sin(turn)) + seen_height * math.cos(turn)) / 2
+    reach_x = (view_width * math.cos(turn) + view_height * abs(math.sin(turn))) / 2
+    reach_y = (view_width * abs(math.sin(turn)) + view_height * math.cos(turn)) / 2
     centre_x = _between(reach_x, width / 2 + pose.x * width, width - reach_x)
     centre_y = _between(reach_y, height / 2 + pose.y * height, height - reach_y)
     if abs(pose.angle) < 0.01:
-        left, top = max(centre_x - seen_width / 2, 0), max(centre_y - seen_height / 2, 0)
-        box = (left, top, min(left + seen_width, width), min(top + seen_height, height))
+        left, top = max(centre_x - view_width / 2, 0), max(centre_y - view_height / 2, 0)
+        box = (left, top, min(left + view_width, width), min(top + view_height, height))
         return picture.resize(size, Image.Resampling.BILINEAR, box=box)
-    across, down = seen_width / size[0], seen_height / size[1]
+    across, down = view_width / size[0], view_height / size[1]
     half_x, half_y = size[0] / 2, size[1] / 2
     a, b = math.cos(turn) * across, -math.sin(turn) * down
     d, e = math.sin(turn) * across, math.cos(turn) * down

@@ -62,8 +62,10 @@ class _Steps:
 
     def __init__(self, frame: VideoFrame, steps: Sequence[tuple[str, str]]) -> None:
         self._graph = Graph()
-        form = cast("Any", frame.format)
-        self._source = self._graph.add_buffer(width=frame.width, height=frame.height, format=form, time_base=_BASE)
+        pixel_format = cast("Any", frame.format)
+        self._source = self._graph.add_buffer(
+            width=frame.width, height=frame.height, format=pixel_format, time_base=_BASE
+        )
         with tempfile.TemporaryDirectory() as folder:
             filters = [self._source, *(self._made(name, values, Path(folder)) for name, values in steps)]
             filters.append(self._graph.add("buffersink"))

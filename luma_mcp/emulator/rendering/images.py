@@ -15,11 +15,11 @@ Colour = tuple[int, int, int]
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 # A picture from outside may be a decompression bomb; beyond this it is refused.
-MOST_PIXELS = 50_000_000
+MAX_PIXELS = 50_000_000
 
 
 class UnreadableMediaError(Exception):
-    """What was fetched is not a picture or clip that can be read."""
+    """The fetched bytes are no picture or clip that can be read."""
 
 
 def open_picture(data: bytes) -> Image.Image:
@@ -32,7 +32,7 @@ def open_picture(data: bytes) -> Image.Image:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             picture = Image.open(BytesIO(data))
-            if picture.width * picture.height > MOST_PIXELS:
+            if picture.width * picture.height > MAX_PIXELS:
                 raise UnreadableMediaError("too many pixels")
             return ImageOps.exif_transpose(picture).convert("RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -40,7 +40,7 @@ def open_picture(data: bytes) -> Image.Image:
 
 
 def strip_height(height: int) -> int:
-    """How much of a frame's foot the EMULATED strip takes; even, so that what is above it is even too."""
+    """The height of the EMULATED strip at the bottom of a frame; even, so that the height above it is even too."""
     return max(16, height // 22 // 2 * 2)
 
 
@@ -168,7 +168,7 @@ def tint(prompt: str) -> Colour:
 
 
 def blended(base: Image.Image, other: Image.Image, weight: float) -> Image.Image:
-    """How a reference shows in a picture: blended over it, by its weight."""
+    """Blend a reference over a picture, by its weight."""
     return Image.blend(base, covering(other, base.size), min(max(weight, 0.0), 1.0))
 
 

@@ -6,7 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from mcp.server.mcpserver import Context
-from mcp.types import ElicitRequest, ElicitRequestFormParams, ElicitResult, InputRequiredResult
+from mcp.types import (
+    ElicitRequest,
+    ElicitRequestFormParams,
+    ElicitResult,
+    InputRequiredResult,
+    ProgressNotification,
+    ProgressNotificationParams,
+)
 from mcp.types.version import is_version_at_least
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -15,6 +22,8 @@ from luma_mcp.domain.person import OWNER, Person
 from luma_mcp.mcp.arguments.schema import simplified
 from luma_mcp.mcp.client.timeouts import timeout_for
 
+# The key of the states in `_meta` of a progress notification.
+STATES_META = "dream-machine-mcp/states"
 _KEY = "confirm"
 # From this protocol version on a server cannot send requests, so a question is asked by the result of the call.
 _FIRST_WITHOUT_SERVER_REQUESTS = "2026-07-28"
@@ -62,10 +71,23 @@ class McpCaller:
         params = self._ctx.session.client_params
         return timeout_for(params.client_info.name if params else None)
 
-    async def report(self, progress: float, message: str) -> None:
-        """Report the progress of a long call. The protocol demands that the numbers rise."""
+    async def report(self, progress: float, message: str, states: Mapping[str, str] | None = None) -> None:
+        """Report the progress of a long call. The protocol demands that the numbers rise.
+
+        The states are in `_meta` of the notification; the SDK's own report has no room for them. A client in this
+        process that names no token has a callback, which receives the sentence only.
+        """
         self._last_progress = max(progress, self._last_progress + 0.001)
-        await self._ctx.report_progress(self._last_progress, message=message)
+        token = (self._ctx.request_context.meta or {}).get("progress_token")
+        if token is None:
+            await self._ctx.report_progress(self._last_progress, message=message)
+            return
+        params = ProgressNotificationParams(
+            progress_token=token, progress=self._last_progress, message=message,
+            _meta={STATES_META: dict(states)} if states else None,
+        )  # fmt: skip
+        notification = ProgressNotification(params=params)
+        await self._ctx.session.send_notification(notification, related_request_id=self._ctx.request_id)
 
     @property
     def can_ask(self) -> bool:

@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from luma_mcp.domain.errors import FileError
-from luma_mcp.files.received import MOST_BYTES, UsedError, receive
+from luma_mcp.files.received import MAX_BYTES, UsedError, receive
 from luma_mcp.files.service import RECEIVED
 from luma_mcp.mcp.http.form_files import file_of_form
 from luma_mcp.mcp.http.public_responses import INVALID_LINK, page, refusal
@@ -31,7 +31,7 @@ _FORM = """\
 <form method="post" enctype="multipart/form-data">
 <input type="file" name="file" accept="image/jpeg,image/png,image/webp,image/gif,video/mp4,video/quicktime" required>
 <br><button>Send</button>
-</form>""".replace("MOST", str(MOST_BYTES // 10**6))
+</form>""".replace("MOST", str(MAX_BYTES // 10**6))
 _THANKS = "<p>Thank you, the file is here. You can close this page and go on in your chat.</p>"
 
 

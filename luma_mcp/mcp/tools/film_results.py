@@ -84,7 +84,7 @@ async def waited_film(call: Call, film_id: str, timeout_seconds: float) -> FilmR
     """
 
     async def report(film: Film, seconds: float, problem: str | None) -> None:
-        await call.caller.report(seconds, progress_of(film, seconds, problem))
+        await call.caller.report(seconds, progress_of(film, seconds, problem), states_of(film))
 
     started_at = call.services.clock.now()
     film = await call.services.films.wait(
@@ -171,9 +171,14 @@ def _next(film: Film) -> str:
     )
 
 
+def states_of(film: Film) -> dict[str, str]:
+    """The states of a film's shots, by "shot N"."""
+    return {f"shot {shot.number}": as_name(shot.state, 24) for shot in film.shots}
+
+
 def progress_of(film: Film, seconds: float, problem: str | None) -> str:
     """A film in a line: the states of its shots, and the present problem."""
-    states = ", ".join(f"shot {shot.number} {as_name(shot.state, 24)}" for shot in film.shots)
+    states = ", ".join(f"{shot} {state}" for shot, state in states_of(film).items())
     return f"{seconds:.0f} s: {states}" + (f"; {cleaned(problem, 200)}" if problem else "")
 
 

@@ -93,7 +93,8 @@ async def wait_for_generation(call: Call, arguments: WaitForGenerationArguments)
     """
 
     async def report(snapshot: Snapshot) -> None:
-        await call.caller.report(snapshot.elapsed_seconds, _progress(snapshot))
+        states = {generation.id: shown_state(generation) for generation in snapshot.generations}
+        await call.caller.report(snapshot.elapsed_seconds, _progress(snapshot), states)
 
     timeout = call.caller.timeout_seconds if arguments.timeout_seconds is None else arguments.timeout_seconds
     snapshot = await call.services.poller.wait(

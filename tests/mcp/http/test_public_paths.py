@@ -302,7 +302,7 @@ async def test_only_whole_pictures_and_clips_are_taken_and_another_try_is_free(
 async def test_a_file_that_is_too_large_is_not_read_to_its_end(
     site: Site, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
-    monkeypatch.setattr(received, "MOST_BYTES", 100_000)
+    monkeypatch.setattr(received, "MAX_BYTES", 100_000)
     path = urlsplit((await _link_to_send(site))["upload_url"]).path
     content = picture() + b"x" * 10_000_000
     if way == "form":
