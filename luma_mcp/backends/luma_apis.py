@@ -4,7 +4,7 @@ Which API made a generation is in the purchase ledger. What was made elsewhere i
 Dream Machine.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -57,11 +57,11 @@ class History(Protocol):
         """The same, if it was bought so short a time ago that Luma may not know it everywhere yet."""
         ...
 
-    def newest(self, backend: BackendName) -> AsyncIterator[Bought]:
+    def newest(self, backend: BackendName) -> AsyncGenerator[Bought]:
         """The purchases at one API that came to a generation, newest first, read as far as they are asked."""
         ...
 
-    def of_person(self, person: str) -> AsyncIterator[Bought]:
+    def of_person(self, person: str) -> AsyncGenerator[Bought]:
         """The purchases of one person that came to a generation, newest first, read as far as they are asked."""
         ...
 
@@ -184,11 +184,12 @@ class LumaApis:
     async def list_of_person(self, person: str, *, limit: int, offset: int) -> Page:
         """Part of the generations that one person bought here, newest first."""
         newest: list[Bought] = []
-        async for bought in self._history.of_person(person):
-            if bought.backend in self._backends:
-                newest.append(bought)
-            if len(newest) > offset + limit:
-                break
+        async with aclosing(self._history.of_person(person)) as purchases:
+            async for bought in purchases:
+                if bought.backend in self._backends:
+                    newest.append(bought)
+                if len(newest) > offset + limit:
+                    break
         unavailable: dict[BackendName, LumaError] = {}
         page = await self._described(newest[offset : offset + limit], unavailable)
         return Page(page, len(newest) > offset + limit, unavailable)
@@ -241,29 +242,30 @@ class LumaApis:
         Args:
             unavailable: gets the error of Dream Machine, if its list cannot be read and there is another API.
         """
-        purchases = self._history.newest("agents") if self.agents is not None else _nothing()
-        bought = await anext(purchases, None)
-        offset = 0
-        while self.dream_machine is not None:
-            try:
-                page = await self.dream_machine.list_generations(limit=_LIST_PAGE, offset=offset)
-            except LumaError as error:
-                if self.agents is None:
-                    raise
-                unavailable["dream_machine"] = error
-                break
-            for generation in page.generations:
-                created = generation.created_at or datetime.fromtimestamp(0, UTC)
-                while bought is not None and bought.bought_at >= created.timestamp():
-                    yield bought
-                    bought = await anext(purchases, None)
-                yield generation
-            offset += len(page.generations)
-            if not page.has_more or not page.generations:
-                break
-        while bought is not None:
-            yield bought
+        source = self._history.newest("agents") if self.agents is not None else _nothing()
+        async with aclosing(source) as purchases:
             bought = await anext(purchases, None)
+            offset = 0
+            while self.dream_machine is not None:
+                try:
+                    page = await self.dream_machine.list_generations(limit=_LIST_PAGE, offset=offset)
+                except LumaError as error:
+                    if self.agents is None:
+                        raise
+                    unavailable["dream_machine"] = error
+                    break
+                for generation in page.generations:
+                    created = generation.created_at or datetime.fromtimestamp(0, UTC)
+                    while bought is not None and bought.bought_at >= created.timestamp():
+                        yield bought
+                        bought = await anext(purchases, None)
+                    yield generation
+                offset += len(page.generations)
+                if not page.has_more or not page.generations:
+                    break
+            while bought is not None:
+                yield bought
+                bought = await anext(purchases, None)
 
     async def _described(
         self, entries: Sequence[Generation | Bought], unavailable: dict[BackendName, LumaError]

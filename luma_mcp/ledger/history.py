@@ -1,6 +1,6 @@
 """The ledger's knowledge of generations, for APIs that have no echo and no list."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
 
 from luma_mcp.backends.luma_apis import Bought
@@ -46,15 +46,15 @@ class PurchaseHistory:
                 return self._bought(row)
         return None
 
-    def newest(self, backend: BackendName) -> AsyncIterator[Bought]:
+    def newest(self, backend: BackendName) -> AsyncGenerator[Bought]:
         """The purchases at one API that have a generation, newest first. Pages are read as they are needed."""
         return self._pages(account=self._accounts[backend])
 
-    def of_person(self, person: str) -> AsyncIterator[Bought]:
+    def of_person(self, person: str) -> AsyncGenerator[Bought]:
         """The purchases of one person that have a generation, newest first, read like `newest`."""
         return self._pages(person=person)
 
-    async def _pages(self, *, account: str | None = None, person: str | None = None) -> AsyncIterator[Bought]:
+    async def _pages(self, *, account: str | None = None, person: str | None = None) -> AsyncGenerator[Bought]:
         position: tuple[float, int] | None = None
         while page := await self._ledger.bought(_PAGE, account=account, person=person, before=position):
             for row in page:

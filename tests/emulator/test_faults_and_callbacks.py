@@ -213,7 +213,7 @@ async def test_inputs_are_fetched_over_the_network(http: httpx.AsyncClient, faul
 async def test_an_input_over_100_mb_is_refused(
     http: httpx.AsyncClient, faulty: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("luma_mcp.emulator.dream_machine.app._MOST_INPUT_BYTES", 100)
+    monkeypatch.setattr("luma_mcp.emulator.dream_machine.app._MAX_INPUT_BYTES", 100)
     made = (await http.post("/generations/image", json={"model": "photon-1", "prompt": "a boat"})).json()
     link = (await final(http, made["id"]))["assets"]["image"]
 

@@ -1,7 +1,7 @@
 """The client of the Agents API, its files, and both APIs behind one backend."""
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Any
 
 import httpx
@@ -163,7 +163,7 @@ class Known:
     async def recent(self, generation_id: str) -> Bought | None:
         return None
 
-    async def newest(self, backend: str) -> AsyncIterator[Bought]:
+    async def newest(self, backend: str) -> AsyncGenerator[Bought]:
         for bought in self._bought:
             if bought.backend == backend:
                 yield bought
