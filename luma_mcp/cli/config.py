@@ -147,12 +147,10 @@ def _followed(path: Path) -> Path:
     """The file behind a symbolic link. Raises: CannotMergeError, if the link leads to what is not the person's own."""
     if not path.is_symlink():
         return path
-    try:
-        target = path.resolve()
-        if target.is_symlink():
-            raise CannotMergeError("it is a link that leads back to itself")
-    except (OSError, RuntimeError):
-        raise CannotMergeError("it is a link that leads back to itself") from None
+    # For a loop, Path.resolve raises an error before Python 3.13; realpath returns a link on every version.
+    target = Path(os.path.realpath(path))
+    if target.is_symlink():
+        raise CannotMergeError("it is a link that leads back to itself")
     if not target.is_relative_to(Path.home().resolve()):
         raise CannotMergeError(f"it is a link to {target}, which is outside your home folder")
     if target.exists() and hasattr(os, "getuid") and target.stat().st_uid != os.getuid():

@@ -83,13 +83,12 @@ def _range_sound(clip: MeasuredRange, count: int, fades: tuple[float, float]) ->
         fades: the seconds of its cross-fades, at its start and at its end.
     """
     samples = _Samples()
-    if clip.clip.info.has_sound:
+    if count and clip.clip.info.has_sound:
         for frame in _placed_sound(clip, count, fades):
             samples.add(frame)
             length = min(samples.count, count)
             count -= length
-            if length:
-                yield samples.cut(length)
+            yield samples.cut(length)
             if not count:
                 return
     while count:
@@ -113,12 +112,17 @@ def _placed_sound(clip: MeasuredRange, count: int, fades: tuple[float, float]) -
         sink = chain(graph, source, [*steps, *_faded(clip, count / SAMPLE_RATE, fades), ("abuffersink", "")])
         graph.configure()
         for frame in _decoded(container, float(origin + Fraction(count, SAMPLE_RATE))):
-            if frame.pts is not None and frame.time_base:
-                frame.pts -= round(origin / libav.exact(frame.time_base))
-            source.push(frame)
+            source.push(_earlier(frame, origin))
             yield from ready(sink)
         source.push(None)
         yield from ready(sink)
+
+
+def _earlier(frame: "AudioFrame", seconds: Fraction) -> "AudioFrame":
+    """Move a frame by some seconds to the start. A frame without a time stamp follows the frame before it."""
+    if frame.pts is not None and frame.time_base:
+        frame.pts -= round(seconds / libav.exact(frame.time_base))
+    return frame
 
 
 def _faded(clip: MeasuredRange, seconds: float, fades: tuple[float, float]) -> Iterator[tuple[str, str]]:

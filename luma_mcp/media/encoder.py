@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from av.container import OutputContainer
     from av.video.frame import VideoFrame
 
+    from luma_mcp.media.colour import Colours
+
 _VIDEO = {
     "mp4": ("libx264", {"preset": "veryfast", "crf": "20"}),
     "webm": ("libvpx-vp9", {"deadline": "realtime", "cpu-used": "7", "crf": "33", "b": "0", "row-mt": "1"}),
@@ -42,8 +44,8 @@ def write_video(
         if timeline.is_hdr:
             # Apple's players know HEVC by this name only.
             video.codec_context.codec_tag = "hvc1"
-        if timeline.colours is not None:
-            timeline.colours.tag(video.codec_context)
+        # Only a GIF and a JPEG have no colours of video.
+        cast("Colours", timeline.colours).tag(video.codec_context)
         audio = AudioStream(output, form, sound) if sound is not None else None
         for number, frame in enumerate(frames):
             frame.pts, frame.time_base = number, 1 / rate

@@ -94,7 +94,7 @@ def still(path: Path, frame: str | None, name: str, max_bytes: int) -> tuple[str
     return "jpg", out.getvalue()
 
 
-def _bounded(details: ClipDetails, max_side: int | None) -> tuple[int, int] | None:
+def _bounded(details: ClipDetails, max_side: int | None) -> tuple[int, int]:
     """Return the size of a picture whose sides have at most so many pixels."""
     width, height = details.info.width, details.info.height
     scale = min(1.0, max_side / max(width, height)) if max_side else 1.0

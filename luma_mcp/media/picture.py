@@ -67,14 +67,14 @@ class PictureFilter:
 
     Args:
         codec: the decoder of the clip.
-        size: width and height of the pictures; None for those of each frame.
+        size: width and height of the pictures.
         colours: the colours of the pictures; None for full-range RGB, to be looked at.
         pixel_format: the format of the pictures in libav.
         fit: the way that another ratio fits: with bars, or cropped.
     """
 
     def __init__(
-        self, codec: Any, size: Size | None, colours: Colours | None, pixel_format: str, fit: Fit = "contain"
+        self, codec: Any, size: Size, colours: Colours | None, pixel_format: str, fit: Fit = "contain"
     ) -> None:
         self._codec = codec
         self._size = size
@@ -115,8 +115,6 @@ class PictureFilter:
     def _scaled_to(self, frame: "VideoFrame") -> Size:
         """Return the size of the picture without bars, or with what is cropped."""
         width, height = display_size(frame, self._codec)
-        if self._size is None:
-            return width, height
         choose = max if self._fit == "cover" else min
         scale = choose(self._size[0] / width, self._size[1] / height)
         # Chroma has half the pixels, so bars of an odd size cannot be drawn.
@@ -146,8 +144,6 @@ class PictureFilter:
         yield "format", self._pixel_format
 
     def _fitted(self) -> Steps:
-        if self._size is None:
-            return ()
         width, height = self._size
         return [
             ("crop", f"{width}:{height}") if self._fit == "cover" else ("pad", f"{width}:{height}:(ow-iw)/2:(oh-ih)/2")

@@ -163,10 +163,9 @@ class _Child:
             return
         process.kill()
         process.wait()
-        for pipe in (process.stdin, process.stdout):
-            if pipe is not None:
-                with suppress(OSError):  # what was not sent is lost with the process
-                    pipe.close()
+        for pipe in filter(None, (process.stdin, process.stdout)):
+            with suppress(OSError):  # what was not sent is lost with the process
+                pipe.close()
 
 
 def _started() -> "subprocess.Popen[bytes]":

@@ -344,6 +344,9 @@ def test_a_linked_folder_that_leads_out_of_the_home_folder_is_not_written_to(hom
 def test_what_is_no_ordinary_file_is_told_at_once(home: Path, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.json")
     (tmp_path / "loop.json").symlink_to(tmp_path / "loop.json")
-    for name, sentence in (("pipe.json", "no ordinary file"), ("loop.json", "leads back to itself")):
+    (tmp_path / "there.json").symlink_to(tmp_path / "back.json")
+    (tmp_path / "back.json").symlink_to(tmp_path / "there.json")
+    loop = "leads back to itself"
+    for name, sentence in (("pipe.json", "no ordinary file"), ("loop.json", loop), ("there.json", loop)):
         with pytest.raises(CannotMergeError, match=sentence):
             merge(named("cursor"), tmp_path / name)

@@ -433,3 +433,60 @@ def test_a_sound_that_ends_before_the_picture(tmp_path: Path) -> None:
 def test_a_lack_of_memory_says_nothing_about_the_clip(clip: MakeClip) -> None:
     with pytest.raises(MemoryError), clip(RED).open("rb") as file, open_clip(file):
         raise MemoryError
+
+
+def test_clips_in_webm_are_encoded_again_for_an_mp4(tmp_path: Path, clip: MakeClip) -> None:
+    parts = []
+    for number, colour in enumerate((RED, BLUE)):
+        parts.append(tmp_path / f"part-{number}.webm")
+        edit(Edit((ClipRange(clip(colour, seconds=1.0)),), format="webm"), parts[-1])
+    seen = made(tmp_path, Edit(tuple(map(ClipRange, parts))))
+
+    assert seen.codec == "h264"
+    assert len(seen.frames) == 48
+    assert near(seen.at(0.5), RED)
+    assert near(seen.at(1.5), BLUE)
+
+
+@pytest.fixture
+def late_picture(tmp_path: Path) -> Path:
+    """A clip of five seconds of sound, whose picture starts after three: red for a second, and then blue."""
+    path = tmp_path / "late.mp4"
+    with av.open(str(path), "w", format="mp4") as output:
+        video: Any = output.add_stream("libx264", rate=24, options={"crf": "10"})
+        video.width, video.height = 320, 180
+        video.pix_fmt = "yuv420p"
+        audio: Any = output.add_stream("aac", rate=44_100)
+        audio.layout = "mono"
+        samples = _tone(440, 5.0, 44_100)
+        sound = av.AudioFrame(format="s16", layout="mono", samples=len(samples) // 2)
+        sound.planes[0].update(samples)
+        sound.sample_rate, sound.pts, sound.time_base = 44_100, 0, Fraction(1, 44_100)
+        packets = [*audio.encode(sound), *audio.encode(None)]
+        for number in range(48):
+            frame = av.VideoFrame.from_image(Image.new("RGB", (320, 180), RED if number < 24 else BLUE))
+            frame.pts, frame.time_base = 72 + number, Fraction(1, 24)
+            packets += video.encode(frame)
+        for packet in sorted([*packets, *video.encode(None)], key=lambda packet: packet.dts * packet.time_base):
+            output.mux(packet)
+    return path
+
+
+def test_a_part_from_before_the_first_picture_shows_the_first_picture_until_the_next(
+    tmp_path: Path, late_picture: Path
+) -> None:
+    assert inspect_file(late_picture).start == pytest.approx(0, abs=0.05)
+    seen = made(tmp_path, Edit((ClipRange(late_picture, 2.0),)))
+
+    assert len(seen.frames) == pytest.approx(72, abs=1)
+    assert [near(seen.at(second), RED) for second in (0.1, 1.0, 1.9)] == [True, True, True]
+    assert near(seen.at(2.2), BLUE)
+
+
+def test_sound_with_time_stamps_is_moved_to_the_start_and_other_sound_is_not() -> None:
+    frame = av.AudioFrame(format="fltp", layout="stereo", samples=1024)
+    frame.pts, frame.time_base = 96_000, Fraction(1, 48_000)
+    assert audio_track._earlier(frame, Fraction(3, 2)).pts == 24_000
+
+    frame.pts = None
+    assert audio_track._earlier(frame, Fraction(3, 2)).pts is None

@@ -84,6 +84,14 @@ def test_a_long_clip_is_not_decoded_from_end_to_end(tmp_path: Path, monkeypatch:
     assert [shade_of(frame) for _, frame in found] == pytest.approx([43, 214], abs=6)
 
 
+def test_moments_of_the_same_frame_have_that_frame_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frames, "_SEEK_ABOVE_SECONDS", 1.0)
+    _, found = frames_at(clip(tmp_path / "a.mp4", seconds=3), [0.5, 0.51, 0.5, 2.5])
+
+    assert [round(moment, 2) for moment, _ in found] == [0.5, 0.5, 0.5, 2.5]
+    assert [shade_of(frame) for _, frame in found] == pytest.approx([43, 43, 43, 214], abs=6)
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"#EXTM3U\nhttp://127.0.0.1/x.ts\n", b"\0\0\0\x18ftypmp42" + b"x" * 500, b"ffconcat version 1.0\n"]
 )

@@ -1,6 +1,8 @@
 """Clips that say something else than they are."""
 
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import pytest
@@ -69,4 +71,53 @@ def test_a_clip_without_a_frame_is_refused(clip: Path) -> None:
     clip.write_bytes(data[: data.index(b"mdat") + 4])
 
     with clip.open("rb") as file, pytest.raises(FileError, match=r"no frames|cut short|not an MP4"):
+        measure(file)
+
+
+def dense_clip(path: Path, frames: int) -> Path:
+    """A clip that states a thousand frames in a second."""
+    with av.open(str(path), "w", format="mp4") as output:
+        video: Any = output.add_stream("libx264", rate=1000)
+        video.width, video.height = SIZE
+        video.pix_fmt = "yuv420p"
+        for number in range(frames):
+            frame = av.VideoFrame.from_image(Image.new("RGB", SIZE, (number, 0, 0)))
+            frame.pts, frame.time_base = number, Fraction(1, 1000)
+            output.mux(video.encode(frame))
+        output.mux(video.encode(None))
+    return path
+
+
+def test_frames_that_are_denser_than_a_camera_s_are_counted_at_luma_s_rate(tmp_path: Path) -> None:
+    """A price is by the second: time stamps that are close together would make a long clip cheap."""
+    with dense_clip(tmp_path / "dense.mp4", 48).open("rb") as file:
+        info = measure(file)
+
+    assert (info.frames, info.seconds, info.frames_per_second) == (48, 2.0, 24.0)
+
+
+def test_a_single_frame_lasts_as_long_as_it_states(tmp_path: Path) -> None:
+    with dense_clip(tmp_path / "single.mp4", 1).open("rb") as file:
+        info = measure(file)
+
+    assert (info.frames, info.seconds) == (1, pytest.approx(0.001, abs=0.0005))
+
+
+def test_a_clip_whose_frames_are_never_shown_is_refused(tmp_path: Path) -> None:
+    """VP8 has frames that only help to decode others. A decoder returns no picture for them, and no error."""
+    path = tmp_path / "hidden.webm"
+    with av.open(str(path), "w", format="webm") as output:
+        video: Any = output.add_stream("libvpx", rate=24)
+        video.width, video.height = SIZE
+        video.pix_fmt = "yuv420p"
+        frames = [av.VideoFrame.from_image(Image.new("RGB", SIZE, (shade, 0, 0))) for shade in range(8)]
+        for packet in [packet for frame in [*frames, None] for packet in video.encode(frame)]:
+            data = bytearray(packet)
+            data[0] &= ~0x10  # RFC 6386, section 9.1: show_frame
+            hidden = av.Packet(bytes(data))
+            hidden.stream, hidden.time_base = video, packet.time_base
+            hidden.pts, hidden.dts, hidden.is_keyframe = packet.pts, packet.dts, packet.is_keyframe
+            output.mux(hidden)
+
+    with path.open("rb") as file, pytest.raises(FileError, match="has no frames"):
         measure(file)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
 
 import anyio
@@ -12,7 +13,7 @@ import av
 import pytest
 
 from luma_mcp.domain.errors import FileError, InternalError
-from luma_mcp.media import functions, worker
+from luma_mcp.media import functions, wire, worker
 from tests.support.media_child import (
     TEST_FUNCTIONS,
     call_wrongly,
@@ -251,3 +252,23 @@ def test_a_thread_that_cannot_be_started_is_a_lack_of_memory() -> None:
 
     with pytest.raises(MemoryError):
         worker.translated(starts_no_thread)
+
+
+def test_the_child_returns_a_result_or_an_error_for_each_call_until_its_input_ends() -> None:
+    calls = BytesIO()
+    for name, *arguments in (("fill", 1), ("refuse", "no good"), ("missing",), ("call_wrongly",), ("fill", 2)):
+        wire.write(calls, (name, tuple(arguments), worker.MEMORY_BYTES, 20.0))
+    code = "from tests.support.media_child import main; main()"
+    done = subprocess.run([sys.executable, "-c", code], input=calls.getvalue(), capture_output=True, check=True)
+    responses = BytesIO(done.stdout)
+
+    assert wire.read(responses) == ("returned", 1024**2)
+    assert wire.read(responses) == ("FileError", "no good", "a hint")
+    assert wire.read(responses) == ("OSError", 2, "No such file or directory")
+    kind, message, hint, traceback_text = wire.read(responses)
+    assert (kind, "a mistake in this server" in message) == ("InternalError", True)
+    assert "The file is not at fault" in hint
+    assert "no_such_argument" in traceback_text
+    assert wire.read(responses) == ("returned", 2 * 1024**2)
+    with pytest.raises(EOFError):
+        wire.read(responses)

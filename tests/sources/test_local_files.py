@@ -207,6 +207,17 @@ async def test_whether_this_machine_has_a_user_is_not_told(inputs: LocalFiles) -
     assert message[0] == message[1]
 
 
+async def test_a_machine_without_a_home_folder_asks_for_the_absolute_path(
+    inputs: LocalFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "~")  # the name of no folder
+    monkeypatch.setenv("USERPROFILE", "~")
+    for path in ("~", "~/hero.png"):
+        with pytest.raises(FileError, match="There is no home folder") as caught:
+            await inputs.image(path)
+        assert caught.value.hint == "Give the absolute path."
+
+
 async def test_a_folder_that_becomes_a_link_between_check_and_open_is_not_followed(
     open_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,7 @@
 """Links to this server: to saved files, for sending a file, and for Luma's callbacks."""
 
 import json
+import os
 import re
 import shutil
 from collections.abc import AsyncIterator
@@ -181,6 +182,7 @@ async def test_nothing_else_is_behind_such_a_link(site: Site, clock: HeldClock, 
     (tmp_path / "secret.png").write_bytes(picture())
     (site.output / "note.txt").write_text("x")
     (site.output / "folder.png").mkdir()
+    os.mkfifo(site.output / "pipe.png")
     (site.output / "link.png").symlink_to(tmp_path / "secret.png")
     (site.output / "away").symlink_to(tmp_path)
     shutil.copy(file["path"], site.output / "there.jpg")
@@ -190,6 +192,7 @@ async def test_nothing_else_is_behind_such_a_link(site: Site, clock: HeldClock, 
         "missing.png",
         "note.txt",
         "folder.png",
+        "pipe.png",
         "link.png",
         "away/secret.png",
         "../secret.png",

@@ -208,6 +208,19 @@ async def test_a_pipe_and_a_link_are_no_clips(agent: Agent, output: Path, tmp_pa
     assert "There is no file" in await agent.refusal("edit_video", clips=["link.mp4"])
 
 
+@once
+async def test_an_edit_that_does_not_fit_on_the_disk_is_refused_before_it_is_made(
+    agent: Agent, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = await agent.make("create_video", prompt="a boat", **FORM)
+    monkeypatch.setattr(service, "_SPARE_BYTES", 10**18)
+
+    refused = await agent.refusal("edit_video", clips=[{"source": clip, "end": 1}], directory="films")
+    assert "The edit may need" in refused
+    assert "Nothing was written." in refused
+    assert not output.exists() or list(output.iterdir()) == []
+
+
 @pytest.mark.child_process
 @once
 async def test_it_is_made_in_a_child_while_others_look(
