@@ -178,8 +178,6 @@ class PurchaseService:
         try:
             generation = await self._backend.get_generation(generation_id)
         except NotFoundError:
-            if await self.is_recent(generation_id):
-                return Generation(id=generation_id)
             generation = await self._ask_again(generation_id)
         await self.record_final_states(generation)
         return generation
@@ -193,13 +191,6 @@ class PurchaseService:
             if await self.may_exist(generation_id):
                 return Generation(id=generation_id)
             raise
-
-    async def is_recent(self, generation_id: str) -> bool:
-        """Whether a generation was bought so recently that some of Luma's servers may not know it yet."""
-        with suppress(LedgerError):
-            row = await self._live_row(generation_id)
-            return row is not None and await self._is_row_recent(row)
-        return False
 
     async def may_exist(self, generation_id: str) -> bool:
         """Whether a generation may exist though Luma reported twice that it does not know it.

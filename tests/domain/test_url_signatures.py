@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from luma_mcp.backends.dream_machine.encoding import encode
 from luma_mcp.domain.requests import ImageKeyframe, VideoRequest
-from luma_mcp.domain.url_signatures import unsigned, without_signatures
+from luma_mcp.domain.url_signatures import canonical_url, unsigned, without_signatures
 from luma_mcp.purchasing import fingerprints
 
 S3 = "https://b.s3.amazonaws.com/a.png?X-Amz-Algorithm=AWS4&X-Amz-Date=20261124T1&X-Amz-Signature=abc"
@@ -52,3 +52,8 @@ def test_the_same_file_signed_twice_is_the_same_request() -> None:
     assert fingerprints.fingerprint(encode(once)) == fingerprints.fingerprint(encode(again))
     assert fingerprints.fingerprint(encode(once)) != fingerprints.fingerprint(encode(other))
     assert "Signature" not in str(fingerprints.unsigned_body(encode(once)))
+
+
+@pytest.mark.parametrize("text", ["https://[", "https://host:99999/a.png", "https://host:port/a.png"])
+def test_a_link_that_is_no_url_keeps_its_spelling(text: str) -> None:
+    assert canonical_url(text) == text

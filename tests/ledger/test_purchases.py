@@ -735,6 +735,13 @@ async def test_the_credit_floor_is_dream_machine_s(engine: Callable[[], Store], 
     await alone.close()
 
 
+async def test_a_floor_forbids_nothing_while_no_balance_is_known(ledger: Ledger, wall: Wall) -> None:
+    floor = Budget(min_credit_usd=5)
+    assert (await ledger.decide(NEW, floor, None)).is_new
+    with pytest.raises(BudgetError):
+        await ledger.decide(replace(NEW, take=2), floor, Balance(5.0, wall.seconds))
+
+
 async def test_a_balance_that_was_read_while_the_clock_was_ahead_proves_nothing(ledger: Ledger, wall: Wall) -> None:
     floor = Budget(min_credit_usd=5)
     await ledger.decide(NEW, floor, Balance(100.0, wall.seconds))

@@ -9,6 +9,7 @@ from mcp import Client
 from pydantic import BaseModel
 
 from luma_mcp.domain import catalogue
+from luma_mcp.domain.errors import InternalError
 from luma_mcp.mcp.arguments.schema import simplified
 from tests.support.agent import Agent
 from tests.support.spending_calls import SPENDING
@@ -251,3 +252,19 @@ async def test_a_crash_reveals_nothing_to_the_client(settings: Any, capsys: pyte
         "ping failed through a mistake in this server. Its log has the details. If it was a purchase, list_generations "
         "shows whether it was made."
     )
+
+
+async def test_an_internal_error_keeps_its_sentence_and_not_its_traceback(settings: Any) -> None:
+    from luma_mcp.composition import build_server
+
+    class Broken:
+        async def handle_async_request(self, _request: object) -> object:
+            raise InternalError("The video cannot be read.", "Report it.", "secret detail")
+
+        async def aclose(self) -> None:
+            """Nothing to close."""
+
+    async with Client(build_server(settings, transport=Broken())) as client:  # type: ignore[arg-type]
+        message = await Agent(client).refusal("get_generation", generation_id="15b7abb1-3741-4b7e-9615-1f9a16c7442d")
+
+    assert message == "The video cannot be read. Report it."

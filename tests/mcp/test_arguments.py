@@ -6,6 +6,7 @@ import pytest
 from mcp import Client
 
 from luma_mcp.backends.concepts import CameraVocabulary, Words
+from luma_mcp.domain import catalogue
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.mcp.arguments.names import CLIENT_EXTRAS
 from tests.support.agent import TOKEN, Agent
@@ -146,6 +147,15 @@ async def test_the_size_of_layers_may_be_in_pixels(serve: Any, layers: Any, size
 )
 async def test_what_is_not_the_same_is_refused(agent: Agent, extra: dict[str, Any]) -> None:
     assert await agent.refusal("create_video", **PROMPT, **extra)
+
+
+async def test_more_references_than_any_model_accepts_are_refused(agent: Agent, emulator: Emulator) -> None:
+    most = max(model.max_references for model in catalogue.IMAGE_MODELS.values())
+    refusal = await agent.refusal("create_image", **PROMPT, image_refs=[URL] * (most + 1))
+
+    assert "image_refs" in refusal
+    assert "at most" in refusal
+    assert emulator.dream_machine.billing.purchases() == []
 
 
 @pytest.mark.parametrize(

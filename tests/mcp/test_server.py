@@ -8,6 +8,7 @@ from mcp import Client, MCPError
 
 import luma_mcp
 from luma_mcp.emulator.app import Emulator
+from luma_mcp.emulator.faults import Fault
 from tests.support.agent import Agent
 
 pytestmark = pytest.mark.anyio
@@ -138,6 +139,19 @@ async def test_recent_ids_complete(agent: Agent) -> None:
     some = await agent.client.complete(template, {"name": "generation_id", "value": ids[0][:6]})
     assert everything.completion.values == ids[::-1]
     assert some.completion.values == [ids[0]]
+
+
+async def test_completion_is_empty_while_luma_fails(agent: Agent, emulator: Emulator) -> None:
+    from mcp.types import ResourceTemplateReference
+
+    await agent.call("create_image", prompt="a boat")
+    template = ResourceTemplateReference(type="ref/resource", uri="luma://generations/{generation_id}")
+    emulator.faults.append(Fault("error", method="GET", path="*/generations", times=100))
+    during = await agent.client.complete(template, {"name": "generation_id", "value": ""})
+    emulator.faults.clear()
+    after = await agent.client.complete(template, {"name": "generation_id", "value": ""})
+
+    assert (len(during.completion.values), len(after.completion.values)) == (0, 1)
 
 
 async def test_completion_without_a_response_is_empty(serve, era: str) -> None:

@@ -459,3 +459,51 @@ async def test_an_outcome_that_another_server_settled_is_logged(
     await services.purchases.buy(order(services))
 
     assert "purchase 1 was settled by another server before it was accepted" in caplog.text
+
+
+async def test_a_caller_whose_equal_gives_up_before_the_post_buys_it(services: Services, emulator: Emulator) -> None:
+    reached = anyio.Event()
+
+    async def upload() -> dict[str, str]:
+        reached.set()
+        await anyio.sleep_forever()
+        return {}
+
+    bought: list[str] = []
+
+    async def join() -> None:
+        bought.append((await services.purchases.buy(order(services))).generation.id)
+
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as tasks:
+            scope = anyio.CancelScope()
+
+            async def give_up() -> None:
+                with scope:
+                    await services.purchases.buy(order(services, publish=upload))
+
+            tasks.start_soon(give_up)
+            await reached.wait()
+            tasks.start_soon(join)
+            await anyio.wait_all_tasks_blocked()
+            assert emulator.dream_machine.billing.purchases() == []
+            scope.cancel()
+
+    assert len(bought) == len(emulator.dream_machine.billing.purchases()) == 1
+
+
+async def test_without_a_task_group_an_unwritten_outcome_is_written_before_the_next_purchase(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = services.purchases._ledger
+    sender = sending.Sender(services.backend, ledger, services.purchases._clock)
+    decision = await ledger.decide(new_purchase(order(services)), Budget(), request_id="r")
+    failing(monkeypatch, [3])
+    bought = await sender.send(decision, order(services))
+    before = await ledger.get(decision.row.id)
+    await sender.write_unwritten()
+    after = await ledger.get(decision.row.id)
+
+    assert before is not None
+    assert after is not None
+    assert (before.state, after.state, after.generation_id) == ("sending", "accepted", bought.id)

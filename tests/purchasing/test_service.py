@@ -15,7 +15,7 @@ from pydantic_core import to_json
 
 from luma_mcp.backends.dream_machine.client import DreamMachine
 from luma_mcp.backends.dream_machine.encoding import encode
-from luma_mcp.domain.errors import LedgerError, NotFoundError
+from luma_mcp.domain.errors import LedgerError, NotFoundError, ServerError
 from luma_mcp.domain.generation import Generation, Page
 from luma_mcp.domain.requests import ImageRequest
 from luma_mcp.emulator.app import Emulator
@@ -28,7 +28,7 @@ from luma_mcp.ledger.sqlite import SqliteStore
 from luma_mcp.mcp.services import Services
 from luma_mcp.purchasing import fingerprints
 from luma_mcp.purchasing.orders import PurchaseRequest
-from luma_mcp.purchasing.reconcile import ABSENT_AFTER_SECONDS, ByListing
+from luma_mcp.purchasing.reconcile import ABSENT_AFTER_SECONDS, DISPUTED_AFTER_SECONDS, ByListing
 from tests.support.agent import Agent, HeldClock, InMemory
 from tests.support.ledgers import open_rows
 from tests.support.spending_calls import SPENDING, arguments
@@ -360,6 +360,28 @@ async def test_what_another_process_claims_in_the_same_moment_is_not_recovered_t
     assert (finding.outcome, finding.reason) == ("cannot say", "Another server has just settled it.")
 
 
+async def test_an_absent_purchase_that_is_still_not_listed_stays_absent(
+    luma: DreamMachine, clock: HeldClock, ledger_path: Path
+) -> None:
+    ledger = Ledger(SqliteStore(lambda: ledger_path, now=clock.wall), account="me", owner="x")
+    encoded = encode(ImageRequest(model="photon-1", prompt="a boat"))
+    body = to_json(fingerprints.unsigned_body(encoded)).decode()
+    new = NewPurchase(
+        fingerprints.fingerprint(encoded), fingerprints.signature(encoded), body, "image", 17_200, "published"
+    )  # fmt: skip
+    row = (await ledger.decide(new, Budget())).row
+    for state in ("sending", "lost", "absent"):
+        row = await ledger.advance(row, state) or row
+    clock.seconds += DISPUTED_AFTER_SECONDS
+    result = await ByListing(luma, ledger).search(row)
+    after = await ledger.get(row.id)
+    await ledger.close()
+
+    assert result.outcome == "cannot say"
+    assert after is not None
+    assert (row.state, after.state) == ("absent", "absent")
+
+
 async def test_what_is_lost_holds_up_nothing_else(agent: Agent, emulator: Emulator) -> None:
     await lose_a_boat(agent, emulator)
 
@@ -472,18 +494,53 @@ async def test_what_is_found_again_tells_its_age_its_price_and_its_basis(
             assert youngest <= int(age) <= oldest
 
 
-async def test_a_purchase_is_young_for_ten_minutes(agent: Agent, services, clock: HeldClock) -> None:
+async def test_a_purchase_that_luma_denies_may_exist_for_ten_minutes(
+    agent: Agent, services: Services, emulator: Emulator, clock: HeldClock
+) -> None:
     clock.began = float(int(clock.began))  # so that sums are exact
     bought = (await agent.call("create_image", prompt="a boat"))["generation_id"]
+    emulator.dream_machine.delete(bought)
     clock.seconds += 599
-    assert await services.purchases.is_recent(bought)
+    assert await services.purchases.may_exist(bought)
     for seconds in (1, 1, 3600):
         clock.seconds += seconds
-        assert not await services.purchases.is_recent(bought)
+        assert not await services.purchases.may_exist(bought)
 
 
-async def test_what_the_ledger_does_not_know_is_not_young(services) -> None:
-    assert not await services.purchases.is_recent("15b7abb1-3741-4b7e-9615-1f9a16c7442d")
+async def test_a_generation_that_the_ledger_does_not_know_does_not_exist_if_luma_denies_it(services: Services) -> None:
+    assert not await services.purchases.may_exist("15b7abb1-3741-4b7e-9615-1f9a16c7442d")
+
+
+async def test_a_generation_may_exist_while_the_ledger_cannot_be_read(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(*_values: Any) -> Any:
+        raise LedgerError("The ledger cannot be read.")
+
+    monkeypatch.setattr(Ledger, "by_generation", fails)
+    assert await services.purchases.may_exist("15b7abb1-3741-4b7e-9615-1f9a16c7442d")
+
+
+async def test_a_denial_that_a_failure_follows_is_no_deletion(
+    agent: Agent, emulator: Emulator, clock: HeldClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await agent.call("create_image", prompt="a boat")
+    emulator.dream_machine.delete(first["generation_id"])
+    clock.seconds += 3600
+    real, calls = DreamMachine.get_generation, [0]
+
+    async def fails_after_the_first(client: DreamMachine, generation_id: str) -> Generation:
+        calls[0] += 1
+        if calls[0] > 1:
+            raise ServerError("Luma failed (503).")
+        return await real(client, generation_id)
+
+    monkeypatch.setattr(DreamMachine, "get_generation", fails_after_the_first)
+    again = await agent.call("create_image", prompt="a boat")
+
+    assert (again["generation_id"], again["state"]) == (first["generation_id"], "unknown")
+    assert calls[0] == 2
+    assert len(emulator.dream_machine.billing.purchases()) == 1
 
 
 async def test_at_most_ten_are_asked_for_singly_and_none_that_the_list_shows(

@@ -168,6 +168,10 @@ class Known:
             if bought.backend == backend:
                 yield bought
 
+    async def of_person(self, person: str) -> AsyncIterator[Bought]:
+        for bought in self._bought:
+            yield bought
+
 
 async def test_a_list_without_dream_machine_comes_from_the_ledger(agents: Agents, clock: HeldClock) -> None:
     made = await agents.submit(agents.encode(VIDEO), request_id="r")
@@ -184,6 +188,19 @@ async def test_a_list_without_dream_machine_comes_from_the_ledger(agents: Agents
     assert rest.has_more is False
     with pytest.raises(InvalidRequestError, match="has no balance"):
         await apis.get_credit_usd()
+
+
+async def test_a_person_s_list_leaves_out_an_api_without_a_key_and_ends_at_its_limit(agents: Agents) -> None:
+    elsewhere = Bought("15b7abb1-3741-4b7e-9615-1f9a16c7442d", "dream_machine", {"prompt": "a car"}, 0.3, 3.0)
+    ids = ["e290f1ee-6c54-4b01-90e6-d701748f0851", "e290f1ee-6c54-4b01-90e6-d701748f0852"]
+    apis = LumaApis(
+        Known(elsewhere, *(Bought(name, "agents", {"prompt": "a ship"}, 0.3, 2.0) for name in ids)), agents=agents
+    )
+    first = await apis.list_of_person("anna", limit=1, offset=0)
+    second = await apis.list_of_person("anna", limit=1, offset=1)
+
+    assert ([entry.id for entry in first.generations], first.has_more) == (ids[:1], True)
+    assert ([entry.id for entry in second.generations], second.has_more) == (ids[1:], False)
 
 
 async def test_with_one_api_every_id_is_its(agents: Agents) -> None:
