@@ -60,8 +60,8 @@ def money_of(ledger_path: Path) -> tuple[int, int]:
     """How many shots have money reserved, and the micro-dollars that were spent."""
     with closing(sqlite3.connect(ledger_path)) as ledger:
         reserved = ledger.execute(
-            "SELECT count(*) FROM film_shots LEFT JOIN purchases ON purchases.id = purchase_id WHERE wanted = 1 AND"
-            " (purchase_id IS NULL OR state IN ('refused', 'absent', 'reserved', 'sending', 'lost'))"
+            "SELECT count(*) FROM reservations LEFT JOIN purchases ON purchases.id = purchase_id"
+            " WHERE wanted = 1 OR state IN ('reserved', 'sending', 'lost')"
         ).fetchone()[0]
         spent = ledger.execute("SELECT sum(micros) FROM purchases WHERE state = 'completed'").fetchone()[0]
     return reserved, spent

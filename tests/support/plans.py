@@ -40,9 +40,9 @@ def _checking(real: Any, problems: Any, engine: str, known: set[tuple[str, str]]
         caller = Path(sys._getframe(1).f_code.co_filename)
         is_ours = caller.parts[-3:-1] == ("luma_mcp", "ledger") and caller.name not in _SCHEMA
         if is_ours and statement.startswith(_EXPLAINED) and (engine, statement) not in known:
-            known.add((engine, statement))
             found = problems(lambda text, *given: real(self, text, given or values).fetchall(), statement)
             assert not found, f"{statement}\n{found}"
+            known.add((engine, statement))
         return real(self, statement, values)
 
     return execute
