@@ -254,7 +254,9 @@ async def test_a_crash_reveals_nothing_to_the_client(settings: Any, capsys: pyte
     )
 
 
-async def test_an_internal_error_keeps_its_sentence_and_not_its_traceback(settings: Any) -> None:
+async def test_an_internal_error_keeps_its_sentence_and_its_traceback_is_logged(
+    settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     from luma_mcp.composition import build_server
 
     class Broken:
@@ -268,3 +270,4 @@ async def test_an_internal_error_keeps_its_sentence_and_not_its_traceback(settin
         message = await Agent(client).refusal("get_generation", generation_id="15b7abb1-3741-4b7e-9615-1f9a16c7442d")
 
     assert message == "The video cannot be read. Report it."
+    assert "InternalError: The video cannot be read." in caplog.text

@@ -146,5 +146,4 @@ async def test_while_the_ledger_is_away_nobody_knows_whether_a_generation_exists
     assert await services.purchases.api_of("unknown-id") is None
     monkeypatch.setattr(Ledger, "by_generation", fails)
     assert await services.purchases.may_exist("unknown-id")
-    assert not await services.purchases.is_recent("unknown-id")
     assert await services.purchases.api_of("unknown-id") is None

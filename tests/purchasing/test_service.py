@@ -511,16 +511,6 @@ async def test_a_generation_that_the_ledger_does_not_know_does_not_exist_if_luma
     assert not await services.purchases.may_exist("15b7abb1-3741-4b7e-9615-1f9a16c7442d")
 
 
-async def test_a_generation_may_exist_while_the_ledger_cannot_be_read(
-    services: Services, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def fails(*_values: Any) -> Any:
-        raise LedgerError("The ledger cannot be read.")
-
-    monkeypatch.setattr(Ledger, "by_generation", fails)
-    assert await services.purchases.may_exist("15b7abb1-3741-4b7e-9615-1f9a16c7442d")
-
-
 async def test_a_denial_that_a_failure_follows_is_no_deletion(
     agent: Agent, emulator: Emulator, clock: HeldClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
