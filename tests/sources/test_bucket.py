@@ -344,7 +344,7 @@ def _unlikeness(first: Image.Image, second: Image.Image) -> float:
 @once
 @pytest.mark.parametrize(
     ("frame", "sentence"),
-    [("9.5s", "is beyond the end of the clip, which is 5.0 s long"), ("middle", "There is no file")],
+    [("9.5s", "is beyond the end of the clip, which is 5.0 s long"), ("middle", "'middle' names no frame")],
 )
 async def test_a_frame_that_there_is_not_is_reported(agent: Agent, frame: str, sentence: str) -> None:
     made = await agent.make("create_video", prompt="a harbour", resolution="540p", model="ray-flash-2")

@@ -7,10 +7,11 @@ def hurried(*patches: str, arguments: tuple[str, ...] = ()) -> tuple[str, ...]:
     """The command of a server whose leases and looks are short, and that is patched where a test says."""
     lines = [
         "import gc, os, signal",
-        "from luma_mcp.purchasing import ledger, reconcile, sending",
+        # Before the modules that take these times by name.
+        "from luma_mcp.ledger import states",
+        "states.LEASE_SECONDS, states.RENEW_EVERY_SECONDS = 2.0, 0.5",
+        "from luma_mcp.purchasing import reconcile, sending",
         "from luma_mcp.backends import transport",
-        "ledger.LEASE_SECONDS = 2.0",
-        "ledger.RENEW_EVERY_SECONDS = sending.RENEW_EVERY_SECONDS = 0.5",
         "reconcile.ABSENT_AFTER_SECONDS = 6.0",
         "transport._YOUNG_SECONDS = 1.0",
         *patches,
