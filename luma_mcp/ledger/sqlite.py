@@ -24,19 +24,16 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 _BUSY_SECONDS = 15.0
-# How often, and how far apart, a missing log is checked before it counts as removed.
-_WAL_CHECKS, _WAL_PAUSE_SECONDS = 20, 0.05
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _Identity = tuple[int, int] | None
 
 
 @dataclass(frozen=True, slots=True)
 class _Opened:
-    """A connection, and the files that it has open."""
+    """A connection, and the file that it has open."""
 
     connection: "sqlite3.Connection"
     file: _Identity
-    wal: _Identity
 
 
 class SqliteStore:
@@ -92,28 +89,12 @@ class SqliteStore:
         if opened is not None:
             path = self._path()
             if opened.file == _identity(path):
-                if opened.wal is None or opened.wal == _identity(_wal(path)):
-                    return opened.connection
-                return self._reopened(purpose, opened, path)
+                return opened.connection
             # The file was deleted or replaced: no other process can see the open one.
             self._close(purpose)
         with self._opening:
             opened = self._opened[purpose] = self._open()
         return opened.connection
-
-    def _reopened(self, purpose: str, opened: _Opened, path: Path) -> "sqlite3.Connection":
-        """A connection with the log that is there now. Processes that open a new file at once may replace its log.
-
-        Raises: LedgerError, if what this process has read is not in the file any more: then the log was removed.
-        """
-        with self._opening:
-            fresh = self._open()
-        if _newest(fresh.connection) < _newest(opened.connection):
-            fresh.connection.close()
-            raise _removed(path)
-        self._close(purpose)
-        self._opened[purpose] = fresh
-        return fresh.connection
 
     def _close(self, purpose: str) -> None:
         opened = self._opened.pop(purpose, None)
@@ -128,20 +109,18 @@ class SqliteStore:
         # This process creates the file, so that no other user can read it at any moment.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         self._check_owner(path)
-        if _lacks_wal(path):
-            raise _removed(path)
         connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         try:
-            _use_log(connection)
+            # A network drive may refuse WAL; the older way is slower and as safe.
+            with suppress(sqlite3.OperationalError):
+                connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             if _version(_SqliteTransaction(connection, self._now)) != VERSION:
                 self._migrate(connection, path)
         except BaseException:
             connection.close()
             raise
-        # Only a connection that has the log open keeps others from removing it when they close.
-        has_log = connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
-        return _Opened(connection, _identity(path), _identity(_wal(path)) if has_log else None)
+        return _Opened(connection, _identity(path))
 
     def _migrate(self, connection: "sqlite3.Connection", path: Path) -> None:
         """Bring the file to this version, after a copy was made."""
@@ -195,53 +174,6 @@ def copy_to(path: Path, copy: Path) -> None:
         partial.replace(copy)
     finally:
         partial.unlink(missing_ok=True)
-
-
-def _wal(path: Path) -> Path:
-    """The file beside a ledger that holds its last transactions."""
-    return path.with_name(f"{path.name}-wal")
-
-
-def _newest(connection: "sqlite3.Connection") -> tuple[int, float]:
-    """The last purchase and the last change that a connection sees."""
-    number, changed_at = connection.execute("SELECT max(id), max(updated_at) FROM purchases").fetchone()
-    return number or 0, changed_at or 0.0
-
-
-def _use_log(connection: "sqlite3.Connection") -> None:
-    """Write ahead into a log. A network drive may refuse it; the older way is slower and as safe."""
-    import sqlite3  # noqa: PLC0415
-
-    for _ in range(_WAL_CHECKS):
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError:
-            # Another process changes the mode of a new file at this moment.
-            threading.Event().wait(_WAL_PAUSE_SECONDS)
-        else:
-            return
-
-
-def _lacks_wal(path: Path) -> bool:
-    """Whether the shared memory of the file has no log beside it.
-
-    Another process that opens or closes the file has one without the other for a moment, so it must stay so.
-    """
-    shared_memory = path.with_name(f"{path.name}-shm")
-    for _ in range(_WAL_CHECKS):
-        if _wal(path).exists() or not shared_memory.exists():
-            return False
-        threading.Event().wait(_WAL_PAUSE_SECONDS)
-    return True
-
-
-def _removed(path: Path) -> LedgerError:
-    return LedgerError(
-        f"The purchase ledger at {path} lacks {_wal(path).name}, which holds its last purchases: it was removed while "
-        "a server used the ledger.",
-        "Nothing was bought. Stop every dream-machine-mcp that runs, which writes what is missing into the ledger, and "
-        "start again; or put the file back.",
-    )
 
 
 def _version(transaction: Transaction) -> int:

@@ -750,22 +750,6 @@ async def test_a_balance_that_was_read_while_the_clock_was_ahead_proves_nothing(
         await ledger.decide(replace(NEW, take=2), floor, Balance(5.1, wall.seconds))
 
 
-@ON_FILE
-async def test_a_log_that_is_removed_under_a_server_is_told_by_every_server(
-    ledger: Ledger, other: Ledger, ledger_path: Path
-) -> None:
-    """The main file alone lacks the last purchases, so nobody may decide by it. Who has them writes them."""
-    row = await reserve(ledger)
-    ledger_path.with_name(f"{ledger_path.name}-wal").unlink()
-    for server in (ledger, other):
-        with pytest.raises(LedgerError, match="removed while a server used the ledger") as caught:
-            await reserve(server, take=2)
-        assert "Stop every dream-machine-mcp" in caught.value.hint
-    await ledger.close()
-
-    assert [found.id for found in await all_rows(other)] == [row.id]
-
-
 async def test_a_read_waits_for_no_writer(engine: Callable[[], Store]) -> None:
     writer, reader = engine(), engine()
     reader.read(lambda transaction: transaction.now())
