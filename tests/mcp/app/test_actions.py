@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from luma_mcp.backends.dream_machine import decoding
+from luma_mcp.domain.errors import InvalidRequestError
 from luma_mcp.domain.generation import Generation, Output
 from luma_mcp.domain.requests import ImageReference, ImageRequest
 from luma_mcp.mcp import app
+from luma_mcp.mcp.app import actions
 from luma_mcp.mcp.app.actions import actions_of
 
 ID = "15b7abb1-3741-4b7e-9615-1f9a16c7442d"
@@ -96,3 +98,10 @@ def test_the_page_calls_tools_by_no_former_name_of_an_argument() -> None:
 
     assert "wait_for_generation" in page
     assert "patience_seconds" not in page
+
+
+def test_an_action_that_cannot_be_priced_is_left_out() -> None:
+    def refuse(_generation: Generation) -> None:
+        raise InvalidRequestError("No model has this size.")
+
+    assert actions._try(refuse, Generation(id="a")) is None
