@@ -106,8 +106,7 @@ class SqliteStore:
 
         path = self._path()
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        # This process creates the file, so that no other user can read it at any moment.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        _create(path)
         self._check_owner(path)
         connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         try:
@@ -156,6 +155,16 @@ class SqliteStore:
             f"The purchase ledger at {self._path()} cannot be used: {error}.",
             "Nothing is bought without it. Free disk space, mend the permissions, or set LUMA_LEDGER to another file.",
         )
+
+
+def _create(path: Path) -> None:
+    """Create the file where there is none, so that no other user can read it at any moment.
+
+    A file that exists is not opened here: closing it again would drop the locks that SQLite holds on it in this
+    process, and another process could remove its log (https://sqlite.org/howtocorrupt.html, 2.2).
+    """
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def copy_to(path: Path, copy: Path) -> None:
