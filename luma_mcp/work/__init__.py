@@ -1,0 +1,1 @@
+"""Jobs that continue without a client, and the programs that run them."""

@@ -1,0 +1,107 @@
+"""The runner of jobs in the serving process, for as long as that lives. After a restart the ledger names what to do."""
+
+import logging
+import math
+from collections.abc import Callable
+
+import anyio
+from anyio.abc import TaskGroup
+
+from luma_mcp.domain.errors import LumaError
+from luma_mcp.work.jobs import RETRY_SECONDS, SWEEP_SECONDS, JobKind, Jobs
+
+_log = logging.getLogger(__name__)
+
+_AT_ONCE = 8
+
+
+class InProcessRunner:
+    """Runs jobs as tasks. A job runs once at a time for each key; a start meanwhile runs it again afterwards.
+
+    Args:
+        jobs: the kinds of jobs.
+        now: seconds that only rise.
+        sweep_seconds: the time between two searches for what there is to do.
+    """
+
+    def __init__(
+        self, jobs: Jobs, now: Callable[[], float] = anyio.current_time, *, sweep_seconds: float = SWEEP_SECONDS
+    ) -> None:
+        self._jobs = jobs
+        self._now = now
+        self._sweep_seconds = sweep_seconds
+        self._due: dict[tuple[str, str], float] = {}
+        self._running: set[tuple[str, str]] = set()
+        self._changed = anyio.Event()
+
+    @property
+    def open(self) -> dict[str, int]:
+        """The number of jobs that run or are due, by kind."""
+        counts = {kind.name: 0 for kind in self._jobs.kinds}
+        for name, _ in self._due.keys() | self._running:
+            counts[name] += 1
+        return counts
+
+    async def start(self, name: str, key: str, *, after_seconds: float = 0.0) -> None:
+        """Run a job soon, or after some seconds."""
+        job = (self._jobs.kind(name).name, key)
+        self._due[job] = min(self._due.get(job, math.inf), self._now() + after_seconds)
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Run jobs until this is cancelled."""
+        next_sweep = -math.inf
+        async with anyio.create_task_group() as tasks:
+            while True:
+                self._changed = anyio.Event()
+                if self._now() >= next_sweep:
+                    await self._sweep()
+                    next_sweep = self._now() + self._sweep_seconds
+                self._start_due(tasks)
+                waiting = [due for job, due in self._due.items() if job not in self._running]
+                full = len(self._running) >= _AT_ONCE
+                wake_at = next_sweep if full else min([next_sweep, *waiting])
+                with anyio.move_on_after(max(0.0, wake_at - self._now())):
+                    await self._changed.wait()
+
+    async def _sweep(self) -> None:
+        """Find what there is to do."""
+        for kind in self._jobs.kinds:
+            try:
+                for key in await kind.find():
+                    await self.start(kind.name, key)
+            except LumaError:
+                _log.info("what there is to do for %s cannot be read now", kind.name, exc_info=True)
+            except Exception:  # noqa: BLE001 - the search for the others continues
+                _log.exception("a mistake in this server: the search for %s failed", kind.name)
+
+    def _start_due(self, tasks: TaskGroup) -> None:
+        now = self._now()
+        for job, due in sorted(self._due.items(), key=lambda item: item[1]):
+            if due > now or len(self._running) >= _AT_ONCE:
+                break
+            if job not in self._running:
+                del self._due[job]
+                self._running.add(job)
+                tasks.start_soon(self._run, self._jobs.kind(job[0]), job[1])
+
+    async def _run(self, kind: JobKind, key: str) -> None:
+        pause: float | None = None
+        try:
+            pause = await run_once(kind, key)
+        finally:
+            self._running.discard((kind.name, key))
+            if pause is not None:
+                await self.start(kind.name, key, after_seconds=pause)
+            self._changed.set()
+
+
+async def run_once(kind: JobKind, key: str) -> float | None:
+    """Run a job once; the seconds until it runs again. An error is logged."""
+    try:
+        return await kind.run(key)
+    except LumaError as error:
+        _log.info("the job %s of %s failed: %s", kind.name, key, error)
+    except Exception:  # noqa: BLE001 - logged, and the job runs again
+        _log.exception("a mistake in this server: the job %s of %s failed", kind.name, key)
+    return RETRY_SECONDS

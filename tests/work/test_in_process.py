@@ -1,0 +1,161 @@
+"""The runner of jobs in the serving process."""
+
+from collections.abc import Awaitable, Callable
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from luma_mcp.domain.errors import LedgerError
+from luma_mcp.work.in_process import InProcessRunner
+from luma_mcp.work.jobs import JobKind, Jobs, NoRunner, Run
+
+pytestmark = pytest.mark.anyio
+
+
+async def _nothing() -> list[str]:
+    return []
+
+
+def _kind(run: Run, *found: str) -> JobKind:
+    async def find() -> list[str]:
+        return list(found)
+
+    return JobKind("paint", run, find)
+
+
+async def _until(runner: InProcessRunner, work: Callable[[], Awaitable[None]]) -> None:
+    """Run jobs until some work is done."""
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(runner.run)
+        with anyio.fail_after(20):
+            await work()
+        tasks.cancel_scope.cancel()
+
+
+async def test_what_the_ledger_names_is_run_at_the_start() -> None:
+    done, ran = anyio.Event(), list[str]()
+
+    async def run(key: str) -> None:
+        ran.append(key)
+        if len(ran) == 2:
+            done.set()
+
+    await _until(InProcessRunner(Jobs(_kind(run, "a", "b"))), done.wait)
+    assert sorted(ran) == ["a", "b"]
+
+
+async def test_a_job_runs_once_at_a_time_and_again_if_it_was_started_meanwhile() -> None:
+    entered, released, done = anyio.Event(), anyio.Event(), anyio.Event()
+    running, runs, most = 0, 0, 0
+
+    async def run(_key: str) -> None:
+        nonlocal running, runs, most
+        running, runs = running + 1, runs + 1
+        most = max(most, running)
+        entered.set()
+        await released.wait()
+        running -= 1
+        if runs == 2:
+            done.set()
+
+    runner = InProcessRunner(Jobs(_kind(run)))
+
+    async def work() -> None:
+        await runner.start("paint", "a")
+        await entered.wait()
+        await runner.start("paint", "a")
+        await runner.start("paint", "a")
+        assert runner.open == {"paint": 1}
+        released.set()
+        await done.wait()
+
+    await _until(runner, work)
+    assert (runs, most) == (2, 1)
+
+
+@pytest.mark.parametrize("error", [LedgerError("closed"), ZeroDivisionError()], ids=["of Luma", "of ours"])
+async def test_a_job_that_fails_runs_again_and_stops_no_other(error: Exception) -> None:
+    now, done, ran = 0.0, anyio.Event(), list[str]()
+    failed = anyio.Event()
+
+    async def run(key: str) -> None:
+        ran.append(key)
+        if ran.count(key) == 1 and key == "bad":
+            failed.set()
+            raise error
+        if ran.count("bad") == 2 and "good" in ran:
+            done.set()
+
+    runner = InProcessRunner(Jobs(_kind(run)), lambda: now, sweep_seconds=1000)
+
+    async def work() -> None:
+        nonlocal now
+        await runner.start("paint", "bad")
+        await runner.start("paint", "good")
+        await failed.wait()
+        await anyio.wait_all_tasks_blocked()
+        now += 30
+        await runner.start("paint", "other")
+        await done.wait()
+
+    await _until(runner, work)
+    assert ran.count("bad") == 2
+
+
+async def test_a_job_with_more_to_do_runs_again() -> None:
+    done, runs = anyio.Event(), 0
+
+    async def run(_key: str) -> float | None:
+        nonlocal runs
+        runs += 1
+        if runs < 3:
+            return 0.0
+        done.set()
+        return None
+
+    await _until(InProcessRunner(Jobs(_kind(run, "a"))), done.wait)
+    assert runs == 3
+
+
+@pytest.mark.parametrize("error", [LedgerError("closed"), ZeroDivisionError()], ids=["of Luma", "of ours"])
+async def test_a_search_that_fails_hides_no_other_kind(error: Exception) -> None:
+    done = anyio.Event()
+
+    async def run(_key: str) -> None:
+        done.set()
+
+    async def find() -> list[str]:
+        raise error
+
+    await _until(InProcessRunner(Jobs(JobKind("draw", run, find), _kind(run, "a"))), done.wait)
+
+
+async def test_no_more_than_eight_jobs_run_at_once() -> None:
+    running, most, done, ended = 0, 0, anyio.Event(), 0
+
+    async def run(_key: str) -> None:
+        nonlocal running, most, ended
+        running += 1
+        most = max(most, running)
+        await anyio.lowlevel.checkpoint()
+        running -= 1
+        ended += 1
+        if ended == 20:
+            done.set()
+
+    await _until(InProcessRunner(Jobs(_kind(run, *map(str, range(20))))), done.wait)
+    assert most == 8
+
+
+async def test_two_kinds_of_one_name_are_refused() -> None:
+    async def run(_key: str) -> None:
+        return None
+
+    with pytest.raises(ValueError, match="there is a job paint already"):
+        Jobs(JobKind("paint", run, _nothing), JobKind("paint", run, _nothing))
+
+
+async def test_a_process_of_one_call_runs_nothing() -> None:
+    await NoRunner().start("paint", "a")
+    await NoRunner().run()
