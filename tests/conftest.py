@@ -21,7 +21,7 @@ from luma_mcp.config.settings import Settings
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.mcp.services import Services
 from luma_mcp.media import worker
-from tests.support.agent import BASE_URL, NOON, TOKEN, Agent, HeldClock, InMemory, TimeOfDay, fetch
+from tests.support.agent import BASE_URL, NOON, TOKEN, Agent, HeldClock, InMemory, Threads, TimeOfDay, fetch
 from tests.support.postgres import running
 from tests.support.secrecy import read_report, secrecy
 
@@ -41,6 +41,13 @@ def media_in_a_thread(request: pytest.FixtureRequest, monkeypatch: pytest.Monkey
 
     if request.node.get_closest_marker("child_process") is None:
         monkeypatch.setattr(worker, "run", run)
+
+
+@pytest.fixture(autouse=True)
+def counted_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A held clock waits for what runs in threads, on a busy machine too."""
+    monkeypatch.setattr(Threads, "running", 0)
+    monkeypatch.setattr(anyio.to_thread, "run_sync", Threads.counted(anyio.to_thread.run_sync))
 
 
 @pytest.fixture(params=["asyncio", "trio"])

@@ -19,6 +19,7 @@ from tests.support.secrecy import NEEDLE
 
 # What passes between a client and a server in memory takes a few turns of the event loop.
 _TURNS_BEFORE_TIME_PASSES = 50
+_MAX_THREAD_SECONDS, _THREAD_POLL_SECONDS = 2.0, 0.0005
 TOKEN = f"luma-test-{NEEDLE}"
 BASE_URL = "http://127.0.0.1:9/dream-machine/v1"
 
@@ -57,6 +58,25 @@ def fields_of(result: CallToolResult) -> dict[str, Any]:
     return result.structured_content or (result.meta or {})[FIELDS_META]
 
 
+class Threads:
+    """The calls that run in worker threads: time does not pass beside them."""
+
+    running = 0
+
+    @classmethod
+    def counted(cls, run_sync: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        """`anyio.to_thread.run_sync`, whose calls are counted."""
+
+        async def run(*arguments: Any, **named: Any) -> Any:
+            cls.running += 1
+            try:
+                return await run_sync(*arguments, **named)
+            finally:
+                cls.running -= 1
+
+        return run
+
+
 class HeldClock:
     """A clock that moves only when somebody sleeps by it, and then at once. It starts on a fixed day."""
 
@@ -88,9 +108,18 @@ class HeldClock:
     async def sleep(self, seconds: float) -> None:
         """Move the clock, once everybody else has done what there was to do."""
         self.sleeps.append(seconds)
-        for _ in range(_TURNS_BEFORE_TIME_PASSES):
-            await anyio.lowlevel.checkpoint()
+        await _turns()
+        # A thread may wait for this very sleeper.
+        with anyio.move_on_after(_MAX_THREAD_SECONDS):
+            while Threads.running:
+                await anyio.sleep(_THREAD_POLL_SECONDS)
+                await _turns()
         self.seconds += seconds
+
+
+async def _turns() -> None:
+    for _ in range(_TURNS_BEFORE_TIME_PASSES):
+        await anyio.lowlevel.checkpoint()
 
 
 class Wall:
