@@ -4,6 +4,7 @@ import os
 import secrets
 import socket
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from luma_mcp.backends.agents.client import Agents
 from luma_mcp.backends.base import Listing
 from luma_mcp.backends.concepts import CameraVocabulary
 from luma_mcp.backends.dream_machine.client import DreamMachine
+from luma_mcp.backends.exchange import Exchange
 from luma_mcp.backends.luma_apis import LumaApis
 from luma_mcp.backends.transport import Transport
 from luma_mcp.config.settings import Settings
@@ -56,6 +58,9 @@ if TYPE_CHECKING:
     import httpx
 
 
+OnApiExchange = Callable[[BackendName, Exchange], None]
+"""Called with each whole response of an API, and its request."""
+
 _OF_THIS_PROCESS = secrets.token_hex(32)
 _PERSON_SETS = "Only the person can change that, in this server's environment."
 
@@ -71,6 +76,10 @@ class RealClock:
 
     async def sleep(self, seconds: float) -> None:
         await anyio.sleep(seconds)
+
+
+def _ignore_exchange(_api: BackendName, _exchange: Exchange) -> None:
+    """Record nothing."""
 
 
 def build_server(
@@ -120,13 +129,14 @@ def build_services(
     transport: "httpx.AsyncBaseTransport | None" = None,
     clock: Clock | None = None,
     meter: Meter = NO_METER,
+    on_exchange: OnApiExchange | None = None,
 ) -> Services:
     """The services that the settings describe. This touches neither network nor disk."""
     clock = clock or RealClock()
     ledger = build_ledger(settings, clock)
     links = build_links(settings, clock)
     callback_url = settings.callback_url or (links.callback_url if links else None)
-    apis = _build_apis(settings, ledger, transport, clock, callback_url, meter)
+    apis = _build_apis(settings, ledger, transport, clock, callback_url, meter, on_exchange or _ignore_exchange)
     api_url = (_emulators(settings) or [settings.base_url])[0]
     downloads = DownloadService(
         lambda: settings.output_folder,
@@ -199,6 +209,7 @@ def _build_apis(
     clock: Clock,
     callback_url: str | None,
     meter: Meter,
+    on_exchange: OnApiExchange,
 ) -> LumaApis:
     """The APIs that the settings have keys for; both, if there is no key, and then calls state the setting."""
     dream_machine, agents = None, None
@@ -210,6 +221,7 @@ def _build_apis(
             network=transport,
             sleep=clock.sleep,
             on_response=partial(meter.count_response, "dream_machine"),
+            on_exchange=partial(on_exchange, "dream_machine"),
         )
         dream_machine = DreamMachine(to_dream_machine, callback_url=callback_url)
     if "agents" in settings.backends:
@@ -220,6 +232,7 @@ def _build_apis(
             network=transport,
             sleep=clock.sleep,
             on_response=partial(meter.count_response, "agents"),
+            on_exchange=partial(on_exchange, "agents"),
         )
         agents = Agents(to_agents, sleep=clock.sleep, wall=clock.wall)
     return LumaApis(PurchaseHistory(ledger, settings.accounts), dream_machine=dream_machine, agents=agents)

@@ -10,6 +10,7 @@ import anyio
 from pydantic_core import to_json
 
 from luma_mcp.backends import errors
+from luma_mcp.backends.exchange import Exchange, OnExchange, ignore_exchange
 from luma_mcp.backends.responses import complete_part, has_id
 from luma_mcp.domain.clock import suspend_aware_now
 from luma_mcp.domain.errors import (
@@ -59,6 +60,7 @@ class Transport:
         network: carries the bytes; None is the network of this machine.
         sleep: waits between attempts.
         on_response: called after each exchange.
+        on_exchange: called with each whole response, and its request.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Transport:
         network: "httpx.AsyncBaseTransport | None" = None,
         sleep: Sleep = anyio.sleep,
         on_response: OnResponse = _ignore,
+        on_exchange: OnExchange = ignore_exchange,
     ) -> None:
         self.base_url = base_url.rstrip("/")
         self._token = token
@@ -77,6 +80,7 @@ class Transport:
         self._network = network
         self._sleep = sleep
         self._on_response = on_response
+        self._on_exchange = on_exchange
         self._http: httpx.AsyncClient | None = None
         self._purchase_http: httpx.AsyncClient | None = None
 
@@ -225,6 +229,8 @@ class Transport:
                 async with aclosing(await http.send(request, stream=True)) as response:
                     has_status, status, response_headers = True, response.status_code, response.headers
                     await _read_into(data, response)
+                    sent = content.get("json")
+                    self._on_exchange(Exchange(method, path, sent, status, response_headers, bytes(data)))
                     return status, bytes(data), response_headers
         except (httpx.DecodingError, httpx.InvalidURL, httpx.CookieConflict) as error:
             raise UnexpectedResponseError(f"Luma's answer cannot be read ({type(error).__name__}).") from error

@@ -46,7 +46,7 @@ def run(arguments: Sequence[str]) -> int:
     return code
 
 
-def _run(options: argparse.Namespace) -> int:
+def _run(options: argparse.Namespace) -> int:  # noqa: PLR0911 - one for each command
     match options.command:
         case "emulator":
             return emulator.run_from(options)
@@ -56,6 +56,10 @@ def _run(options: argparse.Namespace) -> int:
             from luma_mcp.cli import doctor  # noqa: PLC0415 - each command pays for itself
 
             return doctor.run(as_json=options.json)
+        case "verify":
+            from luma_mcp.cli.verify import command  # noqa: PLC0415
+
+            return command.run(options)
         case "purchases":
             from luma_mcp.cli import purchases  # noqa: PLC0415
 
@@ -120,6 +124,14 @@ def _parser(command: str) -> argparse.ArgumentParser:
 
     doctor = commands.add_parser("doctor", help="check token, reach, credit, folders and the ledger; costs nothing")
     doctor.add_argument("--json", action="store_true", help="for programs")
+
+    verify = commands.add_parser(
+        "verify", help="compare Luma's APIs with what this program assumes; asks before it buys"
+    )
+    if command in ("verify", _ALL):
+        from luma_mcp.cli.verify.command import add_arguments  # noqa: PLC0415
+
+        add_arguments(verify)
 
     _add_purchases(commands.add_parser("purchases", help="list the purchase ledger, and settle what is in doubt"))
 

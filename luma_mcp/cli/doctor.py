@@ -86,6 +86,8 @@ async def _with(services: Services, settings: Settings) -> AsyncGenerator[Check]
         yield Check("retirement", "note", RETIRING)
         yield await _reach("Dream Machine", services.backend.dream_machine)
         yield await _tried("credit", lambda: _credit(services))
+    if settings.key is not None or settings.agents_key is not None:
+        yield Check("Luma as assumed", "note", "dream-machine-mcp verify compares Luma with what is assumed of it.")
     yield await _tried("output folder", lambda: _output(settings))
     for folder in settings.input_dirs:
         is_readable = folder.is_dir() and os.access(folder, os.R_OK)

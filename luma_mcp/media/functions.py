@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from luma_mcp.media import edit, frames, images, previews, probe, self_test
+from luma_mcp.media import edit, frames, images, previews, probe, self_test, track_tags
 
 # The name of each, and the type that it returns.
 FUNCTIONS: dict[str, tuple[Callable[..., Any], type | None]] = {
@@ -16,6 +16,7 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], type | None]] = {
     "of_shots": (previews.of_shots, bytes),
     "edit_cost": (edit.edit_cost, edit.EditCost),
     "edit": (edit.edit, None),
+    "describe_file": (track_tags.describe_file, tuple),
     "check_libraries": (self_test.check_libraries, str),
 }
 

@@ -14,6 +14,7 @@ from mcp.types import CallToolResult
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.dream_machine.account import UnreadableInputError
 from luma_mcp.emulator.faults import ConnectionDroppedError
+from luma_mcp.emulator.limiter import Limits
 from luma_mcp.mcp.adapter import FIELDS_META
 from tests.support.secrecy import NEEDLE
 
@@ -169,13 +170,19 @@ async def fetch(url: str) -> bytes:
     raise UnreadableInputError(url)
 
 
-def emulator_of_both(clock: HeldClock, key: str, pictures: Mapping[str, bytes] | None = None) -> Emulator:
+def emulator_of_both(
+    clock: HeldClock,
+    key: str,
+    pictures: Mapping[str, bytes] | None = None,
+    limits: Mapping[str, Limits] | None = None,
+) -> Emulator:
     """An emulator whose Agents API fetches its own links, and finds pictures in the internet.
 
     Args:
         clock: how time passes.
         key: the key of the Agents API.
         pictures: PNGs by their addresses.
+        limits: by family of models; none by default.
     """
 
     async def fetch_url(url: str) -> tuple[int, str, bytes]:
@@ -186,7 +193,7 @@ def emulator_of_both(clock: HeldClock, key: str, pictures: Mapping[str, bytes] |
         return answer.status_code, answer.headers.get("content-type", ""), answer.content
 
     made = Emulator(
-        token=TOKEN, agents_token=key, credit_usd=1000, limits={}, clock=clock.now, wall=clock.luma_wall,
+        token=TOKEN, agents_token=key, credit_usd=1000, limits=limits or {}, clock=clock.now, wall=clock.luma_wall,
         fetch=fetch, fetch_url=fetch_url,
     )  # fmt: skip
     return made
