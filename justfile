@@ -67,8 +67,8 @@ format:
 snapshots:
     {{bin}}/pytest -n 0 tests/mcp/test_adapter.py --update-snapshots
 
-# Write the tables of the README anew from the code
-readme:
+# Write the tables of the README and of the documents again from the code
+tables:
     {{bin}}/python docs/tables.py
 
 # Write the tool reference anew from the code and the emulator

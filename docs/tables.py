@@ -1,4 +1,4 @@
-"""Writes the tables of the README from the code. A test fails when they differ."""
+"""Write the tables of the README and of the documents from the code. A test fails when they differ."""
 
 import base64
 import json
@@ -10,17 +10,19 @@ from luma_mcp.config.settings import Settings
 from luma_mcp.mcp.server import TITLE, TOOLSETS
 from luma_mcp.mcp.spec import CONTINUES
 
-README = Path(__file__).parent.parent / "README.md"
+ROOT = Path(__file__).parent.parent
 
 
-def tools() -> str:
-    """Every tool, what it does, and its effect."""
-    lines = ["| tool | what it does | |", "|---|---|---|"]
+def toolsets() -> str:
+    """Every tool by its toolset, with its effect."""
+    lines = ["| for | tools |", "|---|---|"]
     for toolset, declared in TOOLSETS.items():
+        by_effect: dict[str, list[str]] = {}
         for item in declared:
-            words = " ".join((item.run.__doc__ or "").split())
-            done = "buys what was allowed" if item.annotations is CONTINUES else effect(item.annotations)
-            lines.append(f"| `{item.name}` | {words} | {done}, {toolset} |")
+            effect_name = "buys what was allowed" if item.annotations is CONTINUES else effect(item.annotations)
+            by_effect.setdefault(effect_name, []).append(f"`{item.name}`")
+        cells = [f"{', '.join(names)} ({effect_name})" for effect_name, names in by_effect.items()]
+        lines.append(f"| {toolset} | {'; '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -104,14 +106,23 @@ def default(value: object) -> str:
             return f"`{value}`"
 
 
-def written(text: str) -> str:
-    """The README with its tables as the code has them."""
-    for name, table in (("hosts", hosts()), ("tools", tools()), ("settings", settings())):
-        before, _, rest = text.partition(f"<!-- {name} -->\n")
-        _, _, after = rest.partition(f"<!-- /{name} -->")
-        text = f"{before}<!-- {name} -->\n{table}\n<!-- /{name} -->{after}"
-    return text
+PAGES = {
+    "README.md": ("toolsets", toolsets),
+    "docs/hosts.md": ("hosts", hosts),
+    "docs/settings.md": ("settings", settings),
+}
+"""Each page with its table."""
+
+
+def written(page: str, text: str) -> str:
+    """Return a page with its table as the code has it."""
+    name, table = PAGES[page]
+    before, _, rest = text.partition(f"<!-- {name} -->\n")
+    _, _, after = rest.partition(f"<!-- /{name} -->")
+    return f"{before}<!-- {name} -->\n{table()}\n<!-- /{name} -->{after}"
 
 
 if __name__ == "__main__":
-    README.write_text(written(README.read_text()))
+    for page in PAGES:
+        path = ROOT / page
+        path.write_text(written(page, path.read_text(encoding="utf-8")), encoding="utf-8")

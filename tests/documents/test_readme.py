@@ -15,12 +15,17 @@ from luma_mcp import __version__
 from luma_mcp.cli import _parser
 from luma_mcp.cli.hosts import HOSTS
 from luma_mcp.config.settings import Settings, SettingsError
+from luma_mcp.domain.pricing import Footage, price_of
+from luma_mcp.domain.requests import ReframeVideoRequest, VideoRequest
 from luma_mcp.emulator.faults import parse
 from luma_mcp.mcp.client import timeouts as client_timeouts
 from luma_mcp.mcp.server import TOOLSETS
 
 ROOT = Path(__file__).parent.parent.parent
 README = (ROOT / "README.md").read_text()
+HOSTS_PAGE = (ROOT / "docs" / "hosts.md").read_text()
+SETTINGS_PAGE = (ROOT / "docs" / "settings.md").read_text()
+TOOLS_PAGE = (ROOT / "docs" / "tools.md").read_text()
 
 
 def tables():
@@ -32,26 +37,31 @@ def tables():
     return module
 
 
-def test_its_tables_are_as_the_code_has_them() -> None:
-    assert tables().written(README) == README, "just readme"
+@pytest.mark.parametrize("page", ["README.md", "docs/hosts.md", "docs/settings.md"])
+def test_tables_are_as_the_code_has_them(page: str) -> None:
+    text = (ROOT / page).read_text()
+
+    assert page in tables().PAGES
+    assert tables().written(page, text) == text, "just tables"
 
 
 def test_every_tool_and_setting_is_in_it() -> None:
     for declared in (item for toolset in TOOLSETS.values() for item in toolset):
         assert f"`{declared.name}`" in README
+        assert f"### {declared.name}" in TOOLS_PAGE
     for name, field in Settings.model_fields.items():
-        assert field.exclude or (field.description and f"`LUMA_{name.upper()}`" in README)
+        assert field.exclude or (field.description and f"`LUMA_{name.upper()}`" in SETTINGS_PAGE)
 
 
 def test_the_defaults_that_it_names_are_what_is_taken() -> None:
-    named = dict(re.findall(r"^\| `(LUMA_\w+)` \| .* \| (?!-|all)`?(.+?)`? \|$", README, re.MULTILINE))
+    named = dict(re.findall(r"^\| `(LUMA_\w+)` \| .* \| (?!-|all)`?(.+?)`? \|$", SETTINGS_PAGE, re.MULTILINE))
 
     assert named["LUMA_INLINE_IMAGES"] == "1"
     assert Settings.from_environment(named) == Settings.from_environment({})
 
 
-def test_its_configuration_can_be_copied() -> None:
-    snippets = re.findall(r"```json\n(.*?)```", README, re.DOTALL)
+def test_the_configuration_of_the_page_of_hosts_can_be_copied() -> None:
+    snippets = re.findall(r"```json\n(.*?)```", HOSTS_PAGE, re.DOTALL)
 
     assert json.loads(snippets[0])["mcpServers"]["luma"]["args"] == [f"dream-machine-mcp@{__version__}"]
 
@@ -85,8 +95,20 @@ def _anchor(title: str) -> str:
     return re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
 
 
+def test_the_prices_of_its_examples_are_the_prices_of_the_catalogue() -> None:
+    draft = price_of(VideoRequest(model="ray-3.2", prompt="a boat", resolution="360p"))
+    reel = price_of(
+        ReframeVideoRequest(model="ray-3.2", media="https://a.example/b.mp4", aspect_ratio="9:16", resolution="360p"),
+        Footage(640, 360, 5),
+    )
+    shot = price_of(VideoRequest(model="ray-3.2", prompt="a boat"))
+
+    prices = re.findall(r'^\| "[^|]+" \| \$([0-9.]+):', README, re.MULTILINE)
+    assert [float(price) for price in prices] == pytest.approx([draft.usd, draft.usd + reel.usd, 4 * shot.usd])
+
+
 def test_it_can_be_read_in_one_sitting() -> None:
-    assert len(README.splitlines()) < 300
+    assert len(README.splitlines()) <= 110
 
 
 def test_the_page_on_waiting_has_every_client_that_the_code_knows() -> None:
@@ -134,7 +156,7 @@ def test_every_command_of_the_pages_is_one(words: list[str]) -> None:
 
 def test_every_host_has_its_button_or_command() -> None:
     for host in HOSTS:
-        (line,) = [line for line in README.splitlines() if line.startswith(f"| {host.title} |")]
+        (line,) = [line for line in HOSTS_PAGE.splitlines() if line.startswith(f"| {host.title} |")]
         command = re.search(r"`dream-machine-mcp (config [a-z-]+ --write)`", line)
         if command:
             assert _parser("config").parse_args(command[1].split()).host == host.key
@@ -143,13 +165,13 @@ def test_every_host_has_its_button_or_command() -> None:
 
 
 def test_the_buttons_hold_what_the_hosts_would_be_given() -> None:
-    (link,) = re.findall(r"\(https://vscode.dev/redirect/mcp/install\?(.*?)\)", README)
+    (link,) = re.findall(r"\(https://vscode.dev/redirect/mcp/install\?(.*?)\)", HOSTS_PAGE)
     message = dict(parse_qsl(link))
     ours = json.loads((ROOT / "manifests" / "hosts" / "vscode.json").read_text())
 
     assert json.loads(message["config"]) == ours["servers"]["luma"]
     assert json.loads(message["inputs"]) == ours["inputs"]
-    for link in re.findall(r"install-mcp\?(.*?)\)", README):
+    for link in re.findall(r"install-mcp\?(.*?)\)", HOSTS_PAGE):
         message = dict(parse_qsl(link))
         assert json.loads(base64.b64decode(message["config"]))["args"] == [f"dream-machine-mcp@{__version__}"]
 
