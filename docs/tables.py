@@ -111,10 +111,6 @@ PAGES = {
     "docs/hosts.md": ("hosts", hosts),
     "docs/settings.md": ("settings", settings),
 }
-    "README.md": ("toolsets", toolsets),
-    "docs/hosts.md": ("hosts", hosts),
-    "docs/settings.md": ("settings", settings),
-}
 """Each page with its table."""
 
 
