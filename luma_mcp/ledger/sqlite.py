@@ -2,12 +2,17 @@
 
 A store has a connection for transactions and one for reads, which see the last state that was committed. Before a
 ledger of an earlier version is changed, a copy of it is put beside it.
+
+What was committed last is in the log beside the file (`-wal`). If somebody removes the log under a running server, that
+server and the next one would see different ledgers. Both find out: the first by the identity of the log that it has
+open, the next by the index of the log (`-shm`), which SQLite removes together with the log. Neither buys then.
 """
 
 import os
 import stat
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -24,16 +29,19 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 _BUSY_SECONDS = 15.0
+# SQLite removes the log and then its index when the last connection is closed.
+_LOG_CHECKS, _LOG_CHECK_SECONDS = 10, 0.02
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _Identity = tuple[int, int] | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Opened:
-    """A connection, and the file that it has open."""
+    """A connection, and the files that it has open. The log is known after the first transaction."""
 
     connection: "sqlite3.Connection"
     file: _Identity
+    log: _Identity = None
 
 
 class SqliteStore:
@@ -67,9 +75,11 @@ class SqliteStore:
         import sqlite3  # noqa: PLC0415 - loaded with the first purchase, not at the start
 
         try:
-            connection = self._connection(purpose)
+            opened = self._open_connection(purpose)
+            connection = opened.connection
             connection.execute(start_statement)
             try:
+                self._check_log(opened)
                 transaction = _SqliteTransaction(connection, self._now)
                 # Another program may have changed the schema since the file was opened.
                 check_version(_version(transaction), str(self._path()), "file")
@@ -83,18 +93,28 @@ class SqliteStore:
             raise self._unusable(error) from error
         return result
 
-    def _connection(self, purpose: str) -> "sqlite3.Connection":
+    def _open_connection(self, purpose: str) -> _Opened:
         """An open connection to the file that is there now."""
         opened = self._opened.get(purpose)
         if opened is not None:
-            path = self._path()
-            if opened.file == _identity(path):
-                return opened.connection
+            if opened.file == _identity(self._path()):
+                return opened
             # The file was deleted or replaced: no other process can see the open one.
             self._close(purpose)
         with self._opening:
             opened = self._opened[purpose] = self._open()
-        return opened.connection
+        return opened
+
+    def _check_log(self, opened: _Opened) -> None:
+        """Raises: LedgerError, if the log that is open is not the one that other processes see.
+
+        While a connection is open, SQLite keeps its log. So a log that is another one, or none, was removed by hand.
+        """
+        log = _identity(_log_of(self._path()))
+        if opened.log is None:
+            opened.log = log
+        elif log != opened.log:
+            raise _log_removed(self._path())
 
     def _close(self, purpose: str) -> None:
         opened = self._opened.pop(purpose, None)
@@ -107,6 +127,7 @@ class SqliteStore:
         path = self._path()
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         _create(path)
+        _check_log_at_opening(path)
         self._check_owner(path)
         connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         try:
@@ -155,6 +176,28 @@ class SqliteStore:
             f"The purchase ledger at {self._path()} cannot be used: {error}.",
             "Nothing is bought without it. Free disk space, mend the permissions, or set LUMA_LEDGER to another file.",
         )
+
+
+def _log_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}-wal")
+
+
+def _check_log_at_opening(path: Path) -> None:
+    """Raises: LedgerError, if the log was removed while a server had it open, or before a crash could be recovered."""
+    index = path.with_name(f"{path.name}-shm")
+    for _ in range(_LOG_CHECKS):
+        if not index.exists() or _log_of(path).exists():
+            return
+        time.sleep(_LOG_CHECK_SECONDS)
+    raise _log_removed(path)
+
+
+def _log_removed(path: Path) -> LedgerError:
+    return LedgerError(
+        f"The log of the purchase ledger ({_log_of(path)}) was removed or replaced, and with it the last purchases.",
+        f"Nothing was bought. Put the log back, or stop every server that uses {path}, compare the ledger with Luma's "
+        "dashboard, and remove the file that ends in -shm.",
+    )
 
 
 def _create(path: Path) -> None:
