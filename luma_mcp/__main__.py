@@ -43,7 +43,7 @@ def serve() -> int:
         settings = Settings.from_environment()
         # Before the SDK's own, which breaks lines after 80 columns, as hosts then keep them in their logs.
         logging.basicConfig(level=settings.log_level, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-        server = build_server(settings)
+        server = build_server(settings, with_jobs=True)
     except SettingsError as error:
         print(f"dream-machine-mcp cannot start: {error}", file=sys.stderr)
         return 2

@@ -5,6 +5,7 @@ import secrets
 import socket
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,12 +48,17 @@ from luma_mcp.mcp.spec import ToolSpec
 from luma_mcp.mcp.tasks import derive_key
 from luma_mcp.polling.poller import Poller
 from luma_mcp.purchasing.access import Access
+from luma_mcp.purchasing.payloads import Payloads
+from luma_mcp.purchasing.queue import QueueOptions
 from luma_mcp.purchasing.reconcile import ByAccount, ByListing, Reconciler, Reconciliation, Unverifiable
 from luma_mcp.purchasing.service import PurchaseService
 from luma_mcp.sources.bucket import Bucket
 from luma_mcp.sources.local_files import LocalFiles
 from luma_mcp.sources.luma_files import LumaFiles
 from luma_mcp.sources.resolver import FileStore, SourceResolver
+from luma_mcp.work.in_process import InProcessRunner
+from luma_mcp.work.jobs import Jobs
+from luma_mcp.work.kinds import QUEUE, queue_job
 
 if TYPE_CHECKING:
     import httpx
@@ -88,6 +94,7 @@ def build_server(
     transport: "httpx.AsyncBaseTransport | None" = None,
     clock: Clock | None = None,
     meter: Meter | None = None,
+    with_jobs: bool = False,
 ) -> ToolServer:
     """The server, ready to be run over any transport.
 
@@ -96,6 +103,7 @@ def build_server(
         transport: carries bytes to Luma and to asset hosts; the network unless a test passes one.
         clock: the machine's unless a test passes one.
         meter: counts what happens; nothing is counted without one.
+        with_jobs: whether it runs jobs too, such as sending what waits for a slot, and continuing films.
     """
     options = ServerOptions(
         tools=offered_tools(settings),
@@ -105,7 +113,8 @@ def build_server(
         asset_origins=_emulators(settings),
         log_level=settings.log_level,
     )
-    return make_server(build_services(settings, transport, clock, meter or NO_METER), options)
+    services = build_services(settings, transport, clock, meter or NO_METER)
+    return make_server(with_runner(services, settings) if with_jobs else services, options)
 
 
 def _secret(settings: Settings) -> str:
@@ -150,15 +159,22 @@ def build_services(
         strategies[accounts["dream_machine"]] = ByListing(apis.dream_machine, ledger, clock)
     reconciler = Reconciler(ByAccount(strategies), ledger, clock)
     listings: dict[BackendName, Listing] = {"dream_machine": apis.dream_machine} if apis.dream_machine else {}
+    key = _key(settings)
     purchases = PurchaseService(
-        apis, ledger, clock, reconciler, budget=_budget(settings), accounts=accounts, listings=listings
+        apis,
+        ledger,
+        clock,
+        reconciler,
+        budget=_budget(settings),
+        accounts=accounts,
+        listings=listings,
+        queueing=QueueOptions(Payloads(key), settings.max_concurrent),
     )
     bucket = Bucket(settings.upload_url, local_api=bool(_emulators(settings)))
     stores: dict[BackendName, FileStore] = {"dream_machine": bucket}
     if apis.agents is not None:
         uploader = Uploader(api_url=api_url, transport=transport)
         stores["agents"] = LumaFiles(partial(apis.agents.files.put, put_bytes=uploader.put))
-    key = _key(settings)
     poller = Poller(apis, clock, purchases.may_exist, listing=apis.dream_machine, api_of=purchases.api_of)
     return Services(
         backend=apis,
@@ -179,6 +195,20 @@ def build_services(
         approvals=Approvals(key, clock.wall, in_dry_runs=settings.confirm_by == "quote"),
         share=_sharing(links, bucket, downloads) if links else None,
     )
+
+
+def with_runner(services: Services, settings: Settings) -> Services:
+    """The services with a runner of jobs. A server that only reads runs none."""
+    if settings.read_only:
+        return services
+    jobs = Jobs(queue_job(services.purchases))
+    runner = InProcessRunner(jobs, services.clock)
+
+    async def on_waiting(account: str) -> None:
+        await runner.start(QUEUE, account)
+
+    services.purchases.queue.listen(on_waiting)
+    return replace(services, runner=runner)
 
 
 def _sharing(links: Links, bucket: Bucket, downloads: DownloadService) -> Share:

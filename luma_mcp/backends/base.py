@@ -10,8 +10,37 @@ from typing import Any, Protocol, cast
 
 from pydantic_core import to_json
 
+from luma_mcp.domain.apis import BackendName
 from luma_mcp.domain.generation import Generation, Page
-from luma_mcp.domain.requests import Request
+from luma_mcp.domain.requests import Request, backend_of
+
+
+class Sendable(Protocol):
+    """A request in the JSON of one API, as it is sent."""
+
+    @property
+    def backend(self) -> BackendName:
+        """The API."""
+        ...
+
+    @property
+    def path(self) -> str:
+        """The path that it is POSTed to, below the base URL."""
+        ...
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The JSON object."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRequest:
+    """A request that was encoded before, by any server of the account."""
+
+    backend: BackendName
+    path: str
+    body: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +57,25 @@ class EncodedRequest:
     path: str
     body: dict[str, Any]
 
+    @property
+    def backend(self) -> BackendName:
+        """The API that it is for."""
+        return backend_of(self.request)
+
     def with_links(self, links: Mapping[str, str]) -> "EncodedRequest":
         """The same with URLs replaced by others, for local files whose signed links are known only before sending."""
-        return replace(self, body=_replaced(self.body, links))
+        return replace(self, body=with_links(self.body, links))
 
     def __str__(self) -> str:
         # The address may hold a secret of the user's, and a model need not know it.
         visible = {name: "..." if name == "callback_url" else value for name, value in self.body.items()}
         return f"POST {self.path} {to_json(visible).decode()}"
+
+
+def with_links(body: dict[str, Any], links: Mapping[str, str]) -> dict[str, Any]:
+    """A body with URLs replaced by others."""
+    replaced: dict[str, Any] = _replaced(body, links)
+    return replaced
 
 
 def _replaced(value: Any, links: Mapping[str, str]) -> Any:
@@ -58,7 +98,7 @@ class Backend(Protocol):
         """The request in the JSON of this API. Raises: InvalidRequestError."""
         ...
 
-    async def submit(self, encoded: EncodedRequest, *, request_id: str, decided_at: float | None = None) -> Generation:
+    async def submit(self, encoded: Sendable, *, request_id: str, decided_at: float | None = None) -> Generation:
         """Buy: send the request once, on a connection of its own, with an `X-Request-Id`.
 
         Args:

@@ -1,6 +1,7 @@
 """The common base of the clients of both APIs: purchases whose responses are read."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from luma_mcp.backends.transport import IsRefusal, Transport, ambiguous
@@ -52,6 +53,6 @@ class ApiClient:
             seconds=self.purchase_seconds,
         )
         try:
-            return self._read_generation(data)
+            return replace(self._read_generation(data), per_minute=self._transport.per_minute)
         except UnexpectedResponseError as error:
             raise ambiguous(error) from error

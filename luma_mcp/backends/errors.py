@@ -8,10 +8,11 @@ passes. In a response of Luma's own the status decides; the sentence is shown on
 Sources: the API references, and the official SDKs `lumaai` 1.21.0 and `luma-agents` 0.5.0.
 """
 
+import re
 from collections.abc import Mapping
 from typing import cast
 
-from luma_mcp.backends.responses import JsonObject, detail_of, parse_json, retry_after
+from luma_mcp.backends.responses import JsonObject, detail_of, parse_json, per_minute, retry_after
 from luma_mcp.domain.errors import (
     IDS_ARE_LISTED,
     AuthenticationError,
@@ -25,6 +26,8 @@ from luma_mcp.domain.errors import (
     UnexpectedResponseError,
 )
 
+# As in "Concurrent generation limit reached (4)", which users of the Agents API meet.
+_SLOTS = re.compile(r"(?i)concurren[^()]{0,60}\(([1-9]\d{0,3})\)")
 # A limit, and an API that was switched off: no proxy or firewall invents these.
 _ANY_BODY = frozenset({410, 429})
 
@@ -59,8 +62,14 @@ def _own_error(status: int, data: bytes, headers: Mapping[str, str], now: float)
         case 429:
             wait = retry_after(headers, now)
             when = f"in {wait:.0f} s" if wait is not None else "in a minute"
+            slots = _SLOTS.search(detail)
             return RateLimitError(
-                f"Luma's rate limit is reached (429).{reason}", f"Nothing was bought. Call again {when}.", wait
+                f"Luma's rate limit is reached (429).{reason}",
+                f"Nothing was bought. Call again {when}.",
+                wait,
+                is_full="concurren" in detail.lower(),
+                at_once=int(slots[1]) if slots else None,
+                per_minute=per_minute(headers),
             )
         case _ if 400 <= status < 500 and status not in _PASSING:
             return InvalidRequestError(

@@ -14,11 +14,11 @@ import anyio
 
 from luma_mcp.backends.agents.client import Agents
 from luma_mcp.backends.agents.decoding import recalled
-from luma_mcp.backends.base import Backend, EncodedRequest
+from luma_mcp.backends.base import Backend, EncodedRequest, Sendable
 from luma_mcp.backends.dream_machine.client import DreamMachine
 from luma_mcp.domain.apis import APIS, BackendName
 from luma_mcp.domain.errors import IDS_ARE_LISTED, InvalidRequestError, LumaError, NotFoundError
-from luma_mcp.domain.generation import Generation, Page
+from luma_mcp.domain.generation import PURCHASE_ID, Generation, Page
 from luma_mcp.domain.requests import Request, backend_of
 
 _AT_ONCE = 5
@@ -55,6 +55,17 @@ class History(Protocol):
 
     async def recent(self, generation_id: str) -> Bought | None:
         """The same, if it was bought so short a time ago that Luma may not know it everywhere yet."""
+        ...
+
+    async def queued(self, queue_id: str) -> Generation | str | None:
+        """A purchase by its id in the queue: as a generation while it is none, or the id of its generation.
+
+        None if the ledger does not know it. Raises: LedgerError.
+        """
+        ...
+
+    async def waiting(self, limit: int, person: str | None) -> Sequence[Generation]:
+        """The purchases that wait for a slot, the newest first, of all persons or of one."""
         ...
 
     def newest(self, backend: BackendName) -> AsyncGenerator[Bought]:
@@ -117,13 +128,17 @@ class LumaApis:
         """The request in the JSON of its API. Raises: InvalidRequestError."""
         return self.of(backend_of(request)).encode(request)
 
-    async def submit(self, encoded: EncodedRequest, *, request_id: str, decided_at: float | None = None) -> Generation:
+    async def submit(self, encoded: Sendable, *, request_id: str, decided_at: float | None = None) -> Generation:
         """Buy; as `Backend.submit`."""
-        backend = self.of(backend_of(encoded.request))
+        backend = self.of(encoded.backend)
         return await backend.submit(encoded, request_id=request_id, decided_at=decided_at)
 
     async def backend_of(self, generation_id: str) -> BackendName:
         """The API that made a generation. Raises: NotFoundError."""
+        found = await self._resolved(generation_id)
+        if isinstance(found, Generation):
+            return found.backend
+        generation_id = found
         if len(self._backends) == 1:
             return self.names[0]
         bought = await self._history.of(generation_id)
@@ -134,8 +149,14 @@ class LumaApis:
     async def get_generation(self, generation_id: str) -> Generation:
         """A generation, with its request. One that was bought a moment ago is never "not found".
 
+        A purchase that waits for a slot is one too, and its id is good for its generation later.
+
         Raises: NotFoundError.
         """
+        found = await self._resolved(generation_id)
+        if isinstance(found, Generation):
+            return found
+        generation_id = found
         try:
             return await self._read(generation_id)
         except NotFoundError:
@@ -143,6 +164,18 @@ class LumaApis:
             if recent is None:
                 raise
             return _unread(recent)
+
+    async def _resolved(self, generation_id: str) -> Generation | str:
+        """The generation of an id of the queue: itself while it waits, else its own id. Other ids stay as they are.
+
+        Raises: NotFoundError.
+        """
+        if PURCHASE_ID.fullmatch(generation_id) is None:
+            return generation_id
+        found = await self._history.queued(generation_id)
+        if found is None:
+            raise NotFoundError(f"No purchase has the id {generation_id}.", IDS_ARE_LISTED)
+        return found
 
     async def _read(self, generation_id: str) -> Generation:
         """A generation, as its API has it. Raises: NotFoundError."""
@@ -171,25 +204,21 @@ class LumaApis:
 
         An API that fails hides nothing of the other: the page names it. Alone it raises its error.
         """
-        newest: list[Generation | Bought] = []
         unavailable: dict[BackendName, LumaError] = {}
+        newest: list[Generation | Bought] = [*await self._history.waiting(offset + limit + 1, None)]
         async with aclosing(self._newest_first(unavailable)) as entries:
-            async for entry in entries:
+            while len(newest) <= offset + limit and (entry := await anext(entries, None)) is not None:
                 newest.append(entry)
-                if len(newest) > offset + limit:
-                    break
         page = await self._described(newest[offset : offset + limit], unavailable)
         return Page(page, len(newest) > offset + limit, unavailable)
 
     async def list_of_person(self, person: str, *, limit: int, offset: int) -> Page:
         """Part of the generations that one person bought here, newest first."""
-        newest: list[Bought] = []
+        newest: list[Generation | Bought] = [*await self._history.waiting(offset + limit + 1, person)]
         async with aclosing(self._history.of_person(person)) as purchases:
-            async for bought in purchases:
+            while len(newest) <= offset + limit and (bought := await anext(purchases, None)) is not None:
                 if bought.backend in self._backends:
                     newest.append(bought)
-                if len(newest) > offset + limit:
-                    break
         unavailable: dict[BackendName, LumaError] = {}
         page = await self._described(newest[offset : offset + limit], unavailable)
         return Page(page, len(newest) > offset + limit, unavailable)
@@ -199,7 +228,11 @@ class LumaApis:
         return await self._dream_machine("balance").get_credit_usd()
 
     async def delete_generation(self, generation_id: str) -> None:
-        """Raises: NotFoundError; InvalidRequestError for one of the Agents API, which deletes none."""
+        """Raises: NotFoundError; InvalidRequestError for one of the Agents API, or one that Luma does not have yet."""
+        found = await self._resolved(generation_id)
+        if isinstance(found, Generation):
+            raise InvalidRequestError(f"Purchase {generation_id} has no generation.", "There is nothing to delete.")
+        generation_id = found
         api = APIS[await self.backend_of(generation_id)]
         if not api.deletes:
             raise InvalidRequestError(f"{api.title} cannot delete a generation.", "Its links end after an hour.")

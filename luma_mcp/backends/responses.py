@@ -133,3 +133,9 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
         except (ValueError, TypeError, OverflowError):
             return None
     return seconds if 0 <= seconds < 86_400 else None
+
+
+def per_minute(headers: Mapping[str, str]) -> int | None:
+    """The requests in a minute that `X-RateLimit-Limit` states; None if absent or unreadable."""
+    text = headers.get("x-ratelimit-limit", "").strip()
+    return int(text) if re.fullmatch(r"[1-9]\d{0,4}", text, re.ASCII) else None

@@ -11,7 +11,7 @@ from pydantic_core import to_json
 
 from luma_mcp.backends import errors
 from luma_mcp.backends.exchange import Exchange, OnExchange, ignore_exchange
-from luma_mcp.backends.responses import complete_part, has_id
+from luma_mcp.backends.responses import complete_part, has_id, per_minute
 from luma_mcp.domain.clock import suspend_aware_now
 from luma_mcp.domain.errors import (
     AmbiguousPurchaseError,
@@ -83,6 +83,8 @@ class Transport:
         self._on_exchange = on_exchange
         self._http: httpx.AsyncClient | None = None
         self._purchase_http: httpx.AsyncClient | None = None
+        self.per_minute: int | None = None
+        """The purchases in a minute that the API allows, as its last response to one states; None if none does."""
 
     async def close(self) -> None:
         """Close the connections. A later call opens new ones."""
@@ -158,6 +160,7 @@ class Transport:
         except (NoResponseError, UnexpectedResponseError) as error:
             raise ambiguous(error) from error
         if status in _SUCCESSES:
+            self.per_minute = per_minute(headers) or self.per_minute
             return data
         error = self._error(status, data, headers)
         raise error if is_refusal(status, data, headers) else ambiguous(error)

@@ -104,7 +104,7 @@ def _serve(options: argparse.Namespace) -> int:
         settings = Settings.from_environment({**os.environ, **overrides})
         for note in settings.notes:
             print(f"dream-machine-mcp: {note}", file=sys.stderr)
-        server = build_server(settings, meter=prometheus_meter())
+        server = build_server(settings, meter=prometheus_meter(), with_jobs=True)
         return serving.run(server, settings, on_stop=server.end_waits)
     except SettingsError as error:
         print(f"dream-machine-mcp cannot start: {error}", file=sys.stderr)

@@ -24,4 +24,4 @@ class FastClock(RealClock):
 
 
 if __name__ == "__main__":
-    run(build_server(Settings.from_environment(), clock=FastClock(float(sys.argv[1]))))
+    run(build_server(Settings.from_environment(), clock=FastClock(float(sys.argv[1])), with_jobs=True))

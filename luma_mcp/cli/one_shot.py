@@ -155,7 +155,7 @@ class _Job:
         self._ends_at = time.monotonic() + self._options.timeout
         asks = self._ask if sys.stdin.isatty() else None
         listener = ProgressListener(self._show)
-        server = build_server(settings)
+        server = build_server(settings, with_jobs=True)
         async with Client(server, elicitation_callback=asks, message_handler=listener) as client:
             try:
                 if self._options.command in _CREATES:

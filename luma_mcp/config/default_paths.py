@@ -31,3 +31,14 @@ def _in_home(find_path: Callable[[], Path], name: str, error: type[LumaError]) -
     if not path.is_absolute():
         raise error("This process has no home folder.", f"Set {name} to an absolute path, or HOME.")
     return path
+
+
+def absolute(path: Path) -> Path:
+    """A path with the home folder filled in. Raises: ValueError, if it is relative."""
+    try:
+        expanded = path.expanduser()
+    except RuntimeError:
+        raise ValueError("there is no such home folder; write the whole path") from None
+    if not expanded.is_absolute():
+        raise ValueError("it must be an absolute path, for a host may start this server in any folder")
+    return expanded

@@ -144,6 +144,12 @@ class Settings(BaseModel):
         description="How a client that cannot ask gets the person's yes: by nothing, or by `quote`: a dry run answers "
         "a quote_id, and the model shows you the price before it buys with it.",
     )
+    max_concurrent: int | None = Field(
+        None, ge=1, le=1000, description="How many generations Luma makes for you at once. Default: what Luma says."
+    )
+    save: Literal["all", "films", "none"] | None = Field(
+        None, description="What is saved as it ends, also with no client. Default: films; all if a database is shared."
+    )
     read_only: bool = Field(False, description="1 offers only the tools that read: nothing is bought, deleted, saved.")
     toolsets: tuple[Toolset, ...] = Field(
         TOOLSETS, description="Which tools are offered, separated by commas: " + ", ".join(TOOLSETS) + "."
@@ -227,13 +233,13 @@ class Settings(BaseModel):
     @classmethod
     def _file_or_database(cls, value: SecretStr) -> SecretStr:
         if not value.get_secret_value().startswith(_DATABASES):
-            _absolute(Path(value.get_secret_value()))
+            default_paths.absolute(Path(value.get_secret_value()))
         return value
 
     @field_validator("output_dir")
     @classmethod
     def _absolute_folder(cls, value: Path | None) -> Path | None:
-        return None if value is None else _absolute(value)
+        return None if value is None else default_paths.absolute(value)
 
     @field_validator("input_dirs", mode="before")
     @classmethod
@@ -243,7 +249,7 @@ class Settings(BaseModel):
     @field_validator("input_dirs")
     @classmethod
     def _all_absolute(cls, value: tuple[Path, ...]) -> tuple[Path, ...]:
-        return tuple(_absolute(Path(str(folder).strip())) for folder in value)
+        return tuple(default_paths.absolute(Path(str(folder).strip())) for folder in value)
 
     @field_validator("output_template")
     @classmethod
@@ -314,7 +320,7 @@ class Settings(BaseModel):
         """The file of the purchase ledger. It is not made before there is a purchase."""
         if self.ledger is None:
             return default_paths.ledger_file()
-        return _absolute(Path(self.ledger.get_secret_value()))
+        return default_paths.absolute(Path(self.ledger.get_secret_value()))
 
     @property
     def key(self) -> str | None:
@@ -383,16 +389,6 @@ class Settings(BaseModel):
             if not first["loc"]:
                 raise SettingsError(f"{reason}.") from None
             raise SettingsError(f"LUMA_{str(first['loc'][0]).upper()} cannot be used: {reason}.") from None
-
-
-def _absolute(path: Path) -> Path:
-    try:
-        expanded = path.expanduser()
-    except RuntimeError:
-        raise ValueError("there is no such home folder; write the whole path") from None
-    if not expanded.is_absolute():
-        raise ValueError("it must be an absolute path, for a host may start this server in any folder")
-    return expanded
 
 
 def _digest(text: str) -> str:

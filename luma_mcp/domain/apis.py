@@ -19,6 +19,23 @@ MAX_IMAGE_BYTES, MAX_CLIP_BYTES = 10 * 1000**2, 100 * 1000**2
 MAX_AGENTS_IMAGE_BYTES, MAX_AGENTS_CLIP_BYTES = 50 * 1024**2, 200 * 1024**2
 
 
+@dataclass(frozen=True, slots=True)
+class LimitFamily:
+    """The operations that share Luma's limits.
+
+    Args:
+        name: its name in the ledger.
+        operations: the operations; None for all of the API.
+    """
+
+    name: str = ""
+    operations: frozenset[str] | None = None
+
+
+_OF_IMAGES = frozenset({"image", "reframe_image"})
+_OF_VIDEOS = frozenset({"video", "modify_video", "reframe_video", "upscale_video", "add_audio"})
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Api:
     """One of Luma's APIs, with its capabilities that do not depend on the model.
@@ -41,6 +58,7 @@ class Api:
         max_image_bytes, max_clip_bytes: how large a source may be.
         picture_seconds: the usual time for a picture.
         upscale_resolutions: the resolutions that a clip can be enlarged to; empty if it enlarges none.
+        limit_families: the operations that Luma limits together, for all operations.
         upscale_per_megapixel, audio_per_second: more than what Luma can charge; it publishes neither price.
     """
 
@@ -63,6 +81,7 @@ class Api:
     max_clip_bytes: int
     picture_seconds: int
     upscale_resolutions: tuple[str, ...] = ()
+    limit_families: tuple[LimitFamily, ...] = (LimitFamily(),)
     upscale_per_megapixel: Usd = ZERO
     audio_per_second: Usd = ZERO
 
@@ -116,11 +135,19 @@ APIS: Mapping[BackendName, Api] = {
         max_image_bytes=MAX_IMAGE_BYTES,
         max_clip_bytes=MAX_CLIP_BYTES,
         picture_seconds=10,
+        # docs.lumalabs.ai/docs/rate-limits: the limits of videos and of images are counted each by itself.
+        limit_families=(LimitFamily("video", _OF_VIDEOS), LimitFamily("image", _OF_IMAGES)),
         upscale_resolutions=("540p", "720p", "1080p", "4k"),
         upscale_per_megapixel=Usd.of("0.0064"),
         audio_per_second=Usd.of("0.10"),
     ),
 }
+
+
+def limit_family(backend: BackendName, operation: str) -> LimitFamily:
+    """The operations that share the limits of one."""
+    families = APIS[backend].limit_families
+    return next(family for family in families if family.operations is None or operation in family.operations)
 
 
 def apis_with(operation: str) -> tuple[BackendName, ...]:

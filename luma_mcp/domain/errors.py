@@ -84,10 +84,25 @@ class RateLimitError(LumaError):
 
     is_transient = True
 
-    def __init__(self, message: str, hint: str = "", retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        hint: str = "",
+        retry_after: float | None = None,
+        *,
+        is_full: bool = False,
+        at_once: int | None = None,
+        per_minute: int | None = None,
+    ) -> None:
         super().__init__(message, hint)
         self.retry_after = retry_after
         """The seconds to wait that Luma states; None if it states none."""
+        self.is_full = is_full
+        """Whether as many generations run at once as may; else there were too many requests."""
+        self.at_once = at_once
+        """How many generations may run at once; None if Luma does not state it."""
+        self.per_minute = per_minute
+        """How many requests may be sent in a minute; None if Luma does not state it."""
 
 
 class ServerError(LumaError):

@@ -15,6 +15,12 @@ from luma_mcp.domain.text import quoted
 GENERATION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 FINAL_STATES = frozenset({"completed", "failed"})
+WAITING = "waiting"
+"""The state of a purchase that Luma has no slot for yet."""
+IN_DOUBT = "in doubt"
+"""The state of a purchase of which nobody can say whether it was made; the user settles it."""
+PURCHASE_ID = re.compile(r"purchase-[0-9a-f]{16}")
+"""The id of a purchase that waited for a slot. It is good wherever the id of its generation is."""
 # The state of a generation that Luma does not know. Luma has no such state.
 NOT_FOUND = "not found"
 
@@ -55,6 +61,8 @@ class Generation:
         prompt: the prompt, also of a request that cannot be read otherwise.
         echo: the request in the API's own JSON, as Luma echoes it. Only the backend reads it.
         price_usd: its price in the ledger; None where the echo determines it.
+        place: its place in this server's queue, from 1, if Luma has no slot for it yet.
+        per_minute: the purchases in a minute that the response to its purchase allows.
         backend: the API that made it. The links of the Agents API end within an hour, so they are never stored.
     """
 
@@ -71,11 +79,13 @@ class Generation:
     echo: Mapping[str, Any] = field(default_factory=dict[str, Any])
     price_usd: float | None = None
     backend: BackendName = "dream_machine"
+    place: int | None = None
+    per_minute: int | None = None
 
     @property
     def is_final(self) -> bool:
         """Whether its state can change no more. An unknown state is not final."""
-        return self.state in FINAL_STATES or self.state == NOT_FOUND
+        return self.state in FINAL_STATES or self.state in (NOT_FOUND, IN_DOUBT)
 
     @property
     def makes_image(self) -> bool:

@@ -9,18 +9,18 @@ from dataclasses import dataclass
 from urllib.parse import SplitResult
 
 from luma_mcp.domain.errors import InvalidRequestError
-from luma_mcp.domain.generation import UUID, check_id
+from luma_mcp.domain.generation import PURCHASE_ID, UUID, check_id
 from luma_mcp.domain.source_urls import checked_link
 from luma_mcp.domain.text import cleaned, is_placeholder, quoted, without_invisible
 
-_GENERATION = re.compile(rf"({UUID})(?:#(first|last|\d+(?:\.\d+)?s))?", re.IGNORECASE)
-_FRAME = re.compile(rf"{UUID}#.*", re.IGNORECASE | re.DOTALL)
+# The id of a generation, or of a purchase that waited for a slot.
+_ID = rf"(?:{UUID}|{PURCHASE_ID.pattern})"
+_GENERATION = re.compile(rf"({_ID})(?:#(first|last|\d+(?:\.\d+)?s))?", re.IGNORECASE)
+_FRAME = re.compile(rf"{_ID}#.*", re.IGNORECASE | re.DOTALL)
 _FRAMES = "A frame of a clip is ID#first, ID#last, or its second as in ID#2.5s."
 # The quotes and brackets that copying adds to a name.
 _QUOTES = ('""', "''", "``", "<>", "()", "[]", "\u2018\u2019", "\u201c\u201d", "\u00ab\u00bb")
-_LABEL = re.compile(
-    rf"(?:luma://generations?/|generation[_ ]?(?:id)?\s*[:=]?\s*|id\s*[:=]\s*)(?={UUID})", re.IGNORECASE
-)
+_LABEL = re.compile(rf"(?:luma://generations?/|generation[_ ]?(?:id)?\s*[:=]?\s*|id\s*[:=]\s*)(?={_ID})", re.IGNORECASE)
 _MAX_SOURCE_LENGTH = 4096
 # The schemes by which chats name files that were attached or made in them.
 _IN_THE_CHAT = frozenset({"sandbox", "attachment", "attachments", "blob", "cid"})

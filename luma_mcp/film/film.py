@@ -5,6 +5,7 @@ state       meaning
 ==========  =========================================================================================
 `planned`   It is allowed and not bought: it waits for another shot, or for a free slot at Luma.
 `buying`    It is being bought.
+`waiting`   Luma has no slot for it yet; it is sent when one is free.
 `in doubt`  The response to its purchase was lost. It is checked later, or the user settles it.
 `queued`    Luma has accepted it.
 `dreaming`  Luma is making it. Other states of Luma's are passed on.
@@ -71,6 +72,12 @@ class FilmShot:
     def generation_id(self) -> str | None:
         """The id of its generation, once it is bought."""
         return self.purchase.generation_id if self.purchase and self.purchase.is_live else None
+
+    @property
+    def poll_id(self) -> str | None:
+        """The id that it is waited for by: that of its generation, or of its purchase that waits for a slot."""
+        is_waiting = self.purchase is not None and self.state == "waiting"
+        return self.purchase.queue_id if self.purchase and is_waiting else self.generation_id
 
     @property
     def is_final(self) -> bool:
@@ -194,6 +201,8 @@ def _state_of_purchase(purchase: PurchaseRow, generation: Generation | None) -> 
     match purchase.state:
         case "reserved" | "sending":
             return "buying", ""
+        case "waiting":
+            return "waiting", ""
         case "lost" | "disputed":
             return "in doubt", purchase.note
         case "failed":

@@ -228,7 +228,7 @@ class FilmService:
         self, film: Film, max_seconds: float, started_at: float, problem: str | None, on_film: OnFilm
     ) -> None:
         """Wait until a running shot is final, or until something that failed may be tried again."""
-        running = [shot.generation_id for shot in film.running if shot.generation_id]
+        running = [shot.poll_id for shot in film.shots if not shot.is_final and shot.poll_id]
         if not running:
             # Another server is buying, or nothing can be bought at present.
             await self._clock.sleep(min(max_seconds, _PAUSE_SECONDS))
@@ -274,8 +274,8 @@ class FilmService:
         """The budget, and the credit at Luma. If the API reports its credit, a film may not cost more."""
         budget, backend = self._purchases.budget, plan.form.backend
         if budget.min_credit_usd is not None:
-            return budget, await self._purchases.read_balance(backend)
-        balance = await self._purchases.known_balance(backend)
+            return budget, await self._purchases.balances.read(backend)
+        balance = await self._purchases.balances.known(backend)
         return (budget if balance is None else replace(budget, min_credit_usd=0.0)), balance
 
     def _account(self, plan: Plan) -> str:
@@ -284,7 +284,7 @@ class FilmService:
 
 def _to_buy(film: Film) -> Sequence[FilmShot]:
     """The shots that are ready, as many as Luma has room for."""
-    free = _AT_ONCE - len(film.running) - sum(shot.state == "buying" for shot in film.shots)
+    free = _AT_ONCE - len(film.running) - sum(shot.state in ("buying", "waiting") for shot in film.shots)
     return film.ready[: max(free, 0)]
 
 

@@ -6,6 +6,8 @@ from contextlib import suppress
 from luma_mcp.backends.luma_apis import Bought
 from luma_mcp.domain.apis import BackendName
 from luma_mcp.domain.errors import LedgerError
+from luma_mcp.domain.generation import Generation
+from luma_mcp.ledger.purchase_queue import PurchaseQueue, described
 from luma_mcp.ledger.purchases import Ledger
 from luma_mcp.ledger.rows import PurchaseRow
 
@@ -26,6 +28,7 @@ class PurchaseHistory:
     def __init__(self, ledger: Ledger, accounts: Mapping[BackendName, str]) -> None:
         self._ledger = ledger
         self._accounts = accounts
+        self._queue = PurchaseQueue(ledger)
         self._names: dict[str, BackendName] = {account: name for name, account in accounts.items()}
 
     async def of(self, generation_id: str) -> Bought | None:
@@ -46,6 +49,27 @@ class PurchaseHistory:
                 return self._bought(row)
         return None
 
+    async def queued(self, queue_id: str) -> Generation | str | None:
+        """A purchase by its id in the queue: as a generation while it is none, or the id of its generation.
+
+        None if the ledger does not know it. Raises: LedgerError.
+        """
+        found = (await self._queue.get([queue_id])).get(queue_id)
+        if found is None:
+            return None
+        return found.row.generation_id or described(found, self._name(found.row.account))
+
+    async def waiting(self, limit: int, person: str | None) -> list[Generation]:
+        """The purchases that wait, the newest first, of all persons or of one; none if the ledger cannot be read."""
+        with suppress(LedgerError):
+            return [
+                described(found, self._name(found.row.account)) for found in await self._queue.newest(limit, person)
+            ]
+        return []
+
+    def _name(self, account: str) -> BackendName:
+        return self._names.get(account, "dream_machine")
+
     def newest(self, backend: BackendName) -> AsyncGenerator[Bought]:
         """The purchases at one API that have a generation, newest first. Pages are read as they are needed."""
         return self._pages(account=self._accounts[backend])
@@ -62,5 +86,4 @@ class PurchaseHistory:
             position = page[-1].position
 
     def _bought(self, row: PurchaseRow) -> Bought:
-        name: BackendName = self._names.get(row.account, "dream_machine")
-        return Bought(row.generation_id or "", name, row.body, row.usd, row.reserved_at, row.kind)
+        return Bought(row.generation_id or "", self._name(row.account), row.body, row.usd, row.reserved_at, row.kind)

@@ -25,6 +25,7 @@ STEPS: tuple[tuple[str, Callable[[Transaction, Engine], None]], ...] = (
     ("states without a list", schema.states_without_a_list),
     ("totals", schema.totals),
     ("indexes that grow", schema.indexes),
+    ("waiting", schema.waiting),
 )
 VERSION = len(STEPS) + 1
 """The version of a ledger on which every step has run."""

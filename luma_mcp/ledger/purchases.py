@@ -14,8 +14,9 @@ import anyio
 import anyio.to_thread
 
 from luma_mcp.domain.clock import suspend_aware_now
-from luma_mcp.ledger import consents, reservations, rows, spending
+from luma_mcp.ledger import consents, queue, reservations, rows, spending
 from luma_mcp.ledger.caps import Balance, Budget
+from luma_mcp.ledger.queue import LimitNews, QueueEntry
 from luma_mcp.ledger.reading import MAX_ROWS, LedgerReader
 from luma_mcp.ledger.reservations import ReservationName
 from luma_mcp.ledger.rows import Decision, NewPurchase, PurchaseRow
@@ -84,6 +85,7 @@ class Ledger(LedgerReader):
         *,
         request_id: str | None = None,
         draws_on: ReservationName | None = None,
+        entry: QueueEntry | None = None,
     ) -> Decision:
         """Reserve a purchase, or return the existing one; in one transaction with the check of every cap.
 
@@ -94,6 +96,7 @@ class Ledger(LedgerReader):
             request_id: the id of the POST that follows at once, and the row is `sending`; None if something has to be
                 done before it, and the row is `reserved`.
             draws_on: the reservation that pays for it. That money was allowed with its group, so no cap is checked.
+            entry: how it waits if Luma has no slot for it, and the row is `waiting`; None to send it in any case.
 
         Raises:
             ReservationUnavailableError: the reservation cannot be drawn on any more. Nothing is written.
@@ -126,15 +129,21 @@ class Ledger(LedgerReader):
                     transaction, budget, new.micros, accounts=self.accounts, person=new.person, balance=balance,
                     consent=new.consent,
                 )  # fmt: skip
+            is_due = request_id is not None
+            waits = is_due and entry is not None and queue.must_wait(transaction, account, entry, now)
+            state: State = "waiting" if waits else "sending" if is_due else "reserved"
             inserted = transaction.execute(
                 "INSERT INTO purchases (account, person, fingerprint, take, is_live, signature, request, kind, model,"
-                " micros, basis, state, request_id, owner, lease_until, reserved_at, updated_at)"
-                " VALUES (?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+                " micros, basis, state, request_id, owner, lease_until, reserved_at, updated_at, queue_id, sent_at)"
+                " VALUES (?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
                 (account, new.person, new.fingerprint, new.take, new.signature, new.request, new.kind,
-                 new.model or new.kind, new.micros, new.basis, "sending" if request_id else "reserved", request_id,
-                 self._owner, now + LEASE_SECONDS, now, now),
+                 new.model or new.kind, new.micros, new.basis, state, None if waits else request_id, self._owner,
+                 0.0 if waits else now + LEASE_SECONDS, now, now, queue.new_queue_id() if waits else None,
+                 now if state == "sending" else None),
             )  # fmt: skip
             row_id = int(inserted.fetchone()[0])
+            if waits and entry is not None:
+                queue.enter(transaction, row_id, entry)
             consents.use(transaction, new.consent, f"purchase {row_id}")
             if draws_on is not None:
                 reservations.draw(transaction, draws_on, row_id, now)
@@ -151,24 +160,32 @@ class Ledger(LedgerReader):
         request_id: str | None = None,
         note: str | None = None,
         requires_lease: bool = False,
+        entry: QueueEntry | None = None,
+        news: LimitNews | None = None,
     ) -> PurchaseRow | None:
         """Move a purchase to a state, if its present state allows that.
 
         Args:
             row: the purchase.
-            state: the state to enter.
+            state: the state to enter. Instead of `sending` it enters `waiting` if Luma has no slot and there is an
+                entry.
             generation_id: Luma's id of the generation.
             request_id: the id of the POST that is about to be sent.
             note: the reason, for the user.
             requires_lease: whether it moves only if this process still has the lease.
+            entry: how it waits; needed to enter `waiting`.
+            news: what Luma's response states about the limits of its account; with an entry.
 
         Returns:
             The row as it is now; None if another process was quicker, or another row has the generation.
         """
-        before = sources_of(state)
 
         def work(transaction: Transaction) -> PurchaseRow | None:
             now = transaction.now()
+            after: State = state
+            if state == "sending" and entry is not None and queue.must_wait(transaction, row.account, entry, now):
+                after = "waiting"
+            before = sources_of(after)
             condition, values = f"id = ? AND state IN ({marks(before)})", [row.id, *before]
             if requires_lease:
                 condition += f" AND owner = ? AND {_IS_LEASED}"
@@ -178,15 +195,24 @@ class Ledger(LedgerReader):
                 " request_id = coalesce(?, request_id), note = coalesce(?, note), updated_at = ?,"
                 " is_live = CASE WHEN ? = 0 THEN 0 ELSE is_live END,"
                 " lost_at = CASE WHEN ? = 'lost' THEN ? ELSE lost_at END,"
+                " sent_at = CASE WHEN ? = 'sending' THEN ? ELSE sent_at END,"
+                " queue_id = coalesce(queue_id, ?),"
                 " lease_until = CASE WHEN ? = 1 THEN lease_until ELSE 0 END"
                 f" WHERE {condition} AND {self._in_accounts}",
-                (state, generation_id, request_id, note, now, int(state in IS_LIVE), state, now,
-                 int(state in UNDER_WAY), *values, *self.accounts),
+                (after, generation_id, request_id, note, now, int(after in IS_LIVE), after, now, after, now,
+                 queue.new_queue_id() if after == "waiting" else None, int(after in UNDER_WAY), *values,
+                 *self.accounts),
             )  # fmt: skip
             if done.rowcount != 1:
                 return None
-            if state in UNBOUGHT or UNBOUGHT.intersection(before):
-                reservations.follow(transaction, row.id, state)
+            if after == "waiting" and entry is not None:
+                queue.enter(transaction, row.id, entry)
+            elif row.queue_id is not None and after in ("sending", "refused"):
+                queue.leave(transaction, row.id)
+            if after in UNBOUGHT or UNBOUGHT.intersection(before):
+                reservations.follow(transaction, row.id, after)
+            if entry is not None and news is not None:
+                queue.learn(transaction, row.account, entry.family, news, now)
             return self._row(transaction, row.id)
 
         try:
@@ -263,7 +289,22 @@ class Ledger(LedgerReader):
             ).fetchall()
             for (row_id,) in expired_rows:
                 reservations.follow(transaction, row_id, after)
+        for row_id in queue.given_up(transaction, self.accounts, now):
+            self.refuse_waiting(transaction, row_id, queue.GIVEN_UP, now)
         reservations.expire(transaction, self.accounts, now)
+
+    def refuse_waiting(self, transaction: Transaction, row_id: int, note: str, now: float) -> bool:
+        """Give up a purchase that waits, and release its money; False if it does not wait any more."""
+        done = transaction.execute(
+            "UPDATE purchases SET state = 'refused', note = ?, is_live = 0, updated_at = ?"
+            f" WHERE id = ? AND state = 'waiting' AND {self._in_accounts}",
+            (note, now, row_id, *self.accounts),
+        )
+        queue.leave(transaction, row_id)
+        if done.rowcount != 1:
+            return False
+        reservations.release_of(transaction, row_id, note)
+        return True
 
     async def transact(self, work: Callable[[Transaction], _T]) -> _T:
         """Do some work in one transaction, in a worker thread. Raises: LedgerError, NotUniqueError."""
@@ -295,6 +336,16 @@ class Ledger(LedgerReader):
         if self._former_accounts:
             return await self.transact(work)
         return await super().read(work)
+
+    def start_sending(self, transaction: Transaction, row_id: int, request_id: str, now: float) -> PurchaseRow:
+        """Make a purchase that waits `sending`, with a lease of this server."""
+        transaction.execute(
+            "UPDATE purchases SET state = 'sending', request_id = ?, owner = ?, lease_until = ?, sent_at = ?,"
+            " updated_at = ? WHERE id = ? AND state = 'waiting'",
+            (request_id, self._owner, now + LEASE_SECONDS, now, now, row_id),
+        )
+        queue.leave(transaction, row_id)
+        return self._row(transaction, row_id)
 
     def _row(self, transaction: Transaction, row_id: int) -> PurchaseRow:
         return rows.select_by_id(transaction, self.accounts, [row_id])[row_id]

@@ -69,6 +69,11 @@ class LedgerReader:
         self.remember(matches)
         return matches
 
+    async def by_queue_id(self, queue_ids: Iterable[str]) -> dict[str, PurchaseRow]:
+        """Purchases by their ids in the queue, also those that wait no more."""
+        ids = tuple(dict.fromkeys(queue_ids))
+        return await self.read(lambda transaction: rows.by_queue_id(transaction, self.accounts, ids))
+
     async def origin_of(self, generation_id: str) -> PurchaseRow | None:
         """The purchase of a generation as it was read last: its state may be outdated."""
         if generation_id not in self._remembered:

@@ -135,6 +135,11 @@ def follow(transaction: Transaction, purchase_id: int, state: State) -> None:
     )
 
 
+def release_of(transaction: Transaction, purchase_id: int, note: str) -> None:
+    """Release the reservation of a purchase that is not to be made, so that no other purchase draws on it."""
+    transaction.execute("UPDATE reservations SET wanted = 0, note = ? WHERE purchase_id = ?", (note, purchase_id))
+
+
 def expire(transaction: Transaction, accounts: Sequence[str], now: float) -> None:
     """Release the reservations of abandoned groups."""
     transaction.execute(

@@ -63,6 +63,8 @@ class PurchaseRow(_Purchase):
     lost_at: float | None = None
     updated_at: float = 0.0
     note: str = ""
+    queue_id: str | None = None
+    sent_at: float | None = None
 
     @property
     def usd(self) -> float:
@@ -100,6 +102,12 @@ def select_by_id(transaction: Transaction, accounts: Sequence[str], ids: Iterabl
     """Purchases of some accounts by their numbers."""
     rows = (row for purchase_id in ids for row in select(transaction, "id = ?", [purchase_id]))
     return {row.id: row for row in rows if row.account in accounts}
+
+
+def by_queue_id(transaction: Transaction, accounts: Sequence[str], ids: Iterable[str]) -> dict[str, PurchaseRow]:
+    """Purchases of some accounts by their ids in the queue."""
+    found = (row for queue_id in ids for row in select(transaction, "queue_id = ?", [queue_id]))
+    return {row.queue_id: row for row in found if row.queue_id and row.account in accounts}
 
 
 def _row(columns: Sequence[Any]) -> PurchaseRow:

@@ -321,3 +321,59 @@ def indexes(transaction: Transaction, engine: str) -> None:
             " WHERE generation_id IS NOT NULL"
         ),
     )
+
+
+def waiting(transaction: Transaction, engine: str) -> None:
+    """The queue of purchases that Luma has no slot for, and the limits of each account as far as they are known."""
+    _run(
+        transaction,
+        engine,
+        "ALTER TABLE purchases ADD COLUMN queue_id TEXT",
+        "ALTER TABLE purchases ADD COLUMN sent_at {real}",
+        "CREATE UNIQUE INDEX purchases_queue ON purchases (queue_id) WHERE queue_id IS NOT NULL",
+        "CREATE INDEX purchases_sent ON purchases (account, state, sent_at) WHERE sent_at IS NOT NULL",
+        """CREATE TABLE waiting (
+    purchase_id {identity_key} PRIMARY KEY,
+    account TEXT NOT NULL,
+    family TEXT NOT NULL,
+    person TEXT NOT NULL,
+    micros {integer} NOT NULL,
+    since {real} NOT NULL,
+    payload TEXT NOT NULL
+){strict}""".replace("{identity_key}", "INTEGER" if engine == "sqlite" else "BIGINT"),
+        "CREATE INDEX waiting_in_turn ON waiting (account, family, person, since, purchase_id)",
+        "CREATE INDEX waiting_by_time ON waiting (account, since, purchase_id)",
+        "CREATE INDEX waiting_by_person ON waiting (account, person, since, purchase_id)",
+        """CREATE TABLE queues (
+    account TEXT NOT NULL,
+    family TEXT NOT NULL,
+    person TEXT NOT NULL,
+    purchases {integer} NOT NULL,
+    micros {integer} NOT NULL,
+    served {integer} NOT NULL,
+    PRIMARY KEY (account, family, person)
+){strict}""",
+        "CREATE INDEX queues_in_turn ON queues (account, family, served, person) WHERE purchases > 0",
+        """CREATE TABLE limits (
+    account TEXT NOT NULL,
+    family TEXT NOT NULL,
+    at_once {integer},
+    per_minute {integer},
+    learned_at {real} NOT NULL DEFAULT 0,
+    blocked_until {real} NOT NULL DEFAULT 0,
+    blocked_seconds {real} NOT NULL DEFAULT 0,
+    blocked_running {integer} NOT NULL DEFAULT 0,
+    checked_at {real} NOT NULL DEFAULT 0,
+    purchases {integer} NOT NULL DEFAULT 0,
+    turn {integer} NOT NULL DEFAULT 0,
+    PRIMARY KEY (account, family)
+){strict}""",
+        """CREATE TABLE outbox (
+    account TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    key TEXT NOT NULL,
+    since {real} NOT NULL,
+    PRIMARY KEY (account, kind, key)
+){strict}""",
+        "CREATE INDEX outbox_by_time ON outbox (account, kind, since)",
+    )

@@ -9,12 +9,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from luma_mcp.ledger import caps, consents
+from luma_mcp.ledger import caps, consents, waiting_sums
 from luma_mcp.ledger.caps import Balance, Budget, ConsentNeededError, ConsentUsedError, Spending
 from luma_mcp.ledger.states import RESERVATION_SECONDS, RESERVED, SPENT, State
 from luma_mcp.ledger.store import Transaction
 
 _QUARTER_SECONDS = 900
+# Purchases that wait may be many, so their sum is kept.
+_SUMMED = RESERVED - {"waiting"}
 # Open reservations of groups that are not abandoned.
 _OPEN = (
     "wanted = 1 AND (SELECT updated_at > ? AND updated_at <= ? FROM reservation_groups"
@@ -154,10 +156,11 @@ def _quarter(time: float) -> int:
 def _sum_in_states(transaction: Transaction, accounts: Sequence[str], person: str | None) -> int:
     """The micro-dollars of purchases whose money is reserved, selected by their states: a person has many more."""
     result = transaction.execute(
-        f"SELECT person, micros FROM purchases WHERE account IN ({marks(accounts)}) AND state IN ({marks(RESERVED)})",
-        (*accounts, *sorted(RESERVED)),
+        f"SELECT person, micros FROM purchases WHERE account IN ({marks(accounts)}) AND state IN ({marks(_SUMMED)})",
+        (*accounts, *sorted(_SUMMED)),
     )
-    return sum(int(micros) for name, micros in result if person in (None, name))
+    open_micros = sum(int(micros) for name, micros in result if person in (None, name))
+    return open_micros + waiting_sums.reserved(transaction, accounts, person)
 
 
 def _newest_balance(transaction: Transaction, account: str, balance: Balance | None, now: float) -> Balance | None:

@@ -9,13 +9,15 @@ A purchase::
                         -> lost     -> accepted | refused
                                     -> absent   -> accepted
                                     -> disputed -> accepted | absent | refused
-                        -> reserved
+                        -> waiting
+             -> waiting -> sending | refused
              -> refused
 
 ===========  ==========================================================================================  ========  =====
 state        meaning                                                                                     money     take
 ===========  ==========================================================================================  ========  =====
 `reserved`   It is allowed and on disk. Nothing was sent.                                                reserved  held
+`waiting`    It is allowed, and Luma has no slot for it yet. Nothing was accepted.                       reserved  held
 `sending`    The one POST is under way, or may be.                                                       reserved  held
 `accepted`   Luma accepted it; its generation id is known.                                               spent     held
 `completed`  Its generation is completed, or failed and Luma does not report a refund.                   spent     held
@@ -28,8 +30,9 @@ state        meaning                                                            
 
 Invariants:
 
-- A purchase starts as `reserved`, or as `sending` if nothing has to be done before its POST.
-- A purchase enters `sending` once for each POST, at its start or from `reserved`.
+- A purchase starts as `reserved`, or if nothing has to be done before its POST as `sending` or `waiting`.
+- A purchase enters `sending` once for each POST, at its start, from `reserved` or from `waiting`.
+- A purchase is `waiting` as long as the queue has an entry for it (`queue`), and no server has its lease.
 - A generation id belongs to one purchase at most, and a purchase with an id is `accepted`, `completed` or `failed`.
 - A purchase that may have been charged holds its money: no edge frees money without evidence.
 - At most one purchase of an account, a person, a request and a take occupies that take (`is_live`).
@@ -66,20 +69,25 @@ reservation  columns                                            its money       
 from collections.abc import Mapping
 from typing import Literal, get_args
 
-State = Literal["reserved", "sending", "accepted", "completed", "failed", "refused", "lost", "absent", "disputed"]
+State = Literal[
+    "reserved", "waiting", "sending", "accepted", "completed", "failed", "refused", "lost", "absent", "disputed"
+]
 STATES: tuple[State, ...] = get_args(State)
 
 LEASE_SECONDS = 20.0
 RENEW_EVERY_SECONDS = 5.0
 TAKE_SECONDS = 24 * 3600.0
 """The time for which the same request with the same take is the same purchase."""
+WAITING_SECONDS = 24 * 3600.0
+"""The time after which a purchase that still waits is given up."""
 RESERVATION_SECONDS = 24 * 3600.0
 """The time for which the money of a reservation group is reserved after its last change or purchase."""
 
 _NEXT: dict[State, frozenset[State]] = {
-    "reserved": frozenset({"sending", "refused"}),
-    # Back to `reserved` after a rate limit: Luma reported that it accepted nothing.
-    "sending": frozenset({"accepted", "refused", "lost", "reserved"}),
+    "reserved": frozenset({"sending", "waiting", "refused"}),
+    "waiting": frozenset({"sending", "refused"}),
+    # To `waiting` after a rate limit: Luma reported that it accepted nothing.
+    "sending": frozenset({"accepted", "refused", "lost", "waiting"}),
     # To `refused` only by the server that knows that it sent nothing.
     "lost": frozenset({"accepted", "absent", "disputed", "refused"}),
     "absent": frozenset({"accepted"}),
@@ -96,7 +104,7 @@ EXPIRES_TO: Mapping[State, tuple[State, str]] = {
 }
 """The state, and the reason, of a purchase whose lease expires, by the state that it was in."""
 
-RESERVED: frozenset[State] = frozenset({"reserved", "sending", "lost"})
+RESERVED: frozenset[State] = frozenset({"reserved", "waiting", "sending", "lost"})
 """The states whose money is reserved."""
 SPENT: frozenset[State] = frozenset({"accepted", "completed", "disputed"})
 """The states whose money is spent."""
@@ -104,6 +112,10 @@ IS_LIVE: frozenset[State] = RESERVED | SPENT
 """The states in which the same request with the same take is this purchase."""
 UNDER_WAY: frozenset[State] = frozenset({"reserved", "sending"})
 """The states in which a server works at the purchase, for as long as its lease lasts."""
+SENT: frozenset[State] = frozenset({"sending", "accepted", "completed", "failed", "lost", "disputed"})
+"""The states of a purchase whose POST counts for Luma's limit of a minute."""
+RUNNING: frozenset[State] = frozenset({"sending", "accepted"})
+"""The states of a purchase that occupies a slot at Luma."""
 IN_DOUBT: frozenset[State] = frozenset({"lost", "disputed"})
 """The states in which it is not known whether it was bought."""
 

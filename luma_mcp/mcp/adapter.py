@@ -90,7 +90,7 @@ async def run_tool(
     """
     person = current_person()
     with _counted(services, spec, person):
-        refusal = refusal_of(person, spec.right)
+        refusal = refusal_of(person, spec.right_for(sent_arguments))
         if refusal:
             raise ToolError(refusal)
         arguments = _checked(spec, services, sent_arguments)

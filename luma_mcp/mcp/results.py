@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypedDict
 from pydantic import Field
 
 from luma_mcp.domain.errors import LedgerError
-from luma_mcp.domain.generation import Generation
+from luma_mcp.domain.generation import WAITING, Generation
 from luma_mcp.domain.pricing import Basis, Price, price_of_generation
 from luma_mcp.domain.text import as_name, cleaned
 from luma_mcp.mcp.app.actions import actions_of
@@ -38,7 +38,9 @@ class GenerationResult(Result):
     def text(self) -> str:
         price = f", {Price.of(self.price_usd, 'published')}" if self.price_usd is not None else ""
         lines = [f"{self.generation_id} is {self.state} ({self.kind}, {self.model or 'model unknown'}{price})."]
-        if self.failure_reason:
+        if self.failure_reason and self.generation_id.startswith("purchase-"):
+            lines.append(self.failure_reason)
+        elif self.failure_reason:
             lines.append(f"Luma's reason: {self.failure_reason!r}. Luma refunds failed generations.")
         links = {"Video": self.video_url, "Image": self.image_url, "Preview": self.preview_url}
         lines += [f"{name}: {url}" for name, url in links.items() if url]
@@ -89,6 +91,9 @@ class PurchaseResult(Result):
         if self.dry_run:
             quoted = f"\nquote_id: {self.quote_id}" if self.quote_id else ""
             return f"Dry run, nothing was bought. Price: {price}.\nRequest: {self.request}{quoted}\nNext: {self.next}"
+        if self.state == WAITING:
+            waits = f"Luma has no slot for it yet; it waits as {self.generation_id}."
+            return f"{waits} Price: {price}.\nNext: {self.next}"
         verb = "Bought before, not bought again:" if self.recovered else "Bought"
         return f"{verb} {self.generation_id}, now {self.state}. Price: {price}.\nNext: {self.next}"
 
@@ -131,9 +136,11 @@ def wait_result(generations: Sequence[Generation], until: str, seconds: float) -
     final = [generation.is_final for generation in generations]
     done = any(final) if until == "any" else all(final)
     running = [generation.id for generation in generations if not generation.is_final]
+    places = [f"{generation.id} has place {generation.place}" for generation in generations if generation.place]
     completed = [generation.id for generation in generations if generation.state == "completed"]
     if not done:
-        next_step = f"call wait_for_generation(generation_ids={_json_list(running)}) again."
+        queue = f" Of the queue {', '.join(places)}." if places else ""
+        next_step = f"call wait_for_generation(generation_ids={_json_list(running)}) again.{queue}"
     elif completed:
         next_step = f"download_generation(generation_ids={_json_list(completed)}) saves the files."
     else:
@@ -173,14 +180,16 @@ def purchase_result(purchase: PurchaseRecord) -> PurchaseResult:
 def _next_after(purchase: PurchaseRecord) -> str:
     if not purchase.recovered:
         return _next(purchase.generation)
-    another = f"bought {purchase.age_seconds or 0:.0f} s ago; for another take of it say take={purchase.take + 1}. "
+    verb = "asked for" if purchase.generation.state == WAITING else "bought"
+    another = f"{verb} {purchase.age_seconds or 0:.0f} s ago; for another take of it say take={purchase.take + 1}. "
     return another + _next(purchase.generation)
 
 
 def updated_purchase(result: dict[str, Any], generation: Generation) -> PurchaseResult:
     """An earlier result of a purchase, with the present state of its generation."""
     state = shown_state(generation)
-    return PurchaseResult.model_validate({**result, "state": state, "next": _next(generation)})
+    present = {"generation_id": generation.id, "state": state, "next": _next(generation)}
+    return PurchaseResult.model_validate({**result, **present})
 
 
 class SpentToday(TypedDict, total=False):
@@ -209,6 +218,9 @@ def _next(generation: Generation) -> str:
         return f"download_generation({ids}) saves the file."
     if generation.state == "failed":
         return "change the request before trying again; the same one may fail again."
+    if generation.state == WAITING:
+        place = f"place {generation.place} of the queue: " if generation.place else ""
+        return f"{place}wait_for_generation({ids}). It is sent when Luma has a slot; delete_generation cancels it."
     return f"wait_for_generation({ids})."
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import anyio
 from mcp.types import ResourceLink
@@ -23,6 +23,7 @@ from luma_mcp.polling.poller import Poller
 from luma_mcp.purchasing.access import Access
 from luma_mcp.purchasing.service import PurchaseService
 from luma_mcp.sources.resolver import SourceResolver
+from luma_mcp.work.jobs import NoRunner, Runner
 
 Share = Callable[[SavedFile], Awaitable[str]]
 """Makes a link to a saved file that works from anywhere, for some hours. Raises: FileError."""
@@ -72,6 +73,8 @@ class Services:
     meter: Meter = NO_METER
     share: Share | None = None
     """Makes a link to a saved file; None likewise."""
+    runner: Runner = field(default_factory=NoRunner)
+    """Runs jobs, such as sending what waits."""
 
     async def share_file(self, file: SavedFile) -> SharedFile:
         """Make a link to a saved file, if this server can. Without a link the file stays saved."""
@@ -88,6 +91,7 @@ class Services:
         try:
             async with self.poller.running(), self.film_saves.open(), anyio.create_task_group() as tasks:
                 tasks.start_soon(self.purchases.run)
+                tasks.start_soon(self.runner.run)
                 yield
                 tasks.cancel_scope.cancel()
         finally:

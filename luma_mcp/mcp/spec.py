@@ -189,6 +189,7 @@ class ToolSpec:
         backends: the APIs that can do it.
         by_links: True if it works by links to this server, so that it needs a public address; False if it is not
             needed where there is one.
+        right_of: the right that a call with some arguments needs, where it is not always the same.
         meta: more facts for hosts, by the hosts' own names.
     """
 
@@ -200,15 +201,20 @@ class ToolSpec:
     in_player: bool = False
     backends: tuple[BackendName, ...] = ("agents", "dream_machine")
     by_links: bool | None = None
+    right_of: Callable[[Mapping[str, Any]], Right] | None = None
     meta: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     @property
     def name(self) -> str:
         return self.run.__name__
 
+    def right_for(self, arguments: Mapping[str, Any]) -> Right:
+        """The right that a call with these arguments needs."""
+        return self.right if self.right_of is None else self.right_of(arguments)
+
     @property
     def right(self) -> Right:
-        """The right that a call of it needs."""
+        """The right that a call of it needs, whatever its arguments."""
         if self.annotations is SPENDS or self.annotations is CONTINUES:
             return "spend"
         return "delete" if self.annotations is DELETES else "read"

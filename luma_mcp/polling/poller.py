@@ -207,7 +207,7 @@ class Poller:
         """The last snapshot of a wait that has ended. Raises: the first error, if no generation exists."""
         if all(generation.state == NOT_FOUND for generation in snapshot.generations):
             raise self._tracked[ids[0]].error or NotFoundError(f"No generation has the id {ids[0]}.")
-        return with_unknown(ids, snapshot)
+        return with_unknown(ids, self._tracked, snapshot)
 
     def _timed_out(self, ids: Sequence[str], snapshot: Snapshot) -> Snapshot:
         """The last snapshot; a generation without a state is unknown. Raises: LumaError, if none has a state."""
@@ -216,7 +216,7 @@ class Poller:
             # A first refusal does not count yet.
             error = first.error if first.is_known else self._api(first).problem
             raise error or UnreachableError("Luma was not reached.")
-        return with_unknown(ids, snapshot)
+        return with_unknown(ids, self._tracked, snapshot)
 
     async def _run(self) -> None:
         """Start the polls that are due, and wake the waiters after each poll and at their deadlines."""

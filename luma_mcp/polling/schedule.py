@@ -3,7 +3,7 @@
 import random
 from dataclasses import dataclass
 
-from luma_mcp.domain.generation import Generation
+from luma_mcp.domain.generation import WAITING, Generation
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +41,17 @@ IMAGE = Schedule(
 VIDEO = Schedule(
     first=8, then=4, slower_after=180, slow=10, stalled_after=900, usual="a clip usually takes 1-2 minutes"
 )  # fmt: skip
+# The ledger is read, and no request is sent.
+QUEUED = Schedule(
+    first=1, then=2, slower_after=600, slow=5, stalled_after=24 * 3600,
+    usual="Luma has no slot for it yet; it is sent when one is free",
+)  # fmt: skip
 
 
 def schedule_of(generation: Generation) -> Schedule:
     """The schedule for a generation."""
+    if generation.state == WAITING:
+        return QUEUED
     return IMAGE if generation.makes_image else VIDEO
 
 

@@ -1,6 +1,6 @@
 """The state of a generation that is waited for and of an API that is polled, and the snapshots of a wait."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -126,11 +126,10 @@ def is_reached(tracked: Sequence[Tracked], until: Until) -> bool:
     return all(entry.is_over for entry in tracked) or (until == "any" and is_any_final)
 
 
-def with_unknown(ids: Sequence[str], snapshot: Snapshot) -> Snapshot:
+def with_unknown(ids: Sequence[str], tracked: Mapping[str, Tracked], snapshot: Snapshot) -> Snapshot:
     """The snapshot with each generation, in the order of the ids."""
-    known = {generation.id: generation for generation in snapshot.generations}
-    generations = tuple(known.get(generation_id) or Generation(id=generation_id) for generation_id in ids)
-    return replace(snapshot, generations=generations)
+    generations = (tracked[generation_id].generation or Generation(id=generation_id) for generation_id in ids)
+    return replace(snapshot, generations=tuple(generations))
 
 
 def page_count(ids: Sequence[str]) -> int:

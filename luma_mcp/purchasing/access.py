@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from luma_mcp.domain.errors import IDS_ARE_LISTED, NotFoundError
+from luma_mcp.domain.generation import PURCHASE_ID
 from luma_mcp.domain.person import Person
 from luma_mcp.ledger.purchases import Ledger
 
@@ -37,7 +38,9 @@ class Access:
         visible_person = self.visible_person(person)
         if not ids or visible_person is None:
             return
+        queued = [generation_id for generation_id in ids if PURCHASE_ID.fullmatch(generation_id)]
         rows = await self._ledger.by_generation(ids)
+        rows |= await self._ledger.by_queue_id(queued) if queued else {}
         for generation_id in ids:
             if generation_id not in rows or rows[generation_id].person != visible_person:
                 raise NotFoundError(f"No generation has the id {generation_id}.", IDS_ARE_LISTED)

@@ -1,4 +1,4 @@
-"""Sends one reserved purchase, and records its outcome.
+"""Sends one reserved purchase, and records its outcome. A purchase that Luma has no slot for waits in the queue.
 
 The row is `sending` from the start where nothing has to be done before the POST. Else it becomes `sending` right before
 it, if this process still holds its lease. The lease is renewed for as long as Luma has not responded. The POST is a
@@ -9,7 +9,7 @@ written later.
 
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -18,11 +18,12 @@ import anyio
 import anyio.lowlevel
 from anyio.abc import TaskGroup
 
-from luma_mcp.backends.base import Backend, EncodedRequest
+from luma_mcp.backends.base import Backend, Sendable
 from luma_mcp.domain.clock import Clock
 from luma_mcp.domain.errors import AmbiguousPurchaseError, LedgerError, LumaError, RateLimitError
 from luma_mcp.domain.generation import Generation
 from luma_mcp.ledger.purchases import Ledger
+from luma_mcp.ledger.queue import LimitNews, QueueEntry
 from luma_mcp.ledger.rows import Decision, PurchaseRow
 from luma_mcp.ledger.states import RENEW_EVERY_SECONDS, State
 from luma_mcp.purchasing.orders import PurchaseRequest
@@ -31,11 +32,10 @@ _T = TypeVar("_T")
 
 _log = logging.getLogger(__name__)
 
-# The maximum number of POSTs of a purchase under a rate limit, and the maximum sum of the pauses.
-_RATE_LIMIT_TRIES = 5
-_MAX_RATE_LIMIT_SECONDS = 60.0
-_MIN_RATE_LIMIT_PAUSE_SECONDS = 1.0
-_RATE_LIMIT_PAUSE_SECONDS = 15.0
+# The pause after a rate limit without `Retry-After`, and the shortest and the longest one.
+_RATE_LIMIT_SECONDS, _MIN_RATE_LIMIT_SECONDS, _MAX_RATE_LIMIT_SECONDS = 15.0, 1.0, 600.0
+# After a purchase from the queue could not be sent at all.
+_UNREACHABLE_SECONDS = 30.0
 # The pauses between attempts to record an outcome; then it is recorded later.
 _WRITE_PAUSES = (0.2, 1.0)
 _FIRST_LATER_SECONDS, _MAX_LATER_SECONDS = 2.0, 30.0
@@ -55,6 +55,12 @@ class _Unwritten:
     state: State
     generation_id: str | None
     note: str
+    entry: QueueEntry | None = None
+    news: LimitNews | None = None
+
+
+Outcome = Generation | PurchaseRow | LumaError
+"""The end of a POST: the generation, the purchase that waits for a slot, or an error."""
 
 
 @dataclass
@@ -62,8 +68,20 @@ class _Post:
     """One POST, and how it ended."""
 
     done: anyio.Event = field(default_factory=anyio.Event)
-    outcome: Generation | LumaError | None = None
+    outcome: Outcome | None = None
     failure: Exception | None = None
+
+
+EntryOf = Callable[[Mapping[str, str]], QueueEntry]
+"""How a purchase waits if it has to, by the links of its files."""
+
+
+OnWaiting = Callable[[str], Awaitable[None]]
+"""Called with an account at which something waits. It raises nothing."""
+
+
+async def _ignore(_account: str) -> None:
+    """Nothing runs jobs in this process."""
 
 
 class Sender:
@@ -76,6 +94,9 @@ class Sender:
         self._tasks: TaskGroup | None = None
         self._posts: dict[int, str] = {}
         self._unwritten: dict[int, _Unwritten] = {}
+        self._per_minute: dict[str, int] = {}
+        self.on_waiting: OnWaiting = _ignore
+        """Called with the account of each purchase that waits after it was refused for want of a slot."""
 
     @property
     def accounts_under_way(self) -> frozenset[str]:
@@ -93,76 +114,85 @@ class Sender:
             with anyio.CancelScope(shield=True):
                 await self.write_unwritten()
 
-    async def send(self, decision: Decision, order: PurchaseRequest) -> Generation:
-        """Send a new purchase once, and again only where Luma's rate limit refused it.
+    async def send(self, decision: Decision, order: PurchaseRequest, entry_of: EntryOf) -> Generation | PurchaseRow:
+        """Send a new purchase once. The purchase itself is returned if it waits for a slot.
+
+        Args:
+            decision: the purchase.
+            order: the request to buy.
+            entry_of: how it waits if it has to, by the links of its files.
 
         Raises:
             StillSendingError: Luma has not responded yet. The row is `sending`.
             AmbiguousPurchaseError: the response is lost. The row is `lost`.
             LumaError: it was not bought. The row is `refused`.
         """
-        row, encoded = decision.row, order.quote.encoded
+        row, encoded, entry = decision.row, order.quote.encoded, entry_of({})
         try:
             if order.publish is not None:
-                encoded = encoded.with_links(await self._under_lease(row, order.publish))
+                links = await self._under_lease(row, order.publish)
+                encoded, entry = encoded.with_links(links), entry_of(links)
             await anyio.lowlevel.checkpoint_if_cancelled()
         except BaseException:
             with anyio.CancelScope(shield=True):
                 await self._write(row, "refused", note="it was given up before it was sent")
             raise
-        waited, tries = 0.0, 1
-        decided_at = decision.decided_at if row.request_id else None
-        while True:
-            outcome = await self._post(row, encoded, decided_at)
-            # Each further POST needs a new decision.
-            decided_at = None
-            # A cancelled caller stops here. The purchase is on disk, for the next request for the same.
-            await anyio.lowlevel.checkpoint()
-            match outcome:
-                case Generation():
-                    return outcome
-                case RateLimitError():
-                    pause = _rate_limit_pause(outcome, tries)
-                    if tries == _RATE_LIMIT_TRIES or waited + pause > _MAX_RATE_LIMIT_SECONDS:
-                        await self._write(row, "refused", note="Luma's rate limit")
-                        raise outcome
-                    await self._pause(row, order, pause, waited)
-                    waited, tries = waited + pause, tries + 1
-                case _:
-                    raise outcome
+        outcome = await self._post(row, encoded, decision.decided_at if row.request_id else None, entry)
+        # A cancelled caller stops here. The purchase is on disk, for the next request for the same.
+        await anyio.lowlevel.checkpoint()
+        if isinstance(outcome, LumaError):
+            raise outcome
+        return outcome
 
-    async def _pause(self, row: PurchaseRow, order: PurchaseRequest, pause: float, waited: float) -> None:
-        """Wait for Luma's rate limit and keep the lease. If the caller is cancelled, nothing stays reserved."""
-        try:
-            await order.on_wait(waited, f"Luma's rate limit is reached; trying again in {pause:.0f} s")
-            remaining = pause
-            while remaining > 0:
-                step = min(remaining, RENEW_EVERY_SECONDS)
-                await self._clock.sleep(step)
-                await self._ledger.renew(row)
-                remaining -= step
-        except BaseException:
-            with anyio.CancelScope(shield=True):
-                await self._write(row, "refused", note="it was given up before it was sent")
-            raise
+    async def send_queued(self, row: PurchaseRow, request: Sendable, decided_at: float, entry: QueueEntry) -> None:
+        """Send a purchase from the queue, in the background if that is possible.
 
-    async def _post(
-        self, row: PurchaseRow, encoded: EncodedRequest, decided_at: float | None
-    ) -> Generation | LumaError:
+        Args:
+            row: the purchase, which is `sending` with a lease of this process.
+            request: its request.
+            decided_at: when it became so, by `clock.suspend_aware_now`.
+            entry: how it waits again, if Luma has no slot after all or cannot be reached.
+        """
+        post, request_id = _Post(), row.request_id or ""
+        self._posts[row.id] = row.account
+
+        async def carry() -> None:
+            await self._carry(post, row, request, request_id, decided_at, entry, is_queued=True)
+
+        if self._tasks is None:
+            await carry()
+        else:
+            self._tasks.start_soon(carry)
+
+    async def put_back(self, row: PurchaseRow, entry: QueueEntry, note: str) -> None:
+        """Let a purchase of the queue that was not sent wait again; nothing is sent for a while."""
+        await self._write(row, "waiting", note=note, entry=entry, news=LimitNews(retry_seconds=_UNREACHABLE_SECONDS))
+        await self.on_waiting(row.account)
+
+    async def refuse(self, row: PurchaseRow, note: str) -> None:
+        """Give up a purchase that cannot be sent."""
+        await self._write(row, "refused", note=note)
+
+    async def _post(self, row: PurchaseRow, encoded: Sendable, decided_at: float | None, entry: QueueEntry) -> Outcome:
         """Send the one POST, and record its outcome. A caller that is cancelled changes nothing from here on."""
         with anyio.CancelScope(shield=True):
             request_id = row.request_id
             if request_id is None or decided_at is None:
                 request_id = new_request_id()
-                if await self._ledger.advance(row, "sending", request_id=request_id, requires_lease=True) is None:
+                advanced = await self._ledger.advance(
+                    row, "sending", request_id=request_id, requires_lease=True, entry=entry
+                )
+                if advanced is None:
                     return LumaError(
                         "This server was stopped for so long that another one settled the purchase.",
                         "Nothing was sent. Call again with the same arguments.",
                     )
+                if advanced.state == "waiting":
+                    return advanced
             post = _Post()
 
             async def carry() -> None:
-                await self._carry(post, row, encoded, request_id, decided_at)
+                await self._carry(post, row, encoded, request_id, decided_at, entry)
 
             self._posts[row.id] = row.account
             if self._tasks is None:
@@ -180,16 +210,26 @@ class Sender:
         raise AssertionError("a shield lets nothing out")  # pragma: no cover
 
     async def _carry(
-        self, post: _Post, row: PurchaseRow, encoded: EncodedRequest, request_id: str, decided_at: float | None
+        self,
+        post: _Post,
+        row: PurchaseRow,
+        encoded: Sendable,
+        request_id: str,
+        decided_at: float | None,
+        entry: QueueEntry,
+        *,
+        is_queued: bool = False,
     ) -> None:
         """Send, and record the outcome, also if the caller is cancelled."""
         try:
             with anyio.CancelScope(shield=True):
                 post.outcome = await self._under_lease(
-                    row, lambda: self._exchange(row, encoded, request_id, decided_at)
+                    row, lambda: self._exchange(row, encoded, request_id, decided_at, entry, is_queued=is_queued)
                 )
         except Exception as error:  # noqa: BLE001 - the caller raises it
             post.failure = error
+            if is_queued:
+                _log.exception("a mistake in this server: purchase %d", row.id)
         finally:
             self._posts.pop(row.id, None)
             post.done.set()
@@ -215,51 +255,83 @@ class Sender:
                 await self._ledger.renew(row)
 
     async def _exchange(
-        self, row: PurchaseRow, encoded: EncodedRequest, request_id: str, decided_at: float | None
-    ) -> Generation | LumaError:
+        self,
+        row: PurchaseRow,
+        encoded: Sendable,
+        request_id: str,
+        decided_at: float | None,
+        entry: QueueEntry,
+        *,
+        is_queued: bool,
+    ) -> Outcome:
         try:
             generation = await self._backend.submit(encoded, request_id=request_id, decided_at=decided_at)
         except AmbiguousPurchaseError as error:
             await self._write(row, "lost", note=str(error)[:200])
             return error
         except RateLimitError as error:
-            await self._write(row, "reserved", note="Luma's rate limit")
-            return error
+            note, news = "Luma has no slot for it yet", _news_of(error)
+            written = await self._write(row, "waiting", note=note, entry=entry, news=news)
+            await self.on_waiting(row.account)
+            return written or error
         except LumaError as error:
-            await self._write(row, "refused", note=str(error)[:200])
+            if is_queued and error.is_transient:
+                await self.put_back(row, entry, str(error)[:200])
+            else:
+                await self._write(row, "refused", note=str(error)[:200])
             return error
         except BaseException:
             await self._write(row, "lost", note="the server failed while it was sent")
             raise
-        await self._write(row, "accepted", generation_id=generation.id)
+        news = None
+        if generation.per_minute is not None and self._per_minute.get(row.account) != generation.per_minute:
+            news = LimitNews(per_minute=generation.per_minute)
+            self._per_minute[row.account] = generation.per_minute
+        await self._write(row, "accepted", generation_id=generation.id, entry=entry if news else None, news=news)
         return generation
 
-    async def _write(self, row: PurchaseRow, state: State, *, generation_id: str | None = None, note: str = "") -> None:
-        """Record an outcome now, or else later, as soon as the ledger can be written.
+    async def _write(
+        self,
+        row: PurchaseRow,
+        state: State,
+        *,
+        generation_id: str | None = None,
+        note: str = "",
+        entry: QueueEntry | None = None,
+        news: LimitNews | None = None,
+    ) -> PurchaseRow | None:
+        """Record an outcome now, or else later, as soon as the ledger can be written; the row if it is written now.
 
         The response to the caller matters more than the write.
         """
-        outcome = _Unwritten(row, state, generation_id, note)
+        outcome = _Unwritten(row, state, generation_id, note, entry, news)
         for pause in (*_WRITE_PAUSES, None):
             try:
-                await self._write_once(outcome)
+                return await self._write_once(outcome)
             except LedgerError:
                 if pause is not None:
                     await self._clock.sleep(pause)
-            else:
-                return
         _log.error("purchase %d is %s (%s) and could not be written down", row.id, state, generation_id)
         # After a rate limit it is not sent again from here: the ledger does not record that it may be.
-        self._unwritten[row.id] = _Unwritten(row, "refused" if state == "reserved" else state, generation_id, note)
+        self._unwritten[row.id] = _Unwritten(row, "refused" if state == "waiting" else state, generation_id, note)
         if self._tasks is not None:
             self._tasks.start_soon(self._write_later, row)
+        return None
 
-    async def _write_once(self, outcome: _Unwritten) -> None:
+    async def _write_once(self, outcome: _Unwritten) -> PurchaseRow | None:
         """Raises: LedgerError."""
         row, state = outcome.row, outcome.state
-        written = await self._ledger.advance(row, state, generation_id=outcome.generation_id, note=outcome.note)
+        written = await self._ledger.advance(
+            row,
+            state,
+            generation_id=outcome.generation_id,
+            note=outcome.note,
+            entry=outcome.entry,
+            news=outcome.news,
+        )
         if written is None:
             _log.warning("purchase %d was settled by another server before it was %s", row.id, state)
+        return written
 
     async def _write_later(self, row: PurchaseRow) -> None:
         """Try to record an outcome until that succeeds, and keep the lease meanwhile."""
@@ -286,7 +358,12 @@ def new_request_id() -> str:
     return secrets.token_hex(16)
 
 
-def _rate_limit_pause(error: RateLimitError, tries: int) -> float:
-    """The pause: at least a second, and longer each time, so that `Retry-After: 0` causes no flood of requests."""
-    requested = error.retry_after if error.retry_after is not None else _RATE_LIMIT_PAUSE_SECONDS
-    return max(requested, _MIN_RATE_LIMIT_PAUSE_SECONDS * 2 ** (tries - 1))
+def _news_of(error: RateLimitError) -> LimitNews:
+    """What a refusal states about the limits. `Retry-After: 0` causes no flood of requests."""
+    pause = _RATE_LIMIT_SECONDS if error.retry_after is None else error.retry_after
+    return LimitNews(
+        at_once=error.at_once,
+        per_minute=error.per_minute,
+        retry_seconds=min(max(pause, _MIN_RATE_LIMIT_SECONDS), _MAX_RATE_LIMIT_SECONDS),
+        is_full=error.is_full,
+    )

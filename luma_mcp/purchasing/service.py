@@ -7,6 +7,7 @@
 4. Luma's response is recorded. If the response is lost, the purchase is searched for, and never sent again unchecked.
 """
 
+import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -16,10 +17,10 @@ import anyio
 
 from luma_mcp.backends.base import AccountBackend, Listing
 from luma_mcp.domain import validation
-from luma_mcp.domain.apis import APIS, BackendName
+from luma_mcp.domain.apis import BackendName
 from luma_mcp.domain.clock import Clock
 from luma_mcp.domain.errors import AmbiguousPurchaseError, BudgetError, LedgerError, LumaError, NotFoundError
-from luma_mcp.domain.generation import Generation
+from luma_mcp.domain.generation import PURCHASE_ID, Generation
 from luma_mcp.domain.pricing import Footage, price_of
 from luma_mcp.domain.requests import Request, backend_of, generations_named_in
 from luma_mcp.ledger import caps
@@ -29,8 +30,11 @@ from luma_mcp.ledger.purchases import Ledger
 from luma_mcp.ledger.rows import Decision, PurchaseRow
 from luma_mcp.ledger.spending import Total
 from luma_mcp.ledger.states import UNDER_WAY
+from luma_mcp.purchasing.balances import Balances
 from luma_mcp.purchasing.errors import ambiguous_error, disputed_error
 from luma_mcp.purchasing.orders import PurchaseRecord, PurchaseRequest, Quote, new_purchase, price_of_row
+from luma_mcp.purchasing.payloads import Payloads
+from luma_mcp.purchasing.queue import PurchaseQueueService, QueueOptions
 from luma_mcp.purchasing.reconcile import LookupResult, Reconciler
 from luma_mcp.purchasing.sending import Sender, StillSendingError, new_request_id
 from luma_mcp.purchasing.settling import Settler
@@ -59,7 +63,7 @@ class PurchaseService:
     """Buys at Luma for one account, within a budget.
 
     `accounts` are the ledger's accounts by API; without them all is Dream Machine's. `listings` are the lists of the
-    APIs that have one.
+    APIs that have one. `queueing` is how purchases wait for a slot at Luma.
     """
 
     def __init__(
@@ -72,6 +76,7 @@ class PurchaseService:
         budget: Budget,
         accounts: Mapping[BackendName, str] | None = None,
         listings: Mapping[BackendName, Listing] | None = None,
+        queueing: QueueOptions | None = None,
     ) -> None:
         self._backend = backend
         self._ledger = ledger
@@ -79,10 +84,21 @@ class PurchaseService:
         self._reconciler = reconciler
         self._sender = Sender(backend, ledger, clock)
         self.budget = budget
+        self.balances = Balances(backend, ledger, budget)
+        """The credit at Luma."""
         self._accounts = accounts or {}
         self._in_flight: dict[tuple[str, str, int], _InFlight] = {}
         by_account = {self.account_of(name): listing for name, listing in (listings or {}).items()}
         self._settler = Settler(backend, ledger, clock, reconciler, by_account)
+        self.queue = PurchaseQueueService(
+            backend,
+            ledger,
+            self._sender,
+            self._settler,
+            queueing or QueueOptions(Payloads(secrets.token_bytes(32))),
+            accounts=self._accounts,
+        )
+        """The purchases that wait for a slot at Luma."""
 
     async def run(self) -> None:
         """Run the POSTs, and settle open purchases on a schedule."""
@@ -207,7 +223,8 @@ class PurchaseService:
     async def api_of(self, generation_id: str) -> BackendName | None:
         """The API at which a generation was bought here; None if the ledger does not know it or cannot be read."""
         with suppress(LedgerError):
-            rows = await self._ledger.by_generation([generation_id])
+            is_queued = PURCHASE_ID.fullmatch(generation_id) is not None
+            rows = await (self._ledger.by_queue_id if is_queued else self._ledger.by_generation)([generation_id])
             if generation_id in rows:
                 account = rows[generation_id].account
                 return next((name for name, own_account in self._accounts.items() if own_account == account), None)
@@ -257,13 +274,15 @@ class PurchaseService:
         """Buy, or return the existing purchase; None while another server processes it."""
         await self._sender.write_unwritten()
         # The money of a film's shot was allowed with the film.
-        balance = await self.read_balance(backend_of(order.quote.encoded.request)) if order.draws_on is None else None
+        balance = await self.balances.read(backend_of(order.quote.encoded.request)) if order.draws_on is None else None
         decision = await self._reserve(order, balance)
         if decision.is_new:
             return await self._send(decision, order)
         row = decision.row
         if row.state in UNDER_WAY:
             return None
+        if row.state == "waiting":
+            return await self._waiting(row, max(0.0, decision.now - row.reserved_at))
         if row.state == "lost":
             return await self._recover(await self._reconciler.search(row), row, order)
         if row.state == "disputed":
@@ -274,8 +293,11 @@ class PurchaseService:
         new = replace(new_purchase(order), account=self.account_of(backend_of(order.quote.encoded.request)))
         # With nothing to do before the POST, the transaction that decides is the last one before it.
         request_id = new_request_id() if order.publish is None else None
+        entry = self.queue.entry(order.quote.encoded, {})
         return await self.with_refunds(
-            lambda: self._ledger.decide(new, self.budget, balance, request_id=request_id, draws_on=order.draws_on)
+            lambda: self._ledger.decide(
+                new, self.budget, balance, request_id=request_id, draws_on=order.draws_on, entry=entry
+            )
         )
 
     async def with_refunds(self, decide: Callable[[], Awaitable[_T]]) -> _T:
@@ -287,32 +309,6 @@ class PurchaseService:
         except BudgetError:
             await self._settler.settle_states(limit=_MAX_REFUNDS)
             return await decide()
-
-    async def read_balance(self, backend: BackendName) -> Balance | None:
-        """The credit at Luma, if the budget needs it. It is read before the transaction that decides.
-
-        Raises:
-            BudgetError: the API reports no balance.
-        """
-        if self.budget.min_credit_usd is None:
-            return None
-        if not APIS[backend].reports_balance:
-            raise BudgetError(
-                f"LUMA_MIN_CREDIT_USD is set, and {APIS[backend].name} tells no balance, so it cannot be checked.",
-                caps.ONLY_THE_PERSON,
-            )
-        return await self._balance()
-
-    async def known_balance(self, backend: BackendName) -> Balance | None:
-        """The credit at Luma, where the API reports one and can be reached."""
-        if APIS[backend].reports_balance:
-            with suppress(LumaError):
-                return await self._balance()
-        return None
-
-    async def _balance(self) -> Balance:
-        read_at = await self._ledger.now()
-        return Balance(await self._backend.get_credit_usd(), read_at)
 
     async def _join(self, row: PurchaseRow, now: float, order: PurchaseRequest) -> PurchaseRecord | None:
         """The existing purchase. If it failed, it is bought again; None while another server buys it."""
@@ -363,15 +359,26 @@ class PurchaseService:
 
     async def _send(self, decision: Decision, order: PurchaseRequest) -> PurchaseRecord:
         row = decision.row
+        if row.state == "waiting":
+            return await self._waiting(row, None)
+        encoded = order.quote.encoded
         try:
-            generation = await self._sender.send(decision, order)
+            outcome = await self._sender.send(decision, order, lambda links: self.queue.entry(encoded, links))
         except StillSendingError:
             raise
         except AmbiguousPurchaseError as lost:
             self._settler.settle_soon()
             return await self._search_for_lost(row, lost)
-        self._reconciler.observe_echo(row, generation)
-        return PurchaseRecord(generation, order.quote.price, take=row.take)
+        if isinstance(outcome, PurchaseRow):
+            return await self._waiting(outcome, None)
+        self._reconciler.observe_echo(row, outcome)
+        return PurchaseRecord(outcome, order.quote.price, take=row.take)
+
+    async def _waiting(self, row: PurchaseRow, age_seconds: float | None) -> PurchaseRecord:
+        """A purchase that waits for a slot. It is sent by any server of the account."""
+        return PurchaseRecord(
+            await self.queue.described(row), price_of_row(row), take=row.take, age_seconds=age_seconds
+        )
 
     async def _search_for_lost(self, row: PurchaseRow, lost: AmbiguousPurchaseError) -> PurchaseRecord:
         try:

@@ -140,6 +140,10 @@ class Settler:
         except LumaError:
             _log.info("how purchases of one API ended cannot be asked now", exc_info=True)
 
+    async def settle_running(self, account: str, rows: list[PurchaseRow]) -> None:
+        """Record which of some accepted purchases have ended, so that their slots are free."""
+        await self._settle_account(account, rows, len(rows))
+
     async def record_final_states(self, *generations: Generation) -> bool:
         """Record how purchases ended, as the generations of a caller's read show; whether the ledger has changed."""
         final = [generation for generation in generations if generation.state in FINAL_STATES]

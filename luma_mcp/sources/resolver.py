@@ -296,7 +296,8 @@ class Resolution:
         await self._may_use(generation_id)
         generation = await self._resolver.backend.get_generation(generation_id)
         if generation.state == "completed":
-            self._generation_ids[generation_id] = None
+            # The caller may have named it by its id in the queue.
+            self._generation_ids[generation.id] = None
             return generation
         if generation.state == "failed":
             raise InvalidRequestError(f"Generation {generation_id} failed, so there is nothing to use.")

@@ -2,17 +2,19 @@
 
 import logging
 import math
-from collections.abc import Callable
 
 import anyio
 from anyio.abc import TaskGroup
 
+from luma_mcp.domain.clock import Clock
 from luma_mcp.domain.errors import LumaError
 from luma_mcp.work.jobs import RETRY_SECONDS, SWEEP_SECONDS, JobKind, Jobs
 
 _log = logging.getLogger(__name__)
 
 _AT_ONCE = 8
+# A host waits for the start of its servers, so the first search comes later. By the real clock.
+_FIRST_SWEEP_SECONDS = 3.0
 
 
 class InProcessRunner:
@@ -20,15 +22,22 @@ class InProcessRunner:
 
     Args:
         jobs: the kinds of jobs.
-        now: seconds that only rise.
-        sweep_seconds: the time between two searches for what there is to do.
+        clock: the clock.
+        first_sweep_seconds: until the first search for what there is to do, by the real clock.
+        sweep_seconds: between two searches, by the real clock.
     """
 
     def __init__(
-        self, jobs: Jobs, now: Callable[[], float] = anyio.current_time, *, sweep_seconds: float = SWEEP_SECONDS
+        self,
+        jobs: Jobs,
+        clock: Clock,
+        *,
+        first_sweep_seconds: float = _FIRST_SWEEP_SECONDS,
+        sweep_seconds: float = SWEEP_SECONDS,
     ) -> None:
         self._jobs = jobs
-        self._now = now
+        self._clock = clock
+        self._first_sweep_seconds = first_sweep_seconds
         self._sweep_seconds = sweep_seconds
         self._due: dict[tuple[str, str], float] = {}
         self._running: set[tuple[str, str]] = set()
@@ -45,38 +54,46 @@ class InProcessRunner:
     async def start(self, name: str, key: str, *, after_seconds: float = 0.0) -> None:
         """Run a job soon, or after some seconds."""
         job = (self._jobs.kind(name).name, key)
-        self._due[job] = min(self._due.get(job, math.inf), self._now() + after_seconds)
+        self._due[job] = min(self._due.get(job, math.inf), self._clock.now() + after_seconds)
         self._changed.set()
 
     async def run(self) -> None:
         """Run jobs until this is cancelled."""
-        next_sweep = -math.inf
         async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._sweep)
             while True:
                 self._changed = anyio.Event()
-                if self._now() >= next_sweep:
-                    await self._sweep()
-                    next_sweep = self._now() + self._sweep_seconds
                 self._start_due(tasks)
                 waiting = [due for job, due in self._due.items() if job not in self._running]
-                full = len(self._running) >= _AT_ONCE
-                wake_at = next_sweep if full else min([next_sweep, *waiting])
-                with anyio.move_on_after(max(0.0, wake_at - self._now())):
+                if not waiting or len(self._running) >= _AT_ONCE:
                     await self._changed.wait()
+                else:
+                    await self._sleep(min(waiting) - self._clock.now())
+
+    async def _sleep(self, seconds: float) -> None:
+        """Sleep so long, or until something changes."""
+
+        async def wake(sleep: anyio.CancelScope) -> None:
+            await self._changed.wait()
+            sleep.cancel()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(wake, tasks.cancel_scope)
+            await self._clock.sleep(max(0.0, seconds))
+            tasks.cancel_scope.cancel()
 
     async def _sweep(self) -> None:
-        """Find what there is to do."""
-        for kind in self._jobs.kinds:
-            try:
-                for key in await kind.find():
+        """Find what there is to do, again and again."""
+        pause = self._first_sweep_seconds
+        while True:
+            await anyio.sleep(pause)
+            pause = self._sweep_seconds
+            for kind in self._jobs.kinds:
+                for key in await find_open(kind):
                     await self.start(kind.name, key)
-            except LumaError:
-                _log.info("what there is to do for %s cannot be read now", kind.name, exc_info=True)
-            except Exception:  # noqa: BLE001 - the search for the others continues
-                _log.exception("a mistake in this server: the search for %s failed", kind.name)
 
     def _start_due(self, tasks: TaskGroup) -> None:
-        now = self._now()
+        now = self._clock.now()
         for job, due in sorted(self._due.items(), key=lambda item: item[1]):
             if due > now or len(self._running) >= _AT_ONCE:
                 break
@@ -94,6 +111,17 @@ class InProcessRunner:
             if pause is not None:
                 await self.start(kind.name, key, after_seconds=pause)
             self._changed.set()
+
+
+async def find_open(kind: JobKind) -> list[str]:
+    """The keys for which there is something to do; none if they cannot be read now. An error is logged."""
+    try:
+        return list(await kind.find())
+    except LumaError as error:
+        _log.info("what there is to do for %s cannot be read now: %s", kind.name, error)
+    except Exception:  # noqa: BLE001 - the search for the others continues
+        _log.exception("a mistake in this server: the search for %s failed", kind.name)
+    return []
 
 
 async def run_once(kind: JobKind, key: str) -> float | None:

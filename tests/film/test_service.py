@@ -483,6 +483,8 @@ async def test_what_goes_wrong_while_it_is_bought_buys_no_shot_twice(
         if done.state in ("completed", "stopped"):
             break
         studio.clock.seconds += 60
+        for account in await studio.services.purchases.queue.waiting_accounts():
+            await studio.services.purchases.queue.send_waiting(account)
         done = await studio.wait(film)
 
     if form is OLDER or name == "limited":

@@ -22,7 +22,7 @@ def test_the_most_is_first_and_equal_sums_are_in_the_order_of_their_names() -> N
 def test_what_was_refunded_or_never_bought_is_no_money() -> None:
     counted = {state for state in STATES if usd_by(lambda item: item.model, [total(state=state)])}
 
-    assert counted == {"reserved", "sending", "lost", "accepted", "completed", "disputed"}
+    assert counted == {"reserved", "waiting", "sending", "lost", "accepted", "completed", "disputed"}
 
 
 def test_the_owner_has_no_name_of_a_person() -> None:

@@ -16,7 +16,9 @@ from luma_mcp.ledger.states import (
 
 EDGES = {
     ("reserved", "sending"), ("reserved", "refused"), ("sending", "accepted"), ("sending", "refused"),
-    ("sending", "lost"), ("sending", "reserved"), ("lost", "accepted"), ("lost", "absent"), ("lost", "disputed"),
+    ("sending", "lost"), ("sending", "waiting"),
+    ("reserved", "waiting"), ("waiting", "sending"), ("waiting", "refused"),
+    ("lost", "accepted"), ("lost", "absent"), ("lost", "disputed"),
     ("absent", "accepted"), ("disputed", "accepted"), ("disputed", "absent"), ("accepted", "completed"),
     ("accepted", "failed"), ("failed", "completed"), ("lost", "refused"), ("disputed", "refused"),
 }  # fmt: skip
@@ -31,8 +33,8 @@ def test_what_leads_to_a_state_is_what_may_become_it(state: State) -> None:
     assert set(sources_of(state)) == {before for before, after in EDGES if after == state}
 
 
-def test_a_purchase_is_sent_only_from_reserved() -> None:
-    assert sources_of("sending") == ("reserved",)
+def test_a_purchase_is_sent_only_from_reserved_or_waiting() -> None:
+    assert sources_of("sending") == ("reserved", "waiting")
 
 
 def test_only_these_states_let_the_same_take_be_bought_anew() -> None:

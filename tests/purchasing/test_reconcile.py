@@ -225,7 +225,7 @@ async def test_a_purchase_that_is_absent_may_still_turn_up(
     await agent.refusal("create_video", prompt="a boat")
     clock.seconds += ABSENT_AFTER_SECONDS
     emulator.faults.append(Fault("limit", method="POST", times=1, seconds=3600))
-    await agent.refusal("create_video", prompt="a boat")
+    assert (await agent.call("create_video", prompt="a boat"))["state"] == "waiting"
     late = emulator.dream_machine.accept(
         VideoBody(model="ray-2", prompt="a boat", aspect_ratio="16:9", resolution="720p", duration="5s")
     )

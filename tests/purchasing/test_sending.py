@@ -12,7 +12,7 @@ from mcp import Client
 
 from luma_mcp.composition import build_server, build_services
 from luma_mcp.config.settings import Settings
-from luma_mcp.domain.errors import AmbiguousPurchaseError, LedgerError, LumaError, RateLimitError, UnreachableError
+from luma_mcp.domain.errors import AmbiguousPurchaseError, LedgerError, LumaError, UnreachableError
 from luma_mcp.domain.generation import Generation
 from luma_mcp.domain.requests import VideoRequest
 from luma_mcp.emulator.app import Emulator
@@ -148,21 +148,14 @@ async def test_one_transaction_decides_and_one_writes_down(services: Services, m
     assert transactions == ["decide", "advance"]
 
 
-async def test_a_caller_that_leaves_during_a_rate_limit_leaves_nothing_reserved(
-    services: Services, emulator: Emulator
-) -> None:
+async def test_a_purchase_beyond_the_limit_waits_and_holds_its_money(services: Services, emulator: Emulator) -> None:
     emulator.faults.append(Fault("limit", method="POST", seconds=30))
-    with anyio.CancelScope() as scope:
+    bought = await services.purchases.buy(order(services))
 
-        async def leave(_seconds: float, _why: str) -> None:
-            scope.cancel()
-            await anyio.lowlevel.checkpoint()
-
-        await services.purchases.buy(order(services, on_wait=leave))
-
-    assert scope.cancelled_caught
-    assert [row.state for row in await all_rows(services.purchases._ledger)] == ["refused"]
-    assert (await services.purchases.spending()).reserved_usd == 0
+    assert (bought.generation.state, bought.generation.place) == ("waiting", 1)
+    (row,) = await all_rows(services.purchases._ledger)
+    assert (row.state, row.queue_id) == ("waiting", bought.generation.id)
+    assert (await services.purchases.spending()).reserved_usd == bought.price.usd
     assert emulator.dream_machine.billing.purchases() == []
 
 
@@ -222,33 +215,35 @@ async def test_what_another_program_made_is_no_purchase_of_the_ledger(
 
 
 @pytest.mark.parametrize(
-    ("retry_after", "waits"),
+    ("retry_after", "pause"),
     [
-        # Longer each time, for a `Retry-After: 0` must not make a storm.
-        (0, [0, 1, 3, 7]),
-        # As Luma asks, a minute altogether.
-        (20, [0, 20, 40]),
-        (60, [0]),
-        (61, []),
-        # Luma does not say how long.
-        (None, [0, 15, 30, 45]),
+        # A `Retry-After: 0` must cause no flood of requests.
+        (0, 1.0),
+        (20, 20.0),
+        # Luma does not state how long.
+        (None, 15.0),
+        (86_000, 600.0),
     ],
 )
-async def test_a_rate_limit_that_lasts_is_given_up(
-    services: Services, emulator: Emulator, retry_after: float | None, waits: list[float]
+async def test_what_waits_is_sent_when_luma_s_pause_is_over(
+    services: Services, emulator: Emulator, clock: HeldClock, retry_after: float | None, pause: float
 ) -> None:
-    emulator.faults.append(Fault("limit", method="POST", times=99, seconds=retry_after))
-    waited: list[float] = []
+    emulator.faults.append(Fault("limit", method="POST", seconds=retry_after))
+    waiting = (await services.purchases.buy(order(services))).generation
+    (account,) = await services.purchases.queue.waiting_accounts()
 
-    async def note(seconds: float, _why: str) -> None:
-        waited.append(seconds)
+    assert await services.purchases.queue.send_waiting(account) == pause
+    clock.seconds += pause - 0.01
+    assert await services.purchases.queue.send_waiting(account) == pytest.approx(0.01)
+    assert emulator.dream_machine.billing.purchases() == []
+    clock.seconds += 0.01
+    assert await services.purchases.queue.send_waiting(account) is None
+    await until(lambda: _is_bought(services, waiting.id))
+    assert len(emulator.dream_machine.billing.purchases()) == 1
 
-    with pytest.raises(RateLimitError):
-        await services.purchases.buy(order(services, on_wait=note))
 
-    assert waited == waits
-    assert 99 - emulator.faults[0].times == len(waits) + 1
-    assert [row.state for row in await all_rows(services.purchases._ledger)] == ["refused"]
+async def _is_bought(services: Services, queue_id: str) -> bool:
+    return (await services.backend.get_generation(queue_id)).id != queue_id
 
 
 @pytest.mark.parametrize("failures", [2, 3])
@@ -274,8 +269,9 @@ async def test_an_outcome_is_written_down_at_the_third_attempt_or_logged(
     )
 
 
-async def test_each_post_after_a_rate_limit_is_decided_anew(services: Services, emulator: Emulator) -> None:
-    """With an id of its own, and only while the purchase is this server's."""
+async def test_each_post_after_a_rate_limit_has_an_id_of_its_own(
+    services: Services, emulator: Emulator, clock: HeldClock
+) -> None:
     emulator.faults.append(Fault("limit", method="POST", seconds=1))
     ids: list[str | None] = []
     submit = services.backend.submit
@@ -286,7 +282,11 @@ async def test_each_post_after_a_rate_limit_is_decided_anew(services: Services, 
         return await submit(encoded, **named)
 
     services.purchases._sender._backend.submit = note  # type: ignore[method-assign]
-    await services.purchases.buy(order(services))
+    waiting = (await services.purchases.buy(order(services))).generation
+    clock.seconds += 1
+    (account,) = await services.purchases.queue.waiting_accounts()
+    await services.purchases.queue.send_waiting(account)
+    await until(lambda: _is_bought(services, waiting.id))
 
     assert ids[0] == ids[1] != ids[2] == ids[3]
 
@@ -499,7 +499,9 @@ async def test_without_a_task_group_an_unwritten_outcome_is_written_before_the_n
     sender = sending.Sender(services.backend, ledger, services.purchases._clock)
     decision = await ledger.decide(new_purchase(order(services)), Budget(), request_id="r")
     failing(monkeypatch, [3])
-    bought = await sender.send(decision, order(services))
+    wanted = order(services)
+    entry = services.purchases.queue.entry(wanted.quote.encoded, {})
+    bought = await sender.send(decision, wanted, lambda _links: entry)
     before = await ledger.get(decision.row.id)
     await sender.write_unwritten()
     after = await ledger.get(decision.row.id)

@@ -137,32 +137,19 @@ async def test_a_purchase_that_never_left_may_be_sent_again_at_once(
 
 @pytest.mark.parametrize("seconds", [None, 7])
 @pytest.mark.parametrize("tool", SPENDING)
-async def test_a_rate_limit_is_waited_out(
-    agent: Agent, emulator: Emulator, clock: HeldClock, video: str, tool: str, seconds: float | None
+async def test_a_purchase_beyond_a_rate_limit_waits_and_is_bought_once(
+    working: Agent, emulator: Emulator, video: str, tool: str, seconds: float | None
 ) -> None:
-    answer: list[str | None] = []
-
-    async def on_progress(_progress: float, _total: float | None, message: str | None) -> None:
-        answer.append(message)
-
-    before = len(clock.sleeps)
     emulator.faults.append(Fault("limit", method="POST", times=2, seconds=seconds))
-    result = await agent.client.call_tool(tool, arguments(tool, video), progress_callback=on_progress)
+    waiting = await working.call(tool, **arguments(tool, video))
+    again = await working.call(tool, **arguments(tool, video))
+    waited = await working.call("wait_for_generation", generation_ids=[waiting["generation_id"]], timeout_seconds=1800)
 
-    assert result.structured_content is not None
-    assert emulator.dream_machine.billing.purchases() == [result.structured_content["generation_id"]]
-    assert sum(clock.sleeps[before:]) == 2 * (seconds or 15)
-    assert answer == [f"Luma's rate limit is reached; trying again in {seconds or 15} s"] * 2
-
-
-async def test_a_rate_limit_that_lasts_is_handed_back(agent: Agent, emulator: Emulator, clock: HeldClock) -> None:
-    emulator.faults.append(Fault("limit", method="POST", times=99, seconds=25))
-    sentence = await agent.refusal("create_video", prompt="a boat")
-
-    assert "rate limit is reached (429)" in sentence
-    assert "Nothing was bought. Call again in 25 s." in sentence
-    assert sum(clock.sleeps) <= 60
-    assert emulator.dream_machine.billing.purchases() == []
+    assert waiting["state"] == "waiting"
+    assert waiting["next"].startswith("place 1 of the queue: wait_for_generation")
+    assert (again["generation_id"], again["recovered"]) == (waiting["generation_id"], True)
+    assert waited["done"] is True
+    assert emulator.dream_machine.billing.purchases() == [waited["generations"][0]["generation_id"]]
 
 
 @pytest.mark.parametrize("tool", SPENDING)
@@ -266,13 +253,13 @@ async def test_a_joined_purchase_has_its_id_though_luma_does_not_answer_just_the
     assert (again["generation_id"], again["state"]) == (bought["generation_id"], "unknown")
 
 
-async def test_a_retry_after_of_nothing_makes_no_storm(agent: Agent, emulator: Emulator, clock: HeldClock) -> None:
+async def test_a_retry_after_of_nothing_makes_no_storm(working: Agent, emulator: Emulator) -> None:
     emulator.faults.append(Fault("limit", method="POST", times=10_000, seconds=0))
-    await agent.refusal("create_video", prompt="a boat")
+    waiting = (await working.call("create_video", prompt="a boat"))["generation_id"]
+    await working.call("wait_for_generation", generation_ids=[waiting], timeout_seconds=600)
 
-    assert sum(method == "POST" for method, _ in emulator.requests) <= 5
-    assert sum(clock.sleeps) >= 1 + 2 + 4 + 8
-    (contents,) = (await agent.client.read_resource("luma://spending")).contents
+    assert 5 < 10_000 - emulator.faults[0].times <= 16
+    (contents,) = (await working.client.read_resource("luma://spending")).contents
     assert '"purchases_today":1' in contents.text
 
 

@@ -16,7 +16,18 @@ import pytest
 from luma_mcp.ledger.postgres import _PostgresTransaction
 from luma_mcp.ledger.sqlite import _SqliteTransaction
 
-TABLES = ("purchases", "reservations", "reservation_groups", "totals", "consents", "balances")
+TABLES = (
+    "purchases",
+    "reservations",
+    "reservation_groups",
+    "totals",
+    "consents",
+    "balances",
+    "waiting",
+    "queues",
+    "limits",
+    "outbox",
+)
 _EXPLAINED = ("SELECT", "UPDATE", "DELETE", "INSERT")
 _SCHEMA = ("migrations.py", "schema_2026.py")
 # Once for each process, and for rows that no program writes any more.

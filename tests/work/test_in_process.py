@@ -9,6 +9,7 @@ import pytest
 from luma_mcp.domain.errors import LedgerError
 from luma_mcp.work.in_process import InProcessRunner
 from luma_mcp.work.jobs import JobKind, Jobs, NoRunner, Run
+from tests.support.agent import HeldClock
 
 pytestmark = pytest.mark.anyio
 
@@ -33,7 +34,7 @@ async def _until(runner: InProcessRunner, work: Callable[[], Awaitable[None]]) -
         tasks.cancel_scope.cancel()
 
 
-async def test_what_the_ledger_names_is_run_at_the_start() -> None:
+async def test_what_the_ledger_names_is_run_at_the_start(clock: HeldClock) -> None:
     done, ran = anyio.Event(), list[str]()
 
     async def run(key: str) -> None:
@@ -41,11 +42,11 @@ async def test_what_the_ledger_names_is_run_at_the_start() -> None:
         if len(ran) == 2:
             done.set()
 
-    await _until(InProcessRunner(Jobs(_kind(run, "a", "b"))), done.wait)
+    await _until(InProcessRunner(Jobs(_kind(run, "a", "b")), clock, first_sweep_seconds=0), done.wait)
     assert sorted(ran) == ["a", "b"]
 
 
-async def test_a_job_runs_once_at_a_time_and_again_if_it_was_started_meanwhile() -> None:
+async def test_a_job_runs_once_at_a_time_and_again_if_it_was_started_meanwhile(clock: HeldClock) -> None:
     entered, released, done = anyio.Event(), anyio.Event(), anyio.Event()
     running, runs, most = 0, 0, 0
 
@@ -59,7 +60,7 @@ async def test_a_job_runs_once_at_a_time_and_again_if_it_was_started_meanwhile()
         if runs == 2:
             done.set()
 
-    runner = InProcessRunner(Jobs(_kind(run)))
+    runner = InProcessRunner(Jobs(_kind(run)), clock)
 
     async def work() -> None:
         await runner.start("paint", "a")
@@ -75,35 +76,29 @@ async def test_a_job_runs_once_at_a_time_and_again_if_it_was_started_meanwhile()
 
 
 @pytest.mark.parametrize("error", [LedgerError("closed"), ZeroDivisionError()], ids=["of Luma", "of ours"])
-async def test_a_job_that_fails_runs_again_and_stops_no_other(error: Exception) -> None:
-    now, done, ran = 0.0, anyio.Event(), list[str]()
-    failed = anyio.Event()
+async def test_a_job_that_fails_runs_again_and_stops_no_other(error: Exception, clock: HeldClock) -> None:
+    done, ran = anyio.Event(), list[str]()
 
     async def run(key: str) -> None:
         ran.append(key)
         if ran.count(key) == 1 and key == "bad":
-            failed.set()
             raise error
         if ran.count("bad") == 2 and "good" in ran:
             done.set()
 
-    runner = InProcessRunner(Jobs(_kind(run)), lambda: now, sweep_seconds=1000)
+    runner = InProcessRunner(Jobs(_kind(run)), clock)
 
     async def work() -> None:
-        nonlocal now
         await runner.start("paint", "bad")
         await runner.start("paint", "good")
-        await failed.wait()
-        await anyio.wait_all_tasks_blocked()
-        now += 30
-        await runner.start("paint", "other")
         await done.wait()
 
     await _until(runner, work)
     assert ran.count("bad") == 2
+    assert sum(clock.sleeps) >= 30
 
 
-async def test_a_job_with_more_to_do_runs_again() -> None:
+async def test_a_job_with_more_to_do_runs_again(clock: HeldClock) -> None:
     done, runs = anyio.Event(), 0
 
     async def run(_key: str) -> float | None:
@@ -114,12 +109,12 @@ async def test_a_job_with_more_to_do_runs_again() -> None:
         done.set()
         return None
 
-    await _until(InProcessRunner(Jobs(_kind(run, "a"))), done.wait)
+    await _until(InProcessRunner(Jobs(_kind(run, "a")), clock, first_sweep_seconds=0), done.wait)
     assert runs == 3
 
 
 @pytest.mark.parametrize("error", [LedgerError("closed"), ZeroDivisionError()], ids=["of Luma", "of ours"])
-async def test_a_search_that_fails_hides_no_other_kind(error: Exception) -> None:
+async def test_a_search_that_fails_hides_no_other_kind(error: Exception, clock: HeldClock) -> None:
     done = anyio.Event()
 
     async def run(_key: str) -> None:
@@ -128,10 +123,12 @@ async def test_a_search_that_fails_hides_no_other_kind(error: Exception) -> None
     async def find() -> list[str]:
         raise error
 
-    await _until(InProcessRunner(Jobs(JobKind("draw", run, find), _kind(run, "a"))), done.wait)
+    await _until(
+        InProcessRunner(Jobs(JobKind("draw", run, find), _kind(run, "a")), clock, first_sweep_seconds=0), done.wait
+    )
 
 
-async def test_no_more_than_eight_jobs_run_at_once() -> None:
+async def test_no_more_than_eight_jobs_run_at_once(clock: HeldClock) -> None:
     running, most, done, ended = 0, 0, anyio.Event(), 0
 
     async def run(_key: str) -> None:
@@ -144,7 +141,7 @@ async def test_no_more_than_eight_jobs_run_at_once() -> None:
         if ended == 20:
             done.set()
 
-    await _until(InProcessRunner(Jobs(_kind(run, *map(str, range(20))))), done.wait)
+    await _until(InProcessRunner(Jobs(_kind(run, *map(str, range(20)))), clock, first_sweep_seconds=0), done.wait)
     assert most == 8
 
 

@@ -12,7 +12,7 @@ import anyio
 from luma_mcp.backends.agents import decoding, encoding
 from luma_mcp.backends.agents.errors import is_refusal
 from luma_mcp.backends.agents.files import FilesApi
-from luma_mcp.backends.base import EncodedRequest
+from luma_mcp.backends.base import EncodedRequest, Sendable
 from luma_mcp.backends.client import ApiClient
 from luma_mcp.backends.transport import Sleep, Transport
 from luma_mcp.domain.generation import Generation, check_id
@@ -41,7 +41,7 @@ class Agents(ApiClient):
         """The request in the JSON of the API. Raises: InvalidRequestError."""
         return encoding.encode(request)
 
-    async def submit(self, encoded: EncodedRequest, *, request_id: str, decided_at: float | None = None) -> Generation:
+    async def submit(self, encoded: Sendable, *, request_id: str, decided_at: float | None = None) -> Generation:
         """Buy; as `Backend.submit`."""
         return await self._purchase(encoded.path, encoded.body, request_id=request_id, decided_at=decided_at)
 

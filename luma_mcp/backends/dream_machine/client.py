@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from luma_mcp.backends import errors
-from luma_mcp.backends.base import EncodedRequest, Verdict
+from luma_mcp.backends.base import EncodedRequest, Sendable, Verdict
 from luma_mcp.backends.client import ApiClient
 from luma_mcp.backends.dream_machine import decoding, encoding, matching
 from luma_mcp.backends.transport import Transport
@@ -32,7 +32,7 @@ class DreamMachine(ApiClient):
         """The request in the JSON of the API. Raises: InvalidRequestError, if an id in it is none."""
         return encoding.encode(request)
 
-    async def submit(self, encoded: EncodedRequest, *, request_id: str, decided_at: float | None = None) -> Generation:
+    async def submit(self, encoded: Sendable, *, request_id: str, decided_at: float | None = None) -> Generation:
         """Buy; as `Backend.submit`."""
         # The callback is this server's business and no part of what is bought.
         callback = {"callback_url": self._callback_url} if self._callback_url else {}

@@ -1,14 +1,15 @@
 """Tools for earlier generations: get, wait, list, delete."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import Field
 
 from luma_mcp.domain.apis import APIS, BackendName
-from luma_mcp.domain.errors import LumaError
-from luma_mcp.domain.generation import Generation, Page
+from luma_mcp.domain.errors import InvalidRequestError, LumaError
+from luma_mcp.domain.generation import PURCHASE_ID, Generation, Page
+from luma_mcp.domain.person import Right
 from luma_mcp.domain.requests import Kind
 from luma_mcp.domain.usd import Usd
 from luma_mcp.mcp.arguments.api_variants import differs
@@ -22,7 +23,8 @@ from luma_mcp.mcp.results import (
     spent_today,
     wait_result,
 )
-from luma_mcp.mcp.spec import ALWAYS_LOADED, DELETES, DREAM_MACHINE, READS, Arguments, Call, Result, ToolSpec
+from luma_mcp.mcp.rights import refusal_of
+from luma_mcp.mcp.spec import ALWAYS_LOADED, DELETES, READS, Arguments, Call, Result, ToolSpec
 from luma_mcp.mcp.tools.arguments import GenerationId, GenerationIds
 from luma_mcp.polling.poller import Snapshot, Until
 from luma_mcp.polling.schedule import schedule_of
@@ -65,6 +67,8 @@ class DeletedResult(Result):
     deleted: bool
 
     def text(self) -> str:
+        if PURCHASE_ID.fullmatch(self.generation_id):
+            return f"{self.generation_id} is cancelled. Nothing was bought, and its money is free again."
         return f"{self.generation_id} is deleted at Luma. Files that were downloaded stay."
 
 
@@ -106,7 +110,7 @@ async def wait_for_generation(call: Call, arguments: WaitForGenerationArguments)
 
 def _progress(snapshot: Snapshot) -> str:
     """A snapshot in a line: states, then the usual duration, previews, and problems."""
-    states = ", ".join(f"{generation.id[:8]} {shown_state(generation)}" for generation in snapshot.generations)
+    states = ", ".join(f"{_short(generation.id)} {shown_state(generation)}" for generation in snapshot.generations)
     running = [generation for generation in snapshot.generations if not generation.is_final]
     notes = list(dict.fromkeys(schedule_of(generation).usual for generation in running))
     notes += [f"preview {url}" for generation in running if (url := generation.url("preview"))]
@@ -115,12 +119,17 @@ def _progress(snapshot: Snapshot) -> str:
     return f"{snapshot.elapsed_seconds:.0f} s: {states or 'no answer yet'}" + "".join(f"; {note}" for note in notes)
 
 
+def _short(generation_id: str) -> str:
+    """The start of an id, as much as differs."""
+    return generation_id.removeprefix("purchase-")[:8]
+
+
 class ListGenerationsArguments(Arguments):
     limit: Annotated[int, Field(ge=1, le=100, description="At most.")] = 10
     offset: Annotated[int, Field(ge=0, description="Newest ones to skip.")] = 0
-    state: Annotated[Literal["queued", "dreaming", "completed", "failed"] | None, Field(description="Only these.")] = (
-        None
-    )
+    state: Annotated[
+        Literal["waiting", "queued", "dreaming", "completed", "failed"] | None, Field(description="Only these.")
+    ] = None
     kind: Annotated[Kind | None, Field(description="Only these.")] = None
 
 
@@ -176,8 +185,19 @@ class DeleteGenerationArguments(Arguments):
     generation_id: GenerationId
 
 
+def right_of_deletion(arguments: Mapping[str, Any]) -> Right:
+    """Whoever may spend may cancel what was not bought yet."""
+    return "spend" if PURCHASE_ID.fullmatch(str(arguments.get("generation_id"))) else "delete"
+
+
 async def delete_generation(call: Call, arguments: DeleteGenerationArguments) -> DeletedResult:
-    """Delete a clip or picture at Luma for good. It does not refund, and a running one may still be charged."""
+    """Delete a clip or picture at Luma for good, without a refund; or cancel a purchase that still waits."""
+    if PURCHASE_ID.fullmatch(arguments.generation_id):
+        found = await call.services.purchases.queue.cancel(arguments.generation_id)
+        if isinstance(found, Generation) and found.state == "failed":
+            return DeletedResult(generation_id=arguments.generation_id, deleted=True)
+        if refusal := refusal_of(call.person, "delete"):
+            raise InvalidRequestError(f"Purchase {arguments.generation_id} does not wait any more.", refusal)
     await call.services.backend.delete_generation(arguments.generation_id)
     await call.services.purchases.deleted(arguments.generation_id)
     return DeletedResult(generation_id=arguments.generation_id, deleted=True)
@@ -203,6 +223,6 @@ TOOLS = (
         DeletedResult,
         "Delete a generation",
         DELETES,
-        backends=DREAM_MACHINE,
+        right_of=right_of_deletion,
     ),
 )

@@ -19,6 +19,7 @@ from luma_mcp.domain.errors import (
     NotFoundError,
     ServerError,
 )
+from luma_mcp.domain.generation import Generation
 from luma_mcp.domain.requests import VideoRequest
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.faults import Fault
@@ -162,6 +163,12 @@ class Known:
 
     async def recent(self, generation_id: str) -> Bought | None:
         return None
+
+    async def queued(self, queue_id: str) -> Generation | str | None:
+        return None
+
+    async def waiting(self, limit: int, person: str | None) -> list[Generation]:
+        return []
 
     async def newest(self, backend: str) -> AsyncGenerator[Bought]:
         for bought in self._bought:
