@@ -18,6 +18,13 @@ _ONE_SHOT = {
     "video": "make a video and save it",
     "image": "make an image and save it",
     "film": "make a film of several shots and save it",
+    "extend": "continue a clip, and save what follows",
+    "modify": "repaint a clip and save it",
+    "reframe": "give a clip another ratio and save it",
+    "reframe-image": "give an image another ratio and save it",
+    "edit": "join, trim and set clips to music; costs nothing",
+    "view": "save a small picture of a generation, or of a clip's frames",
+    "list": "list earlier generations",
     "wait": "wait until generations and films are ready",
     "get": "wait until generations and films are ready, and save them",
 }

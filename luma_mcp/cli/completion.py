@@ -3,6 +3,8 @@
 import argparse
 import sys
 
+from luma_mcp.domain.extras import install_hint
+
 
 def run(shell: str, parser: argparse.ArgumentParser) -> int:
     """Print it; the exit code.
@@ -14,7 +16,7 @@ def run(shell: str, parser: argparse.ArgumentParser) -> int:
     try:
         import shtab  # noqa: PLC0415 - an extra
     except ImportError:
-        print("This needs the extra `completion`: pip install 'dream-machine-mcp[completion]'.", file=sys.stderr)
+        print(install_hint("completion"), file=sys.stderr)
         return 2
     print(shtab.complete(parser, shell=shell))
     return 0

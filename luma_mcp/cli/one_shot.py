@@ -1,4 +1,4 @@
-"""`dream-machine-mcp video`, `image`, `film`, `wait` and `get`: one job from a shell, by the tools that an agent calls.
+"""`dream-machine-mcp video`, `image`, `film`, `wait`, `get` and others: one job from a shell, by an agent's tools.
 
 A client in this process calls the server in this process. So arguments, prices, caps, joins and refusals are those of
 the tools. Paths and ids go to stdout, everything else to stderr; with `--json` stdout has an object in each line.
@@ -15,40 +15,73 @@ code  meaning
 """
 
 import argparse
+import base64
 import json
+import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast, get_args, get_origin
+from typing import Any, cast
 
 import anyio
 import anyio.to_thread
 from mcp import Client
-from mcp.types import ElicitRequestParams, ElicitResult
+from mcp.types import CallToolResult, ElicitRequestParams, ElicitResult, ImageContent
 
 from luma_mcp.cli import terminal
 from luma_mcp.cli.progress import WITH_PROGRESS, ProgressListener
+from luma_mcp.cli.tool_options import add_clips, add_options, arguments_of, with_files
 from luma_mcp.composition import build_server
 from luma_mcp.config.settings import Settings, SettingsError
+from luma_mcp.domain.usd import Usd
 from luma_mcp.film.film import FINAL
 from luma_mcp.mcp.adapter import FIELDS_META
-from luma_mcp.mcp.spec import Arguments
-from luma_mcp.mcp.tools.films import CreateFilmArguments
-from luma_mcp.mcp.tools.images import CreateImageArguments
-from luma_mcp.mcp.tools.videos import CreateVideoArguments
+from luma_mcp.mcp.server import TOOLSETS
+from luma_mcp.mcp.spec import ToolSpec
 
 STILL_RUNNING = 4
 _PROGRAM = "dream-machine-mcp"
-_CREATES = {"video": "create_video", "image": "create_image", "film": "create_film"}
-_MODELS: Mapping[str, type[Arguments]] = {
-    "video": CreateVideoArguments,
-    "image": CreateImageArguments,
-    "film": CreateFilmArguments,
+_FILM = "film-"
+_PROMPT = {"prompt": "PROMPT"}
+_CLIP, _RATIO = {"source": "SOURCE"}, {"aspect_ratio": "RATIO"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Command:
+    """A command that calls a tool.
+
+    Args:
+        tool: the name of the tool.
+        words: the arguments that are given without an option, in this order, with their metavar.
+        buys: whether it buys, so that there is something to wait for and to save.
+    """
+
+    tool: str
+    words: Mapping[str, str] = field(default_factory=dict[str, str])
+    buys: bool = False
+
+    @property
+    def spec(self) -> ToolSpec:
+        """The tool."""
+        return next(spec for specs in TOOLSETS.values() for spec in specs if spec.name == self.tool)
+
+
+_COMMANDS: Mapping[str, _Command] = {
+    "video": _Command("create_video", _PROMPT, buys=True),
+    "image": _Command("create_image", _PROMPT, buys=True),
+    "film": _Command("create_film", buys=True),
+    "extend": _Command("extend_video", {"generation_id": "ID"} | _PROMPT, buys=True),
+    "modify": _Command("modify_video", _CLIP | _PROMPT, buys=True),
+    "reframe": _Command("reframe_video", _CLIP | _RATIO | _PROMPT, buys=True),
+    "reframe-image": _Command("reframe_image", _CLIP | _RATIO | _PROMPT, buys=True),
+    "edit": _Command("edit_video"),
+    "view": _Command("view_generation", {"generation_id": "ID"}),
+    "list": _Command("list_generations"),
 }
 # Given as words, or for clients that cannot ask.
-_NOT_OPTIONS = frozenset({"prompt", "shots", "quote_id"})
-_FILM = "film-"
+_NOT_OPTIONS = frozenset({"quote_id", "shots", "clips"})
 
 
 class _RefusedError(Exception):
@@ -59,42 +92,31 @@ class _RunningError(Exception):
     """It is still running, and there is no time left."""
 
 
-def add_arguments(command: str, parser: argparse.ArgumentParser) -> None:
+def add_arguments(name: str, parser: argparse.ArgumentParser) -> None:
     """The arguments of a command: words, the tool's arguments, and how to wait and save."""
-    match command:
-        case "film":
-            parser.add_argument(
-                "shots", nargs="+", metavar="SHOT",
-                help="a prompt for each shot, with + before it if it continues the shot before; or a JSON file",
-            )  # fmt: skip
-        case "video" | "image":
-            parser.add_argument("prompt", nargs="?", metavar="PROMPT", help="what it shows")
-        case _:
-            parser.add_argument("ids", nargs="+", metavar="ID", help="ids of generations and films")
-    if command in _MODELS:
-        _add_options(_MODELS[command], parser)
+    command = _COMMANDS.get(name)
+    if name == "film":
+        parser.add_argument(
+            "shots", nargs="+", metavar="SHOT",
+            help="a prompt for each shot, with + before it if it continues the shot before; or a JSON file",
+        )  # fmt: skip
+    if name == "edit":
+        add_clips(parser, _COMMANDS[name].spec)
+    if command is None:
+        parser.add_argument("ids", nargs="+", metavar="ID", help="ids of generations and films")
+    else:
+        for word, metavar in command.words.items():
+            parser.add_argument(word, metavar=metavar, nargs="?" if word == "prompt" else None)
+        add_options(parser, command.spec, leave_out={*_NOT_OPTIONS, *command.words})
+    if command is not None and command.buys:
         parser.add_argument("--no-wait", action="store_true", help="buy it, print its id, and do not wait")
-    parser.add_argument(
-        "--timeout", type=float, default=600, metavar="SECONDS", help="how long to wait (default: %(default)g)"
-    )
+    if name == "view":
+        parser.add_argument("--out", type=Path, metavar="FILE", help="the file (default: a new one in this folder)")
+    if command is None or command.buys:
+        parser.add_argument(
+            "--timeout", type=float, default=600, metavar="SECONDS", help="how long to wait (default: %(default)g)"
+        )
     parser.add_argument("--json", action="store_true", help="an object in each line of the output")
-
-
-def _add_options(model: type[Arguments], parser: argparse.ArgumentParser) -> None:
-    for name, field in model.model_fields.items():
-        if name in _NOT_OPTIONS:
-            continue
-        option, description = f"--{name.replace('_', '-')}", (field.description or "").replace("%", "%%")
-        if field.annotation is bool:
-            parser.add_argument(option, action="store_true", default=None, help=description)
-        elif _is_list(field.annotation):
-            parser.add_argument(option, nargs="+", metavar="VALUE", help=description)
-        else:
-            parser.add_argument(option, metavar="VALUE", help=description)
-
-
-def _is_list(annotation: Any) -> bool:
-    return get_origin(annotation) is list or any(_is_list(item) for item in get_args(annotation))
 
 
 def run(options: argparse.Namespace) -> int:
@@ -152,16 +174,22 @@ class _Job:
 
     async def run(self, settings: Settings) -> int:
         """Do it; the exit code."""
-        self._ends_at = time.monotonic() + self._options.timeout
+        self._ends_at = time.monotonic() + getattr(self._options, "timeout", 0)
         asks = self._ask if sys.stdin.isatty() else None
         listener = ProgressListener(self._show)
-        server = build_server(settings, with_jobs=True)
+        command = _COMMANDS.get(self._options.command)
+        opened: set[Path] = set()
+        arguments: dict[str, Any] = with_files(self._arguments(command), opened) if command else {}
+        input_dirs = (*settings.input_dirs, *sorted(opened))
+        server = build_server(settings.model_copy(update={"input_dirs": input_dirs}), with_jobs=True)
         async with Client(server, elicitation_callback=asks, message_handler=listener) as client:
             try:
-                if self._options.command in _CREATES:
-                    return await self._create(client)
-                self._ids = self._options.ids
-                return await self._finish(client)
+                if command is None:
+                    self._ids = self._options.ids
+                    return await self._finish(client)
+                if command.buys:
+                    return await self._create(client, command, arguments)
+                return await _FREE[self._options.command](self, client, arguments)
             except _RefusedError as error:
                 self._report("refused", {"problem": str(error)}, str(error))
                 return 1
@@ -170,15 +198,15 @@ class _Job:
                 self.print_continuation()
                 return STILL_RUNNING
 
-    async def _create(self, client: Client) -> int:
-        command = self._options.command
-        created = await self._call(client, _CREATES[command], self._arguments())
-        price = f"${created['price_usd']:.2f}" + (" at most" if created.get("price_is_assumed") else "")
+    async def _create(self, client: Client, command: _Command, arguments: Mapping[str, Any]) -> int:
+        created = await self._call(client, command.tool, arguments)
+        is_film = command.tool == "create_film"
+        price = f"{Usd.of(created['price_usd'])}" + (" at most" if created.get("price_is_assumed") else "")
         if created.get("dry_run"):
             self._report("price", created, f"It costs {price}. Nothing was bought.")
             return 0
-        self._ids = [created["film_id"] if command == "film" else created["generation_id"]]
-        bought = "It was bought before" if created.get("recovered") else "Allowed" if command == "film" else "Bought"
+        self._ids = [created["film_id"] if is_film else created["generation_id"]]
+        bought = "It was bought before" if created.get("recovered") else "Allowed" if is_film else "Bought"
         self._report("bought", created, f"{bought}: {self._ids[0]}, {price}.")
         if self._options.no_wait:
             self._print(self._ids[0])
@@ -186,14 +214,39 @@ class _Job:
             return 0
         return await self._finish(client)
 
-    def _arguments(self) -> dict[str, Any]:
+    def _arguments(self, command: _Command) -> dict[str, Any]:
         """The arguments of the tool, as they were typed; the tool reads and checks them."""
-        arguments: dict[str, Any] = {} if self._shots is None else {"shots": self._shots}
-        for name in _MODELS[self._options.command].model_fields:
-            value = getattr(self._options, name, None) if name != "shots" else None
-            if value is not None:
-                arguments[name] = value
-        return arguments
+        shots = {} if self._shots is None else {"shots": self._shots}
+        return arguments_of(command.spec, self._options) | shots
+
+    async def edit(self, client: Client, arguments: Mapping[str, Any]) -> int:
+        """Edit clips, and print the path of the file."""
+        self._print_files(await self._call(client, "edit_video", arguments))
+        return 0
+
+    async def view(self, client: Client, arguments: Mapping[str, Any]) -> int:
+        """Save what a model would see, and print its path."""
+        result = await self._result(client, "view_generation", arguments)
+        image = next((item for item in result.content if isinstance(item, ImageContent)), None)
+        if image is None:
+            raise _RefusedError(_text_of_result(result) or "There is no picture of it.")
+        name = f"{_short(arguments['generation_id'])}-view.{image.mime_type.rpartition('/')[2]}"
+        path = self._options.out or _free_path(Path.cwd() / re.sub(r"[^\w.-]", "-", name))
+        path.write_bytes(base64.b64decode(image.data))
+        self._report("saved", {"path": str(path)}, "")
+        self._print(str(path))
+        return 0
+
+    async def show_list(self, client: Client, arguments: Mapping[str, Any]) -> int:
+        """Print the earlier generations: id, state, kind, and the start of the prompt."""
+        listed = await self._call(client, "list_generations", arguments)
+        for item in listed["generations"]:
+            self._report("generation", item, "")
+            words = (item["generation_id"], item["state"], item.get("kind", ""), item.get("prompt", ""))
+            self._print("  ".join(str(word) for word in words).rstrip())
+        if listed.get("unavailable"):
+            self._report("problem", {"problem": listed["unavailable"]}, listed["unavailable"])
+        return 0
 
     async def _finish(self, client: Client) -> int:
         """Wait for everything, and unless only waiting was asked for, save it."""
@@ -247,20 +300,28 @@ class _Job:
                 self._print(generation_id)
         elif completed:
             saved = await self._call(client, "download_generation", {"generation_ids": completed})
-            for file in saved["files"]:
-                self._report("saved", file, "")
-                self._print(file["path"])
+            self._print_files(saved)
             for problem in saved.get("problems", ()):
                 self._report("problem", {"problem": problem}, problem)
                 failed.append(problem)
         return 1 if failed else 0
 
+    def _print_files(self, saved: Mapping[str, Any]) -> None:
+        for file in saved["files"]:
+            self._report("saved", file, "")
+            self._print(file["path"])
+
     async def _call(self, client: Client, tool: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """The fields of a tool's result. Raises: _RefusedError."""
+        result = await self._result(client, tool, arguments)
+        return result.structured_content or (result.meta or {}).get(FIELDS_META, {})
+
+    async def _result(self, client: Client, tool: str, arguments: Mapping[str, Any]) -> CallToolResult:
+        """A tool's result. Raises: _RefusedError."""
         result = await client.call_tool(tool, dict(arguments), meta=WITH_PROGRESS)
         if result.is_error:
-            raise _RefusedError(" ".join(getattr(item, "text", "") for item in result.content))
-        return result.structured_content or (result.meta or {}).get(FIELDS_META, {})
+            raise _RefusedError(_at_the_shell(_text_of_result(result)))
+        return result
 
     def _remaining_seconds(self) -> float:
         return max(0.0, self._ends_at - time.monotonic())
@@ -304,6 +365,38 @@ class _Job:
         question = getattr(params, "message", "")
         response = await anyio.to_thread.run_sync(_typed, f"{question} [y/N] ", abandon_on_cancel=True)
         return ElicitResult(action="accept", content={"buy": response.strip().lower() in ("y", "yes")})
+
+
+_FREE = {"edit": _Job.edit, "view": _Job.view, "list": _Job.show_list}
+
+
+def _text_of_result(result: CallToolResult) -> str:
+    return " ".join(getattr(item, "text", "") for item in result.content).strip()
+
+
+def _at_the_shell(sentence: str) -> str:
+    """A tool's sentence in words of the shell: its arguments are options, and other tools are commands."""
+    for tool, command in _IN_THE_SHELL.items():
+        sentence = sentence.replace(tool, f"{_PROGRAM} {command}")
+    tool, _, rest = sentence.partition(": ")
+    if tool in {command.tool for command in _COMMANDS.values()}:
+        path, _, problem = rest.partition(" ")
+        name = path.partition(".")[0]
+        return f"--{name.replace('_', '-')} {problem}" if name.isidentifier() else rest
+    return sentence
+
+
+_IN_THE_SHELL = {
+    "list_generations": "list", "wait_for_generation": "wait", "wait_for_film": "wait", "download_generation": "get",
+}  # fmt: skip
+
+
+def _free_path(path: Path) -> Path:
+    """A path where there is nothing yet."""
+    number, free = 2, path
+    while free.exists():
+        number, free = number + 1, path.with_stem(f"{path.stem}-{number}")
+    return free
 
 
 def _short(name: str) -> str:

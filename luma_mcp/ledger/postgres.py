@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from luma_mcp.domain.errors import LedgerError
+from luma_mcp.domain.extras import install_hint
 from luma_mcp.ledger.migrations import VERSION, announce, check_version, migrate
 from luma_mcp.ledger.store import Cursor, NotUniqueError, Transaction
 
@@ -192,6 +193,6 @@ def _library():  # noqa: ANN202 - a module
     except ImportError as error:
         raise LedgerError(
             "LUMA_LEDGER is a database, and the package that it needs is not installed.",
-            "Nothing was bought. Install dream-machine-mcp[postgres].",
+            f"Nothing was bought. {install_hint('postgres')}",
         ) from error
     return psycopg

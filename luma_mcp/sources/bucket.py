@@ -14,6 +14,7 @@ import anyio.to_thread
 
 from luma_mcp.domain.addresses import LOOPBACK
 from luma_mcp.domain.errors import FileError
+from luma_mcp.domain.extras import install_hint
 from luma_mcp.domain.url_signatures import unsigned
 from luma_mcp.sources.local_files import LocalFile
 
@@ -133,7 +134,7 @@ def _open_store(address: str) -> "ObjectStore":
     except ImportError as error:
         raise FileError(
             "LUMA_UPLOAD_URL is set, and the package that it needs is not installed.",
-            "Install dream-machine-mcp[uploads]; with uvx: uvx --from 'dream-machine-mcp[uploads]' dream-machine-mcp",
+            install_hint("uploads"),
         ) from error
     url = urlsplit(address)
     options = dict(parse_qsl(url.query))

@@ -142,7 +142,7 @@ def commands() -> list[list[str]]:
     pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
     snippets = [match for page in pages for match in re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL)]
     lines = [line for snippet in snippets for line in snippet.splitlines() if line.startswith("dream-machine-mcp ")]
-    return [shlex.split(line)[1:] for line in lines]
+    return [shlex.split(line.partition(" > ")[0])[1:] for line in lines]
 
 
 @pytest.mark.parametrize("words", commands(), ids=" ".join)

@@ -138,7 +138,7 @@ async def test_without_its_package_it_is_said_what_to_install(ledger: Ledger, mo
     with pytest.raises(LedgerError, match="package that it needs is not installed") as caught:
         await ledger.today()
 
-    assert "dream-machine-mcp[postgres]" in caught.value.hint
+    assert "uv tool install '.[postgres]'" in caught.value.hint
     monkeypatch.undo()
 
 

@@ -210,7 +210,7 @@ async def test_without_its_package_the_error_states_what_to_install(
     with pytest.raises(FileError, match="package that it needs is not installed") as caught:
         await Bucket(address, local_api=True).put(HERO)
 
-    assert "dream-machine-mcp[uploads]" in caught.value.hint
+    assert "uv tool install '.[uploads]'" in caught.value.hint
 
 
 # From here on, as an agent sees it.

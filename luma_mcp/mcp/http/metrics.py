@@ -7,6 +7,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from luma_mcp.domain.apis import BackendName
 from luma_mcp.domain.errors import LumaError
+from luma_mcp.domain.extras import install_hint
 from luma_mcp.domain.meter import Outcome, PurchaseOutcome
 from luma_mcp.mcp.persons import current_person
 from luma_mcp.mcp.rights import METRICS_PERSON, may_read_metrics
@@ -96,7 +97,7 @@ class Metrics:
             sentence = f"The metrics are for the owner, and for the token named {METRICS_PERSON} in LUMA_HTTP_TOKENS."
             return JSONResponse({"error": sentence}, 403)
         if self._meter is None:
-            sentence = "Install dream-machine-mcp[metrics]; it brings the library that counts."
+            sentence = install_hint("metrics")
             return JSONResponse({"error": sentence}, 501)
         try:
             return Response(await self._meter.page(self._services), media_type="text/plain; version=0.0.4")

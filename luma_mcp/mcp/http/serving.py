@@ -43,7 +43,7 @@ MAX_BODY_BYTES = 1024 * 1024
 _LOOPBACK_HOSTS = ("127.0.0.1:*", "localhost:*", "[::1]:*", "127.0.0.1", "localhost", "[::1]")
 _LOOPBACK_ORIGINS = ("http://127.0.0.1:*", "http://localhost:*", "http://[::1]:*")
 # Waits are cut, and clients call again; a purchase that is under way is in the ledger.
-_GRACE_SECONDS = 5
+_GRACE_SECONDS = 10
 _HEAD_SECONDS = 10.0
 _MAX_CONNECTIONS = 2000
 

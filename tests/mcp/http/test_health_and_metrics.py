@@ -306,7 +306,7 @@ async def test_without_the_library_the_metrics_state_what_to_install(
         answer = await caller.get("/metrics")
 
     assert answer.status_code == 501
-    assert "dream-machine-mcp[metrics]" in answer.text
+    assert "uv tool install '.[metrics]'" in answer.text
 
 
 def test_without_a_meter_nothing_is_counted() -> None:
