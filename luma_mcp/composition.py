@@ -36,9 +36,11 @@ from luma_mcp.film.saving import FilmSaves
 from luma_mcp.film.service import FilmService
 from luma_mcp.ledger.caps import Budget
 from luma_mcp.ledger.history import PurchaseHistory
+from luma_mcp.ledger.outbox import Outbox
 from luma_mcp.ledger.postgres import PostgresStore
 from luma_mcp.ledger.purchases import Ledger
 from luma_mcp.ledger.reservation_groups import ReservationGroups
+from luma_mcp.ledger.rows import PurchaseRow
 from luma_mcp.ledger.sqlite import SqliteStore
 from luma_mcp.mcp.approvals import Approvals
 from luma_mcp.mcp.public_links import Links
@@ -56,9 +58,12 @@ from luma_mcp.sources.bucket import Bucket
 from luma_mcp.sources.local_files import LocalFiles
 from luma_mcp.sources.luma_files import LumaFiles
 from luma_mcp.sources.resolver import FileStore, SourceResolver
+from luma_mcp.work.films import FilmJob
 from luma_mcp.work.in_process import InProcessRunner
 from luma_mcp.work.jobs import Jobs
-from luma_mcp.work.kinds import QUEUE, queue_job
+from luma_mcp.work.kinds import QUEUE, doubt_job, queue_job
+from luma_mcp.work.output import Output
+from luma_mcp.work.saves import FIRST_SECONDS, SAVE, SaveJob
 
 if TYPE_CHECKING:
     import httpx
@@ -201,14 +206,40 @@ def with_runner(services: Services, settings: Settings) -> Services:
     """The services with a runner of jobs. A server that only reads runs none."""
     if settings.read_only:
         return services
-    jobs = Jobs(queue_job(services.purchases))
-    runner = InProcessRunner(jobs, services.clock)
+    purchases = services.purchases
+    outbox = Outbox(purchases.ledger)
+    bucket = Bucket(settings.upload_url, local_api=bool(_emulators(settings)))
+
+    async def copy(file: SavedFile) -> object:
+        return await bucket.share(file.path, file.sha256, file.media_type)
+
+    output = Output(services.downloads, services.access, copy if bucket.is_set else None)
+    films = FilmJob(
+        services.films,
+        services.film_saves,
+        outbox,
+        services.backend,
+        services.sources,
+        output,
+        is_saving=_saved(settings) != "none",
+    )
+    saves = SaveJob(purchases, outbox, output)
+    runner = InProcessRunner(Jobs(queue_job(purchases), films.kind, saves.kind, doubt_job(purchases)), services.clock)
 
     async def on_waiting(account: str) -> None:
         await runner.start(QUEUE, account)
 
-    services.purchases.queue.listen(on_waiting)
+    async def on_accepted(row: PurchaseRow) -> None:
+        if _saved(settings) == "all":
+            await runner.start(SAVE, str(row.id), after_seconds=FIRST_SECONDS)
+
+    purchases.queue.listen(on_waiting, on_accepted)
     return replace(services, runner=runner)
+
+
+def _saved(settings: Settings) -> str:
+    """What is saved as it ends."""
+    return settings.save or ("all" if settings.database_url else "films")
 
 
 def _sharing(links: Links, bucket: Bucket, downloads: DownloadService) -> Share:
@@ -286,6 +317,7 @@ def build_ledger(settings: Settings, clock: Clock | None = None) -> Ledger:
         owner=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}",
         former_accounts=[settings.account],
         is_shared=settings.http_shared,
+        saves=_saved(settings) == "all",
     )
 
 

@@ -9,6 +9,7 @@ import anyio
 from luma_mcp.domain.errors import (
     AmbiguousPurchaseError,
     AuthenticationError,
+    FileError,
     GoneError,
     InsufficientCreditsError,
     InvalidRequestError,
@@ -68,14 +69,21 @@ class ShotBuyer:
         return bool(film.lost)
 
     async def buy_all(
-        self, film: Film, shots: Sequence[FilmShot], sources_of: SourcesOf, problems: dict[str, str]
+        self,
+        film: Film,
+        shots: Sequence[FilmShot],
+        sources_of: SourcesOf,
+        problems: dict[str, str],
+        *,
+        is_background: bool = False,
     ) -> None:
         """Buy some shots at once. Raises: AuthenticationError, InsufficientCreditsError, after all have been tried."""
         of_the_account: list[LumaError] = []
 
         async def buy(shot: FilmShot) -> None:
             try:
-                await self._buy(film, shot, sources_of(film.plan.form.backend), problems)
+                sources = sources_of(film.plan.form.backend)
+                await self._buy(film, shot, sources, problems, is_background=is_background)
             except _OF_THE_ACCOUNT as error:
                 of_the_account.append(error)
 
@@ -85,7 +93,9 @@ class ShotBuyer:
         if of_the_account:
             raise of_the_account[0]
 
-    async def _buy(self, film: Film, shot: FilmShot, sources: Resolution, problems: dict[str, str]) -> None:
+    async def _buy(
+        self, film: Film, shot: FilmShot, sources: Resolution, problems: dict[str, str], *, is_background: bool = False
+    ) -> None:
         """Buy a shot. A transient error is added to `problems`; any other one is recorded as the reason of the shot.
 
         Raises:
@@ -113,7 +123,8 @@ class ShotBuyer:
             problems[key] = f"Shot {shot.number}: {error.full_text}"
             self._meter.count_purchase(backend, film.group.person, "in doubt", 0.0)
         except LumaError as error:
-            if error.is_transient or self._is_first_refusal(film.id, key, error):
+            is_elsewhere = is_background and isinstance(error, FileError)
+            if error.is_transient or is_elsewhere or self._is_first_refusal(film.id, key, error):
                 problems[key] = f"Shot {shot.number}: {error.full_text}"
                 return
             self._meter.count_purchase(backend, film.group.person, "refused", 0.0)

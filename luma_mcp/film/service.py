@@ -181,7 +181,14 @@ class FilmService:
         return [film_of(group, {}) for group in await self._groups.newest(limit, person)]
 
     async def wait(
-        self, film_id: str, person: str | None, *, timeout_seconds: float, sources_of: SourcesOf, on_film: OnFilm
+        self,
+        film_id: str,
+        person: str | None,
+        *,
+        timeout_seconds: float,
+        sources_of: SourcesOf,
+        on_film: OnFilm,
+        is_background: bool = False,
     ) -> Film:
         """Buy the shots that are ready, and wait, until every shot is final or until the timeout.
 
@@ -191,6 +198,7 @@ class FilmService:
             timeout_seconds: the longest wait. Purchases that have started are completed.
             sources_of: starts the resolution of a shot's sources.
             on_film: called at each change.
+            is_background: whether no client waits: a shot whose local file cannot be read here stays planned.
 
         Raises:
             NotFoundError: there is no such film.
@@ -216,7 +224,7 @@ class FilmService:
                     continue
             wanted = [shot for shot in _to_buy(film) if shot.planned.key not in problems]
             if wanted:
-                await self._buyer.buy_all(film, wanted, sources_of, problems)
+                await self._buyer.buy_all(film, wanted, sources_of, problems, is_background=is_background)
                 continue
             remaining_seconds = timeout_seconds - (now - started_at)
             if remaining_seconds <= 0 or (film.state == "in doubt" and not film.lost):

@@ -5,18 +5,11 @@ it. Whoever does the work may do it twice.
 """
 
 from luma_mcp.ledger.purchases import Ledger
+from luma_mcp.ledger.rows import add_to_outbox
 from luma_mcp.ledger.spending import marks
 from luma_mcp.ledger.store import Transaction
 
 _MAX_OPEN = 500
-
-
-def add(transaction: Transaction, account: str, kind: str, key: str, now: float) -> None:
-    """Add an entry, unless it is there."""
-    transaction.execute(
-        "INSERT INTO outbox (account, kind, key, since) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
-        (account, kind, key, now),
-    )
 
 
 class Outbox:
@@ -28,7 +21,7 @@ class Outbox:
     async def add(self, kind: str, key: str) -> None:
         """Add an entry, unless it is there."""
         await self._ledger.transact(
-            lambda transaction: add(transaction, self._ledger.accounts[0], kind, key, transaction.now())
+            lambda transaction: add_to_outbox(transaction, self._ledger.accounts[0], kind, key, transaction.now())
         )
 
     async def open(self, kind: str) -> list[str]:

@@ -37,6 +37,9 @@ from luma_mcp.ledger.store import NotUniqueError, Store, Transaction
 
 _T = TypeVar("_T")
 
+SAVE = "save"
+"""The kind of entry of the outbox for a purchase that is to be saved; the key is its number."""
+
 # Of a row that a server works at; for `lease_ends`.
 _IS_LEASED = "lease_until >= ? AND lease_until <= ?"
 
@@ -52,6 +55,7 @@ class Ledger(LedgerReader):
         owner: names this process in the leases that it holds.
         former_accounts: names that earlier versions gave to this account.
         is_shared: whether persons join the purchases of each other.
+        saves: whether what is bought is to be saved.
 
     Every method raises `LedgerError`s when the store cannot be used.
     """
@@ -65,12 +69,14 @@ class Ledger(LedgerReader):
         others: Sequence[str] = (),
         former_accounts: Sequence[str] = (),
         is_shared: bool = False,
+        saves: bool = False,
     ) -> None:
         super().__init__(store, (account, *others))
         self._owner = owner
         self._former_accounts = tuple(former_accounts)
         self.is_shared = is_shared
         """Whether persons join the purchases of each other."""
+        self._saves = saves
         self._writing = anyio.CapacityLimiter(1)
 
     async def close(self) -> None:
@@ -205,6 +211,8 @@ class Ledger(LedgerReader):
             )  # fmt: skip
             if done.rowcount != 1:
                 return None
+            if after == "accepted" and self._saves:
+                rows.add_to_outbox(transaction, row.account, SAVE, str(row.id), now)
             if after == "waiting" and entry is not None:
                 queue.enter(transaction, row.id, entry)
             elif row.queue_id is not None and after in ("sending", "refused"):

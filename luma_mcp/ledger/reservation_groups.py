@@ -15,12 +15,16 @@ from luma_mcp.ledger.reservations import (
     release,
     reserve,
 )
-from luma_mcp.ledger.rows import PurchaseRow
+from luma_mcp.ledger.rows import PurchaseRow, add_to_outbox
 from luma_mcp.ledger.spending import live_groups, marks
 from luma_mcp.ledger.states import TAKE_SECONDS, UNDER_WAY, lease_ends
 from luma_mcp.ledger.store import Transaction
 
 _COLUMNS = "id, account, person, fingerprint, take, is_live, document, created_at, updated_at"
+
+
+OPEN_GROUP = "group"
+"""The kind of entry of the outbox for a group whose purchases are to be made; the key is its id."""
 
 
 class GroupChangedError(Exception):
@@ -64,6 +68,7 @@ class ReservationGroups:
             )
             for item in new.reservations:
                 reserve(transaction, new.id, account, new.person, item)
+            add_to_outbox(transaction, account, OPEN_GROUP, new.id, now)
             consents.use(transaction, new.consent, new.id)
             return self._read(transaction, new.id), True
 
@@ -106,6 +111,7 @@ class ReservationGroups:
             if unpaid:
                 self._allow(transaction, unpaid, group.person, budget, balance, consent)
                 consents.use(transaction, consent, group.id)
+            add_to_outbox(transaction, group.account, OPEN_GROUP, group.id, now)
             for item in unpaid:
                 reserve(transaction, group.id, group.account, group.person, item)
             for key in current.reservations.keys() - {item.key for item in wanted}:

@@ -110,6 +110,14 @@ def by_queue_id(transaction: Transaction, accounts: Sequence[str], ids: Iterable
     return {row.queue_id: row for row in found if row.queue_id and row.account in accounts}
 
 
+def add_to_outbox(transaction: Transaction, account: str, kind: str, key: str, now: float) -> None:
+    """Record that something is to be done for a key, unless that is recorded; `outbox` reads it."""
+    transaction.execute(
+        "INSERT INTO outbox (account, kind, key, since) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        (account, kind, key, now),
+    )
+
+
 def _row(columns: Sequence[Any]) -> PurchaseRow:
     values = list(columns)
     values[_IS_LIVE] = bool(values[_IS_LIVE])

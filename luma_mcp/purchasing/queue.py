@@ -27,7 +27,7 @@ from luma_mcp.ledger.purchases import Ledger
 from luma_mcp.ledger.queue import QueueEntry
 from luma_mcp.ledger.rows import PurchaseRow
 from luma_mcp.purchasing.payloads import Payloads
-from luma_mcp.purchasing.sending import OnWaiting, Sender, new_request_id
+from luma_mcp.purchasing.sending import OnAccepted, OnWaiting, Sender, new_request_id
 from luma_mcp.purchasing.settling import Settler
 
 _log = logging.getLogger(__name__)
@@ -77,9 +77,10 @@ class PurchaseQueueService:
         self._names: dict[str, BackendName] = {account: name for name, account in accounts.items()}
         self._max_at_once = options.max_at_once
 
-    def listen(self, on_waiting: OnWaiting) -> None:
-        """Call a function with each account at which something waits. It starts the job that sends it."""
+    def listen(self, on_waiting: OnWaiting, on_accepted: OnAccepted) -> None:
+        """Call functions that start jobs: with each account at which something waits, and with what was bought."""
         self._sender.on_waiting = on_waiting
+        self._sender.on_accepted = on_accepted
 
     def entry(self, encoded: EncodedRequest, links: Mapping[str, str]) -> QueueEntry:
         """How a purchase waits if it has to.

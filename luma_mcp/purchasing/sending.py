@@ -84,6 +84,14 @@ async def _ignore(_account: str) -> None:
     """Nothing runs jobs in this process."""
 
 
+OnAccepted = Callable[[PurchaseRow], Awaitable[None]]
+"""Called with a purchase. It raises nothing."""
+
+
+async def _ignore_accepted(_row: PurchaseRow) -> None:
+    """Nothing runs jobs in this process."""
+
+
 class Sender:
     """Sends the purchases of one account."""
 
@@ -97,6 +105,8 @@ class Sender:
         self._per_minute: dict[str, int] = {}
         self.on_waiting: OnWaiting = _ignore
         """Called with the account of each purchase that waits after it was refused for want of a slot."""
+        self.on_accepted: OnAccepted = _ignore_accepted
+        """Called with each purchase that Luma has accepted."""
 
     @property
     def accounts_under_way(self) -> frozenset[str]:
@@ -288,6 +298,7 @@ class Sender:
             news = LimitNews(per_minute=generation.per_minute)
             self._per_minute[row.account] = generation.per_minute
         await self._write(row, "accepted", generation_id=generation.id, entry=entry if news else None, news=news)
+        await self.on_accepted(row)
         return generation
 
     async def _write(

@@ -79,7 +79,7 @@ class PurchaseService:
         queueing: QueueOptions | None = None,
     ) -> None:
         self._backend = backend
-        self._ledger = ledger
+        self._ledger = self.ledger = ledger
         self._clock = clock
         self._reconciler = reconciler
         self._sender = Sender(backend, ledger, clock)
@@ -184,6 +184,10 @@ class PurchaseService:
     async def totals(self, days: int, person: str | None = None) -> list[Total]:
         """The running totals of today and of some days before; of all, or of one person."""
         return await self._ledger.totals(days, person)
+
+    async def row(self, row_id: int) -> PurchaseRow | None:
+        """A purchase by its number in the ledger."""
+        return await self._ledger.get(row_id)
 
     async def get_generation(self, generation_id: str) -> Generation:
         """Request a generation. One that may exist though Luma denies it is unknown, not "not found".

@@ -12,7 +12,8 @@ from luma_mcp.work.jobs import RETRY_SECONDS, SWEEP_SECONDS, JobKind, Jobs
 
 _log = logging.getLogger(__name__)
 
-_AT_ONCE = 8
+# Of a kind, so that long jobs of one kind delay no other kind.
+_AT_ONCE = 4
 # A host waits for the start of its servers, so the first search comes later. By the real clock.
 _FIRST_SWEEP_SECONDS = 3.0
 
@@ -64,11 +65,15 @@ class InProcessRunner:
             while True:
                 self._changed = anyio.Event()
                 self._start_due(tasks)
-                waiting = [due for job, due in self._due.items() if job not in self._running]
-                if not waiting or len(self._running) >= _AT_ONCE:
+                waiting = [due for job, due in self._due.items() if self._may_run(job)]
+                if not waiting:
                     await self._changed.wait()
                 else:
                     await self._sleep(min(waiting) - self._clock.now())
+
+    def _may_run(self, job: tuple[str, str]) -> bool:
+        """Whether a job may run now: it does not run already, and few of its kind do."""
+        return job not in self._running and sum(name == job[0] for name, _ in self._running) < _AT_ONCE
 
     async def _sleep(self, seconds: float) -> None:
         """Sleep so long, or until something changes."""
@@ -95,9 +100,7 @@ class InProcessRunner:
     def _start_due(self, tasks: TaskGroup) -> None:
         now = self._clock.now()
         for job, due in sorted(self._due.items(), key=lambda item: item[1]):
-            if due > now or len(self._running) >= _AT_ONCE:
-                break
-            if job not in self._running:
+            if due <= now and self._may_run(job):
                 del self._due[job]
                 self._running.add(job)
                 tasks.start_soon(self._run, self._jobs.kind(job[0]), job[1])

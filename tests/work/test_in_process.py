@@ -128,7 +128,7 @@ async def test_a_search_that_fails_hides_no_other_kind(error: Exception, clock: 
     )
 
 
-async def test_no_more_than_eight_jobs_run_at_once(clock: HeldClock) -> None:
+async def test_no_more_than_four_jobs_of_a_kind_run_at_once(clock: HeldClock) -> None:
     running, most, done, ended = 0, 0, anyio.Event(), 0
 
     async def run(_key: str) -> None:
@@ -142,7 +142,7 @@ async def test_no_more_than_eight_jobs_run_at_once(clock: HeldClock) -> None:
             done.set()
 
     await _until(InProcessRunner(Jobs(_kind(run, *map(str, range(20)))), clock, first_sweep_seconds=0), done.wait)
-    assert most == 8
+    assert most == 4
 
 
 async def test_two_kinds_of_one_name_are_refused() -> None:

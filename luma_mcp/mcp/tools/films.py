@@ -26,6 +26,7 @@ from luma_mcp.mcp.tools.arguments import (
 from luma_mcp.mcp.tools.concepts import checked_concepts
 from luma_mcp.mcp.tools.consent import ConsentRequest, buy_with_consent, quote_id_for
 from luma_mcp.mcp.tools.film_results import FilmResult, FilmShotResult, film_result, waited_film
+from luma_mcp.work.films import FILM
 
 _MAX_PROMPT_ASKED = 200
 
@@ -113,8 +114,11 @@ async def _create(
 ) -> FilmResult:
     films = call.services.films
     if film is not None:
-        return film_result(await films.change(film, plan, approved_usd=usd, consent=consent))
+        changed = await films.change(film, plan, approved_usd=usd, consent=consent)
+        await call.services.runner.start(FILM, changed.id)
+        return film_result(changed)
     created, is_new = await films.create(plan, take=arguments.take, person=call.person.name, consent=consent)
+    await call.services.runner.start(FILM, created.id)
     return film_result(created, recovered=not is_new)
 
 
