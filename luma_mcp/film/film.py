@@ -34,6 +34,7 @@ FINAL = frozenset({"completed", "failed", "refused", "stopped"})
 _UNMADE = FINAL - {"completed"}
 _DELETED = "Its clip was deleted at Luma. Another take of the shot makes it anew."
 ABANDONED = "The film was left alone for 24 hours, so its reservation ended."
+CANCELLED = "The film was cancelled."
 _NOTES = {EXPIRED: ABANDONED, REMOVED: "The plan has no such shot any more."}
 FILM_ID = re.compile(r"film-[0-9a-f]{16}")
 """The pattern of a film's id."""

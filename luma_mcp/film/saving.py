@@ -58,6 +58,11 @@ async def save_film(
         about: dict[str, Any] = {
             "film_id": film.id,
             "shots": [_facts(shot) for shot in film.shots],
+            "format": {
+                "model": film.plan.form.model,
+                "aspect_ratio": film.plan.form.aspect_ratio,
+                "resolution": film.plan.form.resolution,
+            },
             "price_usd": round(film.spent_usd, 4),
         }
         sources = [EditSource(generation) for generation in generations]
@@ -88,8 +93,14 @@ def _facts(shot: FilmShot) -> dict[str, Any]:
         "generation_id": shot.generation_id,
         "price_usd": shot.spent_usd,
         "made_from": list(shot.purchase.made_from) if shot.purchase else [],
+        "prompt": shot.planned.shot.prompt,
+        "duration": shot.planned.shot.duration,
+        "start": shot.planned.shot.start,
+        "end": shot.planned.shot.end,
+        "concepts": list(shot.planned.shot.concepts),
+        "take": shot.planned.shot.take,
     }
-    return {key: value for key, value in facts.items() if value != []}
+    return {key: value for key, value in facts.items() if value not in ([], None)}
 
 
 Save = Callable[[OnBytes], Awaitable[SavedFilm]]

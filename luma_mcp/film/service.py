@@ -20,7 +20,7 @@ from luma_mcp.domain.meter import NO_METER, Meter
 from luma_mcp.film import plan as plans
 from luma_mcp.film.buying import ShotBuyer
 from luma_mcp.film.encrypted_links import SignedLinks
-from luma_mcp.film.film import Film, FilmShot, film_of, new_film_id
+from luma_mcp.film.film import CANCELLED, Film, FilmShot, film_of, new_film_id
 from luma_mcp.film.frames import SourcesOf, frames_of
 from luma_mcp.film.plan import FilmFormat, Frames, Plan, Shot
 from luma_mcp.ledger import caps
@@ -122,9 +122,15 @@ class FilmService:
         group, is_new = await self._purchases.with_refunds(lambda: self._groups.create(new, budget, balance))
         return await self._polled(group), is_new
 
-    async def unpaid_usd(self, film: Film, plan: Plan) -> float:
-        """The price of a new plan of a film beyond the money that is spent and reserved already."""
-        return sum(item.micros for item in film.group.unpaid(_reservations(plan))) / 1e6
+    def unpaid(self, film: Film, plan: Plan) -> list[NewReservation]:
+        """The shots of a new plan of a film whose money is neither spent nor reserved already."""
+        return film.group.unpaid(_reservations(plan))
+
+    async def cancel(self, film: Film) -> Film:
+        """Give back the money of the shots that are not bought. Shots that Luma is making stay."""
+        await self._groups.release(film.id, {shot.planned.key: CANCELLED for shot in film.shots if not shot.is_final})
+        group = await self._groups.get(film.id)
+        return await self._polled(group or film.group)
 
     async def change(self, film: Film, plan: Plan, *, approved_usd: float, consent: str | None) -> Film:
         """Replace the plan of a film: shots that it has already stay, and the money of the rest is reserved.

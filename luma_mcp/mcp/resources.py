@@ -21,7 +21,7 @@ from luma_mcp.ledger.states import IN_DOUBT
 from luma_mcp.mcp.persons import current_person
 from luma_mcp.mcp.results import details_result
 from luma_mcp.mcp.services import Services
-from luma_mcp.mcp.tools.film_results import film_result
+from luma_mcp.mcp.tools.film_results import arguments_of, film_result
 
 GENERATION = "luma://generations/{generation_id}"
 FILM = "luma://films/{film_id}"
@@ -92,7 +92,7 @@ def attach(server: MCPServer[Any], services: Services) -> None:
     async def film(film_id: str) -> str:
         person = services.access.visible_person(current_person())
         state = await _translated(lambda: services.films.get(film_id, person))
-        return _json(film_result(state).model_dump(mode="json", exclude_none=True))
+        return _json(film_result(state).model_dump(mode="json", exclude_none=True) | {"plan": arguments_of(state)})
 
     @server.completion()
     async def complete(

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Annotated, Any, TypedDict
 
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
 from luma_mcp.domain.errors import LedgerError
 from luma_mcp.domain.generation import WAITING, Generation
@@ -15,6 +15,8 @@ from luma_mcp.mcp.arguments.api_variants import differs
 from luma_mcp.mcp.spec import Call, Result
 from luma_mcp.purchasing.orders import PurchaseRecord, Quote
 
+_AS_IN_GET = "As get_generation."
+_MAX_FULL_PROMPT_LENGTH = 6000
 _MAX_PROMPT_LENGTH = 200
 _LINK = re.compile(r"https?://[!-~]{1,4000}")
 
@@ -57,12 +59,18 @@ class GenerationDetailsResult(GenerationResult):
         return f"{super().text()}\nNext: {self.next}"
 
 
+# The schema of get_generation has the fields of a generation, once for all tools: every conversation pays for them.
+GenerationResults = Annotated[
+    list[GenerationResult], WithJsonSchema({"type": "array", "items": {"type": "object"}, "description": _AS_IN_GET})
+]
+
+
 class WaitResult(Result):
     """The generations after a wait."""
 
     done: bool
     waited_seconds: float
-    generations: list[GenerationResult]
+    generations: GenerationResults
     next: str
 
     def text(self) -> str:
@@ -98,8 +106,13 @@ class PurchaseResult(Result):
         return f"{verb} {self.generation_id}, now {self.state}. Price: {price}.\nNext: {self.next}"
 
 
-def generation_result(generation: Generation) -> GenerationResult:
-    """The facts of a generation. Text that comes from outside is cleaned and cut."""
+def generation_result(generation: Generation, *, max_prompt: int = _MAX_PROMPT_LENGTH) -> GenerationResult:
+    """The facts of a generation. Text that comes from outside is cleaned and cut.
+
+    Args:
+        generation: the generation.
+        max_prompt: how many characters of its prompt are kept.
+    """
     price = price_of_generation(generation)
     result = GenerationResult(
         generation_id=generation.id,
@@ -111,7 +124,7 @@ def generation_result(generation: Generation) -> GenerationResult:
         preview_url=_link(generation.url("preview")),
         more_urls=_more_urls(generation),
         failure_reason=_cleaned(generation.failure_reason, 500),
-        prompt=None if generation.prompt is None else cleaned(generation.prompt, _MAX_PROMPT_LENGTH),
+        prompt=None if generation.prompt is None else cleaned(generation.prompt, max_prompt),
         price_usd=price.usd if price else None,
         created_at=generation.created_at.isoformat() if generation.created_at else None,
     )
@@ -127,7 +140,7 @@ def _more_urls(generation: Generation) -> list[str] | None:
 
 def details_result(generation: Generation) -> GenerationDetailsResult:
     """The facts of a generation, and what to do next."""
-    facts = generation_result(generation)
+    facts = generation_result(generation, max_prompt=_MAX_FULL_PROMPT_LENGTH)
     return GenerationDetailsResult(**facts.model_dump(), next=_next(generation)).set_actions(lambda: facts.actions)
 
 

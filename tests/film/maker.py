@@ -54,7 +54,7 @@ async def make(shots: list[dict[str, Any]], take: int) -> dict[str, Any]:
             film = await films.wait(film.id, None, timeout_seconds=300, sources_of=sources, on_film=on_film)
             if film.state == "stopped":
                 # What failed is made anew by the same plan.
-                usd = await films.unpaid_usd(film, plan)
+                usd = sum(item.micros for item in films.unpaid(film, plan)) / 1e6
                 await films.change(film, plan, approved_usd=usd, consent=None)
         except LumaError as error:
             return {"error": f"{type(error).__name__}: {error.full_text}"}

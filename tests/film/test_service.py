@@ -69,7 +69,11 @@ class Studio:
         self, film: Film, *shots: Shot, approved_usd: float | None = None, form: FilmFormat | None = None
     ) -> Film:
         plan = await self.services.films.plan(form or film.plan.form, shots, self.services.sources.start)
-        usd = await self.services.films.unpaid_usd(film, plan) if approved_usd is None else approved_usd
+        usd = (
+            sum(item.micros for item in self.services.films.unpaid(film, plan)) / 1e6
+            if approved_usd is None
+            else approved_usd
+        )
         return await self.services.films.change(film, plan, approved_usd=usd, consent=None)
 
     async def wait(self, film: Film, timeout_seconds: float = 3600) -> Film:

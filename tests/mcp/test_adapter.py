@@ -29,7 +29,7 @@ class Mode(NamedTuple):
 MODES = {
     "dream_machine": Mode({}, 25_500),
     "agents": Mode({"LUMA_TOKEN": "luma-api-1"}, 21_500),
-    "both": Mode({"LUMA_AGENTS_API_KEY": "1"}, 27_100),
+    "both": Mode({"LUMA_AGENTS_API_KEY": "1"}, 27_000),
 }
 # A film's shots are bought one by one.
 BUYING = {*SPENDING, "create_film"}

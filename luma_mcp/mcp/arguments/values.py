@@ -172,6 +172,17 @@ def _film_id(value: Any) -> Any:
     return film_id
 
 
+def _as_change(value: Any) -> Any:
+    """A change of a film, whose new shot may be an object of its own or a prompt."""
+    entries = _object(_parse_json(value))
+    if entries is None or "shot" not in entries:
+        return value if entries is None else _as_shot(entries)
+    shot = _object(_as_shot(entries["shot"]))
+    if shot is None:
+        raise ValueError("shot of a change is an object with a prompt")
+    return {name: entry for name, entry in entries.items() if name != "shot" and entry is not None} | shot
+
+
 def _as_shot(value: Any) -> Any:
     """A shot that comes as its prompt alone. For the argument names of create_video the error states those of a shot.
 
@@ -219,5 +230,6 @@ AsId = BeforeValidator(_id)
 AsIds = BeforeValidator(_ids)
 AsFilmId = BeforeValidator(_film_id)
 AsShots = _as_list(_as_shot)
+AsChanges = _as_list(_as_change)
 AsFractions = BeforeValidator(_fractions)
 AsConcepts = BeforeValidator(_concepts)

@@ -4,6 +4,7 @@ from functools import partial
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import to_json
 
 from luma_mcp.domain.errors import LumaError
 from luma_mcp.domain.pricing import Price
@@ -56,11 +57,18 @@ class FilmResult(Result):
     sheet_path: str | None = None
     link: str | None = None
     problem: str | None = None
+    plan: dict[str, Any] | None = None
     next: str
 
     def text(self) -> str:
         price = Price.of(self.price_usd, "assumed" if self.price_is_assumed else "published")
-        if self.dry_run:
+        if self.dry_run and self.film_id:
+            bought = [shot for shot in self.shots if shot.price_usd]
+            heading = (
+                f"Dry run, nothing was bought. Price of the {len(bought)} of {len(self.shots)} shots that would be "
+                f"bought: {price} ({price.basis}). Spent on this film so far: {Usd.of(self.spent_usd or 0)}."
+            )
+        elif self.dry_run:
             heading = f"Dry run, nothing was bought. Price of all shots: {price} ({price.basis})."
         else:
             spent = Usd.of(self.spent_usd or 0)
@@ -70,6 +78,7 @@ class FilmResult(Result):
         lines += [f"Link: {self.link}"] if self.link else []
         lines += [self.problem] if self.problem else []
         lines += [f"quote_id: {self.quote_id}"] if self.quote_id else []
+        lines += [f"Plan: {to_json(self.plan).decode()}"] if self.plan else []
         return "\n".join([*lines, f"Next: {self.next}"])
 
 
@@ -166,8 +175,8 @@ def _next(film: Film) -> str:
         settle = ", ".join(f"dream-machine-mcp purchases settle {row}" for row in rows)
         return f"{again} looks again. What nobody can say the person settles: {settle} --bought ID, or --not-bought."
     return (
-        f'shots {unmade} were not made. create_film(film_id="{film.id}", shots=[...]) with all shots, some changed, '
-        "continues it: only what changed, was not made, or depends on it is bought."
+        f'shots {unmade} were not made. create_film(film_id="{film.id}", changes=[{{number, prompt}}]) changes them: '
+        "only what changed, was not made, or depends on it is bought."
     )
 
 

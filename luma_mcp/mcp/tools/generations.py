@@ -15,7 +15,7 @@ from luma_mcp.domain.usd import Usd
 from luma_mcp.mcp.arguments.api_variants import differs
 from luma_mcp.mcp.results import (
     GenerationDetailsResult,
-    GenerationResult,
+    GenerationResults,
     WaitResult,
     details_result,
     generation_result,
@@ -43,7 +43,7 @@ class Pages(Protocol):
 class ListResult(Result):
     """Part of the list of generations, newest first."""
 
-    generations: list[GenerationResult]
+    generations: GenerationResults
     next_offset: Annotated[int | None, Field(description="There is more.")] = None
     unavailable: Annotated[str | None, Field(json_schema_extra=differs(shared=True))] = None
     spent_today_usd: float | None = None

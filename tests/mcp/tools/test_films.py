@@ -254,7 +254,7 @@ async def test_a_change_is_asked_for_what_it_costs(serve: Any, emulator: Emulato
     assert quoted["price_usd"] == 0.14, "what it costs beyond what is reserved"
     assert (changed["film_id"], changed["price_usd"]) == (film["film_id"], 0.56)
     assert [question[:50] for question in person.questions] == [
-        "Buy a film of 3 shots at Luma with ray-flash-2 for", "Buy a film of 6 shots at Luma with ray-flash-2 for",
+        "Buy a film of 3 shots at Luma with ray-flash-2 for", "Buy 2 of the 6 shots of a film at Luma with ray-fl",
     ]  # fmt: skip
     assert "for $0.28?" in person.questions[1]
 
@@ -288,7 +288,7 @@ async def test_a_shot_that_failed_is_reported_with_the_way_on(agent: Agent, emul
     assert (result["done"], result["state"]) == (True, "stopped")
     assert [shot["state"] for shot in result["shots"]] == ["failed", "stopped"]
     assert result["shots"][1]["reason"] == "It waits for shot 1, which was not made."
-    assert result["next"].startswith(f'shots 1, 2 were not made. create_film(film_id="{result["film_id"]}", shots=')
+    assert result["next"].startswith(f'shots 1, 2 were not made. create_film(film_id="{result["film_id"]}", changes=')
     assert "path" not in result
     assert (await agent.call("get_credits"))["spent_today_usd"] == 0
 
