@@ -199,9 +199,14 @@ def _check_whole(file: BinaryIO, promised: int) -> None:
 
 
 def _sound_start(container: "InputContainer") -> Fraction | None:
-    """Return the time at which the sound starts, by its own time stamps; None if there is no sound."""
+    """Return the time at which the sound starts, by its own time stamps; None if there is no sound.
+
+    Sound before 0 is the encoder's delay, which players leave out. Older versions of libav state it for a MKV.
+    """
     sound: Any = sound_track(container)
-    return None if sound is None or sound.start_time is None else sound.start_time * libav.exact(sound.time_base)
+    if sound is None or sound.start_time is None:
+        return None
+    return max(sound.start_time * libav.exact(sound.time_base), Fraction())
 
 
 def sound_track(container: "InputContainer") -> "Stream | None":

@@ -19,6 +19,7 @@ from luma_mcp.media.edit import edit
 from luma_mcp.media.edit_plan import ClipRange, Edit, Sound, Timeline
 from luma_mcp.media.formats import is_whole, sniff, sniff_sound
 from luma_mcp.media.probe import inspect_file, open_clip
+from tests.support.made_clips import rgb_of
 
 pytestmark = pytest.mark.medium
 
@@ -88,7 +89,7 @@ class Seen:
         with av.open(str(path)) as container:
             video = container.streams.video[0]
             self.codec, self.size = video.codec_context.name, (video.width, video.height)
-            self.frames = [frame.to_image().convert("RGB") for frame in container.decode(video)]
+            self.frames = [rgb_of(frame) for frame in container.decode(video)]
             self.rate = float(video.average_rate or 0)
         self.levels: list[float] = []
         """The loudness of each tenth of a second."""

@@ -185,7 +185,7 @@ class Seen:
             self.aspect = stream.sample_aspect_ratio
             for frame in container.decode(stream):
                 self.times.append(float(frame.pts * frame.time_base))
-                self.pictures.append(_rgb(frame))
+                self.pictures.append(rgb_of(frame))
             self.tags = (context.color_primaries, context.color_trc, context.colorspace, context.color_range)
         self.beeps: list[float] = []
         with av.open(str(path)) as container:
@@ -205,7 +205,7 @@ class Seen:
         return [picture.getpixel((picture.width * (2 * n + 1) // 6, picture.height // 2)) for n in range(3)]
 
 
-def _rgb(frame: av.VideoFrame) -> Image.Image:
+def rgb_of(frame: av.VideoFrame) -> Image.Image:
     """A frame by its own tags, with libav's converter and not by the filters that are tested."""
     matrix = {1: "ITU709", 5: "ITU601", 6: "ITU601"}.get(
         int(frame.colorspace), "ITU709" if frame.height >= 720 else "ITU601"
