@@ -81,7 +81,7 @@ _COMMANDS: Mapping[str, _Command] = {
     "list": _Command("list_generations"),
 }
 # Given as words, or for clients that cannot ask.
-_NOT_OPTIONS = frozenset({"quote_id", "shots", "clips"})
+_NOT_OPTIONS = frozenset({"quote_id", "shots", "clips", "changes", "cancel"})
 
 
 class _RefusedError(Exception):

@@ -221,12 +221,34 @@ class Ledger(LedgerReader):
                 reservations.follow(transaction, row.id, after)
             if entry is not None and news is not None:
                 queue.learn(transaction, row.account, entry.family, news, now)
+            if row.state == "absent" and after == "accepted":
+                self._occupy_take_again(transaction, row, now)
             return self._row(transaction, row.id)
 
         try:
             return await self.transact(work)
         except NotUniqueError:
             return None
+
+    def _occupy_take_again(self, transaction: Transaction, row: PurchaseRow, now: float) -> None:
+        """Let a purchase that turned up late occupy its take again, in place of an equal one that still waits.
+
+        An equal purchase that was sent since stays the one of that take.
+        """
+        same = "account = ? AND fingerprint = ? AND take = ?" + ("" if self.is_shared else " AND person = ?")
+        values = [row.account, row.fingerprint, row.take, *([] if self.is_shared else [row.person])]
+        equal = rows.select(transaction, f"{same} AND is_live = 1", values)
+        if any(other.state != "waiting" for other in equal):
+            return
+        for other in equal:
+            self.refuse_waiting(transaction, other.id, "An equal purchase turned up at Luma.", now)
+            transaction.execute("UPDATE reservations SET note = '' WHERE purchase_id = ?", (other.id,))
+        transaction.execute("UPDATE purchases SET is_live = 1 WHERE id = ?", (row.id,))
+        transaction.execute(
+            "UPDATE reservations SET purchase_id = ?, wanted = 0 WHERE note = '' AND purchase_id IN"
+            f" (SELECT id FROM purchases WHERE {same} AND state IN ({marks(UNBOUGHT)}))",
+            (row.id, *values, *sorted(UNBOUGHT)),
+        )
 
     async def renew(self, row: PurchaseRow) -> bool:
         """Keep the lease of a row for longer. False if it is no longer this process's."""

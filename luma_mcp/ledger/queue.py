@@ -256,8 +256,8 @@ def learn(transaction: Transaction, account: str, family: LimitFamily, news: Lim
             "SELECT blocked_until, blocked_seconds FROM limits WHERE account = ? AND family = ?",
             (account, family.name),
         ).fetchone()
-        if before is not None and now - before[0] < before[1]:
-            # Refused again at once: `Retry-After: 0` must cause no flood of requests.
+        if before is not None and _is_refused_again(transaction, account, family, before[0], now):
+            # `Retry-After: 0` must cause no flood of requests.
             blocked_seconds = max(blocked_seconds, min(2 * before[1], _MAX_BACK_OFF_SECONDS))
         blocked_until = now + blocked_seconds
         blocked_running = count_running(transaction, account, family, now, _MAX_COUNTED) if news.is_full else 0
@@ -271,6 +271,13 @@ def learn(transaction: Transaction, account: str, family: LimitFamily, news: Lim
         " blocked_running = excluded.blocked_running",
         (account, family.name, news.at_once, news.per_minute, now, blocked_until, blocked_seconds, blocked_running),
     )
+
+
+def _is_refused_again(
+    transaction: Transaction, account: str, family: LimitFamily, blocked_until: float, now: float
+) -> bool:
+    """Whether the last refusal ended less than a minute ago, and nothing was accepted since."""
+    return now - blocked_until < MINUTE_SECONDS and not _sent_since(transaction, account, family, blocked_until, 1)
 
 
 def may_check(transaction: Transaction, account: str, family: LimitFamily, now: float) -> bool:

@@ -269,6 +269,10 @@ class ByListing:
             return LookupResult(
                 "cannot say", reason="An equal purchase is under way, and what is listed may be that one's."
             )
+        if row.state == "absent" and len(certain) <= len(equal):
+            return LookupResult(
+                "cannot say", reason="An equal purchase is in doubt, and what is listed may be that one's."
+            )
         if len(certain) > len(equal) + 1 or any(other.fingerprint != row.fingerprint for other in equal):
             return _ambiguous_result(certain)
         return LookupResult("found", tuple(sorted(certain, key=created)))

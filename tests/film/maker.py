@@ -20,12 +20,13 @@ import truststore  # noqa: F401
 
 from luma_mcp.backends import transport
 from luma_mcp.cli.demo_server import FastClock
-from luma_mcp.composition import build_services
+from luma_mcp.composition import build_services, with_runner
 from luma_mcp.config.settings import Settings
 from luma_mcp.domain.errors import LumaError
 from luma_mcp.film.film import Film
 from luma_mcp.film.plan import FilmFormat, Shot
 from luma_mcp.ledger import purchases as ledger_module
+from luma_mcp.ledger import queue
 from luma_mcp.purchasing import reconcile, sending
 
 # How many times as fast time goes.
@@ -36,12 +37,16 @@ ledger_module.LEASE_SECONDS = 2.0
 sending.RENEW_EVERY_SECONDS = 0.5
 transport._YOUNG_SECONDS = 1.5
 reconcile.ABSENT_AFTER_SECONDS = 4.0
+sending._RATE_LIMIT_SECONDS = 1.5
+queue.MINUTE_SECONDS = queue._MAX_BACK_OFF_SECONDS = 6.0
 FORM = FilmFormat("ray-flash-2", "16:9", "540p")
 
 
 async def make(shots: list[dict[str, Any]], take: int) -> dict[str, Any]:
     """Plan a film, or find it, and go on with it; what is known of it then."""
-    services = build_services(Settings.from_environment(json.loads(sys.argv[1])), clock=FastClock(FASTER))
+    settings = Settings.from_environment(json.loads(sys.argv[1]))
+    # What waits for a slot at Luma is sent by the runner of jobs, as in every server.
+    services = with_runner(build_services(settings, clock=FastClock(FASTER)), settings)
 
     async def on_film(_film: Film, _seconds: float, _problem: str | None) -> None:
         """Nobody listens."""

@@ -22,6 +22,7 @@ from luma_mcp.emulator.serving import serving
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.anyio,
+    pytest.mark.timeout(900),
     pytest.mark.skipif(sys.platform == "win32", reason="processes that fork"),
 ]
 
@@ -107,7 +108,7 @@ async def test_films_end_as_planned_and_each_shot_is_bought_once(
     async with serving(emulator) as base_url:
         environment = {
             "LUMA_TOKEN": "luma-killed-films", "LUMA_BASE_URL": base_url, "LUMA_LEDGER": str(ledger_path),
-            "LUMA_OUTPUT_DIR": str(tmp_path), "LUMA_MAX_USD_PER_DAY": "1000",
+            "LUMA_OUTPUT_DIR": str(tmp_path), "LUMA_MAX_USD_PER_DAY": "1000", "LUMA_SAVE": "none",
         }  # fmt: skip
         async with anyio.create_task_group() as tasks:
             for _ in range(3):

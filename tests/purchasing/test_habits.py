@@ -73,7 +73,7 @@ async def _history(
 
     def serve(**changes: str) -> Client:
         settings = Settings.from_environment(environment | changes)
-        return Client(build_server(settings, transport=InMemory(emulator), clock=clock))
+        return Client(build_server(settings, transport=InMemory(emulator), clock=clock, with_jobs=True))
 
     async with serve(**({"LUMA_LEDGER": str(folder / "of-somebody-else.sqlite3")} if is_first else {})) as client:
         agent = Agent(client)
@@ -92,9 +92,10 @@ async def _history(
             result = await agent.result(tool, **arguments(tool, video))
             if result.structured_content is not None:
                 received.append(result.structured_content["generation_id"])
-        bought = emulator.dream_machine.billing.purchases()[before:]
         emulator.faults.clear()
         emulator.habits = Habits()
+        received = [await _sent(agent, name) for name in received]
+        bought = emulator.dream_machine.billing.purchases()[before:]
         await agent.call("get_credits")
         await anyio.sleep(0.05)
         money = await agent.call("get_credits")
@@ -103,6 +104,14 @@ async def _history(
         "bought": bought, "received": received, "money": money, "emulator": emulator,
         "counted_elsewhere": counted_elsewhere,
     }  # fmt: skip
+
+
+async def _sent(agent: Agent, name: str) -> str:
+    """The id of a generation, by the id that was received; a purchase that waits for a slot is waited for."""
+    if not name.startswith("purchase-"):
+        return name
+    waited = await agent.call("wait_for_generation", generation_ids=[name], timeout_seconds=1800)
+    return waited["generations"][0]["generation_id"]
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from luma_mcp.emulator.serving import serving
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.anyio,
+    pytest.mark.timeout(900),
     pytest.mark.skipif(sys.platform == "win32", reason="processes that fork"),
 ]
 
