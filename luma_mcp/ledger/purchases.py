@@ -242,13 +242,9 @@ class Ledger(LedgerReader):
             return
         for other in equal:
             self.refuse_waiting(transaction, other.id, "An equal purchase turned up at Luma.", now)
-            transaction.execute("UPDATE reservations SET note = '' WHERE purchase_id = ?", (other.id,))
+            transaction.execute("UPDATE reservations SET note = '', wanted = 1 WHERE purchase_id = ?", (other.id,))
         transaction.execute("UPDATE purchases SET is_live = 1 WHERE id = ?", (row.id,))
-        transaction.execute(
-            "UPDATE reservations SET purchase_id = ?, wanted = 0 WHERE note = '' AND purchase_id IN"
-            f" (SELECT id FROM purchases WHERE {same} AND state IN ({marks(UNBOUGHT)}))",
-            (row.id, *values, *sorted(UNBOUGHT)),
-        )
+        reservations.relink(transaction, row.fingerprint, row.id)
 
     async def renew(self, row: PurchaseRow) -> bool:
         """Keep the lease of a row for longer. False if it is no longer this process's."""

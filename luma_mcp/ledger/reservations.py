@@ -30,6 +30,11 @@ class ReservationName:
     group_id: str
     key: str
 
+    @property
+    def fingerprint(self) -> str:
+        """The fingerprint of the purchases that draw on it."""
+        return f"{self.group_id} {self.key}"
+
 
 @dataclass(frozen=True, slots=True)
 class NewReservation:
@@ -132,6 +137,15 @@ def follow(transaction: Transaction, purchase_id: int, state: State) -> None:
     """Open a reservation again if its purchase was not made; close it if the purchase was made."""
     transaction.execute(
         "UPDATE reservations SET wanted = ? WHERE purchase_id = ? AND note = ''", (int(state in UNBOUGHT), purchase_id)
+    )
+
+
+def relink(transaction: Transaction, fingerprint: str, purchase_id: int) -> None:
+    """Link the open reservation of a fingerprint, if there is one, to a purchase that was made after all."""
+    group_id, _, key = fingerprint.partition(" ")
+    transaction.execute(
+        "UPDATE reservations SET purchase_id = ?, wanted = 0 WHERE group_id = ? AND key = ? AND wanted = 1",
+        (purchase_id, group_id, key),
     )
 
 

@@ -79,7 +79,7 @@ class PurchaseRequest:
         """Names the purchase: the request, or the reservation that pays for it."""
         if self.draws_on is None:
             return self.quote.fingerprint
-        return f"{self.draws_on.group_id} {self.draws_on.key}"
+        return self.draws_on.fingerprint
 
 
 def new_purchase(order: PurchaseRequest) -> NewPurchase:

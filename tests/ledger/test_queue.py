@@ -13,6 +13,7 @@ from luma_mcp.ledger.reservations import NewGroup, NewReservation, ReservationNa
 from luma_mcp.ledger.rows import NewPurchase, PurchaseRow
 from luma_mcp.ledger.states import LEASE_SECONDS, WAITING_SECONDS
 from tests.support.agent import Wall
+from tests.support.ledgers import all_rows
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
 
@@ -311,3 +312,73 @@ async def test_a_refused_purchase_keeps_its_turn(ledger: Ledger, wall: Wall) -> 
     wall.seconds += 5
 
     assert [await sent(ledger, None), await sent(ledger, None)] == ["a", "b"]
+
+
+async def absent(ledger: Ledger, name: str, person: str = "") -> PurchaseRow:
+    """A purchase that was sent, and that was searched for in vain."""
+    row = await buy(ledger, name, person, QueueEntry(FAMILY, lambda: "{}", 9))
+    lost = await ledger.advance(row, "lost")
+    assert lost is not None
+    gone = await ledger.advance(lost, "absent")
+    assert gone is not None
+    return gone
+
+
+async def test_a_purchase_that_turns_up_late_is_joined_again(ledger: Ledger) -> None:
+    gone = await absent(ledger, "a")
+    await ledger.advance(gone, "accepted", generation_id="g")
+
+    again = await ledger.decide(new("a"), Budget(), request_id="r", entry=ENTRY)
+
+    assert (again.is_new, again.row.id) == (False, gone.id)
+
+
+async def test_a_purchase_that_turns_up_late_takes_the_place_of_an_equal_one_that_waits(ledger: Ledger) -> None:
+    gone = await absent(ledger, "a")
+    await buy(ledger, "slot")
+    waiting = await buy(ledger, "a")
+    assert waiting.state == "waiting"
+
+    await ledger.advance(gone, "accepted", generation_id="g")
+
+    again = await ledger.decide(new("a"), Budget(), request_id="r", entry=ENTRY)
+    assert (again.is_new, again.row.id) == (False, gone.id)
+    assert isinstance(await send(ledger, 9), QueuePause)
+    (row,) = [row for row in await all_rows(ledger) if row.id == waiting.id]
+    assert row.note == "An equal purchase turned up at Luma."
+
+
+@pytest.mark.parametrize("person", ["", "ben"])
+async def test_an_equal_purchase_that_was_sent_since_or_is_another_persons_stays(ledger: Ledger, person: str) -> None:
+    gone = await absent(ledger, "a", "anna")
+    since = await buy(ledger, "a", person or "anna", QueueEntry(FAMILY, lambda: "{}", 9))
+    assert since.state == "sending"
+
+    await ledger.advance(gone, "accepted", generation_id="g")
+
+    again = await ledger.decide(new("a", person or "anna"), Budget(), request_id="r", entry=ENTRY)
+    assert again.row.id == since.id
+
+
+async def test_a_shot_is_drawn_by_the_purchase_that_turns_up_and_not_by_the_one_that_waits(ledger: Ledger) -> None:
+    groups = ReservationGroups(ledger)
+    group = NewGroup("film", "f", "{}", (NewReservation("k", 1_000_000),), "me", 1, "", None)
+    await groups.create(group, Budget(), None)
+    shot = ReservationName("film", "k")
+
+    async def draw(most: int) -> PurchaseRow:
+        entry = QueueEntry(FAMILY, lambda: "{}", most)
+        return (await ledger.decide(new("film k"), Budget(), request_id="r", draws_on=shot, entry=entry)).row
+
+    gone = await draw(9)
+    gone = await ledger.advance(await ledger.advance(gone, "lost") or gone, "absent") or gone
+    await buy(ledger, "slot")
+    waiting = await draw(1)
+    assert waiting.state == "waiting"
+
+    await ledger.advance(gone, "accepted", generation_id="g")
+
+    found = await groups.get("film")
+    assert found is not None
+    reservation = found.reservations["k"]
+    assert (reservation.purchase and reservation.purchase.id, reservation.is_wanted) == (gone.id, False)

@@ -25,7 +25,7 @@ from luma_mcp.ledger.states import LEASE_SECONDS, TAKE_SECONDS
 from luma_mcp.purchasing import reconcile
 from luma_mcp.purchasing.reconcile import ABSENT_AFTER_SECONDS, Reconciler, Unverifiable
 from tests.support.agent import Agent, HeldClock, InMemory
-from tests.support.ledgers import CloseLater, open_rows
+from tests.support.ledgers import CloseLater, all_rows, open_rows
 from tests.support.spending_calls import SPENDING, arguments
 
 # The matrix is large enough; the other loop has the tests of the client and the tools.
@@ -235,6 +235,29 @@ async def test_a_purchase_that_is_absent_may_still_turn_up(
     assert credit["spent_today_usd"] == 0.71 + 0.0173
     (contents,) = (await agent.client.read_resource("luma://spending")).contents
     assert late.id in contents.text
+
+
+async def test_what_is_listed_is_the_one_s_in_doubt_before_the_one_s_that_is_absent(
+    agent: Agent, services, emulator: Emulator, transport: InMemory, clock: HeldClock
+) -> None:
+    """An absent purchase is searched for again; the equal one that was sent since comes first."""
+    await agent.call("create_video", prompt="known")
+    clock.seconds += 60
+    transport.fails_before.append(httpx.WriteError("reset"))
+    await agent.refusal("create_video", prompt="a boat")
+    clock.seconds += ABSENT_AFTER_SECONDS
+    transport.fails_after.append(httpx.ReadError("reset"))
+    emulator.faults.append(Fault("error", method="GET", path="*/generations", times=30))
+    await agent.refusal("create_video", prompt="a boat")
+    emulator.faults.clear()
+    rows = {row.state: row for row in await all_rows(services.purchases.ledger)}
+
+    first = await services.purchases._reconciler.search(rows["absent"])
+    second = await services.purchases._reconciler.search(rows["lost"])
+
+    assert (first.outcome, second.outcome) == ("cannot say", "found")
+    assert "An equal purchase is in doubt" in first.reason
+    assert len(emulator.dream_machine.billing.purchases()) == 2
 
 
 async def test_a_generation_that_another_program_makes_much_later_is_not_taken_for_it(
