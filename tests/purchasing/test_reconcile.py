@@ -246,6 +246,7 @@ async def test_what_is_listed_is_the_one_s_in_doubt_before_the_one_s_that_is_abs
     transport.fails_before.append(httpx.WriteError("reset"))
     await agent.refusal("create_video", prompt="a boat")
     clock.seconds += ABSENT_AFTER_SECONDS
+    await services.purchases.settle_if_due()
     transport.fails_after.append(httpx.ReadError("reset"))
     emulator.faults.append(Fault("error", method="GET", path="*/generations", times=30))
     await agent.refusal("create_video", prompt="a boat")
