@@ -25,6 +25,7 @@ from luma_mcp.domain.addresses import LOOPBACK
 from luma_mcp.domain.apis import APIS, BackendName
 from luma_mcp.domain.clock import Clock
 from luma_mcp.domain.meter import NO_METER, Meter
+from luma_mcp.domain.signing import key_for
 from luma_mcp.files.fetcher import Fetcher
 from luma_mcp.files.naming import Naming
 from luma_mcp.files.preview import PreviewService
@@ -295,7 +296,8 @@ def _build_apis(
             on_response=partial(meter.count_response, "agents"),
             on_exchange=partial(on_exchange, "agents"),
         )
-        agents = Agents(to_agents, sleep=clock.sleep, wall=clock.wall)
+        user_key = key_for("user ids at Luma", _key(settings))
+        agents = Agents(to_agents, sleep=clock.sleep, wall=clock.wall, user_key=user_key)
     return LumaApis(PurchaseHistory(ledger, settings.accounts), dream_machine=dream_machine, agents=agents)
 
 

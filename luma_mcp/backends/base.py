@@ -98,7 +98,9 @@ class Backend(Protocol):
         """The request in the JSON of this API. Raises: InvalidRequestError."""
         ...
 
-    async def submit(self, encoded: Sendable, *, request_id: str, decided_at: float | None = None) -> Generation:
+    async def submit(
+        self, encoded: Sendable, *, request_id: str, decided_at: float | None = None, person: str = ""
+    ) -> Generation:
         """Buy: send the request once, on a connection of its own, with an `X-Request-Id`.
 
         Args:
@@ -106,6 +108,7 @@ class Backend(Protocol):
             request_id: names the POST at Luma.
             decided_at: when the ledger last confirmed that the purchase is ours, by `clock.suspend_aware_now`; now by
                 default.
+            person: the buyer, where this server has several; no API learns the name.
 
         Raises:
             AmbiguousPurchaseError: it may have been bought.

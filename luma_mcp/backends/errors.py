@@ -25,6 +25,7 @@ from luma_mcp.domain.errors import (
     ServerError,
     UnexpectedResponseError,
 )
+from luma_mcp.domain.failures import step_for
 
 # As in "Concurrent generation limit reached (4)", which users of the Agents API meet.
 _SLOTS = re.compile(r"(?i)concurren[^()]{0,60}\(([1-9]\d{0,3})\)")
@@ -72,9 +73,8 @@ def _own_error(status: int, data: bytes, headers: Mapping[str, str], now: float)
                 per_minute=per_minute(headers),
             )
         case _ if 400 <= status < 500 and status not in _PASSING:
-            return InvalidRequestError(
-                f"Luma refused the request ({status}).{reason}", "Nothing was bought. Change the arguments."
-            )
+            step = step_for(detail) or "Change the arguments."
+            return InvalidRequestError(f"Luma refused the request ({status}).{reason}", f"Nothing was bought. {step}")
         case _ if status >= 500:
             return ServerError(f"Luma failed to answer ({status}).{reason}", "See https://status.lumalabs.ai.")
         case _:

@@ -128,10 +128,12 @@ class LumaApis:
         """The request in the JSON of its API. Raises: InvalidRequestError."""
         return self.of(backend_of(request)).encode(request)
 
-    async def submit(self, encoded: Sendable, *, request_id: str, decided_at: float | None = None) -> Generation:
+    async def submit(
+        self, encoded: Sendable, *, request_id: str, decided_at: float | None = None, person: str = ""
+    ) -> Generation:
         """Buy; as `Backend.submit`."""
         backend = self.of(encoded.backend)
-        return await backend.submit(encoded, request_id=request_id, decided_at=decided_at)
+        return await backend.submit(encoded, request_id=request_id, decided_at=decided_at, person=person)
 
     async def backend_of(self, generation_id: str) -> BackendName:
         """The API that made a generation. Raises: NotFoundError."""

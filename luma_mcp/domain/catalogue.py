@@ -30,8 +30,10 @@ LayerSize = Literal["1k", "2k"]
 ModifyMode = Literal[
     "adhere_1", "adhere_2", "adhere_3", "flex_1", "flex_2", "flex_3", "reimagine_1", "reimagine_2", "reimagine_3"
 ]
+Signal = Literal["face", "pose", "depth", "normals", "trajectory"]
+"""A property of a clip that a change of it may keep."""
 Feature = Literal[
-    "concepts", "keyframes", "hdr", "exr", "made_resolution", "reframe_first_frame",
+    "concepts", "keyframes", "keep", "hdr", "exr", "made_resolution", "reframe_first_frame",
     "style", "web_search", "layers", "style_references", "character_images", "weights", "reframe_image",
 ]  # fmt: skip
 """An argument or an operation that only some models have."""
@@ -101,6 +103,7 @@ class VideoModel:
         features: the features that it has and others lack.
         note: its description in the tool list.
         exclusions: the conditions that exclude each other: each with those that it excludes.
+        frames_as_keyframes: the conditions under which a picture at the start or the end is sent as a keyframe.
         frames_without_loop: the refusals of a loop, by the types of the first and the last frame.
         unreframed_ratios: the ratios that it does not reframe to, by resolution.
     """
@@ -115,6 +118,7 @@ class VideoModel:
     features: frozenset[Feature] = frozenset()
     note: str = ""
     exclusions: tuple[tuple[Condition, tuple[Condition, ...]], ...] = ()
+    frames_as_keyframes: tuple[Condition, ...] = ()
     frames_without_loop: Mapping[tuple[FrameType, FrameType], str] = field(
         default_factory=dict[tuple[FrameType, FrameType], str]
     )
@@ -214,15 +218,17 @@ VIDEO_MODELS: dict[VideoModelName, VideoModel] = {
         ratios=_CLIP_RATIOS,
         max_modify_seconds=18,
         max_reframe_seconds=30,
-        features=frozenset({"keyframes", "hdr", "exr", "made_resolution"}),
+        features=frozenset({"keyframes", "keep", "hdr", "exr", "made_resolution"}),
         note="newest",
         exclusions=(
-            ("a duration of 10s", ("hdr", "loop", "a start frame", "an end frame")),
+            ("a duration of 10s", ("hdr", "loop", "going on from a clip")),
             ("loop", ("hdr", "an end frame", "keyframes")),
             ("hdr", ("360p or 540p",)),
-            ("keyframes", ("a start frame", "an end frame")),
+            ("keyframes", ("going on from a clip",)),
             ("going on from a clip", ("two frames", "hdr")),
         ),
+        # Luma refuses its own start_frame and end_frame there, and has keyframes for it (luma-agents 0.5.0).
+        frames_as_keyframes=("a duration of 10s", "hdr", "keyframes"),
         unreframed_ratios={"1080p": ("9:16", "3:4")},
     ),
 }

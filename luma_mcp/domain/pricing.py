@@ -227,14 +227,14 @@ def _clip_price(request: _ClipRequest, prices: ClipPrices, source: Footage | Non
             # Luma quotes no price for extending a small clip; that of a larger one is above it.
             is_quoted = not extends or _height(resolution) >= _height(floor)
             five, ten = _of_resolution(prices.create, resolution if is_quoted else floor)
-            factor = prices.exr_factor if request.exr else prices.hdr_factor if request.hdr else 1
-            usd = (ten if request.duration == "10s" else five).times(factor, digits=2)
+            usd = (ten if request.duration == "10s" else five).times(_range_factor(request, prices), digits=2)
             return Price(usd, "published" if is_quoted else "assumed")
         case ModifyVideoRequest():
             seconds = source.seconds if source else model.max_modify_seconds
             five, ten = _of_resolution(prices.modify, request.resolution)
             is_sold = any(abs(seconds - length) < _SAME_SECONDS for length in (5, 10))
             usd = five if seconds < 5 + _SAME_SECONDS else ten.times(math.ceil((seconds - _SAME_SECONDS) / 10))
+            usd = usd.times(_range_factor(request, prices))
             return Price(usd, "published" if source and is_sold else "assumed")
         case ReframeVideoRequest():
             seconds = source.seconds if source else model.max_reframe_seconds
@@ -243,6 +243,13 @@ def _clip_price(request: _ClipRequest, prices: ClipPrices, source: Footage | Non
             return Price(rate.times(math.ceil(seconds - _SAME_SECONDS), digits=2), _published_for(source))
         case _ as unreachable:
             assert_never(unreachable)
+
+
+def _range_factor(request: VideoRequest | ModifyVideoRequest, prices: ClipPrices) -> int:
+    """The price of a clip in the dynamic range that is asked for, as a multiple of that in standard range."""
+    if request.exr:
+        return prices.exr_factor
+    return prices.hdr_factor if request.hdr else 1
 
 
 def _picture_price(request: ImageRequest | ReframeImageRequest) -> Price:

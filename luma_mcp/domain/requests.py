@@ -18,6 +18,7 @@ from luma_mcp.domain.catalogue import (
     ImageModelName,
     LayerSize,
     ModifyMode,
+    Signal,
     VideoModelName,
     model_entry,
 )
@@ -49,6 +50,14 @@ class TimedKeyframe:
 
     url: str
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class FrameKeyframe:
+    """An image that replaces a frame of a clip that is changed. The first frame has the number 0."""
+
+    url: str
+    frame: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,16 +152,20 @@ class ReframeImageRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class ModifyVideoRequest:
-    """A clip that is repainted and keeps its motion. Without a mode Luma chooses how much it keeps."""
+    """A clip that is repainted and keeps its motion. Without a mode and `keep` Luma chooses how much it keeps."""
 
     kind: ClassVar[Kind] = "modify_video"
 
     model: VideoModelName
     media: str
     mode: ModifyMode | None = None
+    keep: tuple[Signal, ...] = ()
     prompt: str | None = None
     first_frame: str | None = None
+    keyframes: tuple[FrameKeyframe, ...] = ()
     resolution: str | None = None
+    hdr: bool = False
+    exr: bool = False
     callback_url: str | None = None
 
 
@@ -207,7 +220,10 @@ def sources_of(request: Request) -> tuple[str, ...]:
             modified = (request.modify_image,) if request.modify_image else ()
             references = (*request.image_references, *request.style_references, *modified)
             return (*(reference.url for reference in references), *request.character_images)
-        case ReframeVideoRequest() | ModifyVideoRequest():
+        case ModifyVideoRequest():
+            first = (request.first_frame,) if request.first_frame else ()
+            return (request.media, *first, *(frame.url for frame in request.keyframes))
+        case ReframeVideoRequest():
             return (request.media, *((request.first_frame,) if request.first_frame else ()))
         case ReframeImageRequest():
             return (request.media,)

@@ -4,26 +4,25 @@ Each rule is a field of the model or of its API: `catalogue` and `apis` have the
 field that other models have is refused with the names of those, never imitated.
 """
 
+from collections.abc import Sequence
+
 from luma_mcp.domain.apis import APIS, Api
 from luma_mcp.domain.catalogue import (
-    DEFAULT_DURATION,
     FRAMES_PER_SECOND,
     MAX_KEYFRAMES,
     MAX_LAYERING_PROMPT,
     Condition,
     Feature,
-    FrameType,
     ImageModel,
     VideoModel,
     model_entry,
     models_with,
 )
 from luma_mcp.domain.errors import InvalidRequestError
+from luma_mcp.domain.frames import conditions_of, duration_seconds, frame_types, with_keyframes
 from luma_mcp.domain.requests import (
-    GenerationKeyframe,
     ImageKeyframe,
     ImageRequest,
-    Keyframe,
     ModifyVideoRequest,
     ReframeVideoRequest,
     Request,
@@ -34,13 +33,31 @@ from luma_mcp.domain.text import has_visible_text, is_placeholder, quoted
 
 # The features that a request uses by a field of the same name.
 _FIELDS: tuple[Feature, ...] = (
-    "concepts", "keyframes", "hdr", "exr", "style", "web_search", "layers", "style_references", "character_images",
+    "concepts", "keyframes", "keep", "hdr", "exr", "style", "web_search", "layers", "style_references",
+    "character_images",
 )  # fmt: skip
+_5S = "Give duration 5s"
+_NO_LOOP = "Leave out loop: a clip with the same picture as start_frame and as end_frame ends as it begins."
+_FRAME_OF_CLIP = "A frame of the clip is a picture: name it as ID#last, or ID#first, in create_video."
+# The way that remains where two conditions exclude each other.
+_WAYS: dict[tuple[Condition, Condition], str] = {
+    ("a duration of 10s", "hdr"): f"{_5S}, the length of HDR clips, or leave out hdr.",
+    ("a duration of 10s", "loop"): f"{_5S}. {_NO_LOOP}",
+    ("a duration of 10s", "going on from a clip"): f"{_5S}, and continue the new clip again. {_FRAME_OF_CLIP}",
+    ("loop", "hdr"): _NO_LOOP,
+    ("loop", "an end frame"): _NO_LOOP,
+    ("loop", "keyframes"): _NO_LOOP,
+    ("hdr", "360p or 540p"): "Give a larger resolution, or leave out hdr.",
+    ("keyframes", "going on from a clip"): _FRAME_OF_CLIP,
+    ("going on from a clip", "two frames"): _FRAME_OF_CLIP,
+    ("going on from a clip", "hdr"): _FRAME_OF_CLIP,
+}
 
 
 def check(request: Request) -> None:
     """Raises: InvalidRequestError, with a message and a hint."""
     api, model = APIS[backend_of(request)], model_entry(getattr(request, "model", ""))
+    request = with_keyframes(request)
     _check_prompt_says_something(request)
     if model is not None:
         _check_choice(request, "aspect_ratio", model.ratios)
@@ -60,6 +77,8 @@ def check(request: Request) -> None:
         raise InvalidRequestError("Mode is required.", "adhere_1 keeps most, reimagine_3 least.")
     if isinstance(request, VideoRequest) and isinstance(model, VideoModel):
         _check_video(request, model)
+    if isinstance(request, ModifyVideoRequest):
+        _check_modification(request)
     if isinstance(request, ReframeVideoRequest) and isinstance(model, VideoModel):
         _check_reframed_ratio(request, model)
     if isinstance(request, ImageRequest) and isinstance(model, ImageModel):
@@ -142,35 +161,30 @@ def _hint_for(feature: Feature, model: VideoModel | ImageModel) -> str:
 
 
 def _check_video(request: VideoRequest, model: VideoModel) -> None:
-    frames = (_type_of(request.start), _type_of(request.end))
+    frames = frame_types(request)
     if request.loop and frames in model.frames_without_loop:
         raise InvalidRequestError(f"{model.frames_without_loop[frames]}.", "Leave out loop, or the last frame.")
-    met: dict[Condition, bool] = {
-        "a duration of 10s": request.duration == "10s",
-        "hdr": request.hdr,
-        "loop": request.loop,
-        "a start frame": request.start is not None,
-        "an end frame": request.end is not None,
-        "keyframes": bool(request.keyframes),
-        "360p or 540p": request.resolution in ("360p", "540p"),
-        "going on from a clip": "clip" in frames,
-        "two frames": request.start is not None and request.end is not None,
-    }
+    met = conditions_of(request)
     for condition, excluded in model.exclusions:
         for other in excluded:
             if met[condition] and met[other]:
-                raise InvalidRequestError(
-                    f"{request.model} cannot do {condition} together with {other}.", "Leave one of them out."
-                )
+                way = _WAYS.get((condition, other), "Leave one of them out.")
+                raise InvalidRequestError(f"{request.model} cannot do {condition} together with {other}.", way)
+    _check_exr(request)
+    duration = duration_seconds(request)
+    if not all(0 <= frame.seconds <= duration for frame in request.keyframes):
+        raise InvalidRequestError(f"A keyframe's seconds must be between 0 and {duration}, the length of the clip.")
+    _check_keyframes([round(frame.seconds * FRAMES_PER_SECOND) for frame in request.keyframes])
+
+
+def _check_modification(request: ModifyVideoRequest) -> None:
+    _check_exr(request)
+    _check_keyframes([frame.frame for frame in request.keyframes])
+
+
+def _check_exr(request: VideoRequest | ModifyVideoRequest) -> None:
     if request.exr and not request.hdr:
         raise InvalidRequestError("Only HDR clips have EXR frames.", "Give hdr too, or leave out exr.")
-    _check_keyframes(request)
-
-
-def _type_of(frame: Keyframe | None) -> FrameType:
-    if frame is None:
-        return None
-    return "clip" if isinstance(frame, GenerationKeyframe) else "picture"
 
 
 def _check_reframed_ratio(request: ReframeVideoRequest, model: VideoModel) -> None:
@@ -181,17 +195,18 @@ def _check_reframed_ratio(request: ReframeVideoRequest, model: VideoModel) -> No
         )
 
 
-def _check_keyframes(request: VideoRequest) -> None:
-    if not request.keyframes:
-        return
-    if len(request.keyframes) > MAX_KEYFRAMES:
-        raise InvalidRequestError(f"At most {MAX_KEYFRAMES} keyframes are supported, not {len(request.keyframes)}.")
-    duration = int((request.duration or DEFAULT_DURATION).removesuffix("s"))
-    moments = [frame.seconds for frame in request.keyframes]
-    if not all(0 <= moment <= duration for moment in moments):
-        raise InvalidRequestError(f"A keyframe's seconds must be between 0 and {duration}, the length of the clip.")
-    if len({round(moment * FRAMES_PER_SECOND) for moment in moments}) < len(moments):
-        raise InvalidRequestError("Two keyframes are for the same frame.", "A second has 24 frames; move one of them.")
+def _check_keyframes(frames: Sequence[int]) -> None:
+    """Check the frames of keyframes: how many they are, and that each is another one."""
+    if len(frames) > MAX_KEYFRAMES:
+        raise InvalidRequestError(
+            f"At most {MAX_KEYFRAMES} keyframes are supported, not {len(frames)}.",
+            "The first and the last picture of the clip may count as one each.",
+        )
+    if len(set(frames)) < len(frames):
+        raise InvalidRequestError(
+            "Two keyframes are for the same frame.",
+            f"A second has {FRAMES_PER_SECOND} frames, and the picture that a clip starts with is frame 0; move one.",
+        )
 
 
 def _check_layers(request: ImageRequest, model: ImageModel) -> None:

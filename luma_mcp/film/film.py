@@ -24,6 +24,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from luma_mcp.domain.failures import step_after
 from luma_mcp.domain.generation import NOT_FOUND, Generation
 from luma_mcp.film.plan import Plan, PlannedShot
 from luma_mcp.ledger.reservations import EXPIRED, REMOVED, Reservation, ReservationGroup
@@ -207,8 +208,9 @@ def _state_of_purchase(purchase: PurchaseRow, generation: Generation | None) -> 
         case "lost" | "disputed":
             return "in doubt", purchase.note
         case "failed":
-            reason = (generation.failure_reason if generation else None) or purchase.note
-            return "failed", reason or "no reason was given"
+            if generation is not None and generation.failure_reason:
+                return "failed", f"{generation.failure_reason.rstrip('.')}. {step_after(generation)}"
+            return "failed", purchase.note or "no reason was given"
         case _ if not purchase.is_live or (generation and generation.state == NOT_FOUND):
             return "failed", _DELETED
         case "completed":

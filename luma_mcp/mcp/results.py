@@ -7,6 +7,7 @@ from typing import Annotated, Any, TypedDict
 from pydantic import Field, WithJsonSchema
 
 from luma_mcp.domain.errors import LedgerError
+from luma_mcp.domain.failures import step_after
 from luma_mcp.domain.generation import WAITING, Generation
 from luma_mcp.domain.pricing import Basis, Price, price_of_generation
 from luma_mcp.domain.text import as_name, cleaned
@@ -43,7 +44,7 @@ class GenerationResult(Result):
         if self.failure_reason and self.generation_id.startswith("purchase-"):
             lines.append(self.failure_reason)
         elif self.failure_reason:
-            lines.append(f"Luma's reason: {self.failure_reason!r}. Luma refunds failed generations.")
+            lines.append(f"Luma's reason: {self.failure_reason!r}.")
         links = {"Video": self.video_url, "Image": self.image_url, "Preview": self.preview_url}
         lines += [f"{name}: {url}" for name, url in links.items() if url]
         lines += [f"More: {url}" for url in self.more_urls or ()]
@@ -151,13 +152,18 @@ def wait_result(generations: Sequence[Generation], until: str, seconds: float) -
     running = [generation.id for generation in generations if not generation.is_final]
     places = [f"{generation.id} has place {generation.place}" for generation in generations if generation.place]
     completed = [generation.id for generation in generations if generation.state == "completed"]
+    failed = [generation for generation in generations if generation.state == "failed"]
     if not done:
         queue = f" Of the queue {', '.join(places)}." if places else ""
         next_step = f"call wait_for_generation(generation_ids={_json_list(running)}) again.{queue}"
     elif completed:
         next_step = f"download_generation(generation_ids={_json_list(completed)}) saves the files."
+    elif len(failed) == len(generations) == 1:
+        next_step, failed = step_after(failed[0]), []
     else:
-        next_step = "change the request before trying again."
+        next_step = "some have no file."
+    if done and failed:
+        next_step = " ".join([next_step, *(f"{generation.id}: {step_after(generation)}" for generation in failed)])
     results = [generation_result(generation) for generation in generations]
     waited = WaitResult(done=done, waited_seconds=round(seconds, 1), generations=results, next=next_step)
     return waited.set_actions(lambda: [action for result in results for action in result.actions])
@@ -230,7 +236,7 @@ def _next(generation: Generation) -> str:
     if generation.state == "completed":
         return f"download_generation({ids}) saves the file."
     if generation.state == "failed":
-        return "change the request before trying again; the same one may fail again."
+        return step_after(generation)
     if generation.state == WAITING:
         place = f"place {generation.place} of the queue: " if generation.place else ""
         return f"{place}wait_for_generation({ids}). It is sent when Luma has a slot; delete_generation cancels it."

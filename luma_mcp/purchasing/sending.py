@@ -275,7 +275,9 @@ class Sender:
         is_queued: bool,
     ) -> Outcome:
         try:
-            generation = await self._backend.submit(encoded, request_id=request_id, decided_at=decided_at)
+            generation = await self._backend.submit(
+                encoded, request_id=request_id, decided_at=decided_at, person=row.person
+            )
         except AmbiguousPurchaseError as error:
             await self._write(row, "lost", note=str(error)[:200])
             return error

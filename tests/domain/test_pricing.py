@@ -202,6 +202,12 @@ def test_an_unknown_form_counts_as_the_largest() -> None:
         (ModifyVideoRequest(model="ray-3.2", media="u"), Footage(1, 1, 6), Price.of(2.16, "assumed")),
         (ModifyVideoRequest(model="ray-3.2", media="u"), Footage(1, 1, 10), Price.of(2.16, "published")),
         (ModifyVideoRequest(model="ray-3.2", media="u"), Footage(1, 1, 10.5), Price.of(4.32, "assumed")),
+        (ModifyVideoRequest(model="ray-3.2", media="u", hdr=True), Footage(1, 1, 5), Price.of(2.16, "published")),
+        (
+            ModifyVideoRequest(model="ray-3.2", media="u", resolution="1080p", hdr=True, exr=True),
+            Footage(1, 1, 10),
+            Price.of(12.96, "published"),
+        ),
         (ModifyVideoRequest(model="ray-3.2", media="u", resolution="1080p"), None, Price.of(8.64, "assumed")),
         (SQUARE, Footage(1, 1, 5.04), Price.of(0.60, "published")),
         (SQUARE, Footage(1, 1, 5.2), Price.of(0.72, "published")),

@@ -11,6 +11,7 @@ from luma_mcp.backends.dream_machine import encoding
 from luma_mcp.domain import validation as rules
 from luma_mcp.domain.errors import InvalidRequestError
 from luma_mcp.domain.requests import (
+    FrameKeyframe,
     GenerationKeyframe,
     ImageKeyframe,
     ImageReference,
@@ -29,7 +30,7 @@ from luma_mcp.emulator.dream_machine.bodies import ImageBody, RuleBrokenError, V
 FRAMES = [None, ImageKeyframe("https://a.example/a.png"), GenerationKeyframe("15b7abb1-3741-4b7e-9615-1f9a16c7442d")]
 
 
-def ours(request: VideoRequest | ImageRequest) -> str | None:
+def ours(request: Request) -> str | None:
     try:
         rules.check(request)
     except InvalidRequestError as error:
@@ -123,6 +124,72 @@ def test_too_many_references_are_counted() -> None:
 def test_what_the_other_api_alone_has_is_refused(request_: Request, sentence: str) -> None:
     with pytest.raises(InvalidRequestError, match=sentence):
         rules.check(request_)
+
+
+@pytest.mark.parametrize(
+    ("request_", "way"),
+    [
+        (VideoRequest(model="ray-3.2", prompt="a", duration="10s", hdr=True), "Give duration 5s, the length of HDR"),
+        (VideoRequest(model="ray-3.2", prompt="a", duration="10s", loop=True), "same picture as start_frame and as"),
+        (VideoRequest(model="ray-3.2", prompt="a", duration="10s", start=FRAMES[2]), "name it as ID#last"),
+        (VideoRequest(model="ray-3.2", prompt="a", start=FRAMES[2], end=FRAMES[1]), "name it as ID#last"),
+        (VideoRequest(model="ray-3.2", prompt="a", start=FRAMES[2], keyframes=(TimedKeyframe("u", 1),)), "as ID#last"),
+        (VideoRequest(model="ray-3.2", prompt="a", hdr=True, resolution="360p"), "Give a larger resolution"),
+    ],
+)
+def test_a_refusal_names_the_way_that_remains(request_: Request, way: str) -> None:
+    with pytest.raises(InvalidRequestError) as raised:
+        rules.check(request_)
+
+    assert way in raised.value.hint
+
+
+@pytest.mark.parametrize(
+    ("request_", "sentence"),
+    [
+        (ModifyVideoRequest(model="ray-3.2", media="u", prompt="a", exr=True), "Only HDR clips have EXR frames"),
+        (
+            ModifyVideoRequest(
+                model="ray-3.2", media="u", prompt="a", first_frame="v", keyframes=(FrameKeyframe("w", 0),)
+            ),
+            "Two keyframes are for the same frame",
+        ),
+        (ModifyVideoRequest(model="ray-2", media="u", mode="flex_1", keep=("face",)), "ray-2 has no keep"),
+        (ModifyVideoRequest(model="ray-2", media="u", mode="flex_1", hdr=True), "ray-2 has no hdr"),
+        (
+            ModifyVideoRequest(model="ray-2", media="u", mode="flex_1", keyframes=(FrameKeyframe("w", 0),)),
+            "ray-2 has no keyframes",
+        ),
+    ],
+)
+def test_a_change_of_a_clip_that_cannot_be_is_refused(request_: Request, sentence: str) -> None:
+    with pytest.raises(InvalidRequestError, match=sentence):
+        rules.check(request_)
+
+
+MODIFICATIONS = st.builds(
+    ModifyVideoRequest,
+    model=st.just("ray-3.2"),
+    media=st.just("https://a.example/a.mp4"),
+    prompt=st.sampled_from([None, "a boat"]),
+    mode=st.sampled_from([None, "flex_1"]),
+    keep=st.lists(st.sampled_from(["face", "pose", "depth", "normals", "trajectory"]), unique=True).map(tuple),
+    first_frame=st.sampled_from([None, "u"]),
+    keyframes=st.lists(st.builds(FrameKeyframe, st.just("u"), st.sampled_from([0, 1, 431])), max_size=3).map(tuple),
+    hdr=st.booleans(),
+    exr=st.booleans(),
+)
+
+
+@given(MODIFICATIONS)
+def test_a_change_by_ray_3_2_takes_what_the_emulator_takes(request_: ModifyVideoRequest) -> None:
+    try:
+        agents_rules.check(GenerationBody.model_validate(agents_encoding.encode(request_).body))
+        is_taken = True
+    except agents_rules.RefusedError:
+        is_taken = False
+
+    assert (ours(request_) is None) == is_taken
 
 
 def test_a_clip_can_be_gone_on_from_in_a_loop() -> None:

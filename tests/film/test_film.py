@@ -75,10 +75,12 @@ def test_the_state_of_a_shot_is_that_of_its_purchase_and_generation(
     assert bool(shot.reason) is bool(reason)
 
 
-def test_luma_s_own_reason_is_reported() -> None:
-    seen = {"g": Generation(id="g", state="failed", failure_reason="Moderated.")}
+def test_luma_s_own_reason_is_reported_with_the_step_that_helps() -> None:
+    seen = {"g": Generation(id="g", state="failed", failure_reason="Frame moderation failed")}
 
-    assert film(purchase("failed"), seen=seen).shots[0].reason == "Moderated."
+    assert film(purchase("failed"), seen=seen).shots[0].reason == (
+        "Frame moderation failed. Luma's moderation refused a picture: use another picture. It is refunded."
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Arguments as models and clients really send them: brought to our form, or refused with what to do."""
 
+import json
 from typing import Any
 
 import pytest
@@ -306,12 +307,70 @@ async def test_a_prompt_that_is_empty_buys_nothing(
     assert posts(emulator) == []
 
 
-async def test_the_frames_of_luma_s_own_api_are_refused_with_our_names(agent: Agent) -> None:
-    frames = {"frame0": {"type": "image", "url": URL}}
-
-    assert "frame0 is start_frame here, and frame1 is end_frame" in await agent.refusal(
-        "create_video", **PROMPT, keyframes=frames
+@pytest.mark.parametrize(
+    ("frames", "ours"),
+    [
+        ({"frame0": {"type": "image", "url": URL}}, {"start_frame": URL}),
+        ({"frame1": {"url": URL}, "frame0": None}, {"end_frame": URL}),
+        ({"frame0": URL, "frame1": {"type": "image", "url": URL, "id": None}}, {"start_frame": URL, "end_frame": URL}),
+        (json.dumps({"frame0": {"type": "image", "url": URL}}), {"start_frame": URL}),
+    ],
+)
+async def test_the_frames_of_luma_s_own_api_are_start_and_end_frame(
+    agent: Agent, frames: Any, ours: dict[str, str]
+) -> None:
+    assert await request_of(agent, "create_video", **PROMPT, keyframes=frames) == await request_of(
+        agent, "create_video", **PROMPT, **ours
     )
+
+
+@pytest.mark.medium
+async def test_a_clip_in_the_frames_of_luma_s_own_api_is_continued(agent: Agent) -> None:
+    clip = await agent.make("create_video", **PROMPT, resolution="540p")
+    frames = {"frame0": {"type": "generation", "id": clip}}
+
+    assert await request_of(agent, "create_video", **PROMPT, keyframes=frames) == await request_of(
+        agent, "create_video", **PROMPT, start_frame=clip
+    )
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        ({"keyframes": {"frame0": {"type": "image", "url": URL, "weight": 1}}}, "frame0 of keyframes cannot be read"),
+        ({"keyframes": {"frame0": {"type": "generation", "url": URL}}}, "frame0 of keyframes cannot be read"),
+        ({"keyframes": {"frame0": {"type": "sketch", "url": URL}}}, "frame0 of keyframes cannot be read"),
+        ({"keyframes": {"frame0": {}}}, "frame0 of keyframes cannot be read"),
+        ({"keyframes": {"frame0": 5}}, "frame0 of keyframes cannot be read"),
+        ({"keyframes": {"frame0": ""}}, "frame0 of keyframes cannot be read"),
+        ({"keyframes": {"frame0": URL, "frame2": URL}}, "keyframes has no 'frame2' beside frame0 and frame1"),
+        ({"keyframes": {"frame0": URL}, "start_frame": URL}, "frame0 of keyframes is start_frame, and both are there"),
+        ({"keyframes": {"frame7": URL}}, "frame0 is start_frame of create_video"),
+    ],
+)
+async def test_frames_that_would_lose_something_are_refused(
+    agent: Agent, emulator: Emulator, call: dict[str, Any], sentence: str
+) -> None:
+    assert sentence in await agent.refusal("create_video", **PROMPT, **call)
+    assert posts(emulator) == []
+
+
+@pytest.mark.parametrize(
+    ("tool", "name", "sentence"),
+    [
+        ("reframe_video", "keyframes", "create_video has start_frame, end_frame and keyframes"),
+        ("create_video", "callback_url", "Only the person can set LUMA_CALLBACK_URL"),
+        ("create_video", "generation_type", "Each operation is a tool of its own"),
+        ("modify_video", "auto_controls", "Without mode and keep, Luma chooses"),
+    ],
+)
+async def test_what_luma_has_is_never_said_to_be_missing_there(
+    agent: Agent, tool: str, name: str, sentence: str
+) -> None:
+    message = await agent.refusal(tool, **{name: "x"})
+
+    assert sentence in message
+    assert "Luma has no" not in message
 
 
 async def test_a_placement_may_be_an_object(agent: Agent) -> None:

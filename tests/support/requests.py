@@ -1,16 +1,17 @@
 """Requests of every kind that one API accepts, for properties."""
 
-from typing import Any
+from typing import Any, get_args
 
 from hypothesis import strategies as st
 
 from luma_mcp.domain import validation
 from luma_mcp.domain.apis import APIS, BackendName
-from luma_mcp.domain.catalogue import IMAGE_MODELS, VIDEO_MODELS
+from luma_mcp.domain.catalogue import IMAGE_MODELS, VIDEO_MODELS, Signal
 from luma_mcp.domain.errors import InvalidRequestError
 from luma_mcp.domain.media_refs import name_of_file, name_of_generation
 from luma_mcp.domain.requests import (
     AddAudioRequest,
+    FrameKeyframe,
     GenerationKeyframe,
     ImageKeyframe,
     ImageReference,
@@ -66,10 +67,17 @@ def _videos(backend: BackendName, names: st.SearchStrategy[str]) -> st.SearchStr
                 ModifyVideoRequest, model=st.just(name), media=names,
                 mode=st.sampled_from([None, "adhere_1", "flex_2", "reimagine_3"]), prompt=prompts,
                 first_frame=st.none() | names, resolution=resolutions,
+                keep=st.just(()) | st.sets(st.sampled_from(get_args(Signal))).map(_in_order),
+                keyframes=st.just(()) | st.lists(st.builds(FrameKeyframe, names, st.integers(0, 400))).map(tuple),
+                hdr=st.booleans(), exr=st.booleans(),
             ),
         )  # fmt: skip
 
     return st.sampled_from(sorted(models)).flatmap(of_model)
+
+
+def _in_order(signals: set[Signal]) -> tuple[Signal, ...]:
+    return tuple(signal for signal in get_args(Signal) if signal in signals)
 
 
 def _images(backend: BackendName, names: st.SearchStrategy[str]) -> st.SearchStrategy[Request]:

@@ -3,10 +3,13 @@
 Source: the official SDK `luma-agents` 0.5.0.
 """
 
+from typing import get_args
+
 from luma_mcp.backends.base import EncodedRequest
 from luma_mcp.backends.responses import JsonObject
-from luma_mcp.domain.catalogue import FRAMES_PER_SECOND
+from luma_mcp.domain.catalogue import FRAMES_PER_SECOND, Signal
 from luma_mcp.domain.errors import InvalidRequestError
+from luma_mcp.domain.frames import with_keyframes
 from luma_mcp.domain.media_refs import generation_in, is_file
 from luma_mcp.domain.requests import (
     GenerationKeyframe,
@@ -26,6 +29,7 @@ _IMAGE_FORMATS = {"jpg": "jpeg", "png": "png"}
 
 def encode(request: Request) -> EncodedRequest:
     """The request in the JSON of the API. Raises: InvalidRequestError, if it has no such operation."""
+    request = with_keyframes(request)
     return EncodedRequest(request, PATH, _present(_fields(request)))
 
 
@@ -51,15 +55,27 @@ def _fields(request: Request) -> JsonObject:
                 },
             }
         case ModifyVideoRequest():
-            # Without a mode, Luma chooses how much of each signal remains.
-            edit = {"strength": request.mode} if request.mode else {"auto_controls": True}
+            # Without a mode and signals, Luma chooses how much of each signal remains.
+            edit = {
+                "auto_controls": not request.mode and not request.keep,
+                "strength": request.mode,
+                "controls": {signal: {"enabled": True} for signal in get_args(Signal) if signal in request.keep},
+                "keyframes": [_picture(frame.url) for frame in request.keyframes],
+                "keyframe_indexes": [frame.frame for frame in request.keyframes],
+            }
             frame = _picture(request.first_frame) if request.first_frame else None
             return {
                 "type": "video_edit",
                 "model": request.model,
                 "prompt": request.prompt,
                 "source": _clip(request.media),
-                "video": {"resolution": request.resolution, "start_frame": frame, "edit": edit},
+                "video": {
+                    "resolution": request.resolution,
+                    "hdr": request.hdr,
+                    "exr_export": request.exr,
+                    "start_frame": frame,
+                    "edit": _present(edit),
+                },
             }
         case ReframeVideoRequest():
             return {

@@ -4,14 +4,15 @@ Three facts are not on the wire: the fraction of a frame in the time of a keyfra
 signed, for the ledger has links without signatures.
 """
 
-from collections.abc import Mapping
-from typing import Any, Literal, assert_never, cast
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, assert_never, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from luma_mcp.domain.catalogue import FRAMES_PER_SECOND
+from luma_mcp.domain.catalogue import FRAMES_PER_SECOND, Signal
 from luma_mcp.domain.media_refs import name_of_generation
 from luma_mcp.domain.requests import (
+    FrameKeyframe,
     GenerationKeyframe,
     ImageKeyframe,
     ImageReference,
@@ -50,8 +51,15 @@ class _Source(_Part):
         return name
 
 
+class _Control(_Part):
+    enabled: bool = False
+
+
 class _Edit(_Part):
     strength: str | None = None
+    controls: dict[str, _Control] = {}
+    keyframes: list[_Source] = []
+    keyframe_indexes: list[int] = []
 
 
 class _Position(_Part):
@@ -119,17 +127,24 @@ def _request(body: _Body) -> Request:
                 loop=video.loop,
                 start=_keyframe(video.start_frame),
                 end=_keyframe(video.end_frame),
-                keyframes=_timed_keyframes(video),
+                keyframes=tuple(
+                    TimedKeyframe(frame.name, index / FRAMES_PER_SECOND) for frame, index in _keyframes(video)
+                ),
                 hdr=video.hdr,
                 exr=video.exr_export,
             )
         case "video_edit":
+            edit = video.edit or _Edit()
             return ModifyVideoRequest(
                 **open_names,
                 media=_name_of(body.source),
-                mode=cast("Any", video.edit.strength if video.edit else None),
+                mode=cast("Any", edit.strength),
+                keep=tuple(name for name in get_args(Signal) if edit.controls.get(name, _Control()).enabled),
                 first_frame=video.start_frame.name if video.start_frame else None,
+                keyframes=tuple(FrameKeyframe(frame.name, index) for frame, index in _keyframes(edit)),
                 resolution=video.resolution,
+                hdr=video.hdr,
+                exr=video.exr_export,
             )
         case "video_reframe":
             position = video.source_position
@@ -161,11 +176,11 @@ def _keyframe(frame: _Source | None) -> Keyframe | None:
     return GenerationKeyframe(frame.generation_id) if frame.generation_id else ImageKeyframe(frame.name)
 
 
-def _timed_keyframes(video: _Video) -> tuple[TimedKeyframe, ...]:
-    if len(video.keyframes) != len(video.keyframe_indexes):
+def _keyframes(part: _Video | _Edit) -> Iterable[tuple[_Source, int]]:
+    """The keyframes, each with its frame. Raises: _UnreadableError."""
+    if len(part.keyframes) != len(part.keyframe_indexes):
         raise _UnreadableError
-    pairs = zip(video.keyframes, video.keyframe_indexes, strict=True)
-    return tuple(TimedKeyframe(frame.name, index / FRAMES_PER_SECOND) for frame, index in pairs)
+    return zip(part.keyframes, part.keyframe_indexes, strict=True)
 
 
 def _name_of(source: _Source | None) -> str:

@@ -32,7 +32,14 @@ class DreamMachine(ApiClient):
         """The request in the JSON of the API. Raises: InvalidRequestError, if an id in it is none."""
         return encoding.encode(request)
 
-    async def submit(self, encoded: Sendable, *, request_id: str, decided_at: float | None = None) -> Generation:
+    async def submit(
+        self,
+        encoded: Sendable,
+        *,
+        request_id: str,
+        decided_at: float | None = None,
+        person: str = "",  # noqa: ARG002 - the API has no field for the buyer
+    ) -> Generation:
         """Buy; as `Backend.submit`."""
         # The callback is this server's business and no part of what is bought.
         callback = {"callback_url": self._callback_url} if self._callback_url else {}

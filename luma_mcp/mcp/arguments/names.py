@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from luma_mcp.domain.errors import InvalidRequestError
 from luma_mcp.domain.text import alphanumeric, cleaned
+from luma_mcp.mcp.arguments.frames import with_frames
 
 # Names that clients add to the arguments of every call: n8n, CrewAI, LangChain, Cursor, Windsurf, Letta, Gemini CLI.
 CLIENT_EXTRAS = frozenset(
@@ -59,6 +60,8 @@ _SYNONYMS: dict[tuple[str, ...], str] = {
     ("loop",): "looping seamless is_loop",
     ("web_search",): "search enable_web_search grounding",
     ("hdr",): "high_dynamic_range enable_hdr",
+    ("exr",): "exr_export",
+    ("keep",): "controls preserve edit_controls signals",
     ("layers",): "layering layer_resolution",
     ("limit",): "page_size per_page count max_results max",
     ("offset",): "page skip cursor start",
@@ -73,6 +76,21 @@ _OF_A_SHOT = frozenset({"prompt", "duration", "start_frame", "end_frame", "conce
 _PLACEMENT = "It is [left, top, width, height] as fractions of the new canvas."
 _ADVICE = {"placement": _PLACEMENT}
 _TAKES = "Call once for each, with take=1, 2, 3 and so on."
+# Of what Luma has, and the tool has not.
+_ELSEWHERE: dict[str, str] = {
+    "keyframes": "create_video has start_frame, end_frame and keyframes; a shot has start and end.",
+    "generation_type": "Each operation is a tool of its own.",
+    "auto_controls": "Without mode and keep, Luma chooses.",
+    **dict.fromkeys(
+        ("callback_url", "webhook", "webhook_url", "callback", "notify_url"),
+        "Only the person can set LUMA_CALLBACK_URL in this server's environment.",
+    ),
+    **dict.fromkeys(
+        ("audio", "generate_audio", "with_audio", "sound", "enable_audio", "sound_effects"),
+        "add_audio makes a copy of a clip with sound, where that tool is offered.",
+    ),
+    **dict.fromkeys(("join", "concat", "merge", "concatenate"), "edit_video puts clips together."),
+}
 _NOT_AT_LUMA: dict[str, str] = {
     **dict.fromkeys(("seed", "random_seed", "noise_seed"), "Each take is another one anyway."),
     **dict.fromkeys(("negative_prompt", "negative"), "Say in the prompt what shall be there instead."),
@@ -94,18 +112,7 @@ _NOT_AT_LUMA: dict[str, str] = {
     **dict.fromkeys(("mask", "mask_image", "mask_url"), "Say in the prompt what shall change."),
     **dict.fromkeys(("watermark", "safety_checker", "enable_safety_checker", "safety_tolerance"), "Leave it out."),
     **dict.fromkeys(("enhance_prompt", "prompt_optimizer", "expand_prompt"), "Write the prompt as it shall be."),
-    **dict.fromkeys(
-        ("audio", "generate_audio", "with_audio", "sound", "enable_audio", "sound_effects"),
-        "add_audio makes a copy of a clip with sound, where that tool is offered.",
-    ),
-    **dict.fromkeys(
-        ("callback_url", "webhook", "webhook_url", "callback", "notify_url"),
-        "Only the person can set LUMA_CALLBACK_URL in this server's environment.",
-    ),
     **dict.fromkeys(("idempotency_key", "client_token"), "The same call with the same take is bought once."),
-    **dict.fromkeys(("join", "concat", "merge", "concatenate"), "edit_video puts clips together."),
-    "keyframes": "The first is start_frame, the last end_frame.",
-    "generation_type": "Each operation is a tool of its own.",
 }  # fmt: skip
 
 
@@ -139,7 +146,7 @@ def tidied(tool: str, sent: Mapping[str, Any], names: Names, *, guess: bool) -> 
         elif name not in CLIENT_EXTRAS:
             meaning = _unpacked(value, names) or _meaning(name, names, guess=guess)
             raise InvalidRequestError(f"{tool} has no argument {cleaned(name, 60)!r}.", f"{meaning} Nothing was done.")
-    return arguments
+    return with_frames(arguments) if {"start_frame", "end_frame"} <= set(names.known) else arguments
 
 
 def _known_as(name: str, names: Names) -> str | None:
@@ -166,6 +173,9 @@ def _meaning(name: str, names: Names, *, guess: bool) -> str:
             target = next((target for target in targets if target in names.advertised), None)
             if target is not None:
                 return f"It is called {target} here. {_ADVICE.get(target, '')}".strip()
+    for synonym, advice in _ELSEWHERE.items():
+        if plain == alphanumeric(synonym):
+            return advice
     for synonym, advice in _NOT_AT_LUMA.items():
         if plain == alphanumeric(synonym):
             return f"Luma has no {cleaned(name, 60)}. {advice}"

@@ -33,7 +33,8 @@ def _simplified(node: Schema, definitions: Schema) -> Schema:
             return _simplified({**branches[0], **rest}, definitions)
     simple: Schema = {}
     for key, value in node.items():
-        if key in _DROPPED or (key == "default" and value in (None, [], "")):
+        # A flag that is absent is off, and an absent number that may be 0 is 0.
+        if key in _DROPPED or (key == "default" and not value):
             continue
         if key == "const":
             simple["enum"] = [value]

@@ -12,7 +12,7 @@ from typing import Any, Literal, cast, get_args, get_origin
 from pydantic import BeforeValidator
 from pydantic_core import from_json
 
-from luma_mcp.domain.catalogue import CONCEPTS
+from luma_mcp.domain.catalogue import CONCEPTS, Signal
 from luma_mcp.domain.errors import InvalidRequestError
 from luma_mcp.domain.sources import parse_generation_id
 from luma_mcp.domain.text import alphanumeric, quoted
@@ -32,7 +32,7 @@ _FENCE = re.compile(r"\A\s*```\w*\s*(.*?)\s*```\s*\Z", re.DOTALL)
 _SOURCE_SYNONYMS = ("url", "image_url", "image", "path", "uri", "id", "generation_id", "file")
 
 
-def _parse_json(value: Any) -> Any:
+def parsed_json(value: Any) -> Any:
     """Read a list or an object that comes as JSON in a string, as Claude Desktop sends them, or in a Markdown fence."""
     if not _looks_like_json(value):
         return value
@@ -80,7 +80,7 @@ def _list(value: Any) -> list[Any] | None:
 
 def _as_reference(value: Any) -> Any:
     """A reference that comes as a link alone, or with the link under another name."""
-    value = _parse_json(value)
+    value = parsed_json(value)
     if isinstance(value, str):
         return {"source": value}
     entries = _object(value)
@@ -95,7 +95,7 @@ def _as_reference(value: Any) -> Any:
 
 def _only(value: Any) -> Any:
     """The entry of a list of one."""
-    items = _list(_parse_json(value))
+    items = _list(parsed_json(value))
     return items[0] if items is not None and len(items) == 1 else value
 
 
@@ -120,7 +120,7 @@ def _as_list(make: Callable[[Any], Any]) -> BeforeValidator:
     """A list whose entries are converted; a value that is not in a list means a list of one."""
 
     def validate(value: Any) -> Any:
-        value = _parse_json(value)
+        value = parsed_json(value)
         entries = _object(value)
         if (isinstance(value, str) and not _looks_like_json(value)) or (
             entries is not None and not _has_frames(entries)
@@ -140,7 +140,7 @@ def _has_frames(entries: dict[str, Any]) -> bool:
 def _checked_frames(value: Any) -> Any:
     entries = _object(value)
     if entries is not None and _has_frames(entries):
-        raise ValueError("frame0 is start_frame here, and frame1 is end_frame")
+        raise ValueError("frame0 is start_frame of create_video, and frame1 is end_frame")
     return value
 
 
@@ -155,7 +155,7 @@ def _id(value: Any) -> Any:
 
 
 def _ids(value: Any) -> Any:
-    value = _parse_json(value)
+    value = parsed_json(value)
     if isinstance(value, str):
         with suppress(InvalidRequestError):
             return [parse_generation_id(value)]
@@ -188,7 +188,7 @@ def _as_shot(value: Any) -> Any:
 
     Text that was meant to be JSON is never a prompt: it would be bought.
     """
-    value = _parse_json(value)
+    value = parsed_json(value)
     if isinstance(value, str) and not _looks_like_json(value):
         return {"prompt": value}
     entries = _object(value)
@@ -205,19 +205,39 @@ def _as_shot(value: Any) -> Any:
 
 
 def _fractions(value: Any) -> Any:
-    value = _parse_json(value)
+    value = parsed_json(value)
     entries, names = _object(value), ("left", "top", "width", "height")
     return value if entries is None or set(entries) != set(names) else [entries[name] for name in names]
 
 
 def _concepts(value: Any) -> Any:
-    value = _split(_parse_json(value), ",")
+    value = _split(parsed_json(value), ",")
     items = _list(value)
     if items is None:
         return value
     # Luma's API has them as objects with a key.
     choices = [entries.get("key") if (entries := _object(item)) else item for item in items]
     return [spelled(choice, CONCEPTS) for choice in choices]
+
+
+def _signals(value: Any) -> Any:
+    """Signals as a list, as a text with commas, or as Luma's own object, where each may be switched off."""
+    value = parsed_json(value)
+    entries = _object(value)
+    if entries is not None:
+        switches = {name: _switch(entry) for name, entry in entries.items()}
+        if any(switch is None for switch in switches.values()):
+            raise ValueError("the names of what stays are a list, such as ['face', 'pose']; there are no degrees of it")
+        value = [name for name, switch in switches.items() if switch]
+    items = _list(_split(value, r"[\s,;]+"))
+    return value if items is None else [spelled(item, get_args(Signal)) for item in items]
+
+
+def _switch(value: Any) -> bool | None:
+    """Whether Luma's object switches a signal on; None if it has more than a switch, which would be lost."""
+    entries = _object(value)
+    enabled = entries.get("enabled") if entries is not None and list(entries) == ["enabled"] else value
+    return enabled if isinstance(enabled, bool) else None
 
 
 AsReference = BeforeValidator(_as_reference)
@@ -233,3 +253,4 @@ AsShots = _as_list(_as_shot)
 AsChanges = _as_list(_as_change)
 AsFractions = BeforeValidator(_fractions)
 AsConcepts = BeforeValidator(_concepts)
+AsSignals = BeforeValidator(_signals)

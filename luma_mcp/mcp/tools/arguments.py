@@ -27,7 +27,8 @@ from luma_mcp.mcp.arguments.values import AsConcepts, AsFractions, AsId, AsIds, 
 from luma_mcp.mcp.spec import Arguments, Call
 
 
-def _prompt() -> Schema:
+def _prompt(*, is_alone: bool) -> Schema:
+    """The schema of a prompt. One that stands alone is required where every request has a prompt."""
     lengths: dict[BackendName, tuple[int, int]] = {name: (api.min_prompt, api.max_prompt) for name, api in APIS.items()}
     alone: dict[BackendName, str] = {
         name: f"{minimum}-{maximum} characters." if minimum > 1 else f"Up to {maximum} characters."
@@ -35,7 +36,9 @@ def _prompt() -> Schema:
     }
     # The range that both accept.
     minimum, maximum = max(low for low, _ in lengths.values()), min(high for _, high in lengths.values())
-    return {"description": f"{minimum}-{maximum} characters.", **differs(description=alone)}
+    needing: list[BackendName] = [name for name, api in APIS.items() if api.needs_prompt]
+    required = needing[0] if is_alone and len(needing) == 1 else None
+    return {"description": f"{minimum}-{maximum} characters.", **differs(description=alone, required=required)}
 
 
 def _ratios(models: Models) -> Schema:
@@ -93,7 +96,9 @@ def _made_resolution() -> Schema:
 
 GenerationId = Annotated[str, Field(description="Id of a generation."), AsId]
 GenerationIds = Annotated[list[str], Field(min_length=1, max_length=20, description="Ids of generations."), AsIds]
-Prompt = Annotated[str | None, Field(json_schema_extra=by_catalogue(_prompt))]
+Prompt = Annotated[str | None, Field(json_schema_extra=by_catalogue(lambda: _prompt(is_alone=True)))]
+PicturePrompt = Annotated[str | None, Field(json_schema_extra=by_catalogue(lambda: _prompt(is_alone=False)))]
+"""A prompt that a picture with layers can do without."""
 Ratio = Annotated[str | None, Field(json_schema_extra=by_catalogue(lambda: _ratios(all_videos()))), OneOf(video_ratios)]
 PictureRatio = Annotated[
     str | None, Field(json_schema_extra=by_catalogue(lambda: _ratios(all_images()))), OneOf(picture_ratios)
@@ -131,7 +136,7 @@ Concepts = Annotated[
     AsConcepts,
 ]
 Loop = Annotated[bool, Field(description="End as it begins; not with end_frame.")]
-ImageSource = Annotated[str | None, Field(description="Picture, as start_frame in create_video."), AsSource]
+ImageSource = Annotated[str | None, Field(description="Picture, as in create_video."), AsSource]
 CLIP = "Clip: https URL, local path or generation id."
 """The description of a source that must be a clip."""
 PlacementFractions = Annotated[
@@ -163,11 +168,16 @@ def image_model(call: Call, name: str | None) -> str:
     return model
 
 
+def _unbounded(schema: Schema) -> None:
+    """Leave out a limit that nobody reaches: every conversation would pay for it."""
+    schema.pop("maximum", None)
+
+
 class SpendingArguments(Arguments):
     """The arguments that every tool that spends has."""
 
-    take: Annotated[int, Field(ge=1, le=1000, description="2, 3...: another of it.")] = 1
-    dry_run: Annotated[bool, Field(description="Only show the price.")] = False
+    take: Annotated[int, Field(ge=1, le=1000, description="2, 3...: another of it.", json_schema_extra=_unbounded)] = 1
+    dry_run: Annotated[bool, Field(description="Only the price.")] = False
     quote_id: Annotated[str | None, Field(description="Of the dry run that the person said yes to.")] = None
 
 

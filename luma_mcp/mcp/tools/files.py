@@ -167,7 +167,7 @@ class EditVideoArguments(Arguments):
     ]
     crossfade_seconds: Annotated[float, Field(ge=0, le=MAX_CROSSFADE_SECONDS, description="0: cut.")] = 0.0
     fit: Annotated[Fit, Field(description="Other ratios: bars, or cropped.")] = "contain"
-    sound: Annotated[str | None, Field(description="Path of music or a voice to lay under it."), AsSource] = None
+    sound: Annotated[str | None, Field(description="Path of music or a voice under it."), AsSource] = None
     sound_volume: Annotated[float, Field(ge=0, le=2, description="1: as it is.")] = 1.0
     sound_fade_seconds: Annotated[float, Field(ge=0, le=30, description="At the end.")] = 1.0
     format: Annotated[EditFormat, Field(description="jpg: a poster.")] = "mp4"

@@ -86,7 +86,7 @@ class WaitForGenerationArguments(Arguments):
     generation_ids: GenerationIds
     until: Annotated[Until, Field(description="For all, or the first.")] = "all"
     timeout_seconds: Annotated[
-        float | None, Field(ge=0, le=1800, description="Longest wait; the default suits the client.")
+        float | None, Field(ge=0, le=1800, description="Longest wait; default suits the client.")
     ] = None
 
 

@@ -4,11 +4,11 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from luma_mcp.domain.apis import APIS, apis_with
+from luma_mcp.domain.apis import APIS, BackendName, apis_with
 from luma_mcp.domain.catalogue import IMAGE_MODELS, LayerSize
 from luma_mcp.domain.catalogue import ImageModel as CatalogueImageModel
 from luma_mcp.domain.requests import ImageReference, ImageRequest, ReframeImageRequest
-from luma_mcp.mcp.arguments.api_variants import Schema
+from luma_mcp.mcp.arguments.api_variants import Schema, differs
 from luma_mcp.mcp.arguments.choices import (
     AtMost,
     Models,
@@ -20,6 +20,7 @@ from luma_mcp.mcp.arguments.choices import (
     described,
     feature_field,
     names,
+    only_api,
     only_field,
     with_feature,
 )
@@ -30,6 +31,7 @@ from luma_mcp.mcp.tools.arguments import (
     Format,
     ImageModel,
     NewRatio,
+    PicturePrompt,
     PictureRatio,
     PlacementFractions,
     Prompt,
@@ -88,17 +90,23 @@ def _modify_image() -> Schema:
 _REFRAMING = apis_with("reframe_image")
 
 
+def _weighing() -> BackendName | None:
+    return only_api(with_feature("weights", all_images()))
+
+
 class Reference(BaseModel):
     """An image to imitate, and how much, 0 to 1."""
 
     model_config = ConfigDict(extra="forbid")
 
     source: str
-    weight: Annotated[float | None, Field(ge=0, le=1)] = None
+    weight: Annotated[
+        float | None, Field(ge=0, le=1, json_schema_extra=by_catalogue(lambda: differs(only=_weighing())))
+    ] = None
 
 
 class CreateImageArguments(SpendingArguments):
-    prompt: Prompt = None
+    prompt: PicturePrompt = None
     model: ImageModel = None
     aspect_ratio: PictureRatio = None
     format: Format = None

@@ -1,16 +1,23 @@
 """Tools that make and change videos. Each spends, unless `dry_run`."""
 
-from collections.abc import Callable
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from luma_mcp.domain.apis import APIS, apis_with
-from luma_mcp.domain.catalogue import DEFAULT_DURATION, DEFAULT_RESOLUTION, VIDEO_MODELS, ModifyMode
-from luma_mcp.domain.catalogue import VideoModel as CatalogueVideoModel
-from luma_mcp.domain.pricing import extension_format, price_of
+from luma_mcp.domain.catalogue import (
+    DEFAULT_DURATION,
+    DEFAULT_RESOLUTION,
+    FRAMES_PER_SECOND,
+    VIDEO_MODELS,
+    ModifyMode,
+    Signal,
+)
+from luma_mcp.domain.errors import InvalidRequestError
+from luma_mcp.domain.pricing import Footage, extension_format
 from luma_mcp.domain.requests import (
     AddAudioRequest,
+    FrameKeyframe,
     GenerationKeyframe,
     ModifyVideoRequest,
     ReframeVideoRequest,
@@ -18,24 +25,18 @@ from luma_mcp.domain.requests import (
     UpscaleRequest,
     VideoRequest,
 )
-from luma_mcp.mcp.arguments.api_variants import Schema, differs
+from luma_mcp.mcp.arguments.api_variants import differs
 from luma_mcp.mcp.arguments.choices import (
-    Models,
     OneOf,
     all_videos,
-    by_api,
     by_catalogue,
-    by_value,
-    described,
     feature_field,
     only_field,
-    union,
 )
-from luma_mcp.mcp.arguments.values import AsSource, AsTimedPictures, NoFrames
+from luma_mcp.mcp.arguments.values import AsSignals, AsSource, AsTimedPictures, NoFrames
 from luma_mcp.mcp.results import PurchaseResult
 from luma_mcp.mcp.spec import ALWAYS_LOADED, SPENDS, Call, ToolSpec
 from luma_mcp.mcp.tools.arguments import (
-    CLIP,
     Concepts,
     GenerationId,
     ImageSource,
@@ -48,104 +49,23 @@ from luma_mcp.mcp.tools.arguments import (
     SpendingArguments,
     VideoModel,
     placement_of,
-    video_choices,
     video_durations,
     video_model,
     video_resolutions,
 )
 from luma_mcp.mcp.tools.concepts import checked_concepts
 from luma_mcp.mcp.tools.purchase import purchase
+from luma_mcp.mcp.tools.video_arguments import (
+    Exr,
+    Hdr,
+    TimedPicture,
+    duration_schema,
+    mode_schema,
+    resolution_schema,
+    source_schema,
+)
 
 _UPSCALING, _ADDING_AUDIO = apis_with("upscale_video"), apis_with("add_audio")
-
-
-class TimedPicture(BaseModel):
-    """A picture, and the second at which a clip shows it."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    source: str
-    seconds: Annotated[
-        float,
-        Field(ge=0, json_schema_extra=by_catalogue(lambda: {"maximum": _max_duration()})),
-    ]
-
-
-def _max_duration() -> int:
-    return int(max(map(_seconds, video_durations())))
-
-
-def _seconds(duration: str) -> float:
-    return float(duration.removesuffix("s"))
-
-
-def _resolution() -> Schema:
-    """The default, and how many times its price the largest resolution of each API's default model costs."""
-
-    def describe(offered: Models) -> str:
-        firsts = [next(iter(models)) for models in by_api(offered).values()]
-        costs = [
-            f"{largest} costs {_ratio_of(name, resolution=largest):.0f}x{f' ({name})' if firsts[1:] else ''}"
-            for name in firsts
-            for largest in VIDEO_MODELS[name].resolutions[-1:]
-        ]
-        return f"Default {DEFAULT_RESOLUTION}; {', '.join(costs)}."
-
-    return described(describe, all_videos(), choices=video_choices("resolutions"))
-
-
-def _duration() -> Schema:
-    """The default, the others with their models, and the price of those that cost more than in proportion."""
-
-    def describe(offered: Models) -> str:
-        durations = union(VIDEO_MODELS[name].durations for name in offered)
-        texts = [_other_duration(duration, offered) for duration in durations if duration != DEFAULT_DURATION]
-        return "; ".join([f"Default {DEFAULT_DURATION}", *filter(None, texts)]) + "."
-
-    return described(describe, all_videos(), choices=video_choices("durations"))
-
-
-def _other_duration(duration: str, offered: Models) -> str:
-    """The models that have a duration, where not all have it, and what it costs, if that is more than in proportion."""
-    having = [name for name in offered if duration in VIDEO_MODELS[name].durations]
-    ratio = _ratio_of(having[0], duration=duration)
-    is_dear = ratio > 1.1 * _seconds(duration) / _seconds(DEFAULT_DURATION)
-    cost = f" costs {ratio:.0f}x" if is_dear else ""
-    named = f" ({', '.join(having)})" if len(having) < len(offered) else ""
-    return f"{duration}{named}{cost}" if named or cost else ""
-
-
-def _ratio_of(model: str, *, resolution: str = DEFAULT_RESOLUTION, duration: str = DEFAULT_DURATION) -> float:
-    """The price of such a clip, as a multiple of that of the default clip."""
-    plain = price_of(VideoRequest(model=model, prompt="..."))
-    wanted = price_of(VideoRequest(model=model, prompt="...", resolution=resolution, duration=duration))
-    return wanted.amount.micros / plain.amount.micros
-
-
-def _source(max_seconds: Callable[[CatalogueVideoModel], float]) -> Schema:
-    """The description of a clip to change: its longest length, and its largest size if all models have the same."""
-
-    def describe(offered: Models) -> str:
-        lengths = {
-            name: max_seconds(model) for name, model in offered.items() if isinstance(model, CatalogueVideoModel)
-        }
-        sizes = {APIS[model.backend].max_clip_bytes // 10**8 * 100 for model in offered.values()}
-        size = f", {sizes.pop()} MB" if len(sizes) == 1 else ""
-        return f"{CLIP} At most {by_value(lengths, ' s')}{size}."
-
-    return described(describe, all_videos())
-
-
-def _mode() -> Schema:
-    def describe(offered: Models) -> str:
-        text = "adhere keeps most, reimagine least; 3 is strongest."
-        choosing = [name for name, model in offered.items() if not APIS[model.backend].needs_mode]
-        if len(choosing) == len(offered):
-            return f"{text} Default: Luma's choice."
-        return f"{text} Not needed: {', '.join(choosing)}." if choosing else text
-
-    required = [name for name, api in APIS.items() if api.needs_mode]
-    return described(describe, all_videos(), required=required[0] if len(required) == 1 else None)
 
 
 class CreateVideoArguments(SpendingArguments):
@@ -160,34 +80,26 @@ class CreateVideoArguments(SpendingArguments):
     end_frame: Annotated[str | None, Field(description="As start_frame."), AsSource] = None
     model: VideoModel = None
     aspect_ratio: Ratio = None
-    resolution: Annotated[str | None, Field(json_schema_extra=by_catalogue(_resolution)), OneOf(video_resolutions)] = (
+    resolution: Annotated[
+        str | None, Field(json_schema_extra=by_catalogue(resolution_schema)), OneOf(video_resolutions)
+    ] = None
+    duration: Annotated[str | None, Field(json_schema_extra=by_catalogue(duration_schema)), OneOf(video_durations)] = (
         None
     )
-    duration: Annotated[str | None, Field(json_schema_extra=by_catalogue(_duration)), OneOf(video_durations)] = None
     loop: Loop = False
     concepts: Concepts = None
     keyframes: Annotated[
         list[TimedPicture] | None,
         Field(
             json_schema_extra=by_catalogue(
-                lambda: feature_field("keyframes", all_videos(), "pictures that it shows at these moments.")
+                lambda: feature_field("keyframes", all_videos(), "pictures at these moments.")
             )
         ),
         AsTimedPictures,
         NoFrames,
     ] = None
-    hdr: Annotated[
-        bool,
-        Field(json_schema_extra=by_catalogue(lambda: feature_field("hdr", all_videos(), "HDR at twice the price."))),
-    ] = False
-    exr: Annotated[
-        bool,
-        Field(
-            json_schema_extra=by_catalogue(
-                lambda: only_field("exr", all_videos(), "With hdr: EXR frames too, at three times the price.")
-            )
-        ),
-    ] = False
+    hdr: Hdr = False
+    exr: Exr = False
 
 
 async def create_video(call: Call, arguments: CreateVideoArguments) -> PurchaseResult:
@@ -246,14 +158,29 @@ async def extend_video(call: Call, arguments: ExtendVideoArguments) -> PurchaseR
 class ModifyVideoArguments(SpendingArguments):
     source: Annotated[
         str,
-        Field(json_schema_extra=by_catalogue(lambda: _source(lambda model: model.max_modify_seconds))),
+        Field(json_schema_extra=by_catalogue(lambda: source_schema(lambda model: model.max_modify_seconds))),
         AsSource,
     ]
-    mode: Annotated[ModifyMode | None, Field(json_schema_extra=by_catalogue(_mode))] = None
+    mode: Annotated[ModifyMode | None, Field(json_schema_extra=by_catalogue(mode_schema))] = None
+    keep: Annotated[
+        list[Signal] | None,
+        Field(json_schema_extra=by_catalogue(lambda: feature_field("keep", all_videos(), "what stays as it is."))),
+        AsSignals,
+    ] = None
     prompt: Prompt = None
     first_frame: ImageSource = None
+    keyframes: Annotated[
+        list[TimedPicture] | None,
+        Field(
+            json_schema_extra=by_catalogue(lambda: only_field("keyframes", all_videos(), "Pictures at its moments."))
+        ),
+        AsTimedPictures,
+        NoFrames,
+    ] = None
     model: VideoModel = None
     resolution: MadeResolution = None
+    hdr: Hdr = False
+    exr: Exr = False
 
 
 async def modify_video(call: Call, arguments: ModifyVideoArguments) -> PurchaseResult:
@@ -267,16 +194,38 @@ async def modify_video(call: Call, arguments: ModifyVideoArguments) -> PurchaseR
         resolution=_made_resolution(model, arguments.resolution),
         media=clip.url,
         mode=arguments.mode,
+        keep=tuple(signal for signal in get_args(Signal) if signal in (arguments.keep or ())),
         prompt=arguments.prompt,
         first_frame=await sources.image(arguments.first_frame) if arguments.first_frame else None,
+        keyframes=tuple(
+            [
+                FrameKeyframe(await sources.image(frame.source), _frame_at(frame.seconds, clip.footage, max_seconds))
+                for frame in arguments.keyframes or ()
+            ]
+        ),
+        hdr=arguments.hdr,
+        exr=arguments.exr,
     )
     return await purchase(call, arguments, request, sources, clip.footage)
+
+
+def _frame_at(seconds: float, footage: Footage | None, max_seconds: float) -> int:
+    """The number of the frame that a clip shows at a moment. Raises: InvalidRequestError, if it is over by then."""
+    is_counted = footage is not None and footage.frames > 0 and footage.seconds > 0
+    rate = footage.frames / footage.seconds if footage is not None and is_counted else FRAMES_PER_SECOND
+    length = max_seconds if footage is None else footage.seconds
+    last = max(round(length * rate) - 1, 0)
+    if seconds > length:
+        raise InvalidRequestError(
+            f"The clip is {length:.2f} s long, and a keyframe is at {seconds:g} s.", "Nothing was bought."
+        )
+    return min(round(seconds * rate), last)
 
 
 class ReframeVideoArguments(SpendingArguments):
     source: Annotated[
         str,
-        Field(json_schema_extra=by_catalogue(lambda: _source(lambda model: model.max_reframe_seconds))),
+        Field(json_schema_extra=by_catalogue(lambda: source_schema(lambda model: model.max_reframe_seconds))),
         AsSource,
     ]
     aspect_ratio: NewRatio
@@ -285,7 +234,7 @@ class ReframeVideoArguments(SpendingArguments):
         str | None,
         Field(
             json_schema_extra=by_catalogue(
-                lambda: only_field("reframe_first_frame", all_videos(), "Picture, as start_frame in create_video.")
+                lambda: only_field("reframe_first_frame", all_videos(), "Picture, as in create_video.")
             )
         ),
         AsSource,

@@ -75,6 +75,23 @@ async def test_a_purchase_is_sent_once_and_a_read_again(agents: Agents, emulator
     assert repr(agents) == f"Agents(base_url={URL!r})"
 
 
+async def test_a_purchase_names_its_buyer_by_a_keyed_hash(
+    agents: Agents, emulator: Emulator, transport: InMemory
+) -> None:
+    encoded = agents.encode(VIDEO)
+    await agents.submit(encoded, request_id="r")
+    for key, person in ((b"a", "anna"), (b"a", "anna"), (b"a", "ben"), (b"b", "anna")):
+        to_luma = Transport(KEY, base_url=URL, network=transport)
+        await Agents(to_luma, user_key=key).submit(encoded, request_id="r", person=person)
+    owner, anna, again, ben, elsewhere = (made.body.user_id for made in emulator.agents.generations.values())
+
+    assert owner is None
+    assert anna == again
+    assert len({anna, ben, elsewhere, "anna", "ben"}) == 5
+    assert {len(anna or ""), len(ben or "")} == {32}
+    assert "user_id" not in encoded.body, "it is no part of what is bought"
+
+
 async def test_an_answer_that_cannot_be_read_is_no_refusal() -> None:
     client, _ = scripted((201, {"id": ""}))
     with pytest.raises(AmbiguousPurchaseError):

@@ -14,6 +14,7 @@ from luma_mcp.domain.errors import InvalidRequestError, UnexpectedResponseError
 from luma_mcp.domain.generation import Generation, Output
 from luma_mcp.domain.media_refs import name_of_file, name_of_generation
 from luma_mcp.domain.requests import (
+    FrameKeyframe,
     GenerationKeyframe,
     ImageKeyframe,
     ImageReference,
@@ -205,6 +206,34 @@ CLIP, FILE = name_of_generation(ID), name_of_file("a" * 64, "png")
             {
                 "type": "video_edit", "source": {"url": URL, "media_type": "video/mp4"},
                 "video": {"resolution": "540p", "edit": {"strength": "flex_1"}, "start_frame": {"file_id": FILE}},
+            },
+        ),
+        (
+            VideoRequest(
+                model="ray-3.2", prompt="p", duration="10s", start=ImageKeyframe(FILE), end=ImageKeyframe(URL)
+            ),
+            {
+                "type": "video",
+                "video": {
+                    "duration": "10s", "keyframes": [{"file_id": FILE}, {"url": URL}], "keyframe_indexes": [0, 240],
+                },
+            },
+        ),
+        (
+            ModifyVideoRequest(
+                model="ray-3.2", prompt="p", media=CLIP, mode="adhere_1", keep=("trajectory", "face"), hdr=True,
+                first_frame=URL, keyframes=(FrameKeyframe(FILE, 48),),
+            ),
+            {
+                "type": "video_edit", "source": {"generation_id": ID},
+                "video": {
+                    "hdr": True,
+                    "edit": {
+                        "strength": "adhere_1",
+                        "controls": {"face": {"enabled": True}, "trajectory": {"enabled": True}},
+                        "keyframes": [{"url": URL}, {"file_id": FILE}], "keyframe_indexes": [0, 48],
+                    },
+                },
             },
         ),
         (

@@ -20,6 +20,7 @@ from luma_mcp.emulator.dream_machine.bodies import VideoBody
 from luma_mcp.emulator.faults import Fault
 from luma_mcp.media.probe import measure
 from tests.support.agent import BASE_URL, TOKEN, Agent, HeldClock, InMemory, emulator_of_both, fields_of
+from tests.support.made_clips import make_clip, patches
 
 pytestmark = pytest.mark.anyio
 
@@ -96,7 +97,10 @@ async def test_what_is_offered_is_what_the_api_can_do(agent: Agent, both: Agent)
             {"prompt": "a boat", "aspect_ratio": "9:16", "resolution": "1080p", "hdr": True, "start_frame": PICTURE},
             {
                 "type": "video", "model": "ray-3.2", "prompt": "a boat", "aspect_ratio": "9:16",
-                "video": {"resolution": "1080p", "duration": "5s", "hdr": True, "start_frame": {"url": PICTURE}},
+                "video": {
+                    "resolution": "1080p", "duration": "5s", "hdr": True, "keyframes": [{"url": PICTURE}],
+                    "keyframe_indexes": [0],
+                },
             },
         ),
         (
@@ -110,6 +114,16 @@ async def test_what_is_offered_is_what_the_api_can_do(agent: Agent, both: Agent)
                 "video": {
                     "resolution": "720p", "duration": "10s", "keyframes": [{"url": PICTURE}, {"url": PICTURE}],
                     "keyframe_indexes": [0, 180],
+                },
+            },
+        ),
+        (
+            "create_video",
+            {"prompt": "a boat", "duration": "10s", "keyframes": {"frame0": {"type": "image", "url": PICTURE}}},
+            {
+                "type": "video", "model": "ray-3.2", "prompt": "a boat",
+                "video": {
+                    "resolution": "720p", "duration": "10s", "keyframes": [{"url": PICTURE}], "keyframe_indexes": [0],
                 },
             },
         ),
@@ -160,6 +174,104 @@ async def test_each_call_is_sent_as_the_api_has_it(
 
     assert sent(transport) == [body]
     assert made["price_usd"] == quote["price_usd"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_clip_of_ten_seconds_starts_and_ends_on_pictures(agent: Agent, emulator: Emulator) -> None:
+    call = {"prompt": "a boat", "duration": "10s", "resolution": "360p"}
+    quote = await agent.call("create_video", dry_run=True, start_frame=PICTURE, end_frame=PICTURE, **call)
+    clip = await agent.make("create_video", start_frame=PICTURE, end_frame=PICTURE, **call)
+    same = [{"source": PICTURE, "seconds": 10}, {"source": PICTURE, "seconds": 0}]
+    joined = await agent.call("create_video", keyframes=same, **call)
+
+    assert quote["price_usd"] == 0.18
+    assert (joined["generation_id"], joined["recovered"]) == (clip, True), "both spellings are the same purchase"
+    assert [entry.cents for entry in emulator.agents.billing.entries] == [18]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_change_keeps_signals_and_meets_pictures_at_their_frames(
+    agent: Agent, transport: InMemory, emulator: Emulator
+) -> None:
+    clip = await agent.make("create_video", prompt="a boat", resolution="360p")
+    call = {
+        "source": clip, "prompt": "at night", "first_frame": PICTURE, "resolution": "360p", "hdr": True,
+        "keyframes": [{"source": PICTURE, "seconds": 2.5}, {"source": PICTURE, "seconds": 5}],
+    }  # fmt: skip
+    quote = await agent.call("modify_video", dry_run=True, keep=["pose", "face"], **call)
+    night = await agent.make("modify_video", keep=["pose", "face"], **call)
+    again = await agent.call("modify_video", keep="face, pose", **call)
+
+    assert again["generation_id"] == night
+    assert sent(transport)[1] == {
+        "type": "video_edit", "model": "ray-3.2", "prompt": "at night", "source": {"generation_id": clip},
+        "video": {
+            "resolution": "360p", "hdr": True,
+            "edit": {
+                "controls": {"pose": {"enabled": True}, "face": {"enabled": True}},
+                "keyframes": [{"url": PICTURE}] * 3, "keyframe_indexes": [0, 60, 119],
+            },
+        },
+    }  # fmt: skip
+    assert (quote["price_usd"], emulator.agents.billing.entries[-1].cents) == (1.08, 108)
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_keyframe_of_a_local_clip_is_counted_in_its_own_frames(
+    serve, transport: InMemory, output: Path, emulator: Emulator
+) -> None:
+    output.mkdir()
+    make_clip(output / "phone.mp4", patches((320, 180)), frames=60, rate=30)
+    async with Client(serve(LUMA_TOKEN=KEY)) as client:
+        agent = Agent(client)
+        call = {"source": "phone.mp4", "prompt": "at night"}
+        late = await agent.refusal("modify_video", keyframes=[{"source": PICTURE, "seconds": 3}], **call)
+        await agent.call("modify_video", keyframes=[{"source": PICTURE, "seconds": 1}], **call)
+
+    assert "The clip is 2.00 s long, and a keyframe is at 3 s" in late
+    assert sent(transport)[-1]["video"]["edit"]["keyframe_indexes"] == [30]
+
+
+async def test_a_keyframe_of_a_clip_of_unknown_length_is_within_the_longest(agent: Agent, transport: InMemory) -> None:
+    call = {"source": "https://a.example/a.mp4", "prompt": "at night", "dry_run": True}
+
+    late = await agent.refusal("modify_video", keyframes=[{"source": PICTURE, "seconds": 19}], **call)
+    quote = await agent.call("modify_video", keyframes=[{"source": PICTURE, "seconds": 17}], **call)
+    assert "The clip is 18.00 s long" in late
+    assert '"keyframe_indexes":[408]' in quote["request"]
+
+
+@pytest.mark.parametrize(
+    ("keep", "controls"),
+    [
+        ({"face": {"enabled": True}, "pose": {"enabled": False}}, '{"face":{"enabled":true}}'),
+        ({"face": True}, '{"face":{"enabled":true}}'),
+        ("Face", '{"face":{"enabled":true}}'),
+    ],
+)
+async def test_signals_come_in_luma_s_own_spelling_too(agent: Agent, keep: Any, controls: str) -> None:
+    quote = await agent.call("modify_video", source="https://a.example/a.mp4", prompt="a", keep=keep, dry_run=True)
+
+    assert f'"controls":{controls}' in quote["request"]
+
+
+@pytest.mark.parametrize("keep", [{"pose": {"enabled": True, "strength": "coarse"}}, {"pose": 1}, ["legs"], 5])
+async def test_signals_with_a_degree_or_another_name_are_refused(agent: Agent, keep: Any) -> None:
+    message = await agent.refusal("modify_video", source="https://a.example/a.mp4", prompt="a", keep=keep)
+
+    assert "keep" in message
+
+
+async def test_a_prompt_is_required_where_luma_always_wants_one(agent: Agent, both: Agent) -> None:
+    tools = {tool.name: tool.input_schema for tool in (await agent.client.list_tools()).tools}
+    of_both = {tool.name: tool.input_schema for tool in (await both.client.list_tools()).tools}
+    requiring = {name for name, schema in tools.items() if "prompt" in schema.get("required", ())}
+
+    assert requiring == {"create_video", "extend_video", "modify_video", "reframe_video"}
+    assert not [name for name, schema in of_both.items() if "prompt" in schema.get("required", ())]
 
 
 @pytest.mark.slow
@@ -271,16 +383,12 @@ async def test_nothing_is_uploaded_beyond_a_cap(serve, output: Path, emulator: E
         ("create_video", {"prompt": "a", "aspect_ratio": "9:21"}, "ray-3.2 has no aspect_ratio 9:21"),
         ("create_video", {"prompt": "a", "duration": "10s", "loop": True}, "a duration of 10s together with loop"),
         ("create_video", {"prompt": "a", "duration": "10s", "hdr": True}, "a duration of 10s together with hdr"),
-        (
-            "create_video", {"prompt": "a", "duration": "10s", "start_frame": PICTURE},
-            "a duration of 10s together with a start frame",
-        ),
         ("create_video", {"prompt": "a", "loop": True, "end_frame": PICTURE}, "loop together with an end frame"),
         ("create_video", {"prompt": "a", "hdr": True, "resolution": "540p"}, "hdr together with 360p or 540p"),
         (
             "create_video",
-            {"prompt": "a", "start_frame": PICTURE, "keyframes": [{"source": PICTURE, "seconds": 1}]},
-            "keyframes together with a start frame",
+            {"prompt": "a", "start_frame": PICTURE, "keyframes": [{"source": PICTURE, "seconds": 0}]},
+            "Two keyframes are for the same frame",
         ),
         ("create_video", {"prompt": "a", "keyframes": [{"source": PICTURE, "seconds": 6}]}, "between 0 and 5"),
         (
@@ -398,6 +506,7 @@ async def test_a_failure_is_refunded_and_reported(agent: Agent, emulator: Emulat
     waited = await agent.call("wait_for_generation", generation_ids=[made["generation_id"]], timeout_seconds=900)
 
     assert waited["generations"][0]["failure_reason"] == "Output artifacts not found (generation_failed)"
+    assert waited["next"] == "Luma failed, not the request: ask for the same again. It is refunded."
     assert (await agent.call("get_credits"))["spent_today_usd"] == 0
     again = await agent.call("create_video", prompt="a boat [fail: Output artifacts not found]")
     assert again["generation_id"] != made["generation_id"]

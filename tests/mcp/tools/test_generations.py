@@ -61,7 +61,23 @@ async def test_a_failed_generation_is_a_response_with_the_reason(agent: Agent, e
     assert (item["state"], item["failure_reason"]) == ("failed", "Frame moderation failed")
     assert item["price_usd"] == 0
     assert waited["done"] is True
-    assert waited["next"] == "change the request before trying again."
+    assert waited["next"] == "Luma's moderation refused a picture: use another picture. It is refunded."
+    assert (await agent.call("get_generation", generation_id=bought["generation_id"]))["next"] == waited["next"]
+
+
+async def test_a_failure_beside_a_success_has_its_own_step(agent: Agent, emulator: Emulator) -> None:
+    emulator.faults.append(Fault("moderate", reason="Advanced prompt moderation failed"))
+    ids = [(await agent.call("create_video", prompt=prompt))["generation_id"] for prompt in ("a boat", "a tree")]
+    waited = await agent.call("wait_for_generation", generation_ids=ids, timeout_seconds=300)
+
+    assert waited["next"] == (
+        f'download_generation(generation_ids=["{ids[1]}"]) saves the files. '
+        f"{ids[0]}: Luma's moderation refused the words: change the prompt. It is refunded."
+    )
+    emulator.faults.extend([Fault("moderate", reason="Job failed", times=2)])
+    ids = [(await agent.call("create_video", prompt=prompt))["generation_id"] for prompt in ("a cat", "a dog")]
+    waited = await agent.call("wait_for_generation", generation_ids=ids, timeout_seconds=300)
+    assert waited["next"].count("ask for the same again") == 2
 
 
 async def test_what_luma_states_is_data_and_harmless(agent: Agent, emulator: Emulator) -> None:
