@@ -50,7 +50,7 @@ async def measure(side: str, count: int) -> dict[str, float]:
     clock = SimulatedClock()
     emulator = Emulator(credit_usd=1e9, limits={}, clock=clock.now)
     network = httpx.ASGITransport(emulator.app)
-    to_luma = Transport("x", base_url=f"http://127.0.0.1:9{PREFIX}", network=network, sleep=clock.sleep)
+    to_luma = Transport("x", base_url=f"http://127.0.0.1:9{PREFIX}", clock=clock, network=network)
     luma = DreamMachine(to_luma)
     watch = Poller(luma, clock, listing=luma)
     delays: list[float] = []

@@ -280,8 +280,8 @@ def _build_apis(
             settings.key,
             base_url=settings.base_url,
             token_hint=settings.token_hint,
+            clock=clock,
             network=transport,
-            sleep=clock.sleep,
             on_response=partial(meter.count_response, "dream_machine"),
             on_exchange=partial(on_exchange, "dream_machine"),
         )
@@ -291,8 +291,8 @@ def _build_apis(
             settings.agents_key,
             base_url=settings.agents_base_url,
             token_hint=settings.agents_hint,
+            clock=clock,
             network=transport,
-            sleep=clock.sleep,
             on_response=partial(meter.count_response, "agents"),
             on_exchange=partial(on_exchange, "agents"),
         )

@@ -125,7 +125,7 @@ def settings(output: Path, ledger_path: Path) -> Settings:
 
 @pytest.fixture
 async def luma(transport: InMemory, clock: HeldClock) -> AsyncIterator[DreamMachine]:
-    client = DreamMachine(Transport(TOKEN, base_url=BASE_URL, network=transport, sleep=clock.sleep))
+    client = DreamMachine(Transport(TOKEN, base_url=BASE_URL, clock=clock, network=transport))
     yield client
     await client.close()
 

@@ -1,7 +1,6 @@
 """HTTP to Luma: exchanges with a deadline and a size limit, reads that are repeated, purchases that are sent once."""
 
 import random
-import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, cast
@@ -12,7 +11,7 @@ from pydantic_core import to_json
 from luma_mcp.backends import errors
 from luma_mcp.backends.exchange import Exchange, OnExchange, ignore_exchange
 from luma_mcp.backends.responses import complete_part, has_id, per_minute
-from luma_mcp.domain.clock import suspend_aware_now
+from luma_mcp.domain.clock import Clock, suspend_aware_now
 from luma_mcp.domain.errors import (
     AmbiguousPurchaseError,
     AuthenticationError,
@@ -57,8 +56,8 @@ class Transport:
         token: the API key; None if there is none, and then every call raises AuthenticationError.
         base_url: the address of the API. The token is sent to it and to nothing else.
         token_hint: the hint for a user whose token is missing or refused.
+        clock: measures exchanges, waits between attempts, and dates a Retry-After.
         network: carries the bytes; None is the network of this machine.
-        sleep: waits between attempts.
         on_response: called after each exchange.
         on_exchange: called with each whole response, and its request.
     """
@@ -68,9 +67,9 @@ class Transport:
         token: str | None,
         *,
         base_url: str,
+        clock: Clock,
         token_hint: str = "",
         network: "httpx.AsyncBaseTransport | None" = None,
-        sleep: Sleep = anyio.sleep,
         on_response: OnResponse = _ignore,
         on_exchange: OnExchange = ignore_exchange,
     ) -> None:
@@ -78,7 +77,7 @@ class Transport:
         self._token = token
         self._token_hint = token_hint
         self._network = network
-        self._sleep = sleep
+        self._clock = clock
         self._on_response = on_response
         self._on_exchange = on_exchange
         self._http: httpx.AsyncClient | None = None
@@ -187,7 +186,7 @@ class Transport:
                     raise
                 pause = min(_FIRST_PAUSE_SECONDS * 2 ** (attempt - 1), _MAX_PAUSE_SECONDS)
                 jitter = random.uniform(0.5, 1)  # noqa: S311 - no secret
-                await self._sleep(retry_after if retry_after is not None else pause * jitter)
+                await self._clock.sleep(retry_after if retry_after is not None else pause * jitter)
             attempt += 1
 
     async def _exchange(
@@ -224,7 +223,7 @@ class Transport:
                 f"{self.base_url} is no address that a request can be sent to ({type(error).__name__}).",
                 "Nothing was sent. Check LUMA_BASE_URL and LUMA_AGENTS_BASE_URL.",
             ) from error
-        has_status, status, started = False, 0, time.monotonic()
+        has_status, status, started = False, 0, self._clock.now()
         data, response_headers = bytearray(), cast("Mapping[str, str]", {})
         max_seconds = _RESPONSE_SECONDS if progress is None else progress.seconds
         try:
@@ -255,10 +254,10 @@ class Transport:
                 raise
             raise self._unreachable(error) from error
         finally:
-            self._on_response(method, status, time.monotonic() - started)
+            self._on_response(method, status, self._clock.now() - started)
 
     def _error(self, status: int, data: bytes, headers: Mapping[str, str]) -> LumaError:
-        error = errors.error_of(status, data, headers, time.time())
+        error = errors.error_of(status, data, headers, self._clock.wall())
         if isinstance(error, AuthenticationError):
             return AuthenticationError(str(error), self._token_hint)
         return error

@@ -150,7 +150,7 @@ class Tasks(Extension):
     def _describe(
         self, task: Task, result_type: str, status: str, generations: list[Generation] | None = None
     ) -> dict[str, Any]:
-        now = datetime.now(UTC).isoformat()
+        now = datetime.fromtimestamp(self._services.clock.wall(), UTC).isoformat()
         created = [generation.created_at.isoformat() for generation in generations or [] if generation.created_at]
         states = ", ".join(f"{generation.id[:8]} {generation.state}" for generation in generations or [])
         return {

@@ -18,6 +18,7 @@ from luma_mcp.files.fetcher import Fetcher
 from luma_mcp.files.service import DownloadService
 from luma_mcp.files.upload import Uploader
 from luma_mcp.net.proxies import proxy_for
+from tests.support.agent import HeldClock
 
 pytestmark = pytest.mark.anyio
 BASE_URL = "https://api.example/dream-machine/v1"
@@ -61,10 +62,6 @@ class Body(httpx.AsyncByteStream):
         raise self._error
 
 
-async def no_sleep(_seconds: float) -> None:
-    """Time passes by itself."""
-
-
 async def public(_host: str, _port: int) -> list[str]:
     return ["8.8.8.8"]
 
@@ -77,7 +74,7 @@ async def test_every_error_of_the_http_client_becomes_ours(kind: type[Exception]
     def network() -> Raising:
         return Raising(error, late=late)
 
-    luma = DreamMachine(Transport("x", base_url=BASE_URL, network=network(), sleep=no_sleep))
+    luma = DreamMachine(Transport("x", base_url=BASE_URL, network=network(), clock=HeldClock()))
     request = luma.encode(VideoRequest(model="ray-2", prompt="a boat"))
     with pytest.raises(LumaError):
         await luma.get_credit_usd()
@@ -185,7 +182,7 @@ async def test_a_proxy_that_cannot_be_used_is_said_and_nothing_is_sent(
 ) -> None:
     settings(ALL_PROXY=address)
     monkeypatch.setattr("luma_mcp.net.proxies.find_spec", lambda _name: None)
-    luma = DreamMachine(Transport("x", base_url=BASE_URL, sleep=no_sleep))
+    luma = DreamMachine(Transport("x", base_url=BASE_URL, clock=HeldClock()))
 
     request = luma.encode(VideoRequest(model="ray-2", prompt="a boat"))
     for call in (luma.get_credit_usd, partial(luma.submit, request, request_id="an id")):
@@ -207,7 +204,7 @@ def test_a_socks_proxy_is_used_where_its_package_is_there(settings, monkeypatch:
 @pytest.mark.parametrize("base_url", ["https://\u2100.example/v1", "https://api.example/\x00"])
 async def test_an_address_that_is_none_is_said_and_nothing_is_sent(base_url: str) -> None:
     network = httpx.MockTransport(lambda request: httpx.Response(200, request=request))
-    luma = DreamMachine(Transport("x", base_url=base_url, network=network, sleep=no_sleep))
+    luma = DreamMachine(Transport("x", base_url=base_url, network=network, clock=HeldClock()))
     request = luma.encode(VideoRequest(model="ray-2", prompt="a boat"))
 
     with pytest.raises(UnreachableError, match="is no address") as caught:

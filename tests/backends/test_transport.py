@@ -14,6 +14,7 @@ from luma_mcp.backends.dream_machine.encoding import encode
 from luma_mcp.backends.transport import Transport
 from luma_mcp.domain.errors import AmbiguousPurchaseError, UnreachableError
 from luma_mcp.domain.requests import VideoRequest
+from tests.support.agent import HeldClock
 from tests.support.raw_luma import RawLuma, Script, raw
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
@@ -66,7 +67,7 @@ async def test_a_proxy_that_fails_at_connect_is_certainly_not_a_purchase(
     proxy = Proxy(manner)
     async with proxy.serving() as address:
         monkeypatch.setenv("HTTPS_PROXY", address)
-        client = Agents(Transport("luma-api-key", base_url="https://agents.example.com/v1"))
+        client = Agents(Transport("luma-api-key", base_url="https://agents.example.com/v1", clock=HeldClock()))
         with pytest.raises(UnreachableError, match="cannot be reached") as caught:
             await client.submit(AGENTS_REQUEST, request_id="r")
         await client.close()
@@ -84,7 +85,7 @@ async def test_a_proxy_that_was_sent_the_purchase_itself_leaves_it_in_doubt(
     proxy = Proxy(manner)
     async with proxy.serving() as address:
         monkeypatch.setenv("HTTP_PROXY", address)
-        client = Agents(Transport("luma-api-key", base_url="http://agents.example.com/v1"))
+        client = Agents(Transport("luma-api-key", base_url="http://agents.example.com/v1", clock=HeldClock()))
         with pytest.raises(AmbiguousPurchaseError):
             await client.submit(AGENTS_REQUEST, request_id="r")
         await client.close()
@@ -108,7 +109,7 @@ async def test_a_mistake_of_a_library_is_no_purchase_only_before_a_connection_st
         raise ZeroDivisionError
 
     monkeypatch.setattr(place, fails)
-    client = Agents(Transport("luma-api-key", base_url="http://127.0.0.1:9/v1"))
+    client = Agents(Transport("luma-api-key", base_url="http://127.0.0.1:9/v1", clock=HeldClock()))
     with pytest.raises(kind):
         await client.submit(AGENTS_REQUEST, request_id="r")
     with pytest.raises(ZeroDivisionError):
@@ -119,10 +120,12 @@ async def test_a_mistake_of_a_library_is_no_purchase_only_before_a_connection_st
 async def submit(luma: RawLuma, *, to_agents: bool = True) -> str:
     async with luma.serving() as base_url:
         if to_agents:
-            client = Agents(Transport("luma-api-key", base_url=base_url.replace("/dream-machine", "")))
+            client = Agents(
+                Transport("luma-api-key", base_url=base_url.replace("/dream-machine", ""), clock=HeldClock())
+            )
             encoded = AGENTS_REQUEST
         else:
-            client = DreamMachine(Transport("a-key", base_url=base_url))
+            client = DreamMachine(Transport("a-key", base_url=base_url, clock=HeldClock()))
             encoded = encode(VideoRequest(model="ray-2", prompt="a boat"))
         try:
             return (await client.submit(encoded, request_id="r")).id

@@ -1,5 +1,6 @@
 """A generation as an MCP task, for clients that declare the extension."""
 
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -48,6 +49,7 @@ async def test_a_purchase_becomes_a_task_that_ends_with_the_tools_result(
     assert (await raw(client, "tasks/get", taskId=result["taskId"]))["status"] == "working"
     clock.seconds += 100
     done = await raw(client, "tasks/get", taskId=result["taskId"])
+    assert datetime.fromisoformat(done["lastUpdatedAt"]).timestamp() == pytest.approx(clock.wall())
     answer = CallToolResult.model_validate(done["result"]).structured_content
 
     assert (done["resultType"], done["status"]) == ("complete", "completed")

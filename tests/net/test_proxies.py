@@ -20,7 +20,7 @@ from luma_mcp.files.fetcher import Fetcher
 from luma_mcp.files.saved_file import SavedFile
 from luma_mcp.files.service import DownloadService
 from luma_mcp.net import ssrf as guard
-from tests.support.agent import TOKEN
+from tests.support.agent import TOKEN, HeldClock
 
 pytestmark = pytest.mark.anyio
 
@@ -114,10 +114,6 @@ async def proxied(to: Server, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
         tasks.start_soon(listener.serve, proxy.answer)
         yield proxy
         tasks.cancel_scope.cancel()
-
-
-async def at_once(_seconds: float) -> None:
-    """Pauses are not what is tried here."""
 
 
 async def unknown(_host: str, _port: int) -> list[str]:
@@ -228,7 +224,7 @@ async def test_a_proxy_is_no_way_inside(
 async def test_the_proxy_sees_neither_the_token_nor_what_is_asked(
     authority: trustme.CA, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    luma = DreamMachine(Transport(TOKEN, base_url="https://api.example/dream-machine/v1"))
+    luma = DreamMachine(Transport(TOKEN, base_url="https://api.example/dream-machine/v1", clock=HeldClock()))
     async with serving(authority, "api.example") as server, proxied(server, monkeypatch) as proxy:
         assert await luma.get_credit_usd() == 1.5
         await luma.close()
@@ -242,7 +238,7 @@ async def test_the_proxy_sees_neither_the_token_nor_what_is_asked(
 async def test_a_proxy_that_refuses_is_named_and_nothing_was_bought(
     authority: trustme.CA, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    luma = DreamMachine(Transport(TOKEN, base_url="https://api.example/dream-machine/v1", sleep=at_once))
+    luma = DreamMachine(Transport(TOKEN, base_url="https://api.example/dream-machine/v1", clock=HeldClock()))
     async with serving(authority, "api.example") as server, proxied(server, monkeypatch) as proxy:
         proxy.refuses = True
         with pytest.raises(UnreachableError, match="ProxyError") as caught:
@@ -258,7 +254,7 @@ async def test_a_certificate_of_nobody_we_know_is_said_with_what_to_do(
     authority: trustme.CA, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with serving(trustme.CA(), "localhost") as server:
-        luma = DreamMachine(Transport(TOKEN, base_url=f"https://localhost:{server.port}/v1", sleep=at_once))
+        luma = DreamMachine(Transport(TOKEN, base_url=f"https://localhost:{server.port}/v1", clock=HeldClock()))
         with pytest.raises(UnreachableError, match=r"certificate of https://localhost:.* is not trusted") as caught:
             await luma.get_credit_usd()
         await luma.close()

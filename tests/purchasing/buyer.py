@@ -44,10 +44,10 @@ class Hasty(RealClock):
 
 
 async def buy(prompt: str) -> str:
-    backend = DreamMachine(Transport("token", base_url=sys.argv[1]))
+    clock = Hasty()
+    backend = DreamMachine(Transport("token", base_url=sys.argv[1], clock=RealClock()))
     store = SqliteStore(lambda: Path(sys.argv[2]), now=time.time)
     ledger = Ledger(store, account="me", owner=f"{os.getpid()} {time.time_ns()}")
-    clock = Hasty()
     reconciler = Reconciler(ByListing(backend, ledger), ledger, clock)
     purchases = PurchaseService(backend, ledger, clock, reconciler, budget=Budget())
 

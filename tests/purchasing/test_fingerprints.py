@@ -14,6 +14,7 @@ from luma_mcp.domain.requests import ImageKeyframe, UpscaleRequest, VideoRequest
 from luma_mcp.ledger.rows import PurchaseRow
 from luma_mcp.purchasing.fingerprints import fingerprint, signature, unsigned_body
 from luma_mcp.purchasing.reconcile import _verdict
+from tests.support.agent import HeldClock
 
 
 def test_a_fingerprint_stays_as_it_is_from_version_to_version() -> None:
@@ -43,7 +44,7 @@ def test_what_the_list_cannot_tell_apart_has_one_signature_and_two_names() -> No
 @pytest.mark.parametrize(("hours", "verdict"), [(0, Verdict.SURELY), (1, Verdict.CANNOT_SAY), (27, Verdict.SURELY_NOT)])
 def test_a_generation_from_before_the_purchase_is_not_it(hours: float, verdict: Verdict) -> None:
     """A clock in the wrong time zone is up to 26 hours behind."""
-    luma = DreamMachine(Transport(None, base_url="http://127.0.0.1:9"))
+    luma = DreamMachine(Transport(None, base_url="http://127.0.0.1:9", clock=HeldClock()))
     body = {"generation_type": "video", "model": "ray-2", "prompt": "a boat"}
     row = PurchaseRow("f", "s", json.dumps(body), "video", 1, "published", reserved_at=1_800_000_000.0)
     created = datetime.fromtimestamp(row.reserved_at - hours * 3600, UTC)

@@ -58,7 +58,7 @@ async def test_a_generation_whose_picture_is_gone_is_reported(
 
     with pytest.raises(InvalidRequestError, match="has no image any more"):
         await (
-            replace(services.sources, backend=Forgetful(Transport("t", base_url=luma.base_url)))
+            replace(services.sources, backend=Forgetful(Transport("t", base_url=luma.base_url, clock=clock)))
             .start("dream_machine")
             .image(made.id)
         )

@@ -98,8 +98,8 @@ class World:
         return Transport(
             key,
             base_url=self._base_url,
+            clock=self.clock,
             network=self._network,
-            sleep=self.clock.sleep,
             on_exchange=self._probes.append,
         )
 

@@ -41,7 +41,7 @@ def emulator(clock: HeldClock) -> Emulator:
 @pytest.fixture
 async def agents(transport: InMemory, clock: HeldClock) -> AsyncIterator[Agents]:
     client = Agents(
-        Transport(KEY, base_url=URL, network=transport, sleep=clock.sleep), sleep=clock.sleep, wall=clock.luma_wall
+        Transport(KEY, base_url=URL, clock=clock, network=transport), sleep=clock.sleep, wall=clock.luma_wall
     )
     yield client
     await client.close()
@@ -56,11 +56,9 @@ def scripted(*answers: tuple[int, Any]) -> tuple[Agents, list[httpx.Request]]:
         status, body = answers[min(len(requests), len(answers)) - 1]
         return httpx.Response(status, json=body)
 
-    async def sleep(_seconds: float) -> None:
-        """No time passes."""
-
-    to_luma = Transport(KEY, base_url=URL, network=httpx.MockTransport(handle), sleep=sleep)
-    return Agents(to_luma, sleep=sleep), requests
+    clock = HeldClock()
+    to_luma = Transport(KEY, base_url=URL, network=httpx.MockTransport(handle), clock=clock)
+    return Agents(to_luma, sleep=clock.sleep), requests
 
 
 async def test_a_purchase_is_sent_once_and_a_read_again(agents: Agents, emulator: Emulator) -> None:
@@ -107,7 +105,9 @@ async def test_what_is_no_id_is_asked_of_nobody(agents: Agents, transport: InMem
 
 
 async def test_a_key_that_is_refused_is_said(transport: InMemory) -> None:
-    client = Agents(Transport("luma-api-other", base_url=URL, token_hint="Set it.", network=transport))
+    client = Agents(
+        Transport("luma-api-other", base_url=URL, clock=HeldClock(), token_hint="Set it.", network=transport)
+    )
     with pytest.raises(AuthenticationError, match="401") as caught:
         await client.ping()
     assert caught.value.hint == "Set it."

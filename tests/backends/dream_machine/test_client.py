@@ -1,6 +1,8 @@
 """What the client does when the way to Luma is bad. Purchases are counted in the emulator's own records."""
 
 import json
+from datetime import UTC, datetime
+from email.utils import format_datetime
 
 import httpx
 import pytest
@@ -50,7 +52,7 @@ def broken(error: Exception | httpx.Response) -> httpx.MockTransport:
 
 
 def client_over(transport: httpx.AsyncBaseTransport, clock: HeldClock) -> DreamMachine:
-    return DreamMachine(Transport(TOKEN, base_url=BASE_URL, network=transport, sleep=clock.sleep))
+    return DreamMachine(Transport(TOKEN, base_url=BASE_URL, clock=clock, network=transport))
 
 
 async def test_every_endpoint_is_asked_as_luma_wants_it(
@@ -122,6 +124,28 @@ async def test_a_purchase_that_is_refused_by_rate_was_not_made(luma: DreamMachin
 
     assert caught.value.retry_after == 9
     assert emulator.dream_machine.billing.purchases() == []
+
+
+async def test_a_date_to_retry_after_and_the_seconds_of_an_exchange_go_by_the_clock(clock: HeldClock) -> None:
+    date = format_datetime(datetime.fromtimestamp(int(clock.wall()) + 30, UTC), usegmt=True)
+    measured: list[float] = []
+
+    def limited(_request: httpx.Request) -> httpx.Response:
+        clock.seconds += 2
+        return httpx.Response(429, headers={"retry-after": date}, json={"detail": "too many"})
+
+    to_luma = Transport(
+        TOKEN,
+        base_url=BASE_URL,
+        clock=clock,
+        network=httpx.MockTransport(limited),
+        on_response=lambda _method, _status, seconds: measured.append(seconds),
+    )
+    with pytest.raises(RateLimitError) as caught:
+        await DreamMachine(to_luma).submit(encode(VIDEO), request_id="r")
+
+    assert caught.value.retry_after == pytest.approx(28, abs=1)
+    assert measured == [2]
 
 
 @pytest.mark.parametrize("error", [httpx.ConnectError("x"), httpx.ConnectTimeout("x"), httpx.PoolTimeout("x")])
@@ -208,7 +232,9 @@ async def test_the_token_goes_to_the_api_and_shows_nowhere_else(luma: DreamMachi
 
 
 async def test_no_token_is_said_before_anything_is_sent(transport: InMemory) -> None:
-    client = DreamMachine(Transport(None, base_url=BASE_URL, token_hint="Set it.", network=transport))
+    client = DreamMachine(
+        Transport(None, base_url=BASE_URL, clock=HeldClock(), token_hint="Set it.", network=transport)
+    )
     with pytest.raises(AuthenticationError, match=r"No Luma token is set\.") as caught:
         await client.submit(encode(VIDEO), request_id="r")
 
@@ -221,7 +247,7 @@ async def test_a_purchase_that_was_decided_long_ago_is_not_sent() -> None:
     """This process was stopped: another server may have settled the purchase meanwhile."""
     luma = RawLuma()
     async with luma.serving() as base_url:
-        client = DreamMachine(Transport(TOKEN, base_url=base_url))
+        client = DreamMachine(Transport(TOKEN, base_url=base_url, clock=HeldClock()))
         with pytest.raises(UnreachableError, match="stopped before the request could be sent"):
             await client.submit(encode(VIDEO), request_id="r", decided_at=suspend_aware_now() - 15.1)
         await client.submit(encode(VIDEO), request_id="r", decided_at=suspend_aware_now() - 10)
@@ -231,7 +257,7 @@ async def test_a_purchase_that_was_decided_long_ago_is_not_sent() -> None:
 
 
 async def test_the_callback_goes_with_a_purchase_and_is_no_part_of_the_request(transport: InMemory) -> None:
-    to_luma = Transport(TOKEN, base_url=BASE_URL, network=transport)
+    to_luma = Transport(TOKEN, base_url=BASE_URL, clock=HeldClock(), network=transport)
     client = DreamMachine(to_luma, callback_url="https://h.example/secret")
     encoded = encode(VIDEO)
     await client.submit(encoded, request_id="r")
