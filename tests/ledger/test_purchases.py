@@ -18,6 +18,8 @@ import httpx
 import pytest
 from mcp import Client
 
+from luma_mcp.composition import build_server
+from luma_mcp.config.settings import Settings
 from luma_mcp.domain.errors import BudgetError, LedgerError
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.ledger.caps import Balance, Budget, ConsentNeededError, ConsentUsedError
@@ -27,7 +29,7 @@ from luma_mcp.ledger.rows import NewPurchase, PurchaseRow
 from luma_mcp.ledger.sqlite import SqliteStore
 from luma_mcp.ledger.states import LEASE_SECONDS, TAKE_SECONDS, State
 from luma_mcp.ledger.store import Store, Transaction
-from tests.support.agent import Agent, HeldClock, InMemory, Wall, until
+from tests.support.agent import Agent, HeldClock, InMemory, Wall
 from tests.support.ledgers import all_rows, open_rows
 
 pytestmark = pytest.mark.anyio
@@ -570,20 +572,18 @@ async def test_what_a_ledger_that_cannot_be_read_says_of_origins_is_nothing(tmp_
 
 
 @pytest.mark.usefixtures("in_one_day")
-async def test_the_days_ledger_can_be_read(agent: Agent, clock: HeldClock) -> None:
-    async def read() -> dict[str, Any]:
-        (contents,) = (await agent.client.read_resource("luma://spending")).contents
-        return loads(contents.text)
+async def test_the_days_ledger_can_be_read(settings: Settings, transport: InMemory, clock: HeldClock, era: str) -> None:
+    server = build_server(settings, transport=transport, clock=clock)
+    async with Client(server, mode=era) as client:
+        agent = Agent(client)
+        await agent.make("create_video", prompt="a boat")
+        failed = await agent.call("create_video", prompt="a boat [fail]")
+        clock.seconds += 300
+        await server.services.purchases.settle_if_due()
+        (contents,) = (await client.read_resource("luma://spending")).contents
+    result = loads(contents.text)
 
-    async def is_settled() -> bool:
-        return (await read())["spent_today_usd"] == 0.71
-
-    await agent.make("create_video", prompt="a boat")
-    failed = await agent.call("create_video", prompt="a boat [fail]")
-    clock.seconds += 300
-    await until(is_settled)
-    result = await read()
-
+    assert result["spent_today_usd"] == 0.71
     assert result["reserved_usd"] == 0
     assert result["purchases_today"] == 2
     assert [purchase["state"] for purchase in result["purchases"]] == ["completed", "failed"]

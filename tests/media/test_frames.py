@@ -179,6 +179,7 @@ def test_a_picture_with_too_many_pixels_is_not_unpacked() -> None:
         open_image(large.getvalue())
 
 
+@pytest.mark.medium
 def test_clips_of_equal_form_become_one_without_encoding_them_again(tmp_path: Path) -> None:
     pieces = [clip(tmp_path / f"{n}.mp4", shade=60 * n, sound="waves") for n in range(1, 4)]
     concatenate(pieces, tmp_path / "whole.mp4")

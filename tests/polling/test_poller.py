@@ -23,6 +23,7 @@ from luma_mcp.domain.generation import Generation
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.dream_machine.bodies import ImageBody, VideoBody
 from luma_mcp.emulator.faults import Fault
+from luma_mcp.polling import poller as poller_module
 from luma_mcp.polling.poller import Poller, Snapshot
 from tests.support.agent import HeldClock
 
@@ -468,7 +469,10 @@ async def test_trouble_of_one_api_neither_ends_nor_delays_waits_for_the_other(
     assert "completed" in states
 
 
-async def test_an_api_that_hangs_delays_no_wait_for_the_other(clock: HeldClock) -> None:
+async def test_an_api_that_hangs_delays_no_wait_for_the_other(
+    clock: HeldClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(poller_module, "_POLL_PATIENCE_SECONDS", 0.02)
     apis = Apis(clock)
     apis.hangs.add("agents")
     poller = Poller(apis, clock, listing=None, api_of=apis.api_of)  # type: ignore[arg-type]

@@ -1,9 +1,10 @@
 """Paid once by real processes against a Luma that is not our emulator: impatient clients, dying servers."""
 
+import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 
 from tests.support.http_process import call_over_http, http_server
 from tests.support.hurried import hurried
+from tests.support.processes import until_elsewhere
 from tests.support.raw_luma import RawLuma, Script, raw
 from tests.support.stdio_process import Wire, started
 
@@ -38,30 +40,30 @@ async def luma() -> AsyncIterator[tuple[RawLuma, str]]:
         yield made, base_url
 
 
-async def until(is_so: Callable[[], object]) -> None:
-    """Wait for what another process does and tells nobody of."""
-    with anyio.fail_after(20):
-        while not is_so():  # noqa: ASYNC110
-            await anyio.sleep(0.05)
-
-
 async def answer_of(wire: Wire) -> dict[str, Any]:
     return (await wire.receive())["result"]
 
 
 @pytest.mark.parametrize("manner", ["silent", "cancelled"])
 async def test_an_impatient_client_over_stdio_pays_once(luma, tmp_path: Path, manner: str) -> None:
-    """A time-out of one second against an answer of four: four tries, one purchase."""
+    """The client gives up three times before Luma answers: four tries, one purchase."""
     server, base_url = luma
-    server.scripts.append(Script(answer_after=4, times=99))
+    answers = asyncio.Event()
+    server.scripts.append(Script(held=answers, times=99))
     async with started(base_url, tmp_path / "out") as wire:
         await wire.shake_hands()
         for number in range(1, 4):
             await wire.call(number, "create_video", **ARGUMENTS)
-            await anyio.sleep(1)
+            # The server reads in order: the call before was received.
+            await wire.send_message(id=100 + number, method="ping")
+            assert (await wire.receive())["id"] == 100 + number
+            await until_elsewhere(lambda: server.posts)
             if manner == "cancelled":
                 await wire.send_message(method="notifications/cancelled", params={"requestId": number})
         await wire.call(4, "create_video", **ARGUMENTS)
+        await wire.send_message(id=104, method="ping")
+        assert (await wire.receive())["id"] == 104
+        answers.set()
         received: dict[int, Any] = {}
         while 4 not in received:
             message = await wire.receive()
@@ -85,11 +87,13 @@ async def impatient(url: str, seconds: float, **arguments: Any) -> dict[str, Any
 
 async def test_an_impatient_client_over_http_pays_once_at_any_replica(luma, tmp_path: Path) -> None:
     server, base_url = luma
-    server.scripts.append(Script(answer_after=4, times=99))
+    answers = asyncio.Event()
+    server.scripts.append(Script(held=answers, times=99))
     async with AsyncExitStack() as stack:
         urls = [await stack.enter_async_context(http_server(base_url, tmp_path / "out")) for _ in range(2)]
         for number in range(4):
             assert await impatient(urls[number % 2], 1, **ARGUMENTS) is None
+        answers.set()
         last = await impatient(urls[1], 30, **ARGUMENTS)
 
     assert last is not None
@@ -100,11 +104,11 @@ async def test_an_impatient_client_over_http_pays_once_at_any_replica(luma, tmp_
 async def test_a_killed_server_s_purchase_is_another_s(luma, tmp_path: Path) -> None:
     """SIGKILL in mid-POST; the next server has another name and another pid."""
     server, base_url = luma
-    server.scripts.append(Script(answer_after=30))
+    server.scripts.append(Script(held=asyncio.Event()))
     async with started(base_url, tmp_path / "out", *hurried()) as wire:
         await wire.shake_hands()
         await wire.call(1, "create_video", **ARGUMENTS)
-        await until(lambda: server.accepted)
+        await until_elsewhere(lambda: server.accepted)
         wire.process.kill()
         await wire.process.wait()
     patch = "import socket; socket.gethostname = lambda: 'another-host'"
@@ -150,8 +154,7 @@ async def test_a_server_that_was_stopped_sends_nothing_when_it_goes_on(luma, tmp
         await other.call(99, "create_video", **{**ARGUMENTS, "prompt": "a known one"})
         known = await answer_of(other)
         await stopped.call(1, "create_video", **ARGUMENTS)
-        await until(lambda: _state_of(stopped.process.pid) == "T")
-        await anyio.sleep(2.5)
+        await until_elsewhere(lambda: _state_of(stopped.process.pid) == "T")
         number = 0
         with anyio.fail_after(60):
             while True:

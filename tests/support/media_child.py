@@ -36,8 +36,8 @@ def fill(megabytes: int) -> int:
     return len(bytearray(b"x") * (megabytes * 1024**2))
 
 
-def sleep(seconds: float) -> None:
-    threading.Event().wait(seconds)
+def hang() -> None:
+    threading.Event().wait()
 
 
 def spin() -> None:
@@ -64,7 +64,7 @@ def return_a_wrong_field() -> Any:
 TEST_FUNCTIONS: dict[str, tuple[Callable[..., Any], type | None]] = {
     function.__name__: (function, kind)
     for function, kind in (
-        (pid, int), (environment, list), (refuse, None), (fail, None), (call_wrongly, None), (fill, int), (sleep, None),
+        (pid, int), (environment, list), (refuse, None), (fail, None), (call_wrongly, None), (fill, int), (hang, None),
         (spin, None), (crash, None), (missing, None), (return_a_wrong_type, int), (return_a_wrong_field, ClipInfo),
     )
 }  # fmt: skip

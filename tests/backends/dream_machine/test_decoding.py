@@ -102,6 +102,7 @@ def test_no_bytes_raise_anything_but_our_errors(data: bytes) -> None:
 _FIELDS = st.sampled_from(["state", "assets", "model", "request", "created_at", "failure_reason", "generation_type"])
 
 
+@pytest.mark.medium
 @given(st.dictionaries(_FIELDS, JSON_VALUES))
 def test_no_generation_with_an_id_is_lost(fields: dict[str, Any]) -> None:
     assert generation(**fields).id == ID

@@ -158,7 +158,10 @@ async def test_tokens_of_the_settings_still_work(
     assert (await caller.ping(**headers)).status_code == status
 
 
-async def test_a_token_of_the_issuer_is_no_api_key_of_the_settings(opened: OpenDoor, issuer: FakeIssuer) -> None:
+async def test_a_token_of_the_issuer_is_no_api_key_of_the_settings(
+    opened: OpenDoor, issuer: FakeIssuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(authentication, "GUESS_SECONDS", 0.0)
     caller = await opened(LUMA_HTTP_TOKENS=KEY)
 
     assert (await caller.ping(authorization=f"Bearer {issuer.token()}", host="127.0.0.1")).status_code == 401

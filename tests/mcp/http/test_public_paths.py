@@ -370,7 +370,7 @@ async def test_a_sender_who_is_too_slow_is_reported(site: Site, monkeypatch: pyt
 
     async def slow() -> AsyncIterator[bytes]:
         yield picture()[:20]
-        await anyio.sleep(10)
+        await anyio.sleep_forever()
 
     answer = await site.http.put(urlsplit(site.links.to_send("").url).path, content=slow())
     assert answer.status_code == 400

@@ -36,6 +36,7 @@ from luma_mcp.mcp.http.json_log import JsonLines
 from luma_mcp.mcp.http.request_framing import RequestFraming
 from tests.support.agent import TOKEN
 from tests.support.http_process import call_over_http, http_process, http_server
+from tests.support.processes import until_elsewhere
 
 pytestmark = [pytest.mark.anyio, pytest.mark.medium]
 
@@ -350,7 +351,7 @@ async def test_a_name_that_is_not_allowed_is_refused_with_the_setting() -> None:
 async def test_a_body_that_does_not_end_holds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     async def slow() -> AsyncIterator[bytes]:
         yield b"{"
-        await anyio.sleep(30)
+        await anyio.sleep_forever()
 
     inner = httpx.ASGITransport(BodyTimeout(echo, seconds=0.2))
     async with httpx.AsyncClient(transport=inner, base_url="http://127.0.0.1") as caller:
@@ -361,7 +362,7 @@ async def test_a_body_that_does_not_end_holds_nothing(monkeypatch: pytest.Monkey
 async def test_a_body_that_does_not_end_is_late_whatever_the_application_makes_of_it() -> None:
     async def slow() -> AsyncIterator[bytes]:
         yield b"{"
-        await anyio.sleep(30)
+        await anyio.sleep_forever()
 
     async def careless(scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -459,10 +460,9 @@ async def test_an_open_wait_returns_when_the_server_stops(tmp_path: Path, versio
 
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(wait)
-                while not any(  # noqa: ASYNC110 - another process sends it
-                    method == "GET" and ids[0] in path for method, path in emulator.requests
-                ):
-                    await anyio.sleep(0.05)
+                await until_elsewhere(
+                    lambda: any(method == "GET" and ids[0] in path for method, path in emulator.requests)
+                )
                 began = time.monotonic()
                 server.terminate()
 

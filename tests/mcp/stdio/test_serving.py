@@ -1,5 +1,6 @@
 """The real process over stdin and stdout: what only a process can show."""
 
+import asyncio
 import json
 import os
 import shlex
@@ -19,6 +20,7 @@ from luma_mcp.emulator.faults import Fault
 from luma_mcp.emulator.serving import serving
 from luma_mcp.mcp.stdio import serving as stdio
 from tests.support.agent import Agent
+from tests.support.processes import until_delivered, until_elsewhere
 from tests.support.raw_luma import RawLuma, Script
 from tests.support.stdio_process import INHERITED, SECONDS_TO_STOP, Wire, environment_for, started
 
@@ -107,9 +109,7 @@ async def test_a_purchase_under_way_does_not_hold_the_process_and_is_not_lost(ou
         async with started(base_url, output) as wire:
             await wire.shake_hands()
             await wire.call(1, "create_video", prompt="a boat")
-            with anyio.fail_after(20):
-                while not emulator.dream_machine.billing.purchases():  # noqa: ASYNC110 - it is another process that buys
-                    await anyio.sleep(0.01)
+            await until_elsewhere(emulator.dream_machine.billing.purchases)
             if how == "end of input":
                 await wire.stdin.aclose()
             else:
@@ -129,7 +129,8 @@ async def test_a_purchase_at_an_api_without_a_list_holds_the_process_until_luma_
     output: Path, how: str
 ) -> None:
     """Nothing but the response names the generation."""
-    luma = RawLuma(scripts=[Script(answer_after=4)])
+    answers = asyncio.Event()
+    luma = RawLuma(scripts=[Script(held=answers)])
     async with luma.serving() as base_url:
         agents_url = base_url.replace("/dream-machine", "")
         settings = (f"LUMA_TOKEN=luma-api-{'a' * 20}", f"LUMA_AGENTS_BASE_URL={agents_url}")
@@ -137,16 +138,17 @@ async def test_a_purchase_at_an_api_without_a_list_holds_the_process_until_luma_
         async with started(base_url, output, *command) as wire:
             await wire.shake_hands()
             await wire.call(1, "create_video", prompt="a boat", resolution="540p")
-            with anyio.fail_after(20):
-                while not luma.posts:  # noqa: ASYNC110 - it is another process that buys
-                    await anyio.sleep(0.01)
+            await until_elsewhere(lambda: luma.posts)
             if how == "end of input":
                 await wire.stdin.aclose()
             else:
                 wire.process.send_signal(signal.SIGTERM if how == "SIGTERM" else signal.SIGINT)
                 if how == "SIGINT twice":
-                    await anyio.sleep(0.2)
+                    await until_delivered(wire.process.pid)
                     wire.process.send_signal(signal.SIGINT)
+                await until_delivered(wire.process.pid)
+            assert wire.process.returncode is None
+            answers.set()
             await wire.exit_code()
         async with started(base_url, output, *command) as wire:
             await wire.shake_hands()
@@ -268,7 +270,7 @@ async def test_who_asks_twice_does_not_wait_for_the_cleanup(base_url: str, outpu
     assert process.stderr is not None
     assert await process.stderr.receive() == b"begun\n"
     process.send_signal(signal.SIGTERM)
-    await anyio.sleep(0.2)
+    await until_delivered(process.pid)
     process.send_signal(signal.SIGTERM)
 
     assert await wire.exit_code() == 1
@@ -286,8 +288,7 @@ async def test_a_signal_ends_it_where_nothing_can_be_polled(base_url: str, outpu
         )
         assert process.stdin is not None
         await process.stdin.send(hello.encode() + b"\n")
-        while not answers.read_text():  # noqa: ASYNC110 - another process writes it
-            await anyio.sleep(0.02)
+        await until_elsewhere(answers.read_text)
         process.send_signal(signal.SIGTERM)
         with anyio.fail_after(SECONDS_TO_STOP):
             assert await process.wait() == 0
