@@ -11,7 +11,6 @@ from contextlib import nullcontext
 from dataclasses import replace
 from json import loads
 from pathlib import Path
-from typing import Any
 
 import anyio
 import httpx

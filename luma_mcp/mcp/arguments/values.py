@@ -174,7 +174,7 @@ def _film_id(value: Any) -> Any:
 
 def _as_change(value: Any) -> Any:
     """A change of a film, whose new shot may be an object of its own or a prompt."""
-    entries = _object(_parse_json(value))
+    entries = _object(parsed_json(value))
     if entries is None or "shot" not in entries:
         return value if entries is None else _as_shot(entries)
     shot = _object(_as_shot(entries["shot"]))
