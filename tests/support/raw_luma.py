@@ -20,13 +20,15 @@ class Script:
 
     Args:
         accept_after: seconds until it is accepted, whether or not the client still waits.
-        held: the answer waits for this event; None for at once.
+        answer_after: seconds from then until the answer.
+        held: the answer waits for this event too.
         answer: the raw bytes of the answer; None for the good one; empty to close the connection.
         refuses: whether nothing is accepted.
         times: for how many purchases.
     """
 
     accept_after: float = 0.0
+    answer_after: float = 0.0
     held: asyncio.Event | None = None
     answer: bytes | None = None
     refuses: bool = False
@@ -140,10 +142,12 @@ class RawLuma:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         if script.answer is not None:
+            await asyncio.sleep(script.answer_after)
             if not script.accept_after:
                 await task
             return script.answer
         await task
+        await asyncio.sleep(script.answer_after)
         if script.held is not None:
             await script.held.wait()
         answer = self.agents_generation(generation_id) if is_agents else self.generation(generation_id)
