@@ -99,6 +99,18 @@ def server(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequ
     assert SECRET not in sentence
 
 
+# The changes of a film are objects that its schema describes in words.
+OF_A_CHANGE: dict[str, Any] = {
+    "number": {"type": "integer", "minimum": 0, "maximum": 9},
+    "after": {"type": "integer", "minimum": 0, "maximum": 9},
+    "remove": {"type": "boolean"},
+    "shot": {"type": "object", "properties": {"prompt": {"type": "string"}}},
+    "prompt": {"type": "string"},
+    "start": {"type": "string"},
+    "take": {"type": "integer", "minimum": 1, "maximum": 9},
+}
+
+
 def fitting(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
     """What a schema asks for."""
     if "enum" in schema:
@@ -122,7 +134,7 @@ def arguments_of(schema: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
     """An object of the schema, sometimes with a field missing, wrong, or too many."""
     fields = {
         name: st.one_of(fitting(item), fitting(item), fitting(item), ANYTHING)
-        for name, item in schema["properties"].items()
+        for name, item in schema.get("properties", OF_A_CHANGE).items()
     }
     known = st.fixed_dictionaries({}, optional=fields)
     return known | st.tuples(known, st.dictionaries(st.text(max_size=12), ANYTHING, max_size=1)).map(

@@ -79,7 +79,7 @@ async def test_a_purchase_names_its_buyer_by_a_keyed_hash(
     encoded = agents.encode(VIDEO)
     await agents.submit(encoded, request_id="r")
     for key, person in ((b"a", "anna"), (b"a", "anna"), (b"a", "ben"), (b"b", "anna")):
-        to_luma = Transport(KEY, base_url=URL, network=transport)
+        to_luma = Transport(KEY, base_url=URL, network=transport, clock=HeldClock())
         await Agents(to_luma, user_key=key).submit(encoded, request_id="r", person=person)
     owner, anna, again, ben, elsewhere = (made.body.user_id for made in emulator.agents.generations.values())
 
