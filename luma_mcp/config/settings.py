@@ -62,7 +62,10 @@ _SCOPE = re.compile(r"[!#-\[\]-~]+")
 _EXAMPLES = {"http_public_url": "https://luma.example.com/mcp", "oauth_issuer": "https://login.example.com"}
 # Without its path, Luma's API finds no generation.
 _PATHS = {"api.lumalabs.ai": "/dream-machine/v1", "agents.lumalabs.ai": "/v1"}
-_DATABASES = ("postgresql://", "postgres://")
+# SQLAlchemy, Django and JDBC write the same address with words of their own.
+_DATABASE = re.compile(r"(?:jdbc:)?postgres(?:ql)?(?:\+\w+)?://", re.IGNORECASE)
+_DATABASE_SCHEME = "postgresql://"
+_OTHER_DATABASE = re.compile(r"[a-z][a-z0-9+.-]+://|\b(?:host|dbname)=", re.IGNORECASE)
 
 
 class SettingsError(Exception):
@@ -232,8 +235,12 @@ class Settings(BaseModel):
     @field_validator("ledger")
     @classmethod
     def _file_or_database(cls, value: SecretStr) -> SecretStr:
-        if not value.get_secret_value().startswith(_DATABASES):
-            default_paths.absolute(Path(value.get_secret_value()))
+        text = value.get_secret_value()
+        if found := _DATABASE.match(text):
+            return SecretStr(_DATABASE_SCHEME + text[found.end() :])
+        if _OTHER_DATABASE.match(text):
+            raise ValueError("it must be the path of a file, or postgresql://user:password@host/database")
+        default_paths.absolute(Path(text))
         return value
 
     @field_validator("output_dir")
@@ -313,7 +320,7 @@ class Settings(BaseModel):
     def database_url(self) -> str | None:
         """The address of the purchase ledger if it is a database; with its password."""
         address = self.ledger.get_secret_value() if self.ledger else ""
-        return address if address.startswith(_DATABASES) else None
+        return address if address.startswith(_DATABASE_SCHEME) else None
 
     @property
     def ledger_file(self) -> Path:

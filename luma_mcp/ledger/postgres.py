@@ -5,18 +5,21 @@ after the other as they do in a file, and those about others beside them. A read
 
 Nothing depends on settings of the server or of a session, so that it works behind a pool of connections: each
 transaction states its isolation level and its time-outs. A server that stops inside a transaction loses it, so
-that it delays the others for a few seconds at most.
+that it delays the others for a few seconds at most. A database that hangs ends no statement by a time-out of its own,
+so the connection to it is cut after a time.
 """
 
 import hashlib
+import socket
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from contextlib import closing, suppress
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import urlsplit
 
 from luma_mcp.domain.errors import LedgerError
 from luma_mcp.domain.extras import install_hint
+from luma_mcp.ledger import postgres_errors
 from luma_mcp.ledger.migrations import VERSION, announce, check_version, migrate
 from luma_mcp.ledger.store import Cursor, NotUniqueError, Transaction
 
@@ -26,6 +29,9 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 _CONNECT_SECONDS, _LOCK_SECONDS, _STATEMENT_SECONDS, _IDLE_SECONDS = 10, 10, 12, 5
+# A transaction is cut off after so many seconds, whatever the database does.
+_TRANSACTION_SECONDS = 15.0
+_PING_CONNECT_SECONDS, _PING_SECONDS = 2, 1.5
 # Arbitrary numbers that no other program is likely to lock: for the schema, and for the accounts.
 _SCHEMA_LOCK, _ACCOUNTS = 0x6C756D61, 0x6C756D61
 
@@ -61,41 +67,63 @@ class PostgresStore:
         """Read one state of all rows, without waiting for a writer. Raises: LedgerError."""
         return self._run("read", "REPEATABLE READ READ ONLY", work)
 
+    def ping(self) -> None:
+        """Check that the database responds, by a connection of its own. Raises: LedgerError, within seconds."""
+        psycopg = _library()
+        with _TimeLimit(_PING_SECONDS) as limit:
+            try:
+                with closing(self._connect(_PING_CONNECT_SECONDS)) as connection:
+                    limit.start(connection)
+                    self._has_schema(connection)
+            except psycopg.Error as error:
+                raise self._unusable(error, limit) from error
+
     def _run(self, purpose: str, mode: str, work: Callable[[Transaction], _T], accounts: Sequence[str] = ()) -> _T:
         psycopg = _library()
-        try:
-            connection = self._started(purpose, mode)
+        with _TimeLimit(_TRANSACTION_SECONDS) as limit:
             try:
-                for account in sorted(set(accounts)):
-                    connection.execute("SELECT pg_advisory_xact_lock(%s, %s)", (_ACCOUNTS, _lock_number(account)))
-                # Another program may have changed the schema since it was opened, or while this waited.
-                transaction = _PostgresTransaction(connection)
-                check_version(_version(transaction), self._display_url(), "database")
-                result = work(transaction)
-                connection.execute("COMMIT")
-            except BaseException:
-                with suppress(psycopg.Error):
-                    connection.execute("ROLLBACK")
-                raise
-        except psycopg.Error as error:
-            self._close(purpose)
-            raise self._unusable(error) from error
+                return self._decide(purpose, mode, work, accounts, limit)
+            except psycopg.Error as error:
+                self._close(purpose)
+                raise self._unusable(error, limit) from error
+
+    def _decide(
+        self, purpose: str, mode: str, work: Callable[[Transaction], _T], accounts: Sequence[str], limit: "_TimeLimit"
+    ) -> _T:
+        """Raises: psycopg.Error, LedgerError, NotUniqueError; the transaction is undone."""
+        connection = self._started(purpose, mode, limit)
+        try:
+            for account in sorted(set(accounts)):
+                connection.execute("SELECT pg_advisory_xact_lock(%s, %s)", (_ACCOUNTS, _lock_number(account)))
+            # Another program may have changed the schema since it was opened, or while this waited.
+            transaction = _PostgresTransaction(connection)
+            check_version(_version(transaction), self._display_url(), "database")
+            result = work(transaction)
+            connection.execute("COMMIT")
+        except BaseException:
+            with suppress(_library().Error):
+                connection.execute("ROLLBACK")
+            raise
         return result
 
-    def _started(self, purpose: str, mode: str) -> "psycopg.Connection[Any]":
-        """A connection with an open transaction. One that died meanwhile is replaced."""
+    def _started(self, purpose: str, mode: str, limit: "_TimeLimit") -> "psycopg.Connection[Any]":
+        """A connection with an open transaction, whose time is limited. One that died meanwhile is replaced."""
         psycopg = _library()
         statements = _start_statements(mode)
         connection = self._connections.get(purpose)
         if connection is not None:
+            limit.start(connection)
             try:
                 connection.execute(statements.encode())
             except psycopg.OperationalError:
                 self._close(purpose)
+                if limit.is_over:
+                    raise
             else:
                 return connection
         with self._opening:
-            connection = self._connections[purpose] = self._open()
+            connection = self._connections[purpose] = self._open(limit)
+        limit.start(connection)
         connection.execute(statements.encode())
         return connection
 
@@ -104,19 +132,29 @@ class PostgresStore:
         if connection is not None:
             connection.close()
 
-    def _open(self) -> "psycopg.Connection[Any]":
-        psycopg = _library()
-        connection = psycopg.connect(
-            self._url, connect_timeout=_CONNECT_SECONDS, autocommit=True, prepare_threshold=None
-        )
+    def _open(self, limit: "_TimeLimit") -> "psycopg.Connection[Any]":
+        connection = self._connect(_CONNECT_SECONDS)
         try:
-            exists = connection.execute("SELECT to_regclass('purchases_version')").fetchone() != (None,)
-            if not exists or _version(_PostgresTransaction(connection)) != VERSION:
+            limit.start(connection)
+            is_current = self._has_schema(connection)
+            limit.stop()
+            if not is_current:
                 self._migrate(connection)
         except BaseException:
             connection.close()
             raise
         return connection
+
+    def _connect(self, seconds: int) -> "psycopg.Connection[Any]":
+        return _library().connect(self._url, connect_timeout=seconds, autocommit=True, prepare_threshold=None)
+
+    def _has_schema(self, connection: "psycopg.Connection[Any]") -> bool:
+        """Whether the database holds a ledger of this version. Raises: LedgerError, if it is of a newer one."""
+        if connection.execute("SELECT to_regclass('purchases_version')").fetchone() == (None,):
+            return False
+        version = _version(_PostgresTransaction(connection))
+        check_version(version, self._display_url(), "database")
+        return version == VERSION
 
     def _migrate(self, connection: "psycopg.Connection[Any]") -> None:
         """Bring the database to this version. Servers that open it at once do so one after the other."""
@@ -145,12 +183,48 @@ class PostgresStore:
         url = urlsplit(self._url)
         return f"postgresql://{url.hostname or ''}{url.path}"
 
-    def _unusable(self, error: Exception) -> LedgerError:
-        # The driver's message may contain the whole address, so only the kind of error is reported.
+    def _unusable(self, error: "psycopg.Error", limit: "_TimeLimit") -> LedgerError:
+        cause = postgres_errors.HANGS if limit.is_over else postgres_errors.cause_of(error)
         return LedgerError(
-            f"The purchase ledger at {self._display_url()} cannot be used ({type(error).__name__}).",
-            "Nothing is bought without it. Check that the database runs, and the address and password in LUMA_LEDGER.",
+            f"The purchase ledger at {self._display_url()} cannot be used: {cause.reason}.",
+            f"Nothing is bought without it. {cause.hint}",
         )
+
+
+class _TimeLimit:
+    """Cuts a connection after a time, so that the thread that waits for the database goes on."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._timer: threading.Timer | None = None
+        self.is_over = False
+        """Whether a connection was cut."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Limit nothing from now on."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def start(self, connection: "psycopg.Connection[Any]") -> None:
+        """Limit the time of a connection from now on, and of no other one."""
+        self.stop()
+        self._timer = threading.Timer(self._seconds, self._cut, [connection])
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _cut(self, connection: "psycopg.Connection[Any]") -> None:
+        # Closing it would wait for the thread that uses it.
+        with suppress(_library().Error, OSError):
+            socket_copy = socket.fromfd(connection.fileno(), socket.AF_INET, socket.SOCK_STREAM)
+            self.is_over = True
+            with socket_copy:
+                socket_copy.shutdown(socket.SHUT_RDWR)
 
 
 class _PostgresTransaction:

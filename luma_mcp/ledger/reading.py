@@ -41,13 +41,17 @@ class LedgerReader:
         self.accounts = tuple(accounts)
         """The user's accounts, Dream Machine's first."""
         self._in_accounts = f"account IN ({marks(self.accounts)})"
-        self._reading = anyio.CapacityLimiter(1)
+        self._reading, self._pinging = anyio.CapacityLimiter(1), anyio.CapacityLimiter(1)
         # The purchase of a generation never changes, except for its state.
         self._remembered: OrderedDict[str, PurchaseRow] = OrderedDict()
 
     async def read(self, work: Callable[[Transaction], _T]) -> _T:
         """Read one state of all rows, in a worker thread, without waiting for a writer. Raises: LedgerError."""
         return await anyio.to_thread.run_sync(self._store.read, work, limiter=self._reading)
+
+    async def ping(self) -> None:
+        """Check that the store responds. Its thread may outlive a cancellation. Raises: LedgerError."""
+        await anyio.to_thread.run_sync(self._store.ping, abandon_on_cancel=True, limiter=self._pinging)
 
     async def get(self, row_id: int) -> PurchaseRow | None:
         """A purchase by its number in the ledger."""

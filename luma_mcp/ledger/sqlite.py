@@ -56,11 +56,11 @@ class SqliteStore:
         self._path = path
         self._now = now
         self._opened: dict[str, _Opened] = {}
-        self._opening = threading.Lock()
+        self._opening, self._pinging = threading.Lock(), threading.Lock()
 
     def close(self) -> None:
         """Close the file. A later transaction opens it again."""
-        for purpose in ("read", "write"):
+        for purpose in ("read", "write", "ping"):
             self._close(purpose)
 
     def transaction(self, work: Callable[[Transaction], _T], accounts: Sequence[str] = ()) -> _T:  # noqa: ARG002
@@ -70,6 +70,15 @@ class SqliteStore:
     def read(self, work: Callable[[Transaction], _T]) -> _T:
         """Read the last state that was committed, without waiting for a writer. Raises: LedgerError."""
         return self._run("read", "BEGIN", work)
+
+    def ping(self) -> None:
+        """Check that the file can be read, by a connection of its own. Raises: LedgerError."""
+        if not self._pinging.acquire(blocking=False):
+            raise self._unusable(TimeoutError("its disk does not respond"))
+        try:
+            self._run("ping", "BEGIN", lambda _transaction: None)
+        finally:
+            self._pinging.release()
 
     def _run(self, purpose: str, start_statement: str, work: Callable[[Transaction], _T]) -> _T:
         import sqlite3  # noqa: PLC0415 - loaded with the first purchase, not at the start

@@ -57,6 +57,10 @@ class Store(Protocol):
         """Read one state of all rows. This blocks, but waits for no writer. Raises: LedgerError."""
         ...
 
+    def ping(self) -> None:
+        """Check that it responds, by a connection of its own, so that nothing else delays it. Raises: LedgerError."""
+        ...
+
     def close(self) -> None:
         """Close it. A later transaction opens it again."""
         ...

@@ -177,9 +177,9 @@ class PurchaseService:
         """Today's last purchases, oldest first, after older ones that are still in doubt; all, or one person's."""
         return await self._ledger.newest_today(limit, person)
 
-    async def ledger_time(self) -> float:
-        """The ledger's time. Raises: LedgerError, if it cannot be used."""
-        return await self._ledger.now()
+    async def ping_ledger(self) -> None:
+        """Check that the ledger responds. Raises: LedgerError."""
+        await self._ledger.ping()
 
     async def totals(self, days: int, person: str | None = None) -> list[Total]:
         """The running totals of today and of some days before; of all, or of one person."""

@@ -481,3 +481,28 @@ def test_a_user_without_a_home_is_told_what_to_set(
 def test_an_address_of_luma_without_its_path_is_refused_by_name(name: str, address: str, path: str) -> None:
     with pytest.raises(SettingsError, match=f"{name} cannot be used: its path must be {path}"):
         Settings.from_environment({name: address})
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "postgresql://",
+        "postgres://",
+        "POSTGRES://",
+        "postgresql+psycopg://",
+        "postgres+asyncpg://",
+        "jdbc:postgresql://",
+    ],
+)
+def test_a_database_is_found_by_each_spelling_of_its_address(spelling: str) -> None:
+    settings = Settings.from_environment({"LUMA_LEDGER": f"{spelling}me:secret@db.example.com/ledger"})
+
+    assert settings.database_url == "postgresql://me:secret@db.example.com/ledger"
+
+
+@pytest.mark.parametrize("address", ["mysql://db/ledger", "sqlite:////tmp/l", "host=db dbname=ledger", "dbname=l"])
+def test_another_database_is_refused_with_the_right_spelling(address: str) -> None:
+    with pytest.raises(SettingsError, match="postgresql://user:password@host/database") as caught:
+        Settings.from_environment({"LUMA_LEDGER": address})
+
+    assert "LUMA_LEDGER" in str(caught.value)

@@ -1,9 +1,14 @@
 """The ledger in a database: what a file cannot do wrong."""
 
+import re
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
 
 import anyio
 import psycopg
@@ -19,6 +24,7 @@ from luma_mcp.ledger.purchases import Ledger
 from luma_mcp.ledger.rows import NewPurchase
 from luma_mcp.ledger.store import Transaction
 from tests.support.agent import Agent, HeldClock
+from tests.support.relay import Relay, relay_to
 
 pytestmark = [pytest.mark.anyio, pytest.mark.services]
 
@@ -53,7 +59,7 @@ async def test_a_lock_that_is_never_given_back_is_no_wait_without_end(
     await ledger.today()
     with psycopg.connect(database) as other:
         other.execute("SELECT pg_advisory_xact_lock(%s, %s)", (0x6C756D61, _lock_number("me")))
-        with pytest.raises(LedgerError, match=r"cannot be used \(LockNotAvailable\)"):
+        with pytest.raises(LedgerError, match="another server has decided about the account for too long"):
             await ledger.decide(NEW, Budget())
         assert (await ledger.today()).purchases == 0
         assert (await stranger.decide(NEW, Budget())).is_new
@@ -108,6 +114,102 @@ async def test_a_server_that_stands_still_inside_a_transaction_loses_it(
     stopped.close()
 
 
+@pytest.fixture
+def relayed(database: str) -> Iterator[tuple[Relay, PostgresStore]]:
+    """The database behind a relay that can hang."""
+    url = urlsplit(database)
+    assert url.hostname is not None
+    assert url.port is not None
+    with relay_to(url.hostname, url.port) as relay:
+        store = PostgresStore(database.replace(f":{url.port}/", f":{relay.port}/"))
+        yield relay, store
+        store.close()
+
+
+@pytest.mark.parametrize("is_connected", [True, False])
+async def test_a_database_that_hangs_ends_in_a_sentence(
+    relayed: tuple[Relay, PostgresStore], monkeypatch: pytest.MonkeyPatch, is_connected: bool
+) -> None:
+    monkeypatch.setattr("luma_mcp.ledger.postgres._TRANSACTION_SECONDS", 0.5)
+    monkeypatch.setattr("luma_mcp.ledger.postgres._CONNECT_SECONDS", 2)
+    relay, store = relayed
+    ledger = Ledger(store, account="me", owner="x")
+    if is_connected:
+        await ledger.decide(NEW, Budget())
+    relay.hang()
+    with pytest.raises(LedgerError, match="it did not respond in time") as caught:
+        await ledger.decide(replace(NEW, take=2), Budget())
+    assert caught.value.hint.startswith("Nothing is bought without it.")
+
+    relay.go_on()
+    assert (await ledger.decide(replace(NEW, take=3), Budget())).is_new
+
+
+async def test_a_database_that_hangs_at_its_first_statement_is_cut_off(
+    relayed: tuple[Relay, PostgresStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("luma_mcp.ledger.postgres._PING_SECONDS", 0.5)
+    relay, store = relayed
+    connect = PostgresStore._connect
+
+    def connect_and_hang(store: PostgresStore, seconds: int) -> psycopg.Connection[Any]:
+        connection = connect(store, seconds)
+        relay.hang()
+        return connection
+
+    monkeypatch.setattr(PostgresStore, "_connect", connect_and_hang)
+    with pytest.raises(LedgerError, match="it did not respond in time"):
+        store.ping()
+
+
+async def test_a_ping_finds_a_database_that_has_no_ledger_yet(database: str) -> None:
+    PostgresStore(database).ping()
+
+
+async def test_a_ping_waits_for_no_lock(ledger: Ledger, database: str) -> None:
+    await ledger.decide(NEW, Budget())
+    with psycopg.connect(database) as other:
+        other.execute("LOCK TABLE purchases IN ACCESS EXCLUSIVE MODE")
+        await ledger.ping()
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (("the-ledger-s-own-password", "another"), "the user or the password is refused"),
+        (("me:", "nobody:"), "the user or the password is refused"),
+        (("127.0.0.1:", "127.0.0.1:1"), ""),
+        (("@127.0.0.1:", "@no-such-host.invalid:"), "the name of its host has no address"),
+        (("/ledger_", "/no-such-ledger_"), "there is no database of that name"),
+        (("", "?schema=public"), "its address has a parameter that PostgreSQL's own client does not have"),
+        (("", "?sslmode=require"), "it does not encrypt, and sslmode demands it"),
+    ],
+)
+async def test_a_database_that_cannot_be_used_is_told_with_its_reason(
+    database: str, change: tuple[str, str], reason: str
+) -> None:
+    old, new = change
+    store = PostgresStore(database.replace(old, new) if old else database + new)
+    with pytest.raises(LedgerError) as caught:
+        store.read(lambda transaction: transaction.now())
+
+    assert reason in str(caught.value)
+    assert "password@" not in f"{caught.value} {caught.value.hint}"
+    with pytest.raises(LedgerError, match=re.escape(str(caught.value))):
+        store.ping()
+
+
+async def test_a_user_who_may_not_write_is_told(ledger: Ledger, database: str) -> None:
+    await ledger.today()
+    role = f"reader_{uuid4().hex}"
+    with psycopg.connect(database, autocommit=True) as other:
+        other.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'reader'".encode())
+    store = PostgresStore(database.replace("me:the-ledger-s-own-password", f"{role}:reader"))
+    with pytest.raises(LedgerError, match="its user may not create or change the ledger's tables"):
+        store.transaction(lambda transaction: transaction.execute("DELETE FROM purchases"))
+    store.close()
+
+
 @pytest.mark.parametrize(
     "change",
     [("the-ledger-s-own-password", "another"), ("127.0.0.1:", "127.0.0.1:1"), ("/ledger_", "/no-such-ledger_")],
@@ -119,7 +221,7 @@ async def test_a_database_that_cannot_be_used_is_said_without_its_password(
         message = await Agent(client).refusal("create_video", prompt="a boat")
 
     assert "The purchase ledger at postgresql://127.0.0.1/" in message
-    assert "password in LUMA_LEDGER" in message
+    assert "LUMA_LEDGER" in message
     assert "the-ledger-s-own" not in message
     assert emulator.dream_machine.billing.purchases() == []
 
@@ -168,3 +270,19 @@ async def test_a_lost_answer_is_found_again_by_another_server(
 
     assert emulator.dream_machine.billing.purchases() == [known["generation_id"], found["generation_id"]]
     assert found.get("recovered", False) == after
+
+
+async def test_a_probe_of_a_database_that_hangs_ends_when_it_is_cancelled(
+    relayed: tuple[Relay, PostgresStore],
+) -> None:
+    """The thread that waits for the database goes on for some seconds, and delays no other probe."""
+    relay, store = relayed
+    ledger = Ledger(store, account="me", owner="x")
+    await ledger.ping()
+    relay.hang()
+    for _ in range(2):
+        with anyio.move_on_after(0.1) as scope:
+            await ledger.ping()
+        assert scope.cancelled_caught
+    relay.go_on()
+    await ledger.ping()

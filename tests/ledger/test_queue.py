@@ -7,11 +7,12 @@ from luma_mcp.ledger import queue
 from luma_mcp.ledger.caps import Budget
 from luma_mcp.ledger.purchase_queue import CANCELLED, NextPurchase, PurchaseQueue, QueuePause
 from luma_mcp.ledger.purchases import Ledger
-from luma_mcp.ledger.queue import GIVEN_UP, LimitNews, QueueEntry
+from luma_mcp.ledger.queue import GIVEN_UP, LimitNews, QueueEntry, place_of
 from luma_mcp.ledger.reservation_groups import ReservationGroups
 from luma_mcp.ledger.reservations import NewGroup, NewReservation, ReservationName
 from luma_mcp.ledger.rows import NewPurchase, PurchaseRow
 from luma_mcp.ledger.states import LEASE_SECONDS, WAITING_SECONDS
+from luma_mcp.ledger.store import Transaction
 from tests.support.agent import Wall
 from tests.support.ledgers import all_rows
 
@@ -382,3 +383,14 @@ async def test_a_shot_is_drawn_by_the_purchase_that_turns_up_and_not_by_the_one_
     assert found is not None
     reservation = found.reservations["k"]
     assert (reservation.purchase and reservation.purchase.id, reservation.is_wanted) == (gone.id, False)
+
+
+async def test_what_does_not_wait_has_no_place_and_cannot_be_given_up(ledger: Ledger) -> None:
+    running = await buy(ledger, "a")
+
+    def work(transaction: Transaction) -> tuple[int | None, bool]:
+        now = transaction.now()
+        return place_of(transaction, running.id), ledger.refuse_waiting(transaction, running.id, "over", now)
+
+    assert await ledger.transact(work) == (None, False)
+    assert (await ledger.today()).reserved_usd == 1.0

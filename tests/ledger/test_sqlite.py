@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -127,4 +128,13 @@ def test_the_last_connection_that_closes_may_be_met_half_way(
     _write(store)
 
     assert len(waits) == 1
+    store.close()
+
+
+def test_a_ping_while_another_one_hangs_is_refused(ledger_path: Path) -> None:
+    store = SqliteStore(lambda: ledger_path, now=time.time)
+    store.ping()
+    with store._pinging, pytest.raises(LedgerError, match="its disk does not respond"):
+        store.ping()
+    store.ping()
     store.close()

@@ -477,8 +477,8 @@ async def test_an_api_that_hangs_delays_no_wait_for_the_other(
     apis.hangs.add("agents")
     poller = Poller(apis, clock, listing=None, api_of=apis.api_of)  # type: ignore[arg-type]
     async with poller.running(), anyio.create_task_group() as tasks:
+        # Both begin in one turn: with nothing else to wait for, the clock would go on to the end of the first.
         tasks.start_soon(wait, poller, ["agents-1"], 1e9)
-        await anyio.wait_all_tasks_blocked()
         with anyio.fail_after(60):
             ended = await wait(poller, ["dream_machine-1"])
             # And a wait for the one that hangs ends soon after its timeout.

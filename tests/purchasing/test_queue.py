@@ -10,7 +10,8 @@ from mcp import Client
 from luma_mcp.backends.dream_machine import encoding
 from luma_mcp.composition import build_server, build_services, with_runner
 from luma_mcp.config.settings import Settings
-from luma_mcp.domain.errors import InvalidRequestError, NotFoundError
+from luma_mcp.domain.errors import InvalidRequestError, NotFoundError, UnreachableError
+from luma_mcp.domain.generation import Generation
 from luma_mcp.domain.media_refs import name_of_generation
 from luma_mcp.domain.person import Person
 from luma_mcp.domain.requests import ImageKeyframe, VideoRequest
@@ -18,6 +19,8 @@ from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.faults import Fault
 from luma_mcp.emulator.limiter import Limits
 from luma_mcp.mcp.services import Services
+from luma_mcp.mcp.spec import Call
+from luma_mcp.mcp.tools.generations import DeleteGenerationArguments, delete_generation
 from luma_mcp.purchasing.payloads import Payloads
 from luma_mcp.work.jobs import NoRunner
 from tests.support.agent import TOKEN, Agent, HeldClock, InMemory, emulator_of_both, fetch
@@ -325,6 +328,122 @@ async def test_a_still_that_waits_gets_its_link_when_it_is_sent(
 
     assert f'"stills":["{name_of_generation(still)}"]' in payload
     assert waited["generations"][0]["state"] == "completed"
+
+
+async def _queued(services: Services, emulator: Emulator) -> Generation:
+    """A clip that waits, since Luma was busy."""
+    emulator.faults.append(Fault("limit", method="POST", seconds=1))
+    quote = services.purchases.quote(VideoRequest(model="ray-2", prompt="a boat"))
+    return (await services.purchases.buy(_order(quote))).generation
+
+
+async def test_its_length_is_told_by_api_family_and_person(services: Services, emulator: Emulator) -> None:
+    await _queued(services, emulator)
+    ((api, length),) = await services.purchases.queue.lengths()
+
+    assert (api, length.family, length.person, length.purchases) == ("dream_machine", "video", "", 1)
+
+
+async def test_one_that_is_sent_while_it_is_described_has_its_generation_s_id(
+    services: Services, emulator: Emulator, clock: HeldClock
+) -> None:
+    waiting = await _queued(services, emulator)
+    (row,) = await all_rows(services.purchases._ledger)
+    clock.seconds += 1
+    await services.purchases.queue.send_waiting(row.account)
+    described = await services.purchases.queue.described(row)
+
+    assert described.id == emulator.dream_machine.billing.purchases()[0]
+    assert described.id != waiting.id
+
+
+async def test_one_that_waits_has_an_api_and_nothing_to_delete_at_luma(services: Services, emulator: Emulator) -> None:
+    waiting = await _queued(services, emulator)
+
+    assert await services.backend.backend_of(waiting.id) == "dream_machine"
+    with pytest.raises(InvalidRequestError, match="has no generation"):
+        await services.backend.delete_generation(waiting.id)
+
+
+async def test_who_may_only_spend_cancels_what_waits_and_deletes_nothing_that_was_sent(
+    services: Services, emulator: Emulator, clock: HeldClock
+) -> None:
+    waiting = await _queued(services, emulator)
+    (account,) = await services.purchases.queue.waiting_accounts()
+    clock.seconds += 1
+    await services.purchases.queue.send_waiting(account)
+    caller: Any = None
+    arguments = DeleteGenerationArguments(generation_id=waiting.id)
+    with pytest.raises(InvalidRequestError, match="does not wait any more") as caught:
+        await delete_generation(Call(services, caller, Person("", frozenset({"read", "spend"}))), arguments)
+
+    assert "luma:delete" in (caught.value.hint or "")
+    assert len(emulator.dream_machine.billing.purchases()) == 1
+    await delete_generation(Call(services, caller), arguments)
+
+
+async def test_a_mistake_while_it_is_sent_is_logged_and_stops_no_other(
+    services: Services, emulator: Emulator, clock: HeldClock, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    await _queued(services, emulator)
+    (account,) = await services.purchases.queue.waiting_accounts()
+    clock.seconds += 1
+
+    async def fail(*_arguments: object, **_options: object) -> None:
+        raise RuntimeError("no such thing")
+
+    monkeypatch.setattr(services.purchases._sender, "_exchange", fail)
+    services.purchases._sender._tasks = None
+    await services.purchases.queue.send_waiting(account)
+
+    assert "a mistake in this server: purchase 1" in caplog.text
+
+
+@pytest.mark.parametrize("case", ["unreachable", "no image", "lease is another's"])
+async def test_a_still_without_a_link_ends_or_delays_only_what_needs_it(
+    keys: Settings, limited: Emulator, clock: HeldClock, api: str, monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    if api == "dream_machine":
+        return
+    async with Client(build_server(keys, transport=InMemory(limited), clock=clock)) as client:
+        buyer = Agent(client)
+        still = await buyer.make("create_image", prompt="a harbour")
+        await three(buyer)
+        waiting = (await buyer.call("create_video", prompt="it moves", start_frame=still))["generation_id"]
+    services = build_services(keys, InMemory(limited), clock)
+    (account,) = await services.purchases.queue.waiting_accounts()
+    rows = {row.queue_id: row for row in await all_rows(services.purchases._ledger)}
+    get_generation = services.backend.get_generation
+
+    async def get_still(generation_id: str) -> Generation:
+        if generation_id != still:
+            return await get_generation(generation_id)
+        if case == "unreachable":
+            raise UnreachableError("no route")
+        if case == "no image":
+            return Generation(id=still, state="completed")
+        await services.purchases._ledger.transact(
+            lambda transaction: transaction.execute(
+                "UPDATE purchases SET owner = 'another' WHERE id = ?", (rows[waiting].id,)
+            )
+        )
+        return await get_generation(generation_id)
+
+    monkeypatch.setattr(services.backend, "get_generation", get_still)
+    bought = purchases(limited, api)
+    # What was bought has ended by now, and the minute is over.
+    clock.seconds += 2 * 3600
+    await services.purchases.queue.send_waiting(account)
+    found = await services.backend.get_generation(waiting)
+    await services.close()
+
+    assert len(purchases(limited, api)) == len(bought) + 1
+    if case == "no image":
+        assert (found.state, found.is_final) == ("failed", True)
+        assert "has no image any more" in (found.failure_reason or "")
+    else:
+        assert (found.state, found.is_final) == ("waiting", False)
 
 
 def _order(quote: Any) -> Any:

@@ -11,6 +11,7 @@ from io import BytesIO
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+import anyio
 import httpx
 import pytest
 from mcp import Client
@@ -23,10 +24,11 @@ from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.dream_machine.app import fetch_input
 from luma_mcp.emulator.faults import Fault
 from luma_mcp.emulator.rendering import clips
+from luma_mcp.ledger.outbox import Outbox
 from luma_mcp.sources import bucket as module
 from luma_mcp.sources.bucket import Bucket
 from luma_mcp.sources.local_files import LocalFile
-from tests.support.agent import Agent, once
+from tests.support.agent import Agent, HeldClock, InMemory, once, until
 from tests.support.processes import free_port, once_it_listens
 
 pytestmark = [pytest.mark.anyio, pytest.mark.medium]
@@ -394,3 +396,24 @@ async def test_a_lost_response_is_found_again_though_the_file_is_signed_again(
     assert "It may have been charged" in message
     assert emulator.dream_machine.billing.purchases() == [found["generation_id"]]
     assert found["recovered"]
+
+
+async def test_what_is_bought_is_copied_to_the_bucket_as_it_ends_where_that_is_set(
+    settings: Settings, transport: InMemory, clock: HeldClock, uploads: Bucket, address: str
+) -> None:
+    chosen = settings.model_copy(update={"save": "all", "upload_url": address})
+    server = build_server(chosen, transport=transport, clock=clock, with_jobs=True)
+    async with Client(server) as client:
+        await Agent(client).call("create_image", prompt="a harbour")
+        outbox = Outbox(server.services.purchases.ledger)
+
+        async def is_empty() -> bool:
+            await anyio.sleep(0.01)
+            return await outbox.open("save") == []
+
+        with anyio.fail_after(120):
+            await until(is_empty)
+    (saved,) = settings.output_folder.glob("*.jpg")
+    name = f"{hashlib.sha256(saved.read_bytes()).hexdigest()}.jpg"
+
+    assert uploads._open("any").head(name)["size"] == saved.stat().st_size

@@ -13,7 +13,7 @@ from luma_mcp.mcp.services import Services
 _HEALTH, _READY = "/healthz", "/readyz"
 # The lifetime of a result, and the longest wait for one: a probe itself waits a second or two.
 _LEDGER_SECONDS, _LUMA_SECONDS = 2.0, 30.0
-_LEDGER_TIMEOUT_SECONDS, _LUMA_TIMEOUT_SECONDS = 2.0, 0.8
+_LEDGER_TIMEOUT_SECONDS, _LUMA_TIMEOUT_SECONDS = 1.0, 0.8
 
 
 class Health:
@@ -31,7 +31,7 @@ class Health:
     def __init__(self, inner: ASGIApp, services: Services, now: Callable[[], float] = time.monotonic) -> None:
         self._inner = inner
         # The probes need no token, so their number of requests to the ledger and to Luma is bounded.
-        self._ledger = _CachedProbe(services.purchases.ledger_time, _LEDGER_SECONDS, _LEDGER_TIMEOUT_SECONDS, now)
+        self._ledger = _CachedProbe(services.purchases.ping_ledger, _LEDGER_SECONDS, _LEDGER_TIMEOUT_SECONDS, now)
         self._luma = _CachedProbe(services.backend.ping, _LUMA_SECONDS, _LUMA_TIMEOUT_SECONDS, now)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
