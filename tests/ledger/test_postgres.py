@@ -199,8 +199,10 @@ async def test_a_database_that_cannot_be_used_is_told_with_its_reason(
         store.ping()
 
 
-async def test_a_user_who_may_not_write_is_told(ledger: Ledger, database: str) -> None:
-    await ledger.today()
+@pytest.mark.parametrize("is_new", [True, False])
+async def test_a_user_who_may_not_write_is_told(ledger: Ledger, database: str, is_new: bool) -> None:
+    if not is_new:
+        await ledger.today()
     role = f"reader_{uuid4().hex}"
     with psycopg.connect(database, autocommit=True) as other:
         other.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'reader'".encode())
