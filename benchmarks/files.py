@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import anyio
+from PIL import Image
 
 from benchmarks.rows import Row, peak_mb
 from luma_mcp.domain.generation import Generation, Output
@@ -20,14 +21,16 @@ from luma_mcp.emulator.rendering.clips import write_clip
 from luma_mcp.emulator.rendering.images import Marker, scene
 from luma_mcp.files.fetcher import Fetcher
 from luma_mcp.files.service import DownloadService
+from luma_mcp.files.upload import Uploader
 from luma_mcp.media import previews, worker
+from luma_mcp.sources.local_files import LocalFiles
 
 SIZE = 200 * 1024**2
 ROUNDS = 7
 
 
 def rows() -> list[Row]:
-    return [*download(), look()]
+    return [*download(), upload(), look()]
 
 
 async def _serve(port_is: "asyncio.Future[int]", content: Path) -> None:
@@ -98,6 +101,50 @@ def download() -> list[Row]:
     ]
 
 
+def upload() -> Row:
+    """The memory for a clip of 190 MB that is checked, hashed, measured and sent."""
+    with tempfile.TemporaryDirectory() as folder:
+        message = subprocess.run(
+            [sys.executable, "-m", "benchmarks.files", "send", folder], capture_output=True, text=True, check=True
+        )
+    tenth, whole = map(float, message.stdout.split())
+    what = "upload of a local clip of 190 MB: memory at its highest; floor: after one of 19 MB"
+    return Row(what, f"{whole:.0f} MB", f"{tenth:.0f} MB", f"{whole / tenth:.2f}x", "20 MB more")
+
+
+async def _send(folder: Path) -> None:
+    """Two uploads: the memory after a small one and after a large one, on stdout."""
+    received = 0
+
+    async def response(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal received
+        head = await reader.readuntil(b"\r\n\r\n")
+        left = int(head.lower().split(b"content-length: ")[1].split(b"\r")[0])
+        while left > 0:
+            block = await reader.read(65_536)
+            left -= len(block)
+            received += len(block)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(response, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/f"
+    uploader, inputs = Uploader(api_url=url), LocalFiles(lambda: [folder])
+    for size in (19_000_000, 190_000_000):
+        path = folder / f"{size}.mp4"
+        write_clip(path, [Image.new("RGB", (320, 180), "teal")] * 24, (320, 180))
+        with path.open("ab") as file:
+            # A box of nothing, as cameras leave them.
+            file.write(size.to_bytes(4, "big") + b"free")
+            file.truncate(file.tell() + size - 8)
+        clip = await inputs.clip(path.name, max_bytes=200_000_000)
+        await uploader.put(url, {}, clip.size, clip.blocks)
+        print(peak_mb())
+    assert received > 209_000_000, received
+    server.close()
+
+
 async def _keep(url: str, folder: Path) -> None:
     """One download, in a process of its own: seconds, and the memory after a small one and after all, on stdout."""
 
@@ -159,6 +206,8 @@ async def _main(words: list[str]) -> None:
         port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         port.add_done_callback(lambda done: print(done.result(), flush=True))
         await _serve(port, Path(words[1]))
+    elif words[0] == "send":
+        await _send(Path(words[1]))
     else:
         await _keep(words[1], Path(words[2]))
 

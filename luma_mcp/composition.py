@@ -180,7 +180,7 @@ def build_services(
     stores: dict[BackendName, FileStore] = {"dream_machine": bucket}
     if apis.agents is not None:
         uploader = Uploader(api_url=api_url, transport=transport)
-        stores["agents"] = LumaFiles(partial(apis.agents.files.put, put_bytes=uploader.put))
+        stores["agents"] = LumaFiles(apis.agents.files.put, uploader.put)
     poller = Poller(apis, clock, purchases.may_exist, listing=apis.dream_machine, api_of=purchases.api_of)
     return Services(
         backend=apis,

@@ -172,7 +172,7 @@ async def _uploads(services: Services, settings: Settings) -> Check:
             "uploads", "note", f"LUMA_UPLOAD_URL is not set, so local files cannot be sent to Dream Machine.{has_files}"
         )
     try:
-        await services.sources.stores["dream_machine"].location(LocalFile("doctor.png", "png", b""))
+        await services.sources.stores["dream_machine"].location(LocalFile.of_bytes("doctor.png", "png", b""))
     except LumaError as error:
         return Check("uploads", "bad", error.full_text)
     bucket = settings.upload_url.partition("?")[0]

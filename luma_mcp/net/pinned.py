@@ -1,6 +1,6 @@
 """Requests to untrusted links: each goes to an address that was checked, and carries no credentials."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterable, Callable, Mapping
 from typing import TYPE_CHECKING
 
 from luma_mcp.net import ssrf
@@ -48,7 +48,7 @@ class PinnedClient:
         url: str,
         *,
         headers: Mapping[str, str],
-        content: bytes | None = None,
+        content: Callable[[], AsyncIterable[bytes]] | None = None,
         read_seconds: float,
     ) -> "httpx.Response":
         """The response to a request, to be closed by the caller. Redirects are not followed (see `redirect_of`).
@@ -57,7 +57,7 @@ class PinnedClient:
             method: of the request.
             url: the link.
             headers: of the request.
-            content: its body.
+            content: reads its body from the begin; without a body by default.
             read_seconds: the longest silence.
 
         Raises:
@@ -77,7 +77,9 @@ class PinnedClient:
         target, timeout = httpx.URL(url), httpx.Timeout(read_seconds, connect=10)
         # A request by a proxy is not pinned: the certificate would be held against the address.
         if not destination.addresses:
-            request = http.build_request(method, target, headers=headers, content=content, timeout=timeout)
+            request = http.build_request(
+                method, target, headers=headers, content=content and content(), timeout=timeout
+            )
             return await http.send(request, stream=True)
         host = destination.host if target.port is None else f"{destination.host}:{target.port}"
         failure: httpx.TransportError | None = None
@@ -86,7 +88,7 @@ class PinnedClient:
                 method,
                 target.copy_with(host=address),
                 headers={**headers, "Host": host},
-                content=content,
+                content=content and content(),
                 extensions={"sni_hostname": destination.host},
                 timeout=timeout,
             )

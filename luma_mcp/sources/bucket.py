@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 # Long enough for the longest queue, and for viewing the purchase again the same day.
 LINK_LIFETIME = timedelta(hours=6)
+_MAX_WHOLE_BYTES = 8 * 1024**2
 _RETRY = {"max_retries": 3, "retry_timeout": timedelta(seconds=60)}
 _REASONS = {
     "FileNotFoundError": "there is no such bucket",
@@ -89,9 +90,13 @@ class Bucket:
         store = self._open(file.name)
         name = _name_of(file)
         try:
-            if not self._exists(store, name, len(file.data)):
-                store.put(name, file.data, attributes={"Content-Type": file.media_type})
+            if not self._exists(store, name, file.size):
+                # In parts where it is large; one that cannot be read to its end is not kept.
+                content = file.blocks() if file.size > _MAX_WHOLE_BYTES else b"".join(file.blocks())
+                store.put(name, content, attributes={"Content-Type": file.media_type})
             return self._link(store, name)
+        except FileError:
+            raise
         except Exception as error:
             raise _error_of(error, self._address or "") from error
 

@@ -196,7 +196,7 @@ class Resolution:
 
     async def check_frames(self) -> None:
         """Check that frames of clips can be uploaded for the API. Raises: FileError."""
-        await self._resolver.stores[self._backend].location(LocalFile("frame.jpg", "jpg", b""))
+        await self._resolver.stores[self._backend].location(LocalFile.of_bytes("frame.jpg", "jpg", b""))
 
     async def copy_file(self, path: str, target: Path, *, is_sound: bool = False) -> None:
         """Copy a local clip, or a sound, for editing. Raises: FileError."""
@@ -282,7 +282,7 @@ class Resolution:
                 generation = await self.video(generation_id)
                 async with self._resolver.open_video(generation) as path:
                     ending, data = await worker.run(still, path, frame, source.name, MAX_IMAGE_BYTES)
-                return await self._location(LocalFile(source.name, ending, data))
+                return await self._location(LocalFile.of_bytes(source.name, ending, data))
             case _ as unreachable:
                 assert_never(unreachable)
 

@@ -18,6 +18,7 @@ from luma_mcp.files.fetcher import Fetcher
 from luma_mcp.files.service import DownloadService
 from luma_mcp.files.upload import Uploader
 from luma_mcp.net.proxies import proxy_for
+from luma_mcp.sources.local_files import LocalFile
 from tests.support.agent import HeldClock
 
 pytestmark = pytest.mark.anyio
@@ -97,7 +98,7 @@ async def test_every_error_of_the_http_client_becomes_ours(kind: type[Exception]
     if not late:
         with pytest.raises(LumaError):
             await Uploader(api_url=BASE_URL, transport=network(), resolve_host=public).put(
-                "https://cdn.example/a", {}, b"x"
+                "https://cdn.example/a", {}, 1, LocalFile.of_bytes("a", "png", b"x").blocks
             )
 
 
@@ -122,7 +123,9 @@ async def test_a_link_that_httpx_refuses_is_an_error_of_ours(link: str, tmp_path
     with pytest.raises(LumaError):
         await downloads.save(generation, on_bytes=_ignore)
     with pytest.raises(LumaError):
-        await Uploader(api_url=BASE_URL, transport=network, resolve_host=public).put(link, {}, b"x")
+        await Uploader(api_url=BASE_URL, transport=network, resolve_host=public).put(
+            link, {}, 1, LocalFile.of_bytes("a", "png", b"x").blocks
+        )
     await downloads.close()
 
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from io import BytesIO
 from pathlib import Path
@@ -78,7 +79,7 @@ def picture(shade: str = "teal", size: tuple[int, int] = (640, 360)) -> bytes:
     return out.getvalue()
 
 
-HERO = LocalFile("hero.png", "png", picture())
+HERO = LocalFile.of_bytes("hero.png", "png", picture())
 
 
 def listed(s3: str, address: str) -> list[str]:
@@ -93,7 +94,7 @@ async def test_a_file_is_put_once_and_opened_by_its_link(uploads: Bucket, s3: st
     again = await uploads.put(HERO)
     answer = httpx.get(link, trust_env=False)
 
-    assert answer.content == httpx.get(again, trust_env=False).content == HERO.data
+    assert answer.content == httpx.get(again, trust_env=False).content == picture()
     assert answer.headers["content-type"] == "image/png"
     assert listed(s3, address) == [f"{urlsplit(address).path.lstrip('/')}/{HERO.sha256}.png"]
     assert parse_qs(urlsplit(link).query)["X-Amz-Expires"] == [str(6 * 3600)]
@@ -417,3 +418,15 @@ async def test_what_is_bought_is_copied_to_the_bucket_as_it_ends_where_that_is_s
     name = f"{hashlib.sha256(saved.read_bytes()).hexdigest()}.jpg"
 
     assert uploads._open("any").head(name)["size"] == saved.stat().st_size
+
+
+async def test_a_large_file_is_sent_in_parts_and_one_that_changes_meanwhile_is_not_kept(uploads: Bucket) -> None:
+    data = os.urandom(11 * 1024**2)
+    link = await uploads.put(LocalFile.of_bytes("a", "mp4", data))
+    assert httpx.get(link, trust_env=False).content == data
+
+    changed = replace(LocalFile.of_bytes("a", "mp4", data), sha256="0" * 64)
+    with pytest.raises(FileError, match="was changed while it was sent"):
+        await uploads.put(changed)
+    with pytest.raises(FileNotFoundError):
+        uploads._open("any").head(f"{'0' * 64}.mp4")

@@ -1,6 +1,8 @@
 """Local files: what is read, and everything that is not."""
 
+import hashlib
 import os
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from PIL import Image
 from luma_mcp.domain.errors import FileError
 from luma_mcp.emulator.rendering.clips import write_clip
 from luma_mcp.sources import file_search
-from luma_mcp.sources.local_files import LocalFiles
+from luma_mcp.sources.local_files import LocalFile, LocalFiles
 
 pytestmark = pytest.mark.anyio
 
@@ -45,7 +47,7 @@ async def test_a_picture_is_found_by_each_way_of_naming_it(inputs: LocalFiles, o
     file = await inputs.image(way.format(open_folder))
 
     assert (file.ending, file.media_type, file.name) == ("png", "image/png", "hero.png")
-    assert file.data == picture()
+    assert b"".join(file.blocks()) == picture()
 
 
 async def test_a_space_in_a_file_url_is_read_as_one(inputs: LocalFiles, open_folder: Path) -> None:
@@ -81,7 +83,7 @@ async def test_a_picture_that_lies_on_its_side_is_put_upright(inputs: LocalFiles
     exif[0x0112] = 6
     (open_folder / "phone.jpg").write_bytes(picture("JPEG", exif=exif.tobytes()))
     file = await inputs.image("phone.jpg")
-    upright = Image.open(BytesIO(file.data))
+    upright = Image.open(BytesIO(b"".join(file.blocks())))
 
     assert upright.size == (36, 64)
     assert upright.getexif().get(0x0112, 1) == 1
@@ -371,3 +373,41 @@ async def test_a_file_url_with_two_slashes_states_what_is_wrong(inputs: LocalFil
         await inputs.image("file://hero.png")
 
     assert "three slashes" in caught.value.hint
+
+
+async def test_a_clip_is_read_again_when_it_is_sent_and_must_be_the_one_that_was_checked(
+    inputs: LocalFiles, open_folder: Path
+) -> None:
+    path = open_folder / "clip.mp4"
+    write_clip(path, [Image.new("RGB", (320, 180), "teal")] * 4, (320, 180))
+    content = path.read_bytes()
+    clip = await inputs.clip("clip.mp4")
+
+    assert (clip.size, clip.sha256) == (len(content), hashlib.sha256(content).hexdigest())
+    assert b"".join(clip.blocks()) == content
+    for change in (content[:-1] + b"x", content + b"x" * 2_000_000, content[:100], b""):
+        path.write_bytes(change)
+        with pytest.raises(FileError, match=r"'clip\.mp4' was changed while it was sent"):
+            list(clip.blocks())
+    path.unlink()
+    with pytest.raises(FileError, match=r"'clip\.mp4' cannot be read: No such file"):
+        list(clip.blocks())
+
+
+async def test_nothing_of_a_large_clip_is_yielded_to_its_end_if_it_was_changed(open_folder: Path) -> None:
+    path = open_folder / "large"
+    path.write_bytes(b"x" * 3_000_000)
+    file = replace(LocalFile.of_bytes("large", "mp4", b"y" * 3_000_000), open=lambda: path.open("rb"))
+    sent: list[int] = []
+    with pytest.raises(FileError, match="was changed"):
+        sent.extend(len(block) for block in file.blocks())
+    assert sum(sent) < 3_000_000
+
+
+async def test_a_file_that_grows_while_it_is_copied_is_refused(
+    inputs: LocalFiles, open_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("luma_mcp.sources.local_files._check_size", lambda *_: None)
+    write_clip(open_folder / "clip.mp4", [Image.new("RGB", (320, 180), "teal")] * 4, (320, 180))
+    with pytest.raises(FileError, match=r"'clip\.mp4' grows while it is read"):
+        await inputs.clip("clip.mp4", max_bytes=1000)

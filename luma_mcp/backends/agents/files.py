@@ -13,8 +13,8 @@ from luma_mcp.backends.agents.decoding import UploadedFile
 from luma_mcp.backends.transport import Sleep, Transport
 from luma_mcp.domain.errors import FileError, TransientFileError
 
-PutBytes = Callable[[str, Mapping[str, str], bytes], Awaitable[None]]
-"""PUTs bytes to a link with some headers. Raises: FileError."""
+SendContent = Callable[[str, Mapping[str, str]], Awaitable[None]]
+"""PUTs the content to a link with some headers. Raises: FileError."""
 
 _LIFETIME = timedelta(days=7)
 # A file that expires sooner is put there again.
@@ -41,26 +41,26 @@ class FilesApi:
         """Return if the API answers and accepts the token."""
         await self._transport.read("GET", "/files", {"limit": 1})
 
-    async def put(self, name: str, media_type: str, data: bytes, put_bytes: PutBytes) -> str:
+    async def put(self, name: str, media_type: str, size_bytes: int, send_content: SendContent) -> str:
         """Put a file there, unless it is there already, and wait until it can be used; its id.
 
         Args:
             name: names the content; the same content has the same name.
             media_type: of the content.
-            data: the content.
-            put_bytes: PUTs them to the link that Luma names.
+            size_bytes: of the content.
+            send_content: PUTs it to the link that Luma names.
 
         Raises:
             FileError: Luma cannot use it.
             LumaError: Luma cannot be asked.
         """
-        found = await self._find(name, len(data))
+        found = await self._find(name, size_bytes)
         if found is not None:
             return found.id
         expires_at = datetime.fromtimestamp(self._wall(), UTC) + _LIFETIME
         body = {
             "mime_type": media_type,
-            "size_bytes": len(data),
+            "size_bytes": size_bytes,
             "filename": name,
             "purpose": "input",
             "expires_at": expires_at.isoformat().replace("+00:00", "Z"),
@@ -68,7 +68,7 @@ class FilesApi:
         created = decoding.read_created_file(await self._transport.read("POST", "/files", json=body))
         if created.target is None:
             raise TransientFileError("Luma named no place to put the file.", "Nothing was bought. Call again.")
-        await put_bytes(created.target.url, created.target.headers, data)
+        await send_content(created.target.url, created.target.headers)
         file = decoding.read_file(await self._transport.read("POST", f"/files/{created.id}/complete"))
         return await self._ingested(file)
 

@@ -113,7 +113,7 @@ async def test_a_key_that_is_refused_is_said(transport: InMemory) -> None:
     assert caught.value.hint == "Set it."
 
 
-async def nowhere(_url: str, _headers: Mapping[str, str], _data: bytes) -> None:
+async def nowhere(_url: str, _headers: Mapping[str, str]) -> None:
     """The bytes go nowhere."""
 
 
@@ -134,7 +134,7 @@ EMPTY = {"data": [], "has_more": False}
 async def test_a_file_that_luma_does_not_take_is_an_error(answers: list[tuple[int, Any]], sentence: str) -> None:
     client, _ = scripted(*answers)
     with pytest.raises(LumaError, match=sentence) as caught:
-        await client.files.put("a.png", "image/png", b"abc", nowhere)
+        await client.files.put("a.png", "image/png", 3, nowhere)
     assert isinstance(caught.value, FileError | ServerError)
 
 
@@ -154,7 +154,7 @@ async def test_the_same_content_is_put_there_once(found: dict[str, Any], request
     client, sent = scripted(
         (200, {"data": [found], "has_more": False}), (201, CREATED), (200, {"id": "f", "state": "ready"})
     )
-    file_id = await client.files.put("a.png", "image/png", b"abc", nowhere)
+    file_id = await client.files.put("a.png", "image/png", 3, nowhere)
 
     assert (file_id, len(sent)) == ("g" if requests == 1 else "f", requests)
 
@@ -162,7 +162,7 @@ async def test_the_same_content_is_put_there_once(found: dict[str, Any], request
 async def test_older_files_are_looked_through_a_few_pages_deep() -> None:
     client, sent = scripted((200, {"data": [], "has_more": True, "next_cursor": "n"}))
     with pytest.raises(LumaError):
-        await client.files.put("a.png", "image/png", b"abc", nowhere)
+        await client.files.put("a.png", "image/png", 3, nowhere)
 
     assert [request.method for request in sent[:6]] == ["GET"] * 5 + ["POST"]
     assert sent[1].url.params["cursor"] == "n"
