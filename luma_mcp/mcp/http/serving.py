@@ -5,7 +5,6 @@ that reaches this server spends the account's money, so on a non-loopback addres
 token is neither accepted from clients nor sent to them.
 """
 
-import asyncio
 import logging
 import signal
 import socket
@@ -17,7 +16,6 @@ import httpx
 import uvicorn
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from luma_mcp.config.settings import Settings, SettingsError
 from luma_mcp.domain.addresses import LOOPBACK
@@ -25,6 +23,7 @@ from luma_mcp.domain.person import DELETE_SCOPE, SCOPES
 from luma_mcp.mcp.http.access_log import AccessLog
 from luma_mcp.mcp.http.authentication import Authentication
 from luma_mcp.mcp.http.body_timeout import BodyTimeout
+from luma_mcp.mcp.http.connections import HttpConnection
 from luma_mcp.mcp.http.cors import with_cors
 from luma_mcp.mcp.http.health import Health
 from luma_mcp.mcp.http.host_errors import PATH, HostErrors
@@ -44,7 +43,6 @@ _LOOPBACK_HOSTS = ("127.0.0.1:*", "localhost:*", "[::1]:*", "127.0.0.1", "localh
 _LOOPBACK_ORIGINS = ("http://127.0.0.1:*", "http://localhost:*", "http://[::1]:*")
 # Waits are cut, and clients call again; a purchase that is under way is in the ledger.
 _GRACE_SECONDS = 10
-_HEAD_SECONDS = 10.0
 _MAX_CONNECTIONS = 2000
 
 _log = logging.getLogger(__name__)
@@ -73,36 +71,11 @@ def run(server: ToolServer, settings: Settings, *, on_stop: Callable[[], None]) 
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=_GRACE_SECONDS,
-        http=_TimedProtocol,
+        http=HttpConnection,
         limit_concurrency=_MAX_CONNECTIONS,
     )
     _Server(config, on_stop).run()
     return 0  # pragma: no cover - Python 3.11 loses the tracer where a task was cancelled
-
-
-class _TimedProtocol(H11Protocol):
-    """Limits the time for the head of a connection's first request, so that a silent connection holds no resources.
-
-    Between requests uvicorn itself counts (`timeout_keep_alive`); for the first one it has no limit.
-    """
-
-    _first_head: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:
-        super().connection_made(transport)
-        self._first_head = asyncio.get_running_loop().call_later(_HEAD_SECONDS, transport.close)
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        # There is no cycle until a head has come, in spite of the type.
-        if getattr(self, "cycle", None) and self._first_head is not None:
-            self._first_head.cancel()
-            self._first_head = None
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self._first_head is not None:
-            self._first_head.cancel()
-        super().connection_lost(exc)
 
 
 class _Server(uvicorn.Server):
