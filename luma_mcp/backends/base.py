@@ -101,7 +101,7 @@ class Backend(Protocol):
     async def submit(
         self, encoded: Sendable, *, request_id: str, decided_at: float | None = None, person: str = ""
     ) -> Generation:
-        """Buy: send the request once, on a connection of its own, with an `X-Request-Id`.
+        """Buy: send the request once, with an `X-Request-Id`.
 
         Args:
             encoded: the request.

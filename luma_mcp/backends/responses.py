@@ -139,3 +139,9 @@ def per_minute(headers: Mapping[str, str]) -> int | None:
     """The requests in a minute that `X-RateLimit-Limit` states; None if absent or unreadable."""
     text = headers.get("x-ratelimit-limit", "").strip()
     return int(text) if re.fullmatch(r"[1-9]\d{0,4}", text, re.ASCII) else None
+
+
+def keep_alive_seconds(headers: Mapping[str, str]) -> int | None:
+    """The seconds after which the other side closes an idle connection, as `Keep-Alive` states; None if it does not."""
+    found = re.search(r"\btimeout\s*=\s*(\d{1,6})\b", headers.get("keep-alive", ""), re.ASCII)
+    return int(found[1]) if found else None

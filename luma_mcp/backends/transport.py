@@ -1,6 +1,7 @@
 """HTTP to Luma: exchanges with a deadline and a size limit, reads that are repeated, purchases that are sent once."""
 
 import random
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, cast
@@ -10,7 +11,7 @@ from pydantic_core import to_json
 
 from luma_mcp.backends import errors
 from luma_mcp.backends.exchange import Exchange, OnExchange, ignore_exchange
-from luma_mcp.backends.responses import complete_part, has_id, per_minute
+from luma_mcp.backends.responses import complete_part, has_id, keep_alive_seconds, per_minute
 from luma_mcp.domain.clock import Clock, suspend_aware_now
 from luma_mcp.domain.errors import (
     AmbiguousPurchaseError,
@@ -39,6 +40,9 @@ _MAX_RETRY_AFTER_SECONDS = 60.0
 _CONNECT_SECONDS, _RESPONSE_SECONDS = 10.0, 60.0
 _SEND_HEADERS = "send_request_headers.started"
 _MAX_RESPONSE_BYTES = 4 * 1024 * 1024
+# A connection that was idle so long carries no purchase any more, nor one that the other side closes about then.
+_PURCHASE_IDLE_SECONDS, _MIN_IDLE_SECONDS = 2.0, 4.0
+_CLOCK_TOLERANCE_SECONDS = 0.5
 # A purchase whose connection is open only so late is not sent: another server may have settled it meanwhile.
 _YOUNG_SECONDS = 15.0
 _SUCCESSES = frozenset({200, 201, 202, 204})
@@ -82,16 +86,49 @@ class Transport:
         self._on_exchange = on_exchange
         self._http: httpx.AsyncClient | None = None
         self._purchase_http: httpx.AsyncClient | None = None
+        self._retired: list[httpx.AsyncClient] = []
+        self._purchases = 0
+        self._purchase_idle_seconds = _PURCHASE_IDLE_SECONDS
+        self._seconds_asleep = suspend_aware_now() - time.monotonic()
         self.per_minute: int | None = None
         """The purchases in a minute that the API allows, as its last response to one states; None if none does."""
 
     async def close(self) -> None:
         """Close the connections. A later call opens new ones."""
-        clients = (self._http, self._purchase_http)
+        clients = (self._http, self._purchase_http, *self._retired)
         self._http = self._purchase_http = None
+        self._retired = []
         for client in clients:
             if client is not None:
                 await client.aclose()
+
+    async def _open_purchase_http(self) -> "httpx.AsyncClient":
+        """The client for purchases. It uses a connection again for a moment only: one that is idle may be dead."""
+        # httpx counts by a clock that stands still while the machine sleeps.
+        seconds_asleep = suspend_aware_now() - time.monotonic()
+        if abs(seconds_asleep - self._seconds_asleep) > _CLOCK_TOLERANCE_SECONDS:
+            self._retire_purchase_http()
+            self._seconds_asleep = seconds_asleep
+        while self._retired and not self._purchases:
+            await self._retired.pop().aclose()
+        if self._purchase_http is None:
+            self._purchase_http = open_http(
+                self._network, proxy=self._proxy(), keep_alive_seconds=self._purchase_idle_seconds
+            )
+        return self._purchase_http
+
+    def _retire_purchase_http(self) -> None:
+        """Let the next purchase have a new connection. Purchases may be under way on the present ones."""
+        if self._purchase_http is not None:
+            self._retired.append(self._purchase_http)
+            self._purchase_http = None
+
+    def _respect_keep_alive(self, headers: Mapping[str, str]) -> None:
+        """Keep no connection for the next purchase if the other side closes it about then."""
+        seconds = keep_alive_seconds(headers)
+        if seconds is not None and seconds < _MIN_IDLE_SECONDS and self._purchase_idle_seconds:
+            self._purchase_idle_seconds = 0.0
+            self._retire_purchase_http()
 
     def _proxy(self) -> str | None:
         return proxy_for(self.base_url) if self._network is None else None
@@ -106,7 +143,7 @@ class Transport:
         decided_at: float | None = None,
         seconds: float = _RESPONSE_SECONDS,
     ) -> bytes:
-        """POST once, on a fresh connection.
+        """POST once, on a new connection or on one that was in use two seconds ago.
 
         Args:
             path: of the operation.
@@ -128,9 +165,7 @@ class Transport:
 
         if self._token is None:
             raise AuthenticationError("No Luma token is set.", self._token_hint)
-        if self._purchase_http is None:
-            # A connection that was idle may be dead unnoticed, so none is used again.
-            self._purchase_http = open_http(self._network, proxy=self._proxy(), keep_alive=False)
+        purchase_http = await self._open_purchase_http()
         started = suspend_aware_now() if decided_at is None else decided_at
         progress = _Progress(seconds)
 
@@ -145,9 +180,10 @@ class Transport:
                 )
             progress.is_sent = True
 
+        self._purchases += 1
         try:
             status, data, headers = await self._send(
-                self._purchase_http,
+                purchase_http,
                 "POST",
                 path,
                 headers={"X-Request-Id": request_id},
@@ -158,6 +194,9 @@ class Transport:
             )
         except (NoResponseError, UnexpectedResponseError) as error:
             raise ambiguous(error) from error
+        finally:
+            self._purchases -= 1
+        self._respect_keep_alive(headers)
         if status in _SUCCESSES:
             self.per_minute = per_minute(headers) or self.per_minute
             return data

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import httpcore
     import httpx
 
-_CONNECT_SECONDS, _READ_SECONDS = 10.0, 60.0
+_CONNECT_SECONDS, _READ_SECONDS, _KEEP_ALIVE_SECONDS = 10.0, 60.0, 5.0
 _LARGE_READ_BYTES = 256 * 1024
 HINT_CA: Final = (
     "A company's proxy may sign in its place: set SSL_CERT_FILE to a file with that company's CA, "
@@ -23,7 +23,7 @@ def open_http(
     *,
     proxy: str | None = None,
     large_reads: bool = False,
-    keep_alive: bool = True,
+    keep_alive_seconds: float = _KEEP_ALIVE_SECONDS,
 ) -> "httpx.AsyncClient":
     """An HTTP client without credentials that trusts what the operating system trusts.
 
@@ -31,7 +31,7 @@ def open_http(
         transport: carries the bytes; the network by default; tests pass another.
         proxy: the proxy that leads there (`proxies.proxy_for`).
         large_reads: read more bytes at a time, for downloads.
-        keep_alive: use connections again.
+        keep_alive_seconds: how long a connection that is idle can be used again, if the other side has not closed it.
     """
     import httpx  # noqa: PLC0415 - costs 50 ms, and the start of the process does not need it
     import truststore  # noqa: PLC0415
@@ -46,7 +46,11 @@ def open_http(
         proxy=proxy,
         verify=truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
         timeout=httpx.Timeout(_READ_SECONDS, connect=_CONNECT_SECONDS),
-        limits=httpx.Limits(max_connections=100, max_keepalive_connections=20 if keep_alive else 0),
+        limits=httpx.Limits(
+            max_connections=100,
+            max_keepalive_connections=20 if keep_alive_seconds else 0,
+            keepalive_expiry=keep_alive_seconds,
+        ),
         # Nothing compressed: a small response could unpack to a very large one.
         headers={"Accept-Encoding": "identity", "User-Agent": f"dream-machine-mcp/{__version__}"},
     )

@@ -2,11 +2,14 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 
 import pytest
 
+from luma_mcp.backends import transport
 from luma_mcp.backends.agents.client import Agents
 from luma_mcp.backends.agents.encoding import encode as encode_for_agents
 from luma_mcp.backends.dream_machine.client import DreamMachine
@@ -32,7 +35,7 @@ class Proxy:
         self.heads: list[bytes] = []
 
     @asynccontextmanager
-    async def serving(self) -> AsyncIterator[str]:
+    async def serving(self) -> AsyncGenerator[str]:
         server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
         async with server:
             yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
@@ -169,3 +172,110 @@ async def test_a_response_that_is_cut_after_the_id_is_a_purchase(at: int, to_age
 async def test_a_response_that_is_cut_before_the_id_leaves_it_in_doubt(answer: bytes) -> None:
     with pytest.raises(AmbiguousPurchaseError):
         await submit(RawLuma(scripts=[Script(answer=answer)]))
+
+
+@dataclass
+class KeepAlive:
+    """A Luma that keeps connections open, and counts them.
+
+    Args:
+        header: of its responses.
+        closes: whether it closes each connection after its response, without a word.
+        held: responses wait for this event.
+    """
+
+    header: str = ""
+    closes: bool = False
+    held: asyncio.Event = field(default_factory=asyncio.Event)
+    connections: int = 0
+    purchases: list[int] = field(default_factory=list[int])
+    arrived: asyncio.Queue[int] = field(default_factory=asyncio.Queue[int])
+    closed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncGenerator[Agents]:
+        self.held.set()
+        server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
+        async with server:
+            port = server.sockets[0].getsockname()[1]
+            client = Agents(Transport("luma-api-key", base_url=f"http://127.0.0.1:{port}/v1", clock=HeldClock()))
+            yield client
+            await client.close()
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        number = self.connections
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                await reader.readexactly(int(head.lower().split(b"content-length: ")[1].split(b"\r")[0]))
+                self.purchases.append(number)
+                self.arrived.put_nowait(number)
+                await self.held.wait()
+                body = WHOLE.encode()
+                writer.write(
+                    f"HTTP/1.1 201 Created\r\n{self.header}Content-Length: {len(body)}\r\n\r\n".encode() + body
+                )
+                await writer.drain()
+                if self.closes:
+                    break
+        writer.close()
+        self.closed.set()
+
+
+async def test_a_series_of_purchases_goes_over_one_connection() -> None:
+    luma = KeepAlive()
+    async with luma.serving() as client:
+        for _ in range(3):
+            await client.submit(AGENTS_REQUEST, request_id="r")
+    assert luma.purchases == [1, 1, 1]
+
+
+async def test_a_connection_that_the_other_side_closed_carries_no_purchase() -> None:
+    luma = KeepAlive(closes=True)
+    async with luma.serving() as client:
+        for _ in range(3):
+            await client.submit(AGENTS_REQUEST, request_id="r")
+            await luma.closed.wait()
+    assert luma.purchases == [1, 2, 3]
+
+
+async def test_a_connection_that_was_idle_for_longer_carries_no_purchase(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "_PURCHASE_IDLE_SECONDS", 0.001)
+    luma = KeepAlive()
+    async with luma.serving() as client:
+        for _ in range(2):
+            await client.submit(AGENTS_REQUEST, request_id="r")
+            await asyncio.sleep(0.01)
+    assert luma.purchases == [1, 2]
+
+
+async def test_a_connection_from_before_the_machine_slept_carries_no_purchase(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock of the HTTP library stands still meanwhile. One that is in use is not closed."""
+    asleep = 0.0
+    monkeypatch.setattr(transport, "suspend_aware_now", lambda: time.monotonic() + asleep)
+    luma = KeepAlive()
+    async with luma.serving() as client:
+        asleep = 1.0
+        await client.submit(AGENTS_REQUEST, request_id="r")
+        luma.held.clear()
+        under_way = asyncio.create_task(client.submit(AGENTS_REQUEST, request_id="r"))
+        assert [await luma.arrived.get(), await luma.arrived.get()] == [1, 1]
+        asleep = 10.0
+        later = asyncio.create_task(client.submit(AGENTS_REQUEST, request_id="r"))
+        assert await luma.arrived.get() == 2
+        luma.held.set()
+        await asyncio.gather(under_way, later)
+        await client.submit(AGENTS_REQUEST, request_id="r")
+        # The first one was closed once nothing was under way on it.
+        await luma.closed.wait()
+    assert luma.purchases == [1, 1, 2, 2]
+
+
+@pytest.mark.parametrize(("seconds", "connections"), [(2, [1, 2, 3]), (3, [1, 2, 3]), (4, [1, 1, 1]), (75, [1, 1, 1])])
+async def test_a_connection_that_luma_closes_soon_carries_one_purchase(seconds: int, connections: list[int]) -> None:
+    luma = KeepAlive(header=f"Keep-Alive: timeout={seconds}, max=100\r\n")
+    async with luma.serving() as client:
+        for _ in range(3):
+            await client.submit(AGENTS_REQUEST, request_id="r")
+    assert luma.purchases == connections
