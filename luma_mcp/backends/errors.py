@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import cast
 
-from luma_mcp.backends.responses import JsonObject, detail_of, parse_json, per_minute, retry_after
+from luma_mcp.backends.responses import JsonObject, parse_json, per_minute, retry_after, sentence_of
 from luma_mcp.domain.errors import (
     IDS_ARE_LISTED,
     AuthenticationError,
@@ -36,15 +36,17 @@ _ANY_BODY = frozenset({410, 429})
 def error_of(status: int, data: bytes, headers: Mapping[str, str], now: float) -> LumaError:
     """The error for a response that is not a success. `now` is Unix time, for a Retry-After that is a date."""
     if 400 <= status < 500 and status not in _ANY_BODY and not is_of_luma(data):
+        sentence = sentence_of(data)
+        words = f" It says: {sentence!r}." if sentence else ""
         return UnexpectedResponseError(
-            f"The response has status {status}, and it is not Luma's own.",
+            f"The response has status {status}, and it is not Luma's own.{words}",
             "A proxy, a firewall or a login page stands in between; check the network and the base URL.",
         )
     return _own_error(status, data, headers, now)
 
 
 def _own_error(status: int, data: bytes, headers: Mapping[str, str], now: float) -> LumaError:
-    detail = detail_of(data)
+    detail = sentence_of(data)
     reason = f" Luma says: {detail!r}." if detail else ""
     if status == 402 or (status == 400 and "insufficient credit" in detail.lower()):
         return InsufficientCreditsError(

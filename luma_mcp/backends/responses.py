@@ -99,27 +99,46 @@ def complete_part(data: bytes | bytearray) -> Any:
         return None
 
 
-def detail_of(data: bytes) -> str:
-    """Luma's own words in an error, cleaned and cut; empty if there are none."""
+# Where APIs, gateways and frameworks put the sentence of an error, in the order in which they are searched.
+_SENTENCE_FIELDS = (
+    "detail",
+    "message",
+    "msg",
+    "error",
+    "errors",
+    "description",
+    "error_description",
+    "reason",
+    "title",
+)
+_MAX_DEPTH, _MAX_SENTENCES = 4, 5
+
+
+def sentence_of(data: bytes) -> str:
+    """The words of an error in any shape of JSON that is common, cleaned and cut; empty if there are none."""
     try:
         response = parse_json(data)
     except (ValueError, RecursionError):
         return ""
-    detail: Any = cast("JsonObject", response).get("detail") if isinstance(response, dict) else None
-    if isinstance(detail, list):
-        detail = "; ".join(_violation(violation) for violation in cast("list[Any]", detail)[:5])
-    return cleaned(re.sub(r"^\d{3}: ", "", detail)) if isinstance(detail, str) else ""
+    sentence = _sentence(response, _MAX_DEPTH) if isinstance(response, dict | list) else ""
+    return cleaned(re.sub(r"^\d{3}: ", "", sentence))
 
 
-def _violation(violation: Any) -> str:
-    """An entry of a 422: the field, and what is wrong."""
-    if not isinstance(violation, dict):
-        return str(violation)
-    entry = cast("JsonObject", violation)
-    location = entry.get("loc")
-    names = cast("list[Any]", location) if isinstance(location, list) else []
-    field = ".".join(str(name) for name in names if name != "body")
-    return f"{field}: {entry.get('msg', '')}" if field else str(entry.get("msg", ""))
+def _sentence(value: Any, depth: int) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        sentences = [_sentence(item, depth - 1) for item in cast("list[Any]", value)[:_MAX_SENTENCES]] if depth else []
+        return "; ".join(filter(None, sentences))
+    if not isinstance(value, dict) or not depth:
+        return ""
+    fields = cast("JsonObject", value)
+    sentences = (_sentence(fields[name], depth - 1) for name in _SENTENCE_FIELDS if name in fields)
+    sentence = next(filter(None, sentences), "")
+    # An entry of a 422 names the field too.
+    location = fields.get("loc")
+    names = [str(name) for name in cast("list[Any]", location) if name != "body"] if isinstance(location, list) else []
+    return f"{'.'.join(names)}: {sentence}" if names else sentence
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:

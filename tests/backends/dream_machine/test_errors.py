@@ -45,7 +45,7 @@ def test_no_error_answer_is_beyond_words(status: int, message: Any) -> None:
         (409, "busy", UnexpectedResponseError, "409"),
         (413, "too large", InvalidRequestError, "(413)"),
         (422, [{"loc": ["body", "model"], "msg": "Input should be 'ray-2'"}], InvalidRequestError, "model: Input"),
-        (422, ["odd", {"loc": "x"}, {"msg": 5}], InvalidRequestError, "odd; ; 5"),
+        (422, ["odd", {"loc": "x"}, {"msg": 5}], InvalidRequestError, "'odd'"),
         (429, "slow down", RateLimitError, "rate limit"),
         (500, "oops", ServerError, "(500)"),
         (503, {"not": "a string"}, ServerError, "(503)."),
@@ -121,3 +121,35 @@ def test_a_rate_limit_says_how_long() -> None:
 )  # fmt: skip
 def test_only_luma_s_own_refusal_proves_that_nothing_was_bought(status: int, body: bytes, is_luma_s: bool) -> None:
     assert errors.is_refusal(status, body, {}) is is_luma_s
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        ({"message": "Prompt is too long"}, "Prompt is too long"),
+        ({"error": "Prompt is too long"}, "Prompt is too long"),
+        ({"error": {"message": "Prompt is too long", "code": 400}}, "Prompt is too long"),
+        ({"errors": [{"message": "Prompt is too long"}, {"title": "Too wide"}]}, "Prompt is too long; Too wide"),
+        ({"detail": {"msg": "Prompt is too long"}}, "Prompt is too long"),
+        ({"detail": {"error": {"reason": "Prompt is too long"}}}, "Prompt is too long"),
+        ([{"message": "Prompt is too long"}], "Prompt is too long"),
+        ({"title": "Bad Request", "status": 400, "detail": "Prompt is too long"}, "Prompt is too long"),
+        ({"error": "invalid_request", "error_description": "Prompt is too long"}, "invalid_request"),
+        ({"detail": [{"loc": ["body", "image", 0], "msg": "Too wide"}, "No"]}, "image.0: Too wide; No"),
+        ({"detail": None, "message": 5, "error": {}}, ""),
+        ({"error": {"error": {"error": {"error": {"error": "too deep"}}}}}, ""),
+        ("just a text", ""),
+    ],
+)
+@pytest.mark.parametrize("status", [400, 429, 500])
+def test_the_words_of_an_error_are_shown_in_whatever_shape_they_come(body: Any, sentence: str, status: int) -> None:
+    message = str(errors.error_of(status, json.dumps(body).encode(), {}, 0))
+
+    assert (f"says: {sentence!r}." in message) if sentence else ("says" not in message)
+
+
+def test_the_words_of_an_error_are_cleaned_and_cut() -> None:
+    body = json.dumps({"error": {"message": "a\x1b[2J" + "b" * 5000}}).encode()
+
+    assert "\x1b" not in str(errors.error_of(400, body, {}, 0))
+    assert len(str(errors.error_of(400, body, {}, 0))) < 1500
