@@ -8,21 +8,20 @@ Where stdin or stdout cannot be polled (Windows, a plain file) the SDK's transpo
 """
 
 import asyncio
-import json
 import os
 import signal
 import stat
 import sys
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Any, cast
+from typing import Any
 
 import anyio
 from mcp.server.mcpserver import MCPServer
 
-from luma_mcp.domain.text import replace_lone_surrogates
 from luma_mcp.mcp.sdk_compat import run_on_streams
 from luma_mcp.mcp.server import ToolServer
+from luma_mcp.mcp.stdio.messages import Line, read_line
 
 # After the end of input, open requests may still get a response for so long.
 _GRACE_SECONDS = 0.5
@@ -125,10 +124,8 @@ async def _streams(ending: _Exit) -> AsyncGenerator["tuple[_Lines, _Writer] | No
         sink = os.fdopen(wire, "wb", buffering=0)
         transport, protocol = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, sink)
         open_requests = _OpenRequests()
-        yield (
-            _Lines(reader, open_requests, ending),
-            _Writer(asyncio.StreamWriter(transport, protocol, None, loop), open_requests, ending),
-        )
+        writer = _Writer(asyncio.StreamWriter(transport, protocol, None, loop), open_requests, ending)
+        yield _Lines(reader, open_requests, ending, writer.write_refusal), writer
     finally:
         # A host that has gone has closed its end, and the transport then closes ours.
         with suppress(OSError):
@@ -174,12 +171,19 @@ class _Lines:
     `initialize` after nothing but probes ends the session, and is the first line of the next one.
     """
 
-    def __init__(self, reader: asyncio.StreamReader, open_requests: _OpenRequests, ending: _Exit) -> None:
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        open_requests: _OpenRequests,
+        ending: _Exit,
+        refuse: Callable[[str], Awaitable[None]],
+    ) -> None:
         self._ending = ending
+        self._refuse = refuse
         self._reader = reader
         self._open_requests = open_requests
         self._unread = bytearray()
-        self._held_back: bytes | None = None
+        self._held_back: Line | None = None
         self._has_probed = self._is_decided = False
         self.has_session = True
         """Whether there is another session to be served."""
@@ -188,21 +192,29 @@ class _Lines:
         return self
 
     async def __anext__(self) -> str:
-        line = self._held_back or await self._read_line()
-        if self._starts_session(line):
+        line, text = await self._read_message()
+        if self._starts_session(line.method):
             self._held_back = line
             await self._open_requests.wait_until_none(_GRACE_SECONDS)
             raise StopAsyncIteration
         self._held_back = None
-        if b'"id"' in line and b'"method"' in line:
+        if line.method is not None:
             self._open_requests.opened()
-        return _mended(line).decode("utf-8", "replace")
+        return text
 
-    def _starts_session(self, line: bytes) -> bool:
+    async def _read_message(self) -> tuple[Line, str]:
+        """The next message. What is none gets its response here."""
+        while True:
+            line = self._held_back or read_line(await self._read_line())
+            if line.text is not None:
+                return line, line.text
+            if line.refusal is not None:
+                await self._refuse(line.refusal)
+
+    def _starts_session(self, method: str | None) -> bool:
         """Check whether it is a handshake after nothing but probes."""
         if self._is_decided:
             return False
-        method = _method_of(line)
         if method == "initialize" and self._has_probed:
             self._has_probed = False
             return True
@@ -217,8 +229,11 @@ class _Lines:
         while (end := self._unread.find(b"\n", searched)) < 0:
             searched = len(self._unread)
             block = await self._reader.read(_READ_BYTES)
+            if not block and (last := bytes(self._unread)) and read_line(last).text is not None:
+                self._unread.clear()
+                return last
             if not block:
-                # A half line at the end is not a message. Requests before it shall get a response.
+                # Half a message at the end is none. Requests before it shall get a response.
                 await self._open_requests.wait_until_none(_GRACE_SECONDS)
                 self._open_requests.input_has_ended = True
                 self.has_session = False
@@ -227,26 +242,6 @@ class _Lines:
             self._unread += block
         line = bytes(self._unread[: end + 1])
         del self._unread[: end + 1]
-        return line
-
-
-def _method_of(line: bytes) -> str | None:
-    """The method of a request; None for anything else. Read for the first lines of a connection only."""
-    try:
-        message: Any = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    fields = cast("dict[str, Any]", message) if isinstance(message, dict) else {}
-    return str(fields.get("method")) if "id" in fields else None
-
-
-def _mended(line: bytes) -> bytes:
-    """The message without halves of characters, for which the SDK drops it without a response."""
-    if b"\\ud" not in line and b"\\uD" not in line:
-        return line
-    try:
-        return replace_lone_surrogates(line) + b"\n"
-    except (ValueError, RecursionError):
         return line
 
 
@@ -265,6 +260,11 @@ class _Writer:
         self._writer.write(text.encode())
         if text.startswith('{"jsonrpc":"2.0","id":') and '"method":' not in text[:200]:
             self._open_requests.closed()
+
+    async def write_refusal(self, text: str) -> None:
+        """The response to what is no message, and so no open request either."""
+        self._writer.write(text.encode())
+        await self.flush()
 
     async def flush(self) -> None:
         try:

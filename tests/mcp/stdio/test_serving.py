@@ -18,7 +18,6 @@ from mcp import Client, StdioServerParameters
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.faults import Fault
 from luma_mcp.emulator.serving import serving
-from luma_mcp.mcp.stdio import serving as stdio
 from tests.support.agent import Agent
 from tests.support.processes import until_delivered, until_elsewhere
 from tests.support.raw_luma import RawLuma, Script
@@ -295,22 +294,25 @@ async def test_a_signal_ends_it_where_nothing_can_be_polled(base_url: str, outpu
         await process.aclose()
 
 
-async def test_what_is_not_json_is_passed_over(base_url: str, output: Path) -> None:
+async def test_what_is_no_message_gets_an_error_and_stops_nothing(base_url: str, output: Path) -> None:
     async with started(base_url, output) as wire:
         await wire.shake_hands()
-        await wire.stdin.send(b"not json\n\xff\xfe\n[]\n" + b'{"jsonrpc":"2.0"}\n' + b"x" * 300_000 + b"\n")
+        for content in (b"not json", b"\xff\xfe", b'{"prompt": "\\ud83d', b"[]", b"x" * 300_000, b'{"jsonrpc":"2.0"}'):
+            await wire.stdin.send(b"\n \n" + content + b"\n")
+            refused = await wire.receive()
+            assert (refused["id"], refused["error"]["code"] in (-32700, -32600)) == (None, True)
         await wire.call(1, "ping")
 
         assert (await wire.receive())["id"] == 1
 
 
-async def test_half_a_character_in_what_is_not_json_is_passed_over(base_url: str, output: Path) -> None:
+async def test_a_last_message_without_the_end_of_its_line_gets_a_response(base_url: str, output: Path) -> None:
     async with started(base_url, output) as wire:
         await wire.shake_hands()
-        await wire.stdin.send(b'{"prompt": "\\ud83d\n')
-        await wire.call(1, "ping")
+        await wire.stdin.send(b'{"jsonrpc":"2.0","id":7,"method":"ping"}')
+        await wire.stdin.aclose()
 
-        assert (await wire.receive())["id"] == 1
+        assert (await wire.receive())["id"] == 7
 
 
 async def test_progress_is_reported_while_a_call_waits(base_url: str, output: Path) -> None:
@@ -514,8 +516,3 @@ async def test_variables_without_effect_are_reported_at_the_start(output: Path, 
 
     assert "LUMA_MAX_USD_DAY is no setting of this server" in done.stderr.decode()
     assert "Did you mean LUMA_MAX_USD_PER_DAY?" in done.stderr.decode()
-
-
-def test_what_is_no_request_has_no_method() -> None:
-    for line in (b"{", b"[]", b'{"method": "x"}', b"[" * 100_000):
-        assert stdio._method_of(line) is None
