@@ -1,6 +1,7 @@
 """The connections of clients: those that send nothing hold no resources for long, and make room for others."""
 
 import asyncio
+from operator import attrgetter
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -16,12 +17,13 @@ class HttpConnection(H11Protocol):
     """
 
     _head_timeout: asyncio.TimerHandle | None = None
-    _silent_since = 0.0
+    silent_since = 0.0
+    """When it was made, or the last request on it came, by the time of the loop."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         super().connection_made(transport)
         loop = asyncio.get_running_loop()
-        self._silent_since = loop.time()
+        self.silent_since = loop.time()
         self._head_timeout = loop.call_later(_HEAD_SECONDS, transport.close)
         if self.limit_concurrency is not None and len(self.connections) >= self.limit_concurrency:
             self._close_a_silent_one()
@@ -29,7 +31,7 @@ class HttpConnection(H11Protocol):
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         if self._has_request():
-            self._silent_since = asyncio.get_running_loop().time()
+            self.silent_since = asyncio.get_running_loop().time()
             self._cancel_head_timeout()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -45,11 +47,18 @@ class HttpConnection(H11Protocol):
         """Whether the head of a request has come. Before the first one there is no cycle, in spite of the type."""
         return getattr(self, "cycle", None) is not None
 
-    def _is_silent(self) -> bool:
+    def is_silent(self) -> bool:
+        """Whether no request is under way on it."""
         return not self._has_request() or self.cycle.response_complete
 
     def _close_a_silent_one(self) -> None:
-        others = [each for each in self.connections if isinstance(each, HttpConnection) and each is not self]
-        silent = [each for each in others if each._is_silent() and not each.transport.is_closing()]  # noqa: SLF001
+        silent: list[HttpConnection] = [
+            each
+            for each in self.connections
+            if isinstance(each, HttpConnection)
+            and each is not self
+            and each.is_silent()
+            and not each.transport.is_closing()
+        ]
         if silent:
-            min(silent, key=lambda each: each._silent_since).transport.close()  # noqa: SLF001
+            min(silent, key=attrgetter("silent_since")).transport.close()
