@@ -8,6 +8,8 @@ a list of texts       several values
 pictures with a time  `SOURCE@SECONDS`
 pictures, weighted    `SOURCE` or `SOURCE@WEIGHT`
 clips with a range    `CLIP`, `CLIP@START` or `CLIP@START-END`
+pictures over a clip  `PICTURE`, `PICTURE@START` or `PICTURE@START-END`
+sounds with a start   `SOUND` or `SOUND@START`
 ====================  ===================================================================
 
 A file that the person names here is read, whatever LUMA_INPUT_DIRS says: the person named it.
@@ -29,11 +31,14 @@ _TEXTS = frozenset({"prompt", "negative_prompt", "concepts"})
 _NUMBER = r"\d+(?:\.\d+)?"
 _TIMED = re.compile(rf"(?P<source>.+)@(?P<seconds>{_NUMBER})")
 _WEIGHTED = re.compile(rf"(?P<source>.+?)(?:@(?P<weight>{_NUMBER}))?")
+_STARTED = re.compile(rf"(?P<source>.+?)(?:@(?P<start>{_NUMBER}))?")
 _RANGED = re.compile(rf"(?P<source>.+?)(?:@(?P<start>{_NUMBER})(?:-(?P<end>{_NUMBER}))?)?")
 # The syntax of an object, by a property that only that object has.
 _SYNTAX: Mapping[str, tuple[str, re.Pattern[str]]] = {
     "seconds": ("SOURCE@SECONDS", _TIMED),
     "weight": ("SOURCE[@WEIGHT]", _WEIGHTED),
+    "duck": ("SOUND[@START]", _STARTED),
+    "corner": ("PICTURE[@START[-END]]", _RANGED),
     "end": ("CLIP[@START[-END]]", _RANGED),
 }
 

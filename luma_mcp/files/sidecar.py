@@ -16,6 +16,7 @@ from luma_mcp.domain.pricing import price_of_generation
 from luma_mcp.domain.requests import Request
 from luma_mcp.domain.text import cleaned
 from luma_mcp.domain.url_signatures import without_signatures
+from luma_mcp.media.origin import source_uri
 
 ENDING = ".json"
 _MAX_PROMPT_LENGTH = 5000
@@ -37,6 +38,7 @@ def render(generation: Generation, asset: str, *, made_from: Sequence[str], file
         "made_from": list(made_from),
         "created_at": generation.created_at.isoformat() if generation.created_at else None,
         "price_usd": price.usd if price else None,
+        "digital_source_type": source_uri("trainedAlgorithmicMedia"),
     }
     return _written(fields, file)
 

@@ -16,12 +16,12 @@ from anyio.abc import TaskGroup
 
 from luma_mcp.domain.generation import Generation
 from luma_mcp.files.atomic_file import PartFile, safe_name
+from luma_mcp.files.edits import EditOrder, EditSource, save_edit
 from luma_mcp.files.fetcher import OnBytes
 from luma_mcp.files.saved_file import SavedFile, find_numbered
-from luma_mcp.files.service import DownloadService, EditSource, translated_disk_errors
+from luma_mcp.files.service import DownloadService, translated_disk_errors
 from luma_mcp.film.film import Film, FilmShot
-from luma_mcp.media import previews, worker
-from luma_mcp.media.edit_plan import Edit
+from luma_mcp.media import origin, previews, worker
 
 _MAX_TITLE_LENGTH = 51
 _REPORT_EVERY_SECONDS = 1.0
@@ -65,15 +65,15 @@ async def save_film(
             },
             "price_usd": round(film.spent_usd, 4),
         }
-        sources = [EditSource(generation) for generation in generations]
-        file = await downloads.edit(sources, Edit(ranges=()), name=name, about=about, on_bytes=on_bytes)
+        order = EditOrder([EditSource(generation) for generation in generations], is_film=True)
+        file = await save_edit(downloads, order, name=name, about=about, on_bytes=on_bytes)
     sheet = file.path.with_name(f"{file.path.stem}-sheet.jpg")
     with translated_disk_errors(sheet.parent):
         if sheet.is_file() and not sheet.is_symlink():
             return SavedFilm(file, sheet, await anyio.Path(sheet).read_bytes())
         jpeg = await worker.run(previews.of_shots, file.path, [shot.planned.seconds for shot in film.shots])
         async with await PartFile.begin(sheet.parent) as part:
-            await part.write(jpeg)
+            await part.write(origin.stated(jpeg, "jpg", origin.xmp("trainedAlgorithmicMedia")))
             sheet = await part.finish(sheet.stem)
     return SavedFilm(file, sheet, jpeg)
 

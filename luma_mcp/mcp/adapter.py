@@ -26,7 +26,7 @@ from luma_mcp.domain.person import Person
 from luma_mcp.mcp.app import PLAYER_URI
 from luma_mcp.mcp.arguments.api_variants import adapted, is_offered
 from luma_mcp.mcp.arguments.names import Names, tidied
-from luma_mcp.mcp.arguments.schema import simplified
+from luma_mcp.mcp.arguments.schema import compact, simplified
 from luma_mcp.mcp.arguments.values import AsId, AsIds
 from luma_mcp.mcp.client.caller import McpCaller, QuestionAskedError
 from luma_mcp.mcp.persons import current_person
@@ -182,7 +182,7 @@ def _ids_in(arguments: Arguments) -> Iterator[str]:
 def _output_schema(spec: ToolSpec, backends: Sequence[BackendName], hidden: Collection[str]) -> dict[str, Any] | None:
     if not spec.result.is_structured:
         return None
-    return _without(adapted(simplified(spec.result.model_json_schema()), backends), hidden)
+    return compact(_without(adapted(simplified(spec.result.model_json_schema()), backends), hidden))
 
 
 def _without(schema: dict[str, Any], hidden: Collection[str]) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from luma_mcp.mcp.skills import Skills
 from luma_mcp.mcp.spec import ToolSpec
 from luma_mcp.mcp.subscriptions import Subscriptions
 from luma_mcp.mcp.tasks import Tasks, derive_key
-from luma_mcp.mcp.tools import account, files, films, generations, images, videos
+from luma_mcp.mcp.tools import account, editing, files, films, generations, images, videos
 
 NAME = "luma"
 TITLE = "Luma Dream Machine"
@@ -43,7 +43,7 @@ TOOLSETS: dict[str, tuple[ToolSpec, ...]] = {
     "image": images.TOOLS,
     "film": films.TOOLS,
     "generations": generations.TOOLS,
-    "assets": files.TOOLS,
+    "assets": (*files.TOOLS[:1], *editing.TOOLS, *files.TOOLS[1:]),
     "account": account.TOOLS,
 }
 # Tools of earlier versions, and those that a server does not offer, with what to call in their place.

@@ -5,17 +5,17 @@ Sound is encoded at the joints: packets of AAC are longer than the rest of a pic
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, cast
 
 from luma_mcp.media import libav
 from luma_mcp.media.audio_track import sound_of
-from luma_mcp.media.edit_plan import MeasuredRange, Sound, Timeline
+from luma_mcp.media.edit_plan import Edit
 from luma_mcp.media.encoder import AudioStream
 from luma_mcp.media.formats import sniff
 from luma_mcp.media.probe import ClipDetails, open_clip
+from luma_mcp.media.timeline import MeasuredRange, Timeline
 
 # Sound that is copied ends with the picture; the rates of both are exact at this one.
 _SOUND_RATE = Fraction(48_000)
@@ -31,8 +31,8 @@ def can_copy_pictures(paths: Sequence[Path], clips: Sequence[ClipDetails]) -> bo
     return len(described) == 1 and None not in described
 
 
-def copy_pictures(paths: Sequence[Path], clips: Sequence[ClipDetails], sound: Sound | None, target: Path) -> None:
-    """Write the clips one after the other into one MP4, with their own sound and a sound file beneath it.
+def copy_pictures(paths: Sequence[Path], clips: Sequence[ClipDetails], plan: Edit, target: Path) -> None:
+    """Write the clips one after the other into one MP4, with their own sound and the sound files of a plan.
 
     Raises:
         FileError: a file is not a clip that can be read.
@@ -46,15 +46,14 @@ def copy_pictures(paths: Sequence[Path], clips: Sequence[ClipDetails], sound: So
         for number in range(len(clips))
     ]
     ranges = tuple(
-        MeasuredRange(path, clip, 0.0, float(clip.seconds), end - before)
-        for path, clip, end, before in zip(paths, clips, ends, [0, *ends], strict=False)
+        MeasuredRange(path, clip, 0.0, float(clip.seconds), end - before, volume=clip_range.volume)
+        for path, clip, clip_range, end, before in zip(paths, clips, plan.ranges, ends, [0, *ends], strict=False)
     )
     timeline = Timeline(ranges, _SOUND_RATE, (clips[0].info.width, clips[0].info.height))
-    with ExitStack() as stack:
-        output = stack.enter_context(av.open(str(target), "w", format="mp4", options={"movflags": "+faststart"}))
+    with av.open(str(target), "w", format="mp4", options={"movflags": "+faststart"}) as output:
         with paths[0].open("rb") as file, open_clip(file) as first:
             video: Any = output.add_stream_from_template(first.streams.video[0])
-        frames = sound_of(stack, sound, timeline)
+        frames = sound_of(plan, timeline)
         audio = AudioStream(output, "mp4", frames) if frames is not None else None
         start = Fraction()
         for path, clip in zip(paths, clips, strict=True):

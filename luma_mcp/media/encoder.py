@@ -5,9 +5,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from luma_mcp.media.audio_track import SAMPLE_RATE
-from luma_mcp.media.edit_plan import Timeline
 from luma_mcp.media.filters import through
+from luma_mcp.media.sound_blocks import SAMPLE_RATE
+from luma_mcp.media.timeline import Timeline
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
@@ -16,12 +16,13 @@ if TYPE_CHECKING:
 
     from luma_mcp.media.colour import Colours
 
+SOUND_BITS_PER_SECOND = 160_000
 _VIDEO = {
     "mp4": ("libx264", {"preset": "veryfast", "crf": "20"}),
     "webm": ("libvpx-vp9", {"deadline": "realtime", "cpu-used": "7", "crf": "33", "b": "0", "row-mt": "1"}),
 }
 _HDR = ("libx265", {"preset": "ultrafast", "crf": "18", "x265-params": "log-level=none:pools=2:frame-threads=2"})
-_AUDIO = {"mp4": ("aac", 160_000), "webm": ("libopus", 128_000)}
+_AUDIO = {"mp4": ("aac", SOUND_BITS_PER_SECOND), "webm": ("libopus", 128_000)}
 
 
 def write_video(
@@ -30,15 +31,31 @@ def write_video(
     sound: "Iterator[AudioFrame] | None",
     timeline: Timeline,
     target: Path,
+    *,
+    bits_per_second: int | None = None,
 ) -> None:
-    """Encode picture and sound side by side, so that neither waits in memory for the other."""
+    """Encode picture and sound side by side, so that neither waits in memory for the other.
+
+    Args:
+        form: the format of the file.
+        frames: the pictures.
+        sound: the sound; None for a silent file.
+        timeline: the size, rate and colours of the pictures.
+        target: the new file.
+        bits_per_second: the size of a second of pictures on average; None for a constant quality.
+    """
     import av  # noqa: PLC0415 - see libav.load
 
     rate = timeline.rate
     options = {"movflags": "+faststart"} if form == "mp4" else {}
     with av.open(str(target), "w", format=form, options=options) as output:
         name, settings = _HDR if timeline.is_hdr else _VIDEO[form]
+        if bits_per_second is not None:
+            settings = {key: value for key, value in settings.items() if key not in ("crf", "b")}
+            settings |= {"maxrate": f"{bits_per_second}", "bufsize": f"{bits_per_second}"}
         video = cast("Any", output.add_stream(name, rate=rate, options=settings))
+        if bits_per_second is not None:
+            video.bit_rate = bits_per_second
         video.width, video.height = timeline.size
         video.pix_fmt = timeline.pixel_format
         if timeline.is_hdr:

@@ -7,8 +7,11 @@ if TYPE_CHECKING:
     from av.filter.context import FilterContext
     from av.filter.graph import Graph
 
+Steps = Sequence[tuple[str, str]]
+"""Filters, each by its name and its arguments."""
 
-def chain(graph: "Graph", source: "FilterContext", steps: "Sequence[tuple[str, str]]") -> "FilterContext":
+
+def chain(graph: "Graph", source: "FilterContext", steps: Steps) -> "FilterContext":
     """Link filters one behind the other, each by its name and its arguments, and return the last."""
     for name, arguments in steps:
         step = graph.add(name, arguments) if arguments else graph.add(name)

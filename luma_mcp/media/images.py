@@ -28,14 +28,16 @@ _TURNS_THE_SIDES = frozenset({5, 6, 7, 8})
 _MAX_TEXT_BYTES = 64 * 1024
 
 
-def open_image(data: bytes) -> "Image":
-    """The image in a file, upright, on white where it is transparent.
+def open_image(data: bytes, *, keeps_transparency: bool = False) -> "Image":
+    """The image in a file, upright, on white where it is transparent; or with its transparency.
 
     Raises:
         FileError: it is not an image that can be read, or has too many pixels.
     """
     with _opened(data) as image:
         turned = _upright(image, _orientation(image))
+        if keeps_transparency:
+            return turned.convert("RGBA")
         if "A" in turned.getbands() or "transparency" in turned.info:
             from PIL import Image  # noqa: PLC0415 - costs 20 ms, which only looking at images shall pay
 

@@ -5,24 +5,24 @@ Every frame that is encoded again or shown passes through `PictureFilter`.
 
 import math
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from luma_mcp.media import libav
 from luma_mcp.media.colour import Colours
-from luma_mcp.media.filters import chain, ready
-from luma_mcp.media.tone_mapping import sdr_table
+from luma_mcp.media.filters import Steps, chain, ready
+from luma_mcp.media.tone_mapping import sdr_levels, sdr_table
 
 if TYPE_CHECKING:
     from av.filter.context import FilterContext
     from av.filter.graph import Graph
     from av.video.frame import VideoFrame
 
-Fit = Literal["contain", "cover"]
+Fit = Literal["contain", "cover", "blur"]
 Size = tuple[int, int]
-Steps = Sequence[tuple[str, str]]
 
 # The filters that turn a picture upright, by the signs of a, b, c and d of its display matrix.
 _TURNS: dict[tuple[int, int, int, int], Steps] = {
@@ -36,6 +36,8 @@ _TURNS: dict[tuple[int, int, int, int], Steps] = {
     (0, -1, -1, 0): (("transpose", "clock_flip"),),
 }
 _MAX_ASPECT = 16
+# What lies blurred below a picture is made this much smaller, and then blurred by so many of its pixels.
+_BLUR_SCALE, _BLUR_SIGMA = 8, 4
 
 
 def orientation(frame: "VideoFrame") -> tuple[int, int, int, int]:
@@ -60,6 +62,19 @@ def display_size(frame: "VideoFrame", codec: Any) -> Size:
     return (height, width) if orientation(frame)[0] == 0 else (width, height)
 
 
+@dataclass(frozen=True, slots=True)
+class Bars:
+    """The way that a picture of another ratio fits.
+
+    Args:
+        fit: with bars, cropped, or on a blurred copy of itself.
+        colour: red, green and blue of the bars.
+    """
+
+    fit: Fit = "contain"
+    colour: tuple[int, int, int] = (0, 0, 0)
+
+
 class PictureFilter:
     """Turns decoded frames into pictures of one size and format.
 
@@ -70,17 +85,18 @@ class PictureFilter:
         size: width and height of the pictures.
         colours: the colours of the pictures; None for full-range RGB, to be looked at.
         pixel_format: the format of the pictures in libav.
-        fit: the way that another ratio fits: with bars, or cropped.
+        bars: the way that another ratio fits.
     """
 
     def __init__(
-        self, codec: Any, size: Size, colours: Colours | None, pixel_format: str, fit: Fit = "contain"
+        self, codec: Any, size: Size, colours: Colours | None, pixel_format: str, bars: Bars | None = None
     ) -> None:
         self._codec = codec
         self._size = size
         self._colours = colours
         self._pixel_format = pixel_format
-        self._fit: Fit = fit
+        self._bars = bars or Bars()
+        self._fit: Fit = self._bars.fit
         self._key: tuple[Any, ...] = ()
         self._graph: Graph | None = None
         self._ends: tuple[FilterContext, FilterContext] | None = None
@@ -108,7 +124,9 @@ class PictureFilter:
         )
         with tempfile.TemporaryDirectory() as folder:
             steps = [*_TURNS[orientation(frame)], *self._coloured(colours, self._scaled_to(frame), Path(folder))]
-            sink = chain(graph, source, [*steps, *self._fitted(), ("setsar", "1"), ("buffersink", "")])
+            fitted = self._on_itself(graph, chain(graph, source, steps)) if self._is_blurred(frame) else None
+            steps = [] if fitted is not None else [*steps, *self._fitted()]
+            sink = chain(graph, fitted or source, [*steps, ("setsar", "1"), ("buffersink", "")])
             graph.configure()
         return graph, (source, sink)
 
@@ -145,9 +163,43 @@ class PictureFilter:
 
     def _fitted(self) -> Steps:
         width, height = self._size
-        return [
-            ("crop", f"{width}:{height}") if self._fit == "cover" else ("pad", f"{width}:{height}:(ow-iw)/2:(oh-ih)/2")
-        ]
+        if self._fit == "cover":
+            return [("crop", f"{width}:{height}")]
+        colour = bar_colour(self._bars.colour, self._colours)
+        return [("pad", f"{width}:{height}:(ow-iw)/2:(oh-ih)/2:color=0x{bytes(colour).hex()}")]
+
+    def _is_blurred(self, frame: "VideoFrame") -> bool:
+        return self._fit == "blur" and self._scaled_to(frame) != self._size
+
+    def _on_itself(self, graph: "Graph", picture: "FilterContext") -> "FilterContext":
+        """Return the picture on a copy of itself that is blurred and fills the frame."""
+        width, height = self._size
+        # The copy is blurred when it is small, which looks the same and takes little time.
+        small = [max(2, side // _BLUR_SCALE // 2 * 2) for side in self._size]
+        both = graph.add("split", "2")
+        picture.link_to(both)
+        cover = f"{small[0]}:{small[1]}:force_original_aspect_ratio=increase:force_divisible_by=2"
+        below = graph.add("scale", cover)
+        both.link_to(below, 0, 0)
+        blurred = [("crop", f"{small[0]}:{small[1]}"), ("gblur", f"{_BLUR_SIGMA}")]
+        large = [("scale", f"{width}:{height}:bicubic"), ("format", self._pixel_format)]
+        below = chain(graph, below, [*blurred, *large])
+        overlay = graph.add("overlay", f"(W-w)/2:(H-h)/2:format={overlay_format(self._pixel_format)}")
+        below.link_to(overlay, 0, 0)
+        both.link_to(overlay, 1, 1)
+        return chain(graph, overlay, [("format", self._pixel_format)])
+
+
+def overlay_format(pixel_format: str) -> str:
+    """Return the format in which libav's filter `overlay` lays one picture on another without changing its colours."""
+    return {"yuv420p": "yuv420", "yuv420p10le": "yuv420p10"}.get(pixel_format, "rgb")
+
+
+def bar_colour(colour: tuple[int, int, int], target: Colours | None) -> tuple[int, int, int]:
+    """Return a colour of SDR as the picture has it: in HDR, white is paper and not the brightest light."""
+    levels = sdr_levels(target.transfer) if target is not None and target.is_hdr else range(256)
+    red, green, blue = (levels[level] for level in colour)
+    return red, green, blue
 
 
 def _even(length: float, fit: Fit) -> int:

@@ -6,7 +6,7 @@ with white paper at 203 nits (Report BT.2408). Colours go from BT.2020 or P3 to 
 
 from collections.abc import Callable, Sequence
 from itertools import product
-from math import exp
+from math import exp, log, sqrt
 
 from luma_mcp.media.colour import HLG, PQ, Colours
 
@@ -36,6 +36,20 @@ def sdr_table(colours: Colours) -> str:
     # In a .cube file red changes fastest.
     lines = [_line(matrix, light((red, green, blue))) for blue, green, red in product(levels, repeat=3)]
     return "\n".join([f"LUT_3D_SIZE {_SIZE}", *lines, ""])
+
+
+def sdr_levels(transfer: int) -> tuple[int, ...]:
+    """Return the levels of an HDR picture, from 0 to 255, that show those of an SDR picture: white is paper."""
+    return tuple(round(255 * _hdr_signal(transfer, (level / 255) ** _SDR_GAMMA)) for level in range(256))
+
+
+def _hdr_signal(transfer: int, light: float) -> float:
+    """Return the signal of some light, where 1 is white paper."""
+    if transfer == PQ:
+        return _pq_signal(light * _WHITE_NITS)
+    # The light of the display is that of the scene by the power of HLG's gamma.
+    scene = (light * _WHITE_NITS / _PEAK_NITS) ** (1 / _HLG_GAMMA)
+    return sqrt(3 * scene) if scene <= 1 / 12 else _HLG_A * log(12 * scene - _HLG_B) + _HLG_C
 
 
 def _line(matrix: Sequence[Sequence[float]], light: _Rgb) -> str:

@@ -5,12 +5,10 @@ from pathlib import Path
 from luma_mcp.domain.errors import FileError
 from luma_mcp.media import libav
 from luma_mcp.media.formats import sniff
+from luma_mcp.media.origin import C2PA_MARKS, contains
 from luma_mcp.media.probe import inspect_file, open_clip
 
 _HEAD_BYTES = 64
-# The UUID box of C2PA in MP4, and the name of its boxes in JPEG and PNG.
-_C2PA_MARKS = (bytes.fromhex("d8fec3d61b0e483c92975828877ec481"), b"jumbc2pa", b"caBX", b"c2pa.")
-_READ_BYTES = 1024**2
 
 
 def describe_file(path: Path) -> tuple[str, ...]:
@@ -53,10 +51,4 @@ def _clip(path: Path, kind: str) -> tuple[str, ...]:
 
 def _origin(path: Path) -> str:
     """Return whether the file carries C2PA. Only the marks are searched for; nothing is proved by them."""
-    overlap, tail = max(map(len, _C2PA_MARKS)) - 1, b""
-    with path.open("rb") as file:
-        while block := file.read(_READ_BYTES):
-            if any(mark in tail + block for mark in _C2PA_MARKS):
-                return "with C2PA"
-            tail = block[-overlap:]
-    return "without C2PA"
+    return "with C2PA" if contains(path, C2PA_MARKS) else "without C2PA"

@@ -13,15 +13,18 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+from luma_mcp.media.captions import Caption
 from luma_mcp.media.edit import EditCost
-from luma_mcp.media.edit_plan import ClipRange, Edit, Sound
+from luma_mcp.media.edit_plan import ClipRange, Edit, Overlay, Sound
 from luma_mcp.media.previews import Rendered
 from luma_mcp.media.probe import ClipInfo
 
 MAX_JSON_BYTES = 4 * 1024**2
 MAX_BYTES = 256 * 1024**2
 _HEAD = struct.Struct(">I")
-_DATACLASSES: Mapping[str, type[Any]] = {kind.__name__: kind for kind in (Edit, ClipRange, Sound, ClipInfo, EditCost)}
+_DATACLASSES: Mapping[str, type[Any]] = {
+    kind.__name__: kind for kind in (Edit, ClipRange, Sound, Overlay, Caption, ClipInfo, EditCost)
+}
 _RENDERED = Rendered.__name__
 _SIMPLE: Mapping[Any, Any] = {int: int, float: (int, float), bool: bool, str: str}
 

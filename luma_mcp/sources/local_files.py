@@ -11,7 +11,7 @@ import os
 import shutil
 import stat
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
@@ -33,8 +33,10 @@ from luma_mcp.sources import file_search
 from luma_mcp.sources.open_inside import identities_of, open_inside
 
 MAX_EDITED_BYTES = 500_000_000
+MAX_CAPTION_BYTES = 1_000_000
 _BLOCK_BYTES, _HEAD_BYTES = 1024**2, 16
 _IMAGE_ENDINGS = frozenset({"jpg", "png", "webp", "gif"})
+_CAPTION_ENDINGS = frozenset({".srt", ".vtt"})
 _EDITED_ENDINGS = _IMAGE_ENDINGS | {"mp4", "mov", "webm"}
 
 
@@ -137,6 +139,16 @@ class LocalFiles:
         footage = Footage(info.width, info.height, info.seconds, info.frames)
         return LocalFile(name, ending, size, digest, partial(self._open, path), footage)
 
+    async def captions(self, source: str) -> str:
+        """The text of a file of captions. Raises: as image."""
+        if Path(source).suffix.lower() not in _CAPTION_ENDINGS:
+            raise FileError(f"{cleaned(source, 80)!r} is no SRT.", "Name a .srt or .vtt file, or give the text of one.")
+        name, data = await anyio.to_thread.run_sync(self._read_captions, source)
+        for encoding in ("utf-16",) if data.startswith((b"\xff\xfe", b"\xfe\xff")) else ("utf-8-sig", "cp1252"):
+            with suppress(UnicodeDecodeError):
+                return data.decode(encoding)
+        raise _not_a("text", name, "Save it as UTF-8.")
+
     async def copy(self, source: str, target: Path, *, is_sound: bool = False) -> None:
         """Copy a clip, or a sound, for editing. The checked file is copied, whatever the path leads to later.
 
@@ -177,6 +189,13 @@ class LocalFiles:
         with self._opened(source) as (label, _path, file):
             _check_size(label, file, max_bytes, "pictures")
             return label, file.read(max_bytes + 1)
+
+    def _read_captions(self, source: str) -> tuple[str, bytes]:
+        with self._opened(source) as (label, _path, file):
+            data = file.read(MAX_CAPTION_BYTES + 1)
+            if len(data) > MAX_CAPTION_BYTES:
+                raise FileError(f"{label!r} is larger than captions are ({MAX_CAPTION_BYTES // 10**6} MB).")
+            return label, data
 
     @contextmanager
     def _opened(self, source: str) -> Generator[tuple[str, Path, BinaryIO]]:

@@ -202,6 +202,10 @@ class Resolution:
         """Copy a local clip, or a sound, for editing. Raises: FileError."""
         await self._local_files.copy(path, target, is_sound=is_sound)
 
+    async def read_captions(self, path: str) -> str:
+        """The text of a local file of captions. Raises: FileError."""
+        return await self._local_files.captions(path)
+
     async def video(self, generation_id: str) -> Generation:
         """A completed video generation. Raises: as keyframe."""
         generation = await self._completed(generation_id)

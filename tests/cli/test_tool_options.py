@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from luma_mcp.cli.tool_options import add_clips, add_options, arguments_of, with_files
-from luma_mcp.mcp.tools import files, images, videos
+from luma_mcp.mcp.tools import editing, images, videos
 
 CREATE_VIDEO = next(spec for spec in videos.TOOLS if spec.name == "create_video")
-EDIT_VIDEO = next(spec for spec in files.TOOLS if spec.name == "edit_video")
+EDIT_VIDEO = editing.TOOLS[0]
 CREATE_IMAGE = next(spec for spec in images.TOOLS if spec.name == "create_image")
 
 

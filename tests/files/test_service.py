@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 import resource
 import zipfile
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -17,7 +16,6 @@ from PIL import Image
 from luma_mcp.domain.errors import FileError
 from luma_mcp.domain.generation import Generation, Output
 from luma_mcp.files import fetcher as fetching
-from luma_mcp.files import service
 from luma_mcp.files.fetcher import Fetcher
 from luma_mcp.files.saved_file import SavedFile
 from luma_mcp.files.service import DownloadService
@@ -467,9 +465,3 @@ async def test_what_was_sent_to_s3_in_signed_pieces_is_saved(tmp_path: Path, enc
     answer = sent(MP4, **{"content-encoding": encoding})
 
     assert (await keep(tmp_path, lambda _request: answer)).path.read_bytes() == MP4
-
-
-def test_the_space_of_a_folder_that_does_not_exist_yet_is_that_of_the_disk_it_would_be_on(tmp_path: Path) -> None:
-    service._check_space(tmp_path / "films" / "new", 1)
-    with pytest.raises(FileError, match=rf"may need 1,000,000,000,000 MB, and {re.escape(str(tmp_path))} has"):
-        service._check_space(tmp_path / "films" / "new", 10**18)

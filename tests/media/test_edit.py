@@ -1,9 +1,6 @@
 """Editing by the pictures and sounds that come out."""
 
 import math
-import struct
-import wave
-from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -13,119 +10,17 @@ import pytest
 from PIL import Image
 
 from luma_mcp.domain.errors import FileError
-from luma_mcp.media import audio_track, edit_plan, encoder, video_track
+from luma_mcp.media import audio_track, encoder, sound_blocks, video_track
 from luma_mcp.media import edit as editing
+from luma_mcp.media import timeline as timelines
 from luma_mcp.media.edit import edit
-from luma_mcp.media.edit_plan import ClipRange, Edit, Sound, Timeline
-from luma_mcp.media.formats import is_whole, sniff, sniff_sound
+from luma_mcp.media.edit_plan import ClipRange, Edit, Sound
+from luma_mcp.media.formats import sniff_sound
 from luma_mcp.media.probe import inspect_file, open_clip
-from tests.support.made_clips import rgb_of
+from luma_mcp.media.timeline import Timeline
+from tests.support.edited import BLUE, GREEN, RED, MakeClip, Seen, made, near, tone_of
 
 pytestmark = pytest.mark.medium
-
-RED, GREEN, BLUE = (200, 30, 30), (30, 160, 60), (30, 40, 200)
-MakeClip = Callable[..., Path]
-
-
-@pytest.fixture
-def clip(tmp_path: Path) -> MakeClip:
-    """Makes a clip of one colour, or of one that each frame tells, with a tone or silent."""
-    made = 0
-
-    def make(
-        colour: Any = RED, *, size: tuple[int, int] = (320, 180), seconds: float = 2.0, rate: int = 24,
-        tone: int | None = None, codec: str = "libx264", **options: str,
-    ) -> Path:  # fmt: skip
-        nonlocal made
-        made += 1
-        path = tmp_path / f"clip-{made}.mp4"
-        with av.open(str(path), "w", format="mp4") as output:
-            video: Any = output.add_stream(codec, rate=rate, options={"crf": "10", "g": "48", **options})
-            video.width, video.height = size
-            video.pix_fmt = "yuv420p"
-            audio: Any = output.add_stream("aac", rate=44_100) if tone else None
-            if audio is not None:
-                audio.layout = "mono"
-            for number in range(round(seconds * rate)):
-                seen = colour(number / rate) if callable(colour) else colour
-                frame = av.VideoFrame.from_image(Image.new("RGB", size, seen))
-                frame.pts, frame.time_base = number, Fraction(1, rate)
-                output.mux(video.encode(frame))
-            if audio is not None:
-                samples = _tone(tone or 0, seconds, 44_100)
-                frame = av.AudioFrame(format="s16", layout="mono", samples=len(samples) // 2)
-                frame.planes[0].update(samples)
-                frame.sample_rate, frame.pts, frame.time_base = 44_100, 0, Fraction(1, 44_100)
-                output.mux(audio.encode(frame))
-                output.mux(audio.encode(None))
-            output.mux(video.encode(None))
-        return path
-
-    return make
-
-
-def _tone(hertz: int, seconds: float, rate: int, level: float = 0.3) -> bytes:
-    return b"".join(
-        struct.pack("<h", int(level * 32_767 * math.sin(2 * math.pi * hertz * n / rate)))
-        for n in range(round(seconds * rate))
-    )
-
-
-@pytest.fixture
-def music(tmp_path: Path) -> Path:
-    path = tmp_path / "music.wav"
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(22_050)
-        file.writeframes(_tone(330, 10, 22_050))
-    return path
-
-
-class Seen:
-    """What is in a file."""
-
-    def __init__(self, path: Path) -> None:
-        with av.open(str(path)) as container:
-            video = container.streams.video[0]
-            self.codec, self.size = video.codec_context.name, (video.width, video.height)
-            self.frames = [rgb_of(frame) for frame in container.decode(video)]
-            self.rate = float(video.average_rate or 0)
-        self.levels: list[float] = []
-        """The loudness of each tenth of a second."""
-        with av.open(str(path)) as container:
-            self.has_sound = bool(container.streams.audio)
-            if self.has_sound:
-                resampler = av.AudioResampler("s16", "mono", 8000)
-                data = b"".join(
-                    bytes(part.planes[0])[: part.samples * 2]
-                    for frame in container.decode(audio=0)
-                    for part in resampler.resample(frame)
-                )
-                values = struct.unpack(f"<{len(data) // 2}h", data)
-                self.levels = [
-                    math.sqrt(sum(value * value for value in values[at : at + 800]) / 800) / 32_767
-                    for at in range(0, len(values) - 799, 800)
-                ]
-
-    def at(self, seconds: float, where: tuple[float, float] = (0.5, 0.5)) -> tuple[int, ...]:
-        """The colour at a time and a place, both sides from 0 to 1."""
-        frame = self.frames[min(int(seconds * self.rate), len(self.frames) - 1)]
-        found = frame.getpixel((int(where[0] * (frame.width - 1)), int(where[1] * (frame.height - 1))))
-        assert isinstance(found, tuple)
-        return found
-
-
-def near(found: tuple[int, ...], wanted: tuple[int, ...], by: int = 14) -> bool:
-    return all(abs(one - other) <= by for one, other in zip(found, wanted, strict=True))
-
-
-def made(tmp_path: Path, plan: Edit) -> Seen:
-    target = tmp_path / f"made.{plan.format}"
-    edit(plan, target)
-    assert sniff(target.read_bytes()[:16]) == plan.format
-    assert is_whole(target, plan.format)
-    return Seen(target)
 
 
 def test_parts_follow_one_another_frame_by_frame(tmp_path: Path, clip: MakeClip) -> None:
@@ -204,7 +99,7 @@ def test_sounds_go_over_into_one_another(tmp_path: Path, clip: MakeClip) -> None
 
 @pytest.mark.parametrize("own", [None, 880])
 def test_a_sound_lies_under_it_and_fades_out(tmp_path: Path, clip: MakeClip, music: Path, own: int | None) -> None:
-    plan = Edit((ClipRange(clip(RED, tone=own, seconds=4.0)),), sound=Sound(music, 0.5, 1.0))
+    plan = Edit((ClipRange(clip(RED, tone=own, seconds=4.0)),), sounds=(Sound(music, 0.5, 1.0),))
     seen = made(tmp_path, plan)
 
     assert len(seen.levels) == pytest.approx(40, abs=1)
@@ -218,7 +113,7 @@ def test_a_sound_lies_under_it_and_fades_out(tmp_path: Path, clip: MakeClip, mus
 
 def test_a_sound_that_is_shorter_than_the_clip_ends(tmp_path: Path, clip: MakeClip) -> None:
     short = clip(GREEN, tone=500, seconds=1.0)
-    seen = made(tmp_path, Edit((ClipRange(clip(RED, seconds=3.0)),), sound=Sound(short, 1.0, 0)))
+    seen = made(tmp_path, Edit((ClipRange(clip(RED, seconds=3.0)),), sounds=(Sound(short, 1.0, 0),)))
 
     assert len(seen.frames) == 72
     assert min(seen.levels[1:9]) > 0.15
@@ -227,7 +122,7 @@ def test_a_sound_that_is_shorter_than_the_clip_ends(tmp_path: Path, clip: MakeCl
 
 def test_webm(tmp_path: Path, clip: MakeClip, music: Path) -> None:
     seen = made(
-        tmp_path, Edit((ClipRange(clip(RED)), ClipRange(clip(BLUE))), format="webm", width=160, sound=Sound(music))
+        tmp_path, Edit((ClipRange(clip(RED)), ClipRange(clip(BLUE))), format="webm", width=160, sounds=(Sound(music),))
     )
 
     assert (seen.codec, seen.size) == ("vp9", (160, 90))
@@ -293,14 +188,14 @@ def test_what_cannot_be_made_is_said_with_the_clip(tmp_path: Path, clip: MakeCli
 def test_an_edit_that_would_take_too_long_is_refused(
     tmp_path: Path, clip: MakeClip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(edit_plan, "MAX_WORK_SECONDS", 0.01)
+    monkeypatch.setattr(timelines, "MAX_WORK_SECONDS", 0.01)
 
     with pytest.raises(FileError, match=r"This edit of 4 s at 100x56 may take 0 minutes; an edit may take 0"):
         edit(Edit((ClipRange(clip(RED)), ClipRange(clip(BLUE))), width=100), tmp_path / "made.mp4")
 
 
 def test_a_cross_fade_has_to_fit_into_memory(tmp_path: Path, clip: MakeClip, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(edit_plan, "_MAX_HELD_BYTES", 10 * 320 * 180 * 1.5)
+    monkeypatch.setattr(timelines, "_MAX_HELD_BYTES", 10 * 320 * 180 * 1.5)
 
     with pytest.raises(FileError) as caught:
         edit(Edit((ClipRange(clip(RED)), ClipRange(clip(BLUE))), crossfade_seconds=0.5), tmp_path / "made.mp4")
@@ -323,12 +218,12 @@ def test_what_is_no_sound_is_refused(tmp_path: Path, clip: MakeClip, content: by
     (tmp_path / "sound").write_bytes(content)
 
     with pytest.raises(FileError, match=sentence):
-        edit(Edit((ClipRange(clip(RED)),), sound=Sound(tmp_path / "sound")), tmp_path / "made.mp4")
+        edit(Edit((ClipRange(clip(RED)),), sounds=(Sound(tmp_path / "sound"),)), tmp_path / "made.mp4")
 
 
 def test_a_clip_without_sound_is_no_sound_file(tmp_path: Path, clip: MakeClip) -> None:
     with pytest.raises(FileError, match="has no sound in it"):
-        edit(Edit((ClipRange(clip(RED)),), sound=Sound(clip(BLUE))), tmp_path / "made.mp4")
+        edit(Edit((ClipRange(clip(RED)),), sounds=(Sound(clip(BLUE)),)), tmp_path / "made.mp4")
 
 
 @pytest.mark.parametrize(
@@ -357,7 +252,7 @@ def test_memory_does_not_grow_with_the_length(tmp_path: Path, clip: MakeClip) ->
 
     alive: list[int] = []
     source = clip(RED, seconds=4.0)
-    frames = video_track.frames_of(Timeline.of(Edit((ClipRange(source),)), [inspect_file(source)]), "contain")
+    frames = video_track.frames_of(Timeline.of(Edit((ClipRange(source),)), [inspect_file(source)]), Edit(()))
     for number, _ in enumerate(frames):
         if number % 32 == 31:
             gc.collect()
@@ -386,7 +281,7 @@ def test_a_part_without_a_frame_is_refused(clip: MakeClip, monkeypatch: pytest.M
     monkeypatch.setattr(video_track, "decoded_from", lambda *_: iter([]))
 
     with pytest.raises(FileError, match="has no frames in the part"):
-        list(video_track.frames_of(timeline, "contain"))
+        list(video_track.frames_of(timeline, Edit(())))
 
 
 class Broken:
@@ -408,16 +303,16 @@ def test_a_sound_that_breaks_off_is_said_and_memory_is_no_fault_of_it(
 ) -> None:
     broken: Any = Broken(av.error.InvalidDataError(1, "x"))
     with pytest.raises(FileError, match="A sound cannot be read"):
-        next(audio_track._decoded(broken, 1.0))
+        next(sound_blocks.decoded(broken, 1.0))
     short: Any = Broken(MemoryError())
     with pytest.raises(MemoryError):
-        next(audio_track._decoded(short, 1.0))
+        next(sound_blocks.decoded(short, 1.0))
 
     def no_memory(*_: Any, **__: Any) -> None:
         raise MemoryError
 
     monkeypatch.setattr(av, "open", no_memory)
-    with pytest.raises(MemoryError), music.open("rb") as file, audio_track.open_sound(file):
+    with pytest.raises(MemoryError), music.open("rb") as file, sound_blocks.open_sound(file):
         pass
 
 
@@ -459,7 +354,7 @@ def late_picture(tmp_path: Path) -> Path:
         video.pix_fmt = "yuv420p"
         audio: Any = output.add_stream("aac", rate=44_100)
         audio.layout = "mono"
-        samples = _tone(440, 5.0, 44_100)
+        samples = tone_of(440, 5.0, 44_100)
         sound = av.AudioFrame(format="s16", layout="mono", samples=len(samples) // 2)
         sound.planes[0].update(samples)
         sound.sample_rate, sound.pts, sound.time_base = 44_100, 0, Fraction(1, 44_100)

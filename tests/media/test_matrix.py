@@ -219,8 +219,8 @@ def test_twenty_joints_do_not_drift(tmp_path: Path, width: int | None) -> None:
 def test_joined_pictures_are_copied_and_music_leaves_them_as_they_are(tmp_path: Path) -> None:
     source = sync_clip(tmp_path / "a.mp4")
     music = make_clip(tmp_path / "music.mp4", flashes((16, 16), range(1)), sound=[(0, beep(1.0, 300, 0.05))])
-    for sound in (None, Sound(music)):
-        edit(Edit((ClipRange(source),) * 2, sound=sound), tmp_path / "made.mp4")
+    for sounds in ((), (Sound(music),)):
+        edit(Edit((ClipRange(source),) * 2, sounds=sounds), tmp_path / "made.mp4")
         assert _packets(tmp_path / "made.mp4") == _packets(source) * 2
         assert Seen(tmp_path / "made.mp4").beeps[-1] == pytest.approx(3.0, abs=0.01)
 

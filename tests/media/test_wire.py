@@ -38,7 +38,7 @@ def message(value: Any, blobs: bytes = b"") -> BytesIO:
         (1, ("two", None)),
         INFO,
         EditCost(1.5, 1000),
-        Edit((ClipRange(Path("a.mp4"), 0.5, 1.5), ClipRange(Path("b.mp4"))), sound=Sound(Path("a.wav"), 0.5)),
+        Edit((ClipRange(Path("a.mp4"), 0.5, 1.5), ClipRange(Path("b.mp4"))), sounds=(Sound(Path("a.wav"), 0.5),)),
         Rendered(b"a picture", INFO, (0.0, 1.5)),
         Rendered(None, INFO),
     ],

@@ -59,6 +59,14 @@ _SYNONYMS: dict[tuple[str, ...], str] = {
     "source_position",
     ("loop",): "looping seamless is_loop",
     ("web_search",): "search enable_web_search grounding",
+    ("sound",): "music soundtrack background_music voice_over voiceover audio_path sounds",
+    ("captions",): "subtitles srt subtitle_file srt_path caption_file",
+    ("overlays",): "overlay logo watermark logo_path image_overlay",
+    ("max_mb",): "max_size max_size_mb target_size target_size_mb size_limit max_file_size",
+    ("burn_captions",): "burn_subtitles hardsub burn_in",
+    ("bar_color",): "bar_colour background_color pad_color background",
+    ("fade_out_seconds",): "fade_out fadeout fade_to_black",
+    ("fade_in_seconds",): "fade_in fadein fade_from_black",
     ("hdr",): "high_dynamic_range enable_hdr",
     ("exr",): "exr_export",
     ("keep",): "controls preserve edit_controls signals",
@@ -88,6 +96,14 @@ _ELSEWHERE: dict[str, str] = {
     **dict.fromkeys(
         ("audio", "generate_audio", "with_audio", "sound", "enable_audio", "sound_effects"),
         "add_audio makes a copy of a clip with sound, where that tool is offered.",
+    ),
+    **dict.fromkeys(
+        ("sound_volume", "sound_fade_seconds", "duck", "ducking"),
+        "Each sound has its own: sound=[{source, start, volume, fade_seconds, loop, duck}].",
+    ),
+    **dict.fromkeys(
+        ("mute", "speed", "reverse", "volume", "trim", "start", "end"),
+        "edit_video has it for each clip: clips=[{source, start, end, speed, reverse, volume}]; volume 0 mutes.",
     ),
     **dict.fromkeys(("join", "concat", "merge", "concatenate"), "edit_video puts clips together."),
 }

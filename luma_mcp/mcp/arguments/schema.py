@@ -11,6 +11,9 @@ Schema = dict[str, Any]
 # Keywords that pydantic adds and no reader needs.
 _DROPPED = frozenset({"title", "additionalProperties", "$defs"})
 
+# Limits that nobody would go below.
+_OBVIOUS = (("minimum", 0), ("minItems", 1))
+
 
 def simplified(schema: Schema) -> Schema:
     """The same schema without references, nulls and dropped keywords. The root's description is the tool's own."""
@@ -34,7 +37,7 @@ def _simplified(node: Schema, definitions: Schema) -> Schema:
     simple: Schema = {}
     for key, value in node.items():
         # A flag that is absent is off, and an absent number that may be 0 is 0.
-        if key in _DROPPED or (key == "default" and not value):
+        if key in _DROPPED or (key == "default" and not value) or (key, value) in _OBVIOUS:
             continue
         if key == "const":
             simple["enum"] = [value]
@@ -45,3 +48,15 @@ def _simplified(node: Schema, definitions: Schema) -> Schema:
         else:
             simple[key] = value
     return simple
+
+
+def compact(schema: Schema) -> Schema:
+    """The schema of a result, whose inner objects do not repeat the fields that they always have."""
+    return {key: _compact(value) if key == "properties" else value for key, value in schema.items()}
+
+
+def _compact(node: Any) -> Any:
+    if not isinstance(node, dict):
+        return node
+    inner = cast("Schema", node)
+    return {key: _compact(value) for key, value in inner.items() if not (key == "required" and "properties" in inner)}

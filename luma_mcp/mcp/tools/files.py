@@ -1,59 +1,25 @@
-"""Tools for files: save, edit, view and upload."""
+"""Tools for files: save, view and upload."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from contextlib import contextmanager
-from functools import partial
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Annotated, Literal, cast
 
 import anyio
 from pydantic import BaseModel, ConfigDict, Field
 
-from luma_mcp.domain.errors import FileError, InvalidRequestError, LumaError
+from luma_mcp.domain.errors import FileError, LumaError
 from luma_mcp.domain.generation import Generation
-from luma_mcp.domain.sources import FileSource, GenerationSource
-from luma_mcp.domain.text import cleaned
-from luma_mcp.files.fetcher import OnBytes
 from luma_mcp.files.saved_file import SavedFile
-from luma_mcp.files.service import RECEIVED, EditSource
+from luma_mcp.files.service import RECEIVED
 from luma_mcp.mcp.arguments.api_variants import differs
-from luma_mcp.mcp.arguments.values import AsReferences, AsSource
 from luma_mcp.mcp.public_links import Links
 from luma_mcp.mcp.results import generation_result
-from luma_mcp.mcp.services import SharedFile
-from luma_mcp.mcp.spec import READS, WRITES_A_FILE, Arguments, Call, Caller, Result, ToolSpec
+from luma_mcp.mcp.spec import READS, WRITES_A_FILE, Arguments, Call, Result, ToolSpec
 from luma_mcp.mcp.tools.arguments import GenerationId, GenerationIds
-from luma_mcp.media.edit_plan import MAX_CLIPS, MAX_CROSSFADE_SECONDS, MAX_WIDTH, MIN_WIDTH, Edit, EditFormat, Sound
-from luma_mcp.media.picture import Fit
-from luma_mcp.sources.resolver import Resolution
+from luma_mcp.mcp.tools.file_results import DownloadResult, FileProgress, saved_files
 
 _DOWNLOADS_AT_ONCE = 4
-
-
-class SavedFileResult(Result):
-    """A saved file."""
-
-    generation_id: str
-    path: str
-    size_bytes: int
-    sha256: str
-    media_type: str
-    url: str | None = None
-    link: str | None = None
-
-    def text(self) -> str:
-        link = f" {self.link}" if self.link else ""
-        return f"{self.path} ({self.media_type}, {self.size_bytes:,} bytes, sha256 {self.sha256[:16]}…){link}"
-
-
-class DownloadResult(Result):
-    """The saved files, and the problems."""
-
-    files: list[SavedFileResult]
-    problems: list[str] | None = None
-
-    def text(self) -> str:
-        return "\n".join([*(file.text() for file in self.files), *(self.problems or [])])
 
 
 class ViewResult(Result):
@@ -96,7 +62,7 @@ class ViewResult(Result):
 
 class DownloadGenerationArguments(Arguments):
     generation_ids: GenerationIds
-    directory: Annotated[str | None, Field(description="Folder inside the output folder.")] = None
+    directory: Annotated[str | None, Field(description="Subfolder.")] = None
     asset: Annotated[
         Literal["video", "image", "preview"] | None,
         Field(description="Default: what was asked for. image of a video: its thumbnail."),
@@ -105,7 +71,7 @@ class DownloadGenerationArguments(Arguments):
 
 async def download_generation(call: Call, arguments: DownloadGenerationArguments) -> DownloadResult:
     """Save a video or picture as a file. Nothing is overwritten."""
-    services, progress = call.services, _Progress(call.caller)
+    services, progress = call.services, FileProgress(call.caller)
     ids = list(dict.fromkeys(arguments.generation_ids))
     saved: dict[str, list[SavedFile]] = {name: [] for name in ids}
     problems: dict[str, list[str]] = {name: [] for name in ids}
@@ -134,7 +100,7 @@ async def download_generation(call: Call, arguments: DownloadGenerationArguments
     if not files:
         raise FileError(" ".join(dict.fromkeys(problem for name in ids for problem in problems[name])))
     failed = [f"{name} was not saved. {problem}" for name in ids for problem in problems[name]]
-    return await _saved(call, files, failed)
+    return await saved_files(call, files, failed)
 
 
 @contextmanager
@@ -151,66 +117,6 @@ def _assets(generation: Generation, asset: str | None) -> list[str | None]:
     return [asset] if asset else [output.name or None for output in generation.main_outputs] or [None]
 
 
-class ClipArgument(BaseModel):
-    """A clip, or a part of it."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    source: Annotated[str, Field(description="Generation id or path.")]
-    start: Annotated[float, Field(ge=0, description="Second.")] = 0.0
-    end: Annotated[float | None, Field(ge=0, description="Second.")] = None
-
-
-class EditVideoArguments(Arguments):
-    clips: Annotated[
-        list[ClipArgument], Field(min_length=1, max_length=MAX_CLIPS, description="In this order."), AsReferences
-    ]
-    crossfade_seconds: Annotated[float, Field(ge=0, le=MAX_CROSSFADE_SECONDS, description="0: cut.")] = 0.0
-    fit: Annotated[Fit, Field(description="Other ratios: bars, or cropped.")] = "contain"
-    sound: Annotated[str | None, Field(description="Path of music or a voice under it."), AsSource] = None
-    sound_volume: Annotated[float, Field(ge=0, le=2, description="1: as it is.")] = 1.0
-    sound_fade_seconds: Annotated[float, Field(ge=0, le=30, description="At the end.")] = 1.0
-    format: Annotated[EditFormat, Field(description="jpg: a poster.")] = "mp4"
-    width: Annotated[int | None, Field(ge=MIN_WIDTH, le=MAX_WIDTH, description="Pixels.")] = None
-    directory: Annotated[str | None, Field(description="Folder inside the output folder.")] = None
-
-
-async def edit_video(call: Call, arguments: EditVideoArguments) -> DownloadResult:
-    """Merge (join, combine) several clips into one file; trim, cross-fade, add music; export WebM, GIF. Free, local."""
-    sources = call.sources(call.services.backend.names[0])
-    clips = [await _edit_source(sources, clip) for clip in arguments.clips]
-    plan = Edit(
-        ranges=(),
-        format=arguments.format,
-        crossfade_seconds=arguments.crossfade_seconds,
-        fit=arguments.fit,
-        width=arguments.width,
-        sound=Sound(Path(), arguments.sound_volume, arguments.sound_fade_seconds) if arguments.sound else None,
-    )
-    bring_sound = partial(sources.copy_file, arguments.sound, is_sound=True) if arguments.sound else None
-    progress = _Progress(call.caller)
-    saved = await call.downloads.edit(
-        clips, plan, sound=bring_sound, directory=arguments.directory, on_bytes=progress.of("clips")
-    )
-    return await _saved(call, [saved])
-
-
-async def _edit_source(sources: Resolution, clip: ClipArgument) -> EditSource:
-    """The source of an edit that an argument names. Raises: InvalidRequestError, NotFoundError."""
-    if clip.end is not None and clip.end <= clip.start:
-        raise InvalidRequestError(f"A part cannot begin at {clip.start:g} s and end at {clip.end:g} s.")
-    parsed = sources.parsed(clip.source)
-    match parsed:
-        case GenerationSource(generation_id, None):
-            return EditSource(await sources.video(generation_id), clip.start, clip.end)
-        case FileSource(path):
-            return EditSource(path, clip.start, clip.end, bring=partial(sources.copy_file, path))
-        case _:
-            raise InvalidRequestError(
-                f"{cleaned(clip.source, 80)!r} cannot be edited.", "Name a generation id or the path of a saved clip."
-            )
-
-
 class ViewGenerationArguments(Arguments):
     generation_id: GenerationId
     frames: Annotated[int, Field(ge=4, le=9, description="How many of a clip.")] = 6
@@ -219,7 +125,7 @@ class ViewGenerationArguments(Arguments):
 async def view_generation(call: Call, arguments: ViewGenerationArguments) -> ViewResult:
     """Look at the result: a picture made small, a clip as a sheet of frames with their times. Costs nothing."""
     generation = await call.services.purchases.get_generation(arguments.generation_id)
-    on_bytes = _Progress(call.caller).of(generation.id)
+    on_bytes = FileProgress(call.caller).of(generation.id)
     preview = await call.services.previews.of(generation, arguments.frames, on_bytes, call.downloads)
     info = preview.info
     facts = generation_result(generation)
@@ -239,47 +145,6 @@ async def view_generation(call: Call, arguments: ViewGenerationArguments) -> Vie
         path=str(preview.saved_at.absolute()) if preview.saved_at else None,
     )
     return result.set_image(preview.jpeg).set_actions(lambda: facts.actions)
-
-
-class _Progress:
-    """The progress of several downloads as a single count of bytes."""
-
-    def __init__(self, caller: Caller) -> None:
-        self._caller = caller
-        self._sizes: dict[str, int] = {}
-
-    def of(self, name: str) -> OnBytes:
-        """The callback for one of the files."""
-
-        async def report(size: int, length: int | None) -> None:
-            # A download that starts over has fewer bytes than before; the sum must only rise.
-            self._sizes[name] = max(size, self._sizes.get(name, 0))
-            total = f" of {length:,}" if length else ""
-            number = list(self._sizes).index(name) + 1
-            await self._caller.report(sum(self._sizes.values()), f"File {number}: {size:,}{total} bytes")
-
-        return report
-
-
-async def _saved(call: Call, files: Sequence[SavedFile], problems: Sequence[str] = ()) -> DownloadResult:
-    """The result for saved files. A file without a link stays saved, and a problem states the reason."""
-    shared = [await call.services.share_file(file) for file in files]
-    unshared = [f"{item.file.path.name} is saved and has no link. {item.problem}" for item in shared if item.problem]
-    result = DownloadResult(files=[_file_result(file) for file in shared], problems=[*problems, *unshared] or None)
-    return result.set_links([link for file in shared for link in file.resource_links])
-
-
-def _file_result(shared: SharedFile) -> SavedFileResult:
-    file = shared.file
-    return SavedFileResult(
-        generation_id=file.generation_id,
-        path=str(file.path.absolute()),
-        size_bytes=file.size_bytes,
-        sha256=file.sha256,
-        media_type=file.media_type,
-        url=file.url,
-        link=shared.link,
-    )
 
 
 class HostFile(BaseModel):
@@ -327,7 +192,6 @@ async def upload_file(call: Call, arguments: UploadFileArguments) -> UploadResul
 
 TOOLS = (
     ToolSpec(download_generation, DownloadGenerationArguments, DownloadResult, "Download generations", WRITES_A_FILE),
-    ToolSpec(edit_video, EditVideoArguments, DownloadResult, "Edit videos", WRITES_A_FILE),
     ToolSpec(
         upload_file,
         UploadFileArguments,

@@ -10,7 +10,7 @@ import pytest
 from mcp import Client
 
 from luma_mcp.emulator.app import Emulator
-from luma_mcp.files import service
+from luma_mcp.files import edits as edit_files
 from luma_mcp.media import worker
 from luma_mcp.media.edit import edit
 from luma_mcp.sources import local_files
@@ -68,7 +68,9 @@ async def test_a_saved_sound_is_laid_under_a_clip(agent: Agent, output: Path, tm
     clip = await agent.make("create_video", prompt="a boat", **FORM)
     sounding = await agent.make("add_audio", generation_id=clip, prompt="waves")
     sound = (await agent.call("download_generation", generation_ids=[sounding]))["files"][0]["path"]
-    answer = await agent.call("edit_video", clips=clip, sound=sound, sound_volume=0.5, format="webm", width=320)
+    answer = await agent.call(
+        "edit_video", clips=clip, sound=[{"source": sound, "volume": 0.5}], format="webm", width=320
+    )
     (file,) = answer["files"]
 
     assert file["media_type"] == "video/webm"
@@ -108,9 +110,11 @@ async def test_an_edit_that_was_made_before_is_returned_as_it_is(
     assert (await agent.call("edit_video", **plain))["files"] == [made]
     assert len(edits) == 1
 
+    quiet = {"sound": [{"source": "sound.mp4", "volume": 0.5}]}
+    short_fade = {"sound": [{"source": "sound.mp4", "fade_seconds": 0.5}]}
     others: list[dict[str, Any]] = [
-        {"clips": [clip, "local.mp4"]}, {"fit": "cover"}, {"width": 200}, {"sound": None}, {"sound_volume": 0.5},
-        {"sound_fade_seconds": 0.5}, {"crossfade_seconds": 0.2}, {"format": "webm"}, {"format": "jpg"},
+        {"clips": [clip, "local.mp4"]}, {"fit": "cover"}, {"width": 200}, {"sound": None}, quiet, short_fade,
+        {"crossfade_seconds": 0.2}, {"format": "webm"}, {"format": "jpg", "sound": None},
     ]  # fmt: skip
     paths = [made["path"]] + [(await agent.call("edit_video", **plain | other))["files"][0]["path"] for other in others]
     assert len(set(paths)) == len(edits) == 1 + len(others)
@@ -213,7 +217,7 @@ async def test_an_edit_that_does_not_fit_on_the_disk_is_refused_before_it_is_mad
     agent: Agent, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clip = await agent.make("create_video", prompt="a boat", **FORM)
-    monkeypatch.setattr(service, "_SPARE_BYTES", 10**18)
+    monkeypatch.setattr(edit_files, "_SPARE_BYTES", 10**18)
 
     refused = await agent.refusal("edit_video", clips=[{"source": clip, "end": 1}], directory="films")
     assert "The edit may need" in refused
@@ -231,7 +235,7 @@ async def test_it_is_made_in_a_child_while_others_look(
     answer = await agent.call("edit_video", clips=[{"source": clip, "start": 1}])
     assert frames(answer["files"][0]["path"]) == 96
 
-    monkeypatch.setattr(service, "_MIN_EDIT_SECONDS", -10.0)
+    monkeypatch.setattr(edit_files, "_MIN_EDIT_SECONDS", -10.0)
     assert "needs more memory or time" in await agent.refusal("edit_video", clips=[{"source": clip, "start": 2}])
     assert len([path for path in output.iterdir() if path.suffix != ".json"]) == 1
 
