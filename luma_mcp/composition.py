@@ -26,6 +26,7 @@ from luma_mcp.domain.apis import APIS, BackendName
 from luma_mcp.domain.clock import Clock
 from luma_mcp.domain.meter import NO_METER, Meter
 from luma_mcp.domain.signing import key_for
+from luma_mcp.files.background import Background
 from luma_mcp.files.fetcher import Fetcher
 from luma_mcp.files.naming import Naming
 from luma_mcp.files.preview import PreviewService
@@ -189,6 +190,7 @@ def build_services(
         clock=clock,
         films=FilmService(ReservationGroups(ledger), purchases, poller, clock, SignedLinks(key), meter),
         film_saves=FilmSaves(),
+        edits=Background(),
         sources=SourceResolver(
             apis, partial(_local_files, settings), stores, downloads.open_video, purchases.made_from
         ),

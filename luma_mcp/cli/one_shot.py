@@ -221,7 +221,10 @@ class _Job:
 
     async def edit(self, client: Client, arguments: Mapping[str, Any]) -> int:
         """Edit clips, and print the path of the file."""
-        self._print_files(await self._call(client, "edit_video", arguments))
+        made = await self._call(client, "edit_video", arguments)
+        while not made["files"]:
+            made = await self._call(client, "edit_video", arguments)
+        self._print_files(made)
         return 0
 
     async def view(self, client: Client, arguments: Mapping[str, Any]) -> int:

@@ -2,7 +2,8 @@
 
 import shutil
 import tempfile
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, cast
@@ -14,12 +15,13 @@ from luma_mcp.domain.errors import FileError
 from luma_mcp.domain.generation import Generation
 from luma_mcp.files import sidecar
 from luma_mcp.files.atomic_file import PartFile, digest, safe_name, write_beside
+from luma_mcp.files.background import OnProgress
 from luma_mcp.files.fetcher import OnBytes
 from luma_mcp.files.saved_file import SavedFile, find_numbered
 from luma_mcp.files.service import DownloadService, facts_of, translated_disk_errors
 from luma_mcp.media import origin, worker
 from luma_mcp.media.captions import Caption, as_srt
-from luma_mcp.media.edit import edit, edit_cost
+from luma_mcp.media.edit import edit, edit_cost, progress_of
 from luma_mcp.media.edit_plan import ClipRange, Edit
 from luma_mcp.media.timeline import MEMORY_BYTES
 
@@ -29,6 +31,7 @@ _MIN_EDIT_SECONDS = 600.0
 _ESTIMATE_FACTOR = 2.0
 # Space that stays free on the disk.
 _SPARE_BYTES = 64 * 1024**2
+_WATCH_SECONDS = 0.5
 _SRT_ENDING, _XMP_ENDING = ".srt", ".xmp"
 
 Bring = Callable[[Path], Awaitable[None]]
@@ -79,6 +82,7 @@ async def save_edit(
     name: str | None = None,
     about: Mapping[str, Any] | None = None,
     on_bytes: OnBytes,
+    on_frames: OnProgress | None = None,
 ) -> SavedFile:
     """Save one file made of clips. Clips of equal form that are only joined are not encoded again.
 
@@ -91,6 +95,7 @@ async def save_edit(
         name: the file's name without its ending; after the first clip if there is none.
         about: what the sidecar says in addition to the clips and the plan.
         on_bytes: called with the bytes that were fetched.
+        on_frames: called with the frames that are made, and their number.
 
     Raises:
         FileError: a file cannot be read, or the plan does not fit the clips. Nothing is left behind.
@@ -109,11 +114,36 @@ async def save_edit(
         for space in (folder, target.parent):
             await anyio.to_thread.run_sync(_check_space, space, cost.size_bytes)
         seconds = max(_MIN_EDIT_SECONDS, cost.work_seconds * _ESTIMATE_FACTOR)
-        await worker.run(edit, plan, made, seconds=seconds, memory_bytes=MEMORY_BYTES, is_long=True)
+        async with _watched(progress_of(made), on_frames):
+            await worker.run(edit, plan, made, seconds=seconds, memory_bytes=MEMORY_BYTES, is_long=True)
         source = await anyio.to_thread.run_sync(_state_origin, downloads, order, plan, made)
         async with await PartFile.begin(target.parent) as part:
             await _copy(made, part)
             return await _finish(part, order, facts, target.name, {**(about or {}), **source.facts}, source)
+
+
+@asynccontextmanager
+async def _watched(path: Path, on_frames: OnProgress | None) -> AsyncGenerator[None]:
+    """Report the progress that a file states while this is entered."""
+
+    async def watch(report: OnProgress) -> None:
+        while True:
+            await anyio.sleep(_WATCH_SECONDS)
+            with suppress(OSError, ValueError):  # it is not there yet, or is being written
+                done, whole = map(int, (await anyio.Path(path).read_text()).split())
+                await report(done, whole)
+
+    error: Exception | None = None
+    async with anyio.create_task_group() as tasks:
+        if on_frames is not None:
+            tasks.start_soon(watch, on_frames)
+        try:
+            yield
+        except Exception as raised:  # noqa: BLE001 - raised again below, or it would come out as a group
+            error = raised
+        tasks.cancel_scope.cancel()
+    if error is not None:
+        raise error
 
 
 async def _with_files(downloads: DownloadService, order: EditOrder, folder: Path, on_bytes: OnBytes) -> Edit:

@@ -1,21 +1,16 @@
-"""A film as one file, with a contact sheet and a sidecar next to it; saved in the background.
+"""A film as one file, with a contact sheet and a sidecar next to it; saved in the background."""
 
-Saving may take longer than a client waits. A client that asks again joins the save that runs, so that a long film is
-saved once, however often clients time out.
-"""
-
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import anyio
 import anyio.to_thread
-from anyio.abc import TaskGroup
 
 from luma_mcp.domain.generation import Generation
 from luma_mcp.files.atomic_file import PartFile, safe_name
+from luma_mcp.files.background import Background
 from luma_mcp.files.edits import EditOrder, EditSource, save_edit
 from luma_mcp.files.fetcher import OnBytes
 from luma_mcp.files.saved_file import SavedFile, find_numbered
@@ -24,7 +19,6 @@ from luma_mcp.film.film import Film, FilmShot
 from luma_mcp.media import origin, previews, worker
 
 _MAX_TITLE_LENGTH = 51
-_REPORT_EVERY_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,102 +97,5 @@ def _facts(shot: FilmShot) -> dict[str, Any]:
     return {key: value for key, value in facts.items() if value not in ([], None)}
 
 
-Save = Callable[[OnBytes], Awaitable[SavedFilm]]
-"""Saves a film, and reports the bytes that were fetched. Raises: LumaError."""
-
-
-class FilmSave:
-    """A film that is being saved."""
-
-    def __init__(self) -> None:
-        self._wake = anyio.Event()
-        self._bytes = 0
-        self._saved: SavedFilm | None = None
-        self._error: Exception | None = None
-
-    async def run(self, save: Save) -> None:
-        """Save it. An error is raised by `wait`."""
-
-        async def on_bytes(size: int, _length: int | None) -> None:
-            self._bytes = size
-
-        try:
-            self._saved = await save(on_bytes)
-        except Exception as error:  # noqa: BLE001 - raised again below, or it would come out as a group
-            self._error = error
-        finally:
-            self._wake.set()
-
-    def end_waits(self) -> None:
-        """End every wait for it at once."""
-        self._wake.set()
-
-    async def wait(self, seconds: float, on_bytes: OnBytes) -> SavedFilm | None:
-        """The saved film; None if it is not saved within so many seconds.
-
-        Args:
-            seconds: how long at most.
-            on_bytes: called every second with the bytes that were fetched.
-
-        Raises:
-            LumaError: it cannot be saved.
-        """
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._report, on_bytes)
-            with anyio.move_on_after(seconds):
-                await self._wake.wait()
-            if not self._wake.is_set():
-                tasks.cancel_scope.cancel()
-        if self._error is not None:
-            raise self._error
-        return self._saved
-
-    async def _report(self, on_bytes: OnBytes) -> None:
-        """Report until it is over."""
-        while not self._wake.is_set():
-            with anyio.move_on_after(_REPORT_EVERY_SECONDS):
-                await self._wake.wait()
-            await on_bytes(self._bytes, None)
-
-
-class FilmSaves:
+class FilmSaves(Background[SavedFilm]):
     """The films of a server that are being saved."""
-
-    def __init__(self) -> None:
-        self._is_ending = False
-        self._tasks: TaskGroup | None = None
-        self._saves: dict[tuple[str, str], FilmSave] = {}
-
-    @asynccontextmanager
-    async def open(self) -> AsyncGenerator[None]:
-        """Save films while this is entered. Saves that are not complete at its end leave no files behind."""
-        async with anyio.create_task_group() as tasks:
-            self._tasks = tasks
-            try:
-                yield
-            finally:
-                self._tasks = None
-                tasks.cancel_scope.cancel()
-
-    def start(self, folder: str, film_id: str, save: Save) -> FilmSave:
-        """Start to save a film into a folder, or join the save that runs already."""
-        key = (folder, film_id)
-        if key not in self._saves:
-            running = self._saves[key] = FilmSave()
-            if self._is_ending:
-                running.end_waits()
-            cast("TaskGroup", self._tasks).start_soon(self._run, key, running, save)
-        return self._saves[key]
-
-    def end_waits(self) -> None:
-        """End every wait at once: the server is about to stop."""
-        self._is_ending = True
-        for save in self._saves.values():
-            save.end_waits()
-
-    async def _run(self, key: tuple[str, str], running: FilmSave, save: Save) -> None:
-        try:
-            await running.run(save)
-        finally:
-            # A saved film is recognised by its sidecar.
-            del self._saves[key]

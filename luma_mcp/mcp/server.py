@@ -167,6 +167,7 @@ class ToolServer(MCPServer[Services]):
         """End every open wait at once: the server is about to stop."""
         self.services.poller.end_waits()
         self.services.film_saves.end_waits()
+        self.services.edits.end_waits()
 
     async def list_tools(self) -> list[Tool]:
         """The definition of every tool."""

@@ -12,6 +12,7 @@ from luma_mcp.backends.luma_apis import LumaApis
 from luma_mcp.domain.clock import Clock
 from luma_mcp.domain.errors import LumaError
 from luma_mcp.domain.meter import NO_METER, Meter
+from luma_mcp.files.background import Background
 from luma_mcp.files.preview import PreviewService
 from luma_mcp.files.saved_file import SavedFile
 from luma_mcp.files.service import DownloadService
@@ -67,6 +68,8 @@ class Services:
     approvals: Approvals
     films: FilmService
     film_saves: FilmSaves
+    edits: Background[SavedFile]
+    """The edits that are being made."""
     clock: Clock
     links: Links | None = None
     """Links to this server; None where it has no public address."""
@@ -89,7 +92,12 @@ class Services:
     async def running(self) -> AsyncGenerator[None]:
         """Run the background tasks while this is entered; then close."""
         try:
-            async with self.poller.running(), self.film_saves.open(), anyio.create_task_group() as tasks:
+            async with (
+                self.poller.running(),
+                self.film_saves.open(),
+                self.edits.open(),
+                anyio.create_task_group() as tasks,
+            ):
                 tasks.start_soon(self.purchases.run)
                 tasks.start_soon(self.runner.run)
                 yield

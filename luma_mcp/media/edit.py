@@ -41,6 +41,8 @@ class EditCost:
 _BYTES_PER_PIXEL = {"mp4": 0.15, "webm": 0.1, "gif": 1.0, "jpg": 1.0, "png": 3.0}
 _SOUND_BYTES_PER_SECOND = 24_000
 _COPY_BYTES_PER_SECOND = 20e6
+# A file states the progress anew after so many frames.
+_COUNTED_FRAMES = 12
 # The statement of the origin, which is added to a finished file.
 _STATEMENT_BYTES = 1000
 # A file of a limited size: the attempts to make it, the share of the limit that each aims at, and the fewest bits of a
@@ -95,9 +97,22 @@ def edit(plan: Edit, target: Path) -> None:
         write_gif(frames, timeline, target)
     else:
         form = "webm" if plan.format == "webm" else "mp4"
-        write_video(form, frames(), sound_of(plan, timeline), timeline, target)
+        write_video(form, counted(frames(), timeline, target), sound_of(plan, timeline), timeline, target)
         if plan.max_bytes is not None and target.stat().st_size > plan.max_bytes - _STATEMENT_BYTES:
             _make_smaller(plan, plan.max_bytes - _STATEMENT_BYTES, timeline, target)
+
+
+def counted(frames: Iterator["VideoFrame"], timeline: Timeline, target: Path) -> Iterator["VideoFrame"]:
+    """Yield frames, and write how many are made, and of how many, beside the new file from time to time."""
+    for number, frame in enumerate(frames):
+        if number % _COUNTED_FRAMES == 0:
+            progress_of(target).write_text(f"{number} {timeline.frames}", "ascii")
+        yield frame
+
+
+def progress_of(target: Path) -> Path:
+    """Return the path of the file that states how far an edit is."""
+    return target.with_name(f"{target.name}.progress")
 
 
 def _make_smaller(plan: Edit, max_bytes: int, timeline: Timeline, target: Path) -> None:
@@ -109,7 +124,8 @@ def _make_smaller(plan: Edit, max_bytes: int, timeline: Timeline, target: Path) 
             break
         form = "webm" if plan.format == "webm" else "mp4"
         sound = sound_of(plan, timeline)
-        write_video(form, frames_of(timeline, plan), sound, timeline, target, bits_per_second=round(bits))
+        frames = counted(frames_of(timeline, plan), timeline, target)
+        write_video(form, frames, sound, timeline, target, bits_per_second=round(bits))
         size = target.stat().st_size
         if size <= max_bytes:
             return

@@ -75,7 +75,7 @@ async def test_a_film_is_saved_for_each_folder() -> None:
 
 
 async def test_the_bytes_are_reported_every_second(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("luma_mcp.film.saving._REPORT_EVERY_SECONDS", 0.02)
+    monkeypatch.setattr("luma_mcp.files.background._REPORT_EVERY_SECONDS", 0.02)
     saves, save, heard = FilmSaves(), Held(), Heard()
     async with saves.open():
         await saves.start("", "film-1", save).wait(0.2, heard)

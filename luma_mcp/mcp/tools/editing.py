@@ -11,10 +11,12 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from luma_mcp.domain.errors import InvalidRequestError
 from luma_mcp.domain.sources import FileSource, GenerationSource
 from luma_mcp.domain.text import cleaned
+from luma_mcp.files.background import OnProgress
 from luma_mcp.files.edits import Bring, EditOrder, EditSource, save_edit
+from luma_mcp.files.saved_file import SavedFile
 from luma_mcp.mcp.arguments.values import AsReferences, parsed_json
 from luma_mcp.mcp.spec import WRITES_A_FILE, Arguments, Call, ToolSpec
-from luma_mcp.mcp.tools.file_results import DownloadResult, FileProgress, saved_files
+from luma_mcp.mcp.tools.file_results import DownloadResult, saved_files
 from luma_mcp.media.captions import MAX_CAPTION_LENGTH, Caption, checked, cleaned_lines, read_captions
 from luma_mcp.media.edit_plan import (
     MAX_CLIPS,
@@ -171,9 +173,29 @@ async def edit_video(call: Call, arguments: EditVideoArguments) -> DownloadResul
         overlays=[_bring(sources, overlay.source) for overlay in arguments.overlays],
         captions=captions,
     )
-    progress = FileProgress(call.caller)
-    saved = await save_edit(call.downloads, order, directory=arguments.directory, on_bytes=progress.of("clips"))
+
+    async def make(on_progress: OnProgress) -> SavedFile:
+        async def on_bytes(size: int, _length: int | None) -> None:
+            await on_progress(size, None)
+
+        return await save_edit(
+            call.downloads, order, directory=arguments.directory, on_bytes=on_bytes, on_frames=on_progress
+        )
+
+    async def report(done: int, whole: int | None) -> None:
+        await call.caller.report(done, _progress(done, whole))
+
+    running = call.services.edits.start(call.folder, arguments.model_dump_json(), make)
+    saved = await running.wait(call.caller.timeout_seconds, report)
+    if saved is None:
+        unfinished = f"It is not made yet and goes on. {_progress(*running.progress)} "
+        return DownloadResult(files=[], problems=[f"{unfinished}Call edit_video again with the same arguments."])
     return await saved_files(call, [saved])
+
+
+def _progress(done: int, whole: int | None) -> str:
+    """The progress of an edit, in words: its frames, or before them the bytes of its clips."""
+    return f"{done:,} of {whole:,} frames are made." if whole else f"{done:,} bytes of clips are fetched."
 
 
 def _check_combination(arguments: EditVideoArguments) -> None:

@@ -208,7 +208,7 @@ async def test_a_pipe_and_a_link_are_no_clips(agent: Agent, output: Path, tmp_pa
     (tmp_path / "secret.mp4").write_bytes(b"x")
     (output / "link.mp4").symlink_to(tmp_path / "secret.mp4")
 
-    assert "is no file of" in await agent.refusal("edit_video", clips=["pipe.mp4"])
+    assert "is no ordinary file" in await agent.refusal("edit_video", clips=["pipe.mp4"])
     assert "There is no file" in await agent.refusal("edit_video", clips=["link.mp4"])
 
 
