@@ -29,8 +29,12 @@ _DUCKING = "threshold=0.02:ratio=8:attack=50:release=600"
 
 def with_sounds(joined: "Iterator[AudioFrame]", sounds: Sequence[Sound], count: int) -> "Iterator[AudioFrame]":
     """Yield the sound of clips mixed with sound files: so many samples. Raises: FileError, for a file that is none."""
+    from av.filter import Graph  # noqa: PLC0415 - see libav.load
+
     tracks = [exactly(joined, count), *(_track(sound, count) for sound in sounds)]
-    inputs, sink = _mixer([False, *(sound.is_ducked for sound in sounds)])
+    # The graph must live as long as its ends are used.
+    graph = Graph()
+    inputs, sink = _mixer(graph, [False, *(sound.is_ducked for sound in sounds)])
     fed = 0
     for blocks in zip(*tracks, strict=True):
         for source, block in zip(inputs, blocks, strict=True):
@@ -43,11 +47,8 @@ def with_sounds(joined: "Iterator[AudioFrame]", sounds: Sequence[Sound], count: 
     yield from ready(sink)
 
 
-def _mixer(ducked: Sequence[bool]) -> tuple[list[Any], Any]:
+def _mixer(graph: Any, ducked: Sequence[bool]) -> tuple[list[Any], Any]:
     """Return the sources of a mixer, and its end. The sources that duck listen to the sum of all others."""
-    from av.filter import Graph  # noqa: PLC0415 - see libav.load
-
-    graph = Graph()
     sources = [common_buffer(graph) for _ in ducked]
     mix = _sum(graph, [source for source, is_ducked in zip(sources, ducked, strict=True) if not is_ducked])
     below = [source for source, is_ducked in zip(sources, ducked, strict=True) if is_ducked]
