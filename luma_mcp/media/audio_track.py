@@ -132,7 +132,8 @@ def _placed_sound(clip: MeasuredRange, count: int, fades: tuple[float, float]) -
         # A mono sound plays on both channels, as loud as before.
         steps = [*in_stereo(stream), ("atrim", "start=0"), ("aresample", f"{SAMPLE_RATE}:{_RESAMPLE_OPTIONS}")]
         steps += [*_at_speed(clip.speed), *([("volume", f"{clip.volume:.3f}")] if clip.volume != 1 else [])]
-        sink = chain(graph, source, [*steps, *_faded(clip, count / SAMPLE_RATE, fades), ("abuffersink", "")])
+        steps += [*_faded(clip, count / SAMPLE_RATE, fades), ("aformat", COMMON_FORMAT)]
+        sink = chain(graph, source, [*steps, ("abuffersink", "")])
         graph.configure()
         for frame in decoded(container, float(origin + Fraction(count, SAMPLE_RATE) * Fraction(clip.speed))):
             source.push(_earlier(frame, origin))

@@ -76,6 +76,41 @@ def test_a_clip_is_faster_or_slower_and_its_sound_has_the_same_pitch(
     assert crossings(tmp_path / "made.mp4") == pytest.approx(880, rel=0.03)
 
 
+@pytest.mark.parametrize("speed", [0.1, 0.5, 1.5, 10.0])
+@pytest.mark.parametrize("is_reversed", [False, True])
+def test_a_sound_that_is_shorter_than_its_clip_is_silent_behind_its_end_at_any_speed(
+    tmp_path: Path, clip: MakeClip, speed: float, is_reversed: bool
+) -> None:
+    """Also beside a clip of another speed, with a cross-fade."""
+    long, short = clip(RED, seconds=4.0), clip(BLUE, tone=440, seconds=2.0)
+    half_silent = tmp_path / "half.mp4"
+    edit(Edit((ClipRange(short), ClipRange(long, 0, 2.0))), half_silent)
+    with_gap = ClipRange(without_end_of_sound(half_silent), 0, 3.0, speed=speed, is_reversed=is_reversed)
+    seen = made(tmp_path, Edit((with_gap, ClipRange(short, speed=2.0)), crossfade_seconds=0.1))
+
+    seconds = 3 / speed + 1 - 0.1
+    assert len(seen.frames) == pytest.approx(seconds * 24, abs=1.5)
+    assert len(seen.levels) == pytest.approx(seconds * 10, abs=1)
+    if speed <= 1.5:
+        silent = (
+            seen.levels[2 : round(9 / speed) - 1] if is_reversed else seen.levels[round(21 / speed) : round(29 / speed)]
+        )
+        assert max(silent) < 0.02
+    assert max(seen.levels[-8:-2]) > 0.1
+
+
+def without_end_of_sound(path: Path) -> Path:
+    """The same clip, whose sound ends after two seconds."""
+    target = path.with_name("ends.mp4")
+    with av.open(str(path)) as source, av.open(str(target), "w", format="mp4") as output:
+        streams = {stream.index: output.add_stream_from_template(stream) for stream in source.streams}
+        for packet in source.demux():
+            if packet.size and not (packet.stream.type == "audio" and float(packet.pts * packet.time_base) > 2):
+                packet.stream = streams[packet.stream.index]
+                output.mux(packet)
+    return target
+
+
 def crossings(path: Path) -> float:
     """How often a second the sound of a file crosses zero."""
     count, samples, last = 0, 0, 0
