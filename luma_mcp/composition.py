@@ -60,6 +60,7 @@ from luma_mcp.sources.bucket import Bucket
 from luma_mcp.sources.local_files import LocalFiles
 from luma_mcp.sources.luma_files import LumaFiles
 from luma_mcp.sources.resolver import FileStore, SourceResolver
+from luma_mcp.work.events import DELIVER, EventJob, Receiver
 from luma_mcp.work.films import FilmJob
 from luma_mcp.work.in_process import InProcessRunner
 from luma_mcp.work.jobs import Jobs
@@ -121,7 +122,7 @@ def build_server(
         log_level=settings.log_level,
     )
     services = build_services(settings, transport, clock, meter or NO_METER)
-    return make_server(with_runner(services, settings) if with_jobs else services, options)
+    return make_server(with_runner(services, settings, transport) if with_jobs else services, options)
 
 
 def _secret(settings: Settings) -> str:
@@ -205,7 +206,9 @@ def build_services(
     )
 
 
-def with_runner(services: Services, settings: Settings) -> Services:
+def with_runner(
+    services: Services, settings: Settings, transport: "httpx.AsyncBaseTransport | None" = None
+) -> Services:
     """The services with a runner of jobs. A server that only reads runs none."""
     if settings.read_only:
         return services
@@ -226,14 +229,21 @@ def with_runner(services: Services, settings: Settings) -> Services:
         output,
         is_saving=_saved(settings) != "none",
     )
-    saves = SaveJob(purchases, outbox, output)
-    runner = InProcessRunner(Jobs(queue_job(purchases), films.kind, saves.kind, doubt_job(purchases)), services.clock)
+    saves = SaveJob(purchases, outbox, output, is_saving=_saved(settings) == "all")
+    jobs = Jobs(queue_job(purchases), films.kind, saves.kind, doubt_job(purchases))
+    if settings.events_url and settings.events_secret:
+        secret = settings.events_secret.get_secret_value()
+        receiver = Receiver(settings.events_url, secret, with_prompts=settings.events_prompts)
+        jobs.add(EventJob(purchases.ledger, receiver, services.clock, transport).kind)
+    runner = InProcessRunner(jobs, services.clock)
+    if settings.events_url:
+        purchases.ledger.events.listen(partial(runner.start, DELIVER))
 
     async def on_waiting(account: str) -> None:
         await runner.start(QUEUE, account)
 
     async def on_accepted(row: PurchaseRow) -> None:
-        if _saved(settings) == "all":
+        if _is_watched(settings):
             await runner.start(SAVE, str(row.id), after_seconds=FIRST_SECONDS)
 
     purchases.queue.listen(on_waiting, on_accepted)
@@ -243,6 +253,11 @@ def with_runner(services: Services, settings: Settings) -> Services:
 def _saved(settings: Settings) -> str:
     """What is saved as it ends."""
     return settings.save or ("all" if settings.database_url else "films")
+
+
+def _is_watched(settings: Settings) -> bool:
+    """Whether each generation is read until it ends: to save it, or for an event."""
+    return _saved(settings) == "all" or settings.events_url is not None
 
 
 def _sharing(links: Links, bucket: Bucket, downloads: DownloadService) -> Share:
@@ -321,7 +336,8 @@ def build_ledger(settings: Settings, clock: Clock | None = None) -> Ledger:
         owner=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}",
         former_accounts=[settings.account],
         is_shared=settings.http_shared,
-        saves=_saved(settings) == "all",
+        saves=_is_watched(settings),
+        has_events=settings.events_url is not None,
     )
 
 

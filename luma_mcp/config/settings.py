@@ -26,7 +26,9 @@ from pydantic import (
 
 from luma_mcp.config import default_paths
 from luma_mcp.config.bearer_tokens import check_tokens, named_token
+from luma_mcp.config.event_receiver import check_events_secret, check_events_url
 from luma_mcp.config.keys import read_keys
+from luma_mcp.config.ledger_addresses import DATABASE_SCHEME, ledger_address
 from luma_mcp.config.variables import (
     is_left_blank,
     unexpanded_part,
@@ -50,7 +52,7 @@ _SAFETY = frozenset(
         "max_usd_per_call", "max_usd_per_day", "min_credit_usd", "confirm_above_usd", "read_only", "toolsets", "ledger",
         "http_host", "http_tokens", "http_allowed_hosts", "http_allowed_origins", "inline_images", "http_public_url",
         "oauth_issuer", "oauth_audience", "oauth_allowed", "oauth_scopes", "http_shared", "http_delete",
-        "max_usd_per_person_per_day", "confirm_by",
+        "max_usd_per_person_per_day", "confirm_by", "events_url", "events_secret", "events_prompts",
     }
 )  # fmt: skip
 # Fields that are no variables, or are read with the keys.
@@ -62,10 +64,6 @@ _SCOPE = re.compile(r"[!#-\[\]-~]+")
 _EXAMPLES = {"http_public_url": "https://luma.example.com/mcp", "oauth_issuer": "https://login.example.com"}
 # Without its path, Luma's API finds no generation.
 _PATHS = {"api.lumalabs.ai": "/dream-machine/v1", "agents.lumalabs.ai": "/v1"}
-# SQLAlchemy, Django and JDBC write the same address with words of their own.
-_DATABASE = re.compile(r"(?:jdbc:)?postgres(?:ql)?(?:\+\w+)?://", re.IGNORECASE)
-_DATABASE_SCHEME = "postgresql://"
-_OTHER_DATABASE = re.compile(r"[a-z][a-z0-9+.-]+://|\b(?:host|dbname)=", re.IGNORECASE)
 
 
 class SettingsError(Exception):
@@ -157,6 +155,13 @@ class Settings(BaseModel):
     toolsets: tuple[Toolset, ...] = Field(
         TOOLSETS, description="Which tools are offered, separated by commas: " + ", ".join(TOOLSETS) + "."
     )
+    events_url: str | None = Field(
+        None, description="An https URL that this server POSTs its events to (docs/team.md). Needs LUMA_EVENTS_SECRET."
+    )
+    events_secret: SecretStr | None = Field(
+        None, description="The secret that signs events: `whsec_` and 24 to 64 random bytes in base64."
+    )
+    events_prompts: bool = Field(False, description="1 puts prompts, and reasons of failures, into events.")
     callback_url: str | None = Field(None, description="An https URL that Luma shall POST every change of state to.")
     http_host: str = Field("127.0.0.1", description="With `serve --http`: the address to listen on.")
     http_port: int = Field(8080, ge=0, le=65535, description="With `serve --http`: the port. 0 takes a free one.")
@@ -225,6 +230,18 @@ class Settings(BaseModel):
             raise ValueError("it must be an https URL, for prompts and links are sent there (http:// only on loopback)")
         return value
 
+    @field_validator("events_url")
+    @classmethod
+    def _is_events_url(cls, value: str) -> str:
+        check_events_url(value)
+        return value
+
+    @field_validator("events_secret")
+    @classmethod
+    def _is_events_secret(cls, value: SecretStr) -> SecretStr:
+        check_events_secret(value.get_secret_value())
+        return value
+
     @field_validator("oauth_scopes")
     @classmethod
     def _at_most_three(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -235,13 +252,7 @@ class Settings(BaseModel):
     @field_validator("ledger")
     @classmethod
     def _file_or_database(cls, value: SecretStr) -> SecretStr:
-        text = value.get_secret_value()
-        if found := _DATABASE.match(text):
-            return SecretStr(_DATABASE_SCHEME + text[found.end() :])
-        if _OTHER_DATABASE.match(text):
-            raise ValueError("it must be the path of a file, or postgresql://user:password@host/database")
-        default_paths.absolute(Path(text))
-        return value
+        return SecretStr(ledger_address(value.get_secret_value()))
 
     @field_validator("output_dir")
     @classmethod
@@ -292,6 +303,8 @@ class Settings(BaseModel):
     def _has_what_signing_in_needs(self) -> Self:
         if self.oauth_issuer and not self.http_public_url:
             raise ValueError("LUMA_OAUTH_ISSUER needs LUMA_HTTP_PUBLIC_URL, the address that people paste")
+        if bool(self.events_url) != bool(self.events_secret):
+            raise ValueError("LUMA_EVENTS_URL and LUMA_EVENTS_SECRET need each other")
         if not self.oauth_issuer and (self.oauth_audience or self.oauth_allowed):
             raise ValueError("LUMA_OAUTH_AUDIENCE and LUMA_OAUTH_ALLOWED need LUMA_OAUTH_ISSUER")
         return self
@@ -320,7 +333,7 @@ class Settings(BaseModel):
     def database_url(self) -> str | None:
         """The address of the purchase ledger if it is a database; with its password."""
         address = self.ledger.get_secret_value() if self.ledger else ""
-        return address if address.startswith(_DATABASE_SCHEME) else None
+        return address if address.startswith(DATABASE_SCHEME) else None
 
     @property
     def ledger_file(self) -> Path:

@@ -12,6 +12,24 @@ BALANCE_LAG_SECONDS = 120.0
 class ConsentNeededError(Exception):
     """The user's approval is needed before this is bought. Nothing was written."""
 
+    def __init__(self, usd: float = 0.0, person: str = "") -> None:
+        super().__init__()
+        self.usd = usd
+        """The price."""
+        self.person = person
+        """The buyer."""
+
+
+class CapReachedError(BudgetError):
+    """A cap of a day, or of the credit, forbids the purchase. Nothing was written."""
+
+    def __init__(self, message: str, hint: str, cap: str) -> None:
+        super().__init__(message, hint)
+        self.cap = cap
+        """The setting."""
+        self.person = ""
+        """The buyer."""
+
 
 class ConsentUsedError(BudgetError):
     """The user's consent was used already. Nothing was written."""
@@ -64,7 +82,7 @@ def check_day(budget: Budget, usd: float, spending: Spending) -> None:
     """Raises: BudgetError, if the day's cap forbids it."""
     _check_limit(
         budget.max_usd_per_day, usd, spending,
-        "today's cap (LUMA_MAX_USD_PER_DAY)", "Only the person can change the cap, in this server's environment.",
+        "today's cap", "LUMA_MAX_USD_PER_DAY", "Only the person can change the cap, in this server's environment.",
     )  # fmt: skip
 
 
@@ -72,17 +90,18 @@ def check_person_day(budget: Budget, usd: float, spending: Spending) -> None:
     """Raises: BudgetError, if the day's cap of one person forbids it. `spending` is that person's."""
     _check_limit(
         budget.max_usd_per_person_per_day, usd, spending,
-        "your cap for today (LUMA_MAX_USD_PER_PERSON_PER_DAY)", "Only who runs this server can change the cap.",
+        "your cap for today", "LUMA_MAX_USD_PER_PERSON_PER_DAY", "Only who runs this server can change the cap.",
     )  # fmt: skip
 
 
-def _check_limit(limit: float | None, usd: float, spending: Spending, name: str, hint: str) -> None:
-    """Raises: BudgetError, if a purchase would pass a day's limit, in whole micro-dollars, so that sums are exact."""
+def _check_limit(limit: float | None, usd: float, spending: Spending, name: str, cap: str, hint: str) -> None:
+    """Raises: CapReachedError, if a purchase would pass a day's limit. Sums are in whole micro-dollars, so exact."""
     if limit is not None and round((usd + spending.spent_usd + spending.reserved_usd) * 1e6) > round(limit * 1e6):
-        raise BudgetError(
-            f"This costs ${usd:.2f}, and {name} of ${limit:.2f} has ${spending.spent_usd:.2f} spent and "
+        raise CapReachedError(
+            f"This costs ${usd:.2f}, and {name} ({cap}) of ${limit:.2f} has ${spending.spent_usd:.2f} spent and "
             f"${spending.reserved_usd:.2f} reserved.",
             f"Nothing was bought. {hint}",
+            cap,
         )
 
 
@@ -106,4 +125,5 @@ def check_credit(budget: Budget, usd: float, balance: Balance | None, sent_since
             if min_credit
             else "Nothing was bought. API credit is bought at https://platform.lumalabs.ai."
         )
-        raise BudgetError(f"This costs ${usd:.2f}, the account has ${balance.usd:.2f}{under_way}{floor}.", hint)
+        message = f"This costs ${usd:.2f}, the account has ${balance.usd:.2f}{under_way}{floor}."
+        raise CapReachedError(message, hint, "LUMA_MIN_CREDIT_USD")

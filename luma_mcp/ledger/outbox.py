@@ -24,6 +24,14 @@ class Outbox:
             lambda transaction: add_to_outbox(transaction, self._ledger.accounts[0], kind, key, transaction.now())
         )
 
+    async def add_event(self, event_type: str, **names: object) -> None:
+        """Record an event, if events are recorded."""
+        ledger = self._ledger
+        if ledger.events.is_on:
+            await ledger.transact(
+                lambda transaction: ledger.events.add(transaction, ledger.accounts[0], event_type, **names)
+            )
+
     async def open(self, kind: str) -> list[str]:
         """The keys of the oldest entries of a kind, up to a few hundred."""
 

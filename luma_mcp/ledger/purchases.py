@@ -15,7 +15,8 @@ import anyio.to_thread
 
 from luma_mcp.domain.clock import suspend_aware_now
 from luma_mcp.ledger import consents, queue, reservations, rows, spending
-from luma_mcp.ledger.caps import Balance, Budget
+from luma_mcp.ledger.caps import Balance, Budget, CapReachedError, ConsentNeededError
+from luma_mcp.ledger.events import EventLog
 from luma_mcp.ledger.queue import LimitNews, QueueEntry
 from luma_mcp.ledger.reading import MAX_ROWS, LedgerReader
 from luma_mcp.ledger.reservations import ReservationName
@@ -55,7 +56,8 @@ class Ledger(LedgerReader):
         owner: names this process in the leases that it holds.
         former_accounts: names that earlier versions gave to this account.
         is_shared: whether persons join the purchases of each other.
-        saves: whether what is bought is to be saved.
+        saves: whether what is bought is to be saved, or watched until its end.
+        has_events: whether events are recorded.
 
     Every method raises `LedgerError`s when the store cannot be used.
     """
@@ -70,6 +72,7 @@ class Ledger(LedgerReader):
         former_accounts: Sequence[str] = (),
         is_shared: bool = False,
         saves: bool = False,
+        has_events: bool = False,
     ) -> None:
         super().__init__(store, (account, *others))
         self._owner = owner
@@ -77,6 +80,8 @@ class Ledger(LedgerReader):
         self.is_shared = is_shared
         """Whether persons join the purchases of each other."""
         self._saves = saves
+        self.events = EventLog(is_on=has_events)
+        """The events of this process."""
         self._writing = anyio.CapacityLimiter(1)
 
     async def close(self) -> None:
@@ -211,6 +216,7 @@ class Ledger(LedgerReader):
             )  # fmt: skip
             if done.rowcount != 1:
                 return None
+            self.events.state(transaction, row.id, after)
             if after == "accepted" and self._saves:
                 rows.add_to_outbox(transaction, row.account, SAVE, str(row.id), now)
             if after == "waiting" and entry is not None:
@@ -314,6 +320,7 @@ class Ledger(LedgerReader):
                 (after, note, int(after in IS_LIVE), after, now, *self.accounts, before, *lease_ends(now)),
             ).fetchall()
             for (row_id,) in expired_rows:
+                self.events.state(transaction, row_id, after)
                 reservations.follow(transaction, row_id, after)
         for row_id in queue.given_up(transaction, self.accounts, now):
             self.refuse_waiting(transaction, row_id, queue.GIVEN_UP, now)
@@ -329,6 +336,7 @@ class Ledger(LedgerReader):
         queue.leave(transaction, row_id)
         if done.rowcount != 1:
             return False
+        self.events.state(transaction, row_id, "refused")
         reservations.release_of(transaction, row_id, note)
         return True
 
@@ -347,14 +355,21 @@ class Ledger(LedgerReader):
                 transaction.execute("UPDATE reservation_groups SET account = ? WHERE account = ?", names)
             return work(transaction)
 
-        result = await anyio.to_thread.run_sync(
-            self._store.transaction,
-            with_names if self._former_accounts else work,
-            (*self.accounts, *self._former_accounts),
-            limiter=self._writing,
-        )
+        try:
+            result = await anyio.to_thread.run_sync(
+                self._store.transaction,
+                with_names if self._former_accounts else work,
+                (*self.accounts, *self._former_accounts),
+                limiter=self._writing,
+            )
+        except (CapReachedError, ConsentNeededError) as refusal:
+            reason = refusal
+            if self.events.is_on:
+                await self.transact(lambda transaction: self.events.refusal(transaction, self.accounts[0], reason))
+            raise
         # Once is enough: no program writes the former names any more.
         self._former_accounts = ()
+        await self.events.committed()
         return result
 
     async def read(self, work: Callable[[Transaction], _T]) -> _T:

@@ -10,7 +10,14 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from luma_mcp.ledger import caps, consents, waiting_sums
-from luma_mcp.ledger.caps import Balance, Budget, ConsentNeededError, ConsentUsedError, Spending
+from luma_mcp.ledger.caps import (
+    Balance,
+    Budget,
+    CapReachedError,
+    ConsentNeededError,
+    ConsentUsedError,
+    Spending,
+)
 from luma_mcp.ledger.states import RESERVATION_SECONDS, RESERVED, SPENT, State
 from luma_mcp.ledger.store import Transaction
 
@@ -63,16 +70,20 @@ def check(
         ConsentUsedError: the user's consent was used already.
     """
     now, usd = transaction.now(), micros / 1e6
-    if budget.max_usd_per_day is not None:
-        caps.check_day(budget, usd, read_spending(transaction, accounts, now))
-    if budget.max_usd_per_person_per_day is not None:
-        caps.check_person_day(budget, usd, read_spending(transaction, accounts, now, person))
-    if budget.min_credit_usd is not None:
-        newest = _newest_balance(transaction, accounts[0], balance, now)
-        caps.check_credit(budget, usd, newest, _sent_since(transaction, accounts[0], newest, now))
+    try:
+        if budget.max_usd_per_day is not None:
+            caps.check_day(budget, usd, read_spending(transaction, accounts, now))
+        if budget.max_usd_per_person_per_day is not None:
+            caps.check_person_day(budget, usd, read_spending(transaction, accounts, now, person))
+        if budget.min_credit_usd is not None:
+            newest = _newest_balance(transaction, accounts[0], balance, now)
+            caps.check_credit(budget, usd, newest, _sent_since(transaction, accounts[0], newest, now))
+    except CapReachedError as refusal:
+        refusal.person = person
+        raise
     if budget.confirm_above_usd is not None and usd > budget.confirm_above_usd:
         if consent is None:
-            raise ConsentNeededError
+            raise ConsentNeededError(usd, person)
         if consents.is_used(transaction, consent):
             raise ConsentUsedError
 

@@ -4,6 +4,7 @@ The ledger decides what is bought, so several servers may continue one film. A s
 here is left to a server that has the file, or to a client.
 """
 
+import hashlib
 import logging
 from functools import partial
 
@@ -88,13 +89,20 @@ class FilmJob:
             return _BLOCKED_SECONDS
         if not film.is_over:
             return _BLOCKED_SECONDS if film.state == "in doubt" and not film.lost else _PAUSE_SECONDS
-        if film.state == "completed" and self._is_saving and not await self._save(film, person):
-            return _PAUSE_SECONDS
+        facts = {"film_id": film.id, "person": film.group.person, "version": _version(film)}
+        is_completed = film.state == "completed"
+        await self._outbox.add_event("film.completed" if is_completed else "film.failed", **facts)
+        if is_completed and self._is_saving:
+            saved = await self._save(film, person)
+            if saved is None:
+                return _PAUSE_SECONDS
+            if saved:
+                await self._outbox.add_event("film.saved", **facts)
         await self._outbox.done(OPEN_GROUP, film_id)
         return None
 
-    async def _save(self, film: Film, person: Person) -> bool:
-        """Save a film; False if that is not done yet. One that cannot be saved stays at Luma, for a client.
+    async def _save(self, film: Film, person: Person) -> bool | None:
+        """Save a film; None if that is not done yet. One that cannot be saved (False) stays at Luma, for a client.
 
         Raises: TransientFileError.
         """
@@ -108,18 +116,24 @@ class FilmJob:
         try:
             saved = await running.wait(_SAVE_SECONDS, _ignore_bytes)
             if saved is None:
-                return False
+                return None
             await self._output.share(saved.file)
         except FileError as error:
             if error.is_transient:
                 raise
             _log.warning("film %s cannot be saved: %s", film.id, error)
+            return False
         return True
 
     def _sources_of(self, person: Person, backend: BackendName) -> Resolution:
         return self._sources.start(
             backend, may_use=self._output.check_of(person), folder=self._output.folder_of(person)
         )
+
+
+def _version(film: Film) -> str:
+    """Names the film's plan, so that a film that is changed and completed again is another event."""
+    return hashlib.sha256(film.group.document.encode()).hexdigest()[:12]
 
 
 async def _ignore(_film: Film, _seconds: float, _problem: str | None) -> None:

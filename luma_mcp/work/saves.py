@@ -27,12 +27,14 @@ class SaveJob:
         purchases: knows the purchases, and records how their generations end.
         outbox: what is to be saved.
         output: the folders of persons.
+        is_saving: whether generations are saved; else they are watched until they end.
     """
 
-    def __init__(self, purchases: PurchaseService, outbox: Outbox, output: Output) -> None:
+    def __init__(self, purchases: PurchaseService, outbox: Outbox, output: Output, *, is_saving: bool = True) -> None:
         self._purchases = purchases
         self._outbox = outbox
         self._output = output
+        self._is_saving = is_saving
 
     @property
     def kind(self) -> JobKind:
@@ -49,13 +51,18 @@ class SaveJob:
                 generation = Generation(id=row.generation_id, state="failed")
             if not generation.is_final:
                 return _PICTURE_SECONDS if generation.makes_image else _CLIP_SECONDS
-            if generation.state == "completed":
-                await self._save(generation, Person(row.person))
+            is_saving = generation.state == "completed" and self._is_saving
+            if is_saving and await self._save(generation, Person(row.person)):
+                await self._outbox.add_event("generation.saved", purchase=row.id)
         await self._outbox.done(OPEN_SAVE, key)
         return None
 
-    async def _save(self, generation: Generation, person: Person) -> None:
-        """Save every requested output. One that cannot be saved stays at Luma. Raises: TransientFileError."""
+    async def _save(self, generation: Generation, person: Person) -> bool:
+        """Save every requested output; whether all are saved. One that cannot be saved stays at Luma.
+
+        Raises: TransientFileError.
+        """
+        is_saved = True
         downloads = self._output.downloads_of(person)
         made_from = await self._purchases.made_from(generation)
         names = [output.name or output.kind for output in generation.main_outputs]
@@ -67,6 +74,8 @@ class SaveJob:
                 if error.is_transient:
                     raise
                 _log.warning("generation %s cannot be saved: %s", generation.id, error)
+                is_saved = False
+        return is_saved
 
 
 async def _ignore(_size: int, _length: int | None) -> None:

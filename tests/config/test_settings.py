@@ -506,3 +506,39 @@ def test_another_database_is_refused_with_the_right_spelling(address: str) -> No
         Settings.from_environment({"LUMA_LEDGER": address})
 
     assert "LUMA_LEDGER" in str(caught.value)
+
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8G"
+
+
+@pytest.mark.parametrize("url", ["https://example.com/hook?a=1", "http://127.0.0.1:9000/hook", "http://[::1]/"])
+def test_events_go_by_https_or_stay_on_this_machine(url: str) -> None:
+    assert read(LUMA_EVENTS_URL=url, LUMA_EVENTS_SECRET=SECRET).events_url == url
+
+
+@pytest.mark.parametrize(
+    ("variables", "reason"),
+    [
+        ({"LUMA_EVENTS_URL": "http://example.com/"}, "https URL"),
+        ({"LUMA_EVENTS_URL": "https:///hook"}, "https URL"),
+        ({"LUMA_EVENTS_URL": "https://anna:word@example.com/"}, "no credentials"),
+        ({"LUMA_EVENTS_URL": "https://example.com/#top"}, "no credentials"),
+        ({"LUMA_EVENTS_SECRET": "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}, "whsec_ and 24 to 64"),
+        ({"LUMA_EVENTS_SECRET": "whsec_c2hvcnQ="}, "whsec_ and 24 to 64"),
+        ({"LUMA_EVENTS_SECRET": "whsec_***"}, "whsec_ and 24 to 64"),
+        ({"LUMA_EVENTS_SECRET": ""}, "need each other"),
+        ({"LUMA_EVENTS_URL": ""}, "need each other"),
+        ({"LUMA_EVENTS_SECRET": "${EVENTS_SECRET}"}, "did not replace"),
+    ],
+)
+def test_a_receiver_of_events_that_cannot_be_used_is_refused(variables: dict[str, str], reason: str) -> None:
+    given = {"LUMA_EVENTS_URL": "https://example.com/", "LUMA_EVENTS_SECRET": SECRET, **variables}
+    with pytest.raises(SettingsError, match=reason) as refused:
+        read(**given)
+    if variables.get("LUMA_EVENTS_SECRET"):
+        assert "whsec_c2hv" not in str(refused.value)
+        assert "MfKQ" not in str(refused.value)
+
+
+def test_the_secret_of_events_shows_in_no_repr() -> None:
+    assert "MfKQ" not in repr(read(LUMA_EVENTS_URL="https://example.com/", LUMA_EVENTS_SECRET=SECRET))

@@ -168,7 +168,7 @@ async def test_a_film_that_cannot_be_saved_is_saved_later_only_if_that_passes(
         id, is_over, state, shots = "film-0123456789abcdef", True, "completed", ()
 
         class group:  # noqa: N801
-            person = ""
+            person, document = "", ""
 
     class Save:
         async def wait(self, *_arguments: Any) -> None:
