@@ -47,6 +47,18 @@ class Outbox:
 
         return await self._ledger.read(work)
 
+    async def counts(self) -> dict[str, int]:
+        """The number of entries of each kind."""
+        accounts = self._ledger.accounts
+        return await self._ledger.read(
+            lambda transaction: {
+                str(kind): int(count)
+                for kind, count in transaction.execute(
+                    f"SELECT kind, count(*) FROM outbox WHERE account IN ({marks(accounts)}) GROUP BY kind", accounts
+                )
+            }
+        )
+
     async def done(self, kind: str, key: str) -> None:
         """Delete an entry."""
         accounts = self._ledger.accounts

@@ -5,15 +5,21 @@ from typing import Any
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from luma_mcp.domain.apis import BackendName
+from luma_mcp.domain.apis import APIS, BackendName
 from luma_mcp.domain.errors import LumaError
 from luma_mcp.domain.extras import install_hint
 from luma_mcp.domain.meter import Outcome, PurchaseOutcome
+from luma_mcp.ledger.events import EVENT
+from luma_mcp.ledger.outbox import Outbox
+from luma_mcp.ledger.purchase_queue import PurchaseQueue
+from luma_mcp.ledger.purchases import SAVE
+from luma_mcp.ledger.reservation_groups import OPEN_GROUP
 from luma_mcp.mcp.persons import current_person
 from luma_mcp.mcp.rights import METRICS_PERSON, may_read_metrics
 from luma_mcp.mcp.services import Services
 
 _METRICS = "/metrics"
+_JOBS = {OPEN_GROUP: "film", SAVE: "save", EVENT: "event"}
 _BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 
 
@@ -42,6 +48,10 @@ class PrometheusMeter:
         )
         self._today = Gauge("luma_ledger_usd_today", "Dollars of today in the ledger.", ("state",), **options)
         self._states = Gauge("luma_ledger_purchases_today", "Purchases of today in the ledger.", ("state",), **options)
+        labels = ("backend", "family", "person")
+        self._queued = Gauge("luma_queue_purchases", "Purchases that wait for a slot at Luma.", labels, **options)
+        self._oldest = Gauge("luma_queue_oldest_seconds", "How long the oldest of them waits.", labels, **options)
+        self._open = Gauge("luma_jobs", "Jobs that the ledger names: films, saves, events.", ("kind",), **options)
         self._waits = Gauge("luma_waits", "Generations that somebody waits for.", **options)
 
     def count_call(self, tool: str, person: str, outcome: Outcome, seconds: float) -> None:
@@ -67,8 +77,24 @@ class PrometheusMeter:
         for total in await services.purchases.totals(0):
             self._today.labels(total.state).inc(total.micros / 1e6)
             self._states.labels(total.state).inc(total.purchases)
+        await self._read_queue(services)
         self._waits.set(services.poller.tracked)
         return generate_latest(self._registry)
+
+    async def _read_queue(self, services: Services) -> None:
+        """Read what waits, and what is to be done, from the ledger. Raises: LedgerError."""
+        self._queued.clear()
+        self._oldest.clear()
+        purchases = services.purchases
+        backends = {purchases.account_of(name): name for name in APIS}
+        now = await purchases.ledger.now()
+        for length in await PurchaseQueue(purchases.ledger).lengths():
+            labels = (backends[length.account], length.family, length.person)
+            self._queued.labels(*labels).set(length.purchases)
+            self._oldest.labels(*labels).set(max(0.0, now - length.oldest_at))
+        counts = await Outbox(purchases.ledger).counts()
+        for kind, name in _JOBS.items():
+            self._open.labels(name).set(counts.get(kind, 0))
 
 
 class Metrics:

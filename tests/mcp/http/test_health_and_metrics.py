@@ -181,6 +181,19 @@ async def test_purchases_calls_and_responses_are_counted(
     assert found["luma_waits",] == 0
 
 
+async def test_what_waits_and_what_is_to_be_done_is_counted(opened: OpenServer, clock: HeldClock) -> None:
+    server = await opened(LUMA_MAX_CONCURRENT="1", LUMA_SAVE="all")
+    for prompt in ("boat", "harbour", "storm"):
+        await server.call("anna", "create_video", prompt=prompt, resolution="540p")
+    await server.call("anna", "create_film", shots=[{"prompt": SECRET_PROMPT}], resolution="540p")
+    clock.seconds += 60
+    found = await server.metrics()
+
+    assert found["luma_queue_purchases", "dream_machine", "video", "anna"] == 2
+    assert 60 <= found["luma_queue_oldest_seconds", "dream_machine", "video", "anna"] < 120
+    assert [found["luma_jobs", kind] for kind in ("film", "save", "event")] == [1, 1, 0]
+
+
 async def test_what_is_in_doubt_is_counted_as_that(server: Operated, transport: InMemory) -> None:
     transport.fails_after.append(httpx.ReadTimeout("too late"))
     transport.fails_before.append(httpx.ReadTimeout("too late"))
