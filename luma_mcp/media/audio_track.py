@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from luma_mcp.media import libav
 from luma_mcp.media.edit_plan import Edit
-from luma_mcp.media.filters import Steps, chain, ready
+from luma_mcp.media.filters import Steps, chain, new_graph, ready
 from luma_mcp.media.mixing import with_sounds
 from luma_mcp.media.probe import open_clip, sound_track
 from luma_mcp.media.sound_blocks import (
@@ -120,14 +120,12 @@ def _range_sound(clip: MeasuredRange, count: int, fades: tuple[float, float]) ->
 
 def _placed_sound(clip: MeasuredRange, count: int, fades: tuple[float, float]) -> "Iterator[AudioFrame]":
     """Yield the sound of a range as its time stamps place it, from the start of the range; it may end early."""
-    from av.filter import Graph  # noqa: PLC0415 - see libav.load
-
     origin = clip.clip.start + Fraction(clip.start)
     with clip.path.open("rb") as file, open_clip(file) as container:
         stream = cast("Any", sound_track(container))
         if clip.start > _SEEK_BACK_SECONDS:
             container.seek(int((origin - _SEEK_BACK_SECONDS) * 1_000_000))
-        graph = Graph()
+        graph = new_graph()
         source = graph.add_abuffer(template=stream)
         # A mono sound plays on both channels, as loud as before.
         steps = [*in_stereo(stream), ("atrim", "start=0"), ("aresample", f"{SAMPLE_RATE}:{_RESAMPLE_OPTIONS}")]
@@ -170,9 +168,7 @@ def _faded(clip: MeasuredRange, seconds: float, fades: tuple[float, float]) -> I
 
 def _added(first: "AudioFrame", second: "AudioFrame") -> "Iterator[AudioFrame]":
     """Yield the sum of two sounds of equal length."""
-    from av.filter import Graph  # noqa: PLC0415 - see libav.load
-
-    graph = Graph()
+    graph = new_graph()
     sources = [common_buffer(graph) for _ in range(2)]
     mix = graph.add("amix", "inputs=2:duration=longest:dropout_transition=0:normalize=0")
     for pad, source in enumerate(sources):

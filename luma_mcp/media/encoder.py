@@ -5,7 +5,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from luma_mcp.media.filters import through
+from luma_mcp.media.filters import PICTURE_THREADS, new_graph, through
 from luma_mcp.media.sound_blocks import SAMPLE_RATE
 from luma_mcp.media.timeline import Timeline
 
@@ -105,7 +105,6 @@ class AudioStream:
 def write_gif(frames: Callable[[], Iterator["VideoFrame"]], timeline: Timeline, target: Path) -> None:
     """Find the best 256 colours in one pass, and draw with them in another, so that no frames wait in memory."""
     import av  # noqa: PLC0415 - see libav.load
-    from av.filter import Graph  # noqa: PLC0415 - see libav.load
 
     (width, height), rate = timeline.size, timeline.rate
     form = {"width": width, "height": height, "format": timeline.pixel_format, "time_base": 1 / rate}
@@ -115,7 +114,7 @@ def write_gif(frames: Callable[[], Iterator["VideoFrame"]], timeline: Timeline, 
             frame.pts, frame.time_base = number, 1 / rate
             yield frame
 
-    finding: Graph = Graph()
+    finding = new_graph(PICTURE_THREADS)
     source, finder = finding.add_buffer(**cast("Any", form)), finding.add("palettegen", "stats_mode=full")
     sink = finding.add("buffersink")
     source.link_to(finder)
@@ -123,7 +122,7 @@ def write_gif(frames: Callable[[], Iterator["VideoFrame"]], timeline: Timeline, 
     finding.configure()
     (palette,) = list(through(timed(), source, sink))
 
-    drawing: Graph = Graph()
+    drawing = new_graph(PICTURE_THREADS)
     source = drawing.add_buffer(**cast("Any", form))
     colours = drawing.add_buffer(width=16, height=16, format=cast("Any", "bgra"), time_base=1 / rate)
     painter, sink = drawing.add("paletteuse", "dither=sierra2_4a"), drawing.add("buffersink")

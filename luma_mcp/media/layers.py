@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 from luma_mcp.media.caption_drawing import drawn
 from luma_mcp.media.captions import one_at_a_time
 from luma_mcp.media.edit_plan import Corner, Edit, Overlay
-from luma_mcp.media.filters import chain, ready
+from luma_mcp.media.filters import chain, new_graph, ready
 from luma_mcp.media.images import open_image
 from luma_mcp.media.picture import overlay_format
 from luma_mcp.media.timeline import Timeline
@@ -122,9 +122,7 @@ class _Overlaid:
 def _overlay_graph(
     timeline: Timeline, above: "VideoFrame"
 ) -> "tuple[Graph, tuple[FilterContext, FilterContext, FilterContext]]":
-    from av.filter import Graph  # noqa: PLC0415 - see libav.load
-
-    graph = Graph()
+    graph = new_graph()
     width, height = timeline.size
     sources = [
         graph.add_buffer(width=width, height=height, format=cast("Any", name), time_base=Fraction(1, 1000))
@@ -141,7 +139,6 @@ def _overlay_graph(
 def _converted(picture: "Image", timeline: Timeline) -> "VideoFrame":
     """Return a picture as a frame with transparency, in the colours of the edit."""
     from av import VideoFrame as Frame  # noqa: PLC0415 - see libav.load
-    from av.filter import Graph  # noqa: PLC0415 - see libav.load
 
     colours = timeline.colours
     if colours is not None and colours.is_hdr:
@@ -154,7 +151,7 @@ def _converted(picture: "Image", timeline: Timeline) -> "VideoFrame":
     frame.pts, frame.time_base = 0, Fraction(1, 1000)
     if colours is None:
         return frame
-    graph = Graph()
+    graph = new_graph()
     source = graph.add_buffer(
         width=picture.width, height=picture.height, format=cast("Any", "rgba"), time_base=Fraction(1, 1000)
     )

@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from luma_mcp.media.edit_plan import Sound
-from luma_mcp.media.filters import chain, ready
+from luma_mcp.media.filters import chain, new_graph, ready
 from luma_mcp.media.sound_blocks import (
     COMMON_FORMAT,
     SAMPLE_RATE,
@@ -29,11 +29,9 @@ _DUCKING = "threshold=0.02:ratio=8:attack=50:release=600"
 
 def with_sounds(joined: "Iterator[AudioFrame]", sounds: Sequence[Sound], count: int) -> "Iterator[AudioFrame]":
     """Yield the sound of clips mixed with sound files: so many samples. Raises: FileError, for a file that is none."""
-    from av.filter import Graph  # noqa: PLC0415 - see libav.load
-
     tracks = [exactly(joined, count), *(_track(sound, count) for sound in sounds)]
     # The graph must live as long as its ends are used.
-    graph = Graph()
+    graph = new_graph()
     inputs, sink = _mixer(graph, [False, *(sound.is_ducked for sound in sounds)])
     fed = 0
     for blocks in zip(*tracks, strict=True):
@@ -99,11 +97,9 @@ def _placed(sound: Sound, count: int) -> "Iterator[AudioFrame]":
 
 def _played(sound: Sound, count: int) -> "Iterator[AudioFrame]":
     """Yield a sound file from its first sample, at most about so many samples. Raises: FileError."""
-    from av.filter import Graph  # noqa: PLC0415 - see libav.load
-
     with sound.path.open("rb") as opened, open_sound(opened) as file:
         stream = file.streams.audio[0]
-        graph = Graph()
+        graph = new_graph()
         source = graph.add_abuffer(template=stream)
         steps = [*in_stereo(stream), ("asetpts", "PTS-STARTPTS"), ("aresample", f"{SAMPLE_RATE}")]
         sink = chain(graph, source, [*steps, ("aformat", COMMON_FORMAT), ("abuffersink", "")])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from luma_mcp.media import libav
 from luma_mcp.media.colour import Colours
-from luma_mcp.media.filters import Steps, chain, ready
+from luma_mcp.media.filters import PICTURE_THREADS, Steps, chain, new_graph, ready
 from luma_mcp.media.tone_mapping import sdr_levels, sdr_table
 
 if TYPE_CHECKING:
@@ -113,9 +113,7 @@ class PictureFilter:
         return cast("VideoFrame", next(ready(sink)))
 
     def _made(self, frame: "VideoFrame", colours: Colours) -> "tuple[Graph, tuple[FilterContext, FilterContext]]":
-        from av.filter import Graph  # noqa: PLC0415 - see libav.load
-
-        graph = Graph()
+        graph = new_graph(PICTURE_THREADS)
         source = graph.add_buffer(
             width=frame.width,
             height=frame.height,

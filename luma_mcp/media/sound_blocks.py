@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from luma_mcp.domain.errors import FileError
 from luma_mcp.media import libav
-from luma_mcp.media.filters import Steps, chain, ready
+from luma_mcp.media.filters import Steps, chain, new_graph, ready
 from luma_mcp.media.formats import sniff_sound
 from luma_mcp.media.probe import sound_track
 
@@ -32,9 +32,7 @@ def common_buffer(graph: Any) -> Any:
 
 def filtered(frames: "Iterator[AudioFrame]", steps: Steps) -> "Iterator[AudioFrame]":
     """Yield blocks in the common form that came through filters. Their times count from the first sample."""
-    from av.filter import Graph  # noqa: PLC0415 - see libav.load
-
-    graph = Graph()
+    graph = new_graph()
     source = common_buffer(graph)
     sink = chain(graph, source, [*steps, ("aformat", COMMON_FORMAT), ("abuffersink", "")])
     graph.configure()

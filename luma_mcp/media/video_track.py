@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 from luma_mcp.domain.errors import FileError
 from luma_mcp.media import libav
 from luma_mcp.media.edit_plan import Edit
-from luma_mcp.media.filters import chain, ready
+from luma_mcp.media.filters import chain, new_graph, ready
 from luma_mcp.media.layers import with_layers
 from luma_mcp.media.picture import Bars, PictureFilter
 from luma_mcp.media.probe import ClipDetails, open_clip
@@ -160,9 +160,7 @@ def _from_black(frames: Iterator["VideoFrame"], timeline: Timeline, plan: Edit) 
 
 
 def _black(timeline: Timeline) -> "VideoFrame":
-    from av.filter import Graph  # noqa: PLC0415 - see libav.load
-
-    graph = Graph()
+    graph = new_graph()
     width, height = timeline.size
     source = graph.add("color", f"c=black:s={width}x{height}:r=1:d=1")
     sink = chain(graph, source, [("format", timeline.pixel_format), ("buffersink", "")])
@@ -172,9 +170,7 @@ def _black(timeline: Timeline) -> "VideoFrame":
 
 def _blended(before: "VideoFrame", after: "VideoFrame", share: float) -> "VideoFrame":
     """Return a mix of two pictures of the same format, in that format, so that no colour is converted."""
-    from av.filter import Graph  # noqa: PLC0415 - see libav.load
-
-    graph = Graph()
+    graph = new_graph()
     sources = [
         graph.add_buffer(
             width=frame.width, height=frame.height, format=cast("Any", frame.format), time_base=Fraction(1, 1000)

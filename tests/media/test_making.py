@@ -1,5 +1,6 @@
 """What makers ask for first: fades, speed, length, ratio, captions, logos, several sounds, size."""
 
+import sys
 import wave
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ from luma_mcp.media.colour import BT2020, BT2020_MATRIX, HLG, PQ, Colours
 from luma_mcp.media.edit import edit, edit_cost
 from luma_mcp.media.edit_plan import ClipRange, Edit, Overlay, Sound
 from luma_mcp.media.picture import bar_colour
+from luma_mcp.media.probe import inspect_file
 from luma_mcp.media.tone_mapping import sdr_levels
+from luma_mcp.media.video_track import frames_of
 from tests.support.edited import BLUE, GREEN, RED, MakeClip, Seen, made, near, tone_of
 
 pytestmark = pytest.mark.medium
@@ -445,3 +448,16 @@ def test_a_size_at_which_nothing_could_be_seen_is_refused(
     with pytest.raises(FileError, match="2 s at 320x180 do not fit into") as caught:
         edit(Edit((ClipRange(noisy(tmp_path / "noisy.mp4")),), max_bytes=max_bytes), tmp_path / "made.mp4")
     assert "Name a smaller width" in caught.value.hint
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are counted on Linux")
+def test_threads_do_not_grow_with_the_number_of_pieces(tmp_path: Path, clip: MakeClip, logo: Path) -> None:
+    """Each graph of filters has some, which end with it."""
+    status = Path("/proc/self/task")
+    source = clip(RED, seconds=0.5)
+    plan = Edit((ClipRange(source),) * 30, crossfade_seconds=0.1, fade_out_seconds=2.0)
+    timeline = timelines.Timeline.of(plan, [inspect_file(source)] * 30)
+    counts = [sum(1 for _ in status.iterdir()) for _ in frames_of(timeline, plan)]
+
+    assert len(counts) == timeline.frames
+    assert max(counts[len(counts) // 2 :]) <= max(counts[: len(counts) // 2]) + 8

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from luma_mcp.media import wire
+from luma_mcp.media.captions import Caption
 from luma_mcp.media.edit import EditCost
-from luma_mcp.media.edit_plan import ClipRange, Edit, Sound
+from luma_mcp.media.edit_plan import ClipRange, Edit, Overlay, Sound
 from luma_mcp.media.previews import Rendered
 from luma_mcp.media.probe import ClipInfo
 
@@ -39,6 +40,12 @@ def message(value: Any, blobs: bytes = b"") -> BytesIO:
         INFO,
         EditCost(1.5, 1000),
         Edit((ClipRange(Path("a.mp4"), 0.5, 1.5), ClipRange(Path("b.mp4"))), sounds=(Sound(Path("a.wav"), 0.5),)),
+        Edit(
+            (ClipRange(Path("a.mp4"), speed=2.0, is_reversed=True),),
+            ratio=(9.0, 16.0),
+            captions=(Caption(0.5, 1.0, "text"),),
+            overlays=(Overlay(Path("logo.png"), "center", end=2.0),),
+        ),
         Rendered(b"a picture", INFO, (0.0, 1.5)),
         Rendered(None, INFO),
     ],

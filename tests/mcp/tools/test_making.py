@@ -16,6 +16,7 @@ FORM = {"resolution": "540p", "model": "ray-flash-2"}
 SRT = "1\n00:00:00,500 --> 00:00:01,500\nHello\n"
 
 
+@pytest.mark.child_process
 @once
 async def test_everything_at_once_becomes_one_file_with_a_sidecar(agent: Agent, output: Path) -> None:
     clip = await agent.make("create_video", prompt="a boat", **FORM)
