@@ -26,6 +26,8 @@ _HEAD_BYTES = 16
 # What is hashed and written in one go. Hashing lets the other threads run, and many small pieces would make them fight.
 _BLOCK_BYTES = 4 * 1024**2
 # Names that Windows keeps for devices, with any extension.
+# The combining marks of Latin, Greek and Cyrillic letters; those of other scripts are vowels and parts of letters.
+_ACCENTS = re.compile("[\u0300-\u036f]")
 _DEVICES = frozenset({"CON", "PRN", "AUX", "NUL", *(f"{port}{n}" for port in ("COM", "LPT") for n in range(10))})
 
 
@@ -206,7 +208,27 @@ def _move_without_overwriting(source: Path, target: Path) -> bool:
 
 
 def safe_name(text: str, *, max_length: int = MAX_NAME_LENGTH) -> str:
-    """Words as a file name that every operating system takes; empty if nothing of them can be used."""
-    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
-    name = re.sub(r"[^a-z0-9]+", "-", plain.lower()).strip("-")[:max_length].rstrip("-")
+    """Words as a file name that every operating system takes; empty if nothing of them can be used.
+
+    Letters and digits of every script stay, in lower case; those of Latin, Greek and Cyrillic lose their accents.
+
+    Args:
+        text: the words.
+        max_length: of the name, in bytes of UTF-8, which is what file systems count.
+    """
+    decomposed = unicodedata.normalize("NFD", unicodedata.normalize("NFKC", text).lower())
+    plain = unicodedata.normalize("NFC", _ACCENTS.sub("", decomposed))
+    spaced = "".join(character if _is_of_a_word(character) else " " for character in plain)
+    # A mark belongs to the letter before it, so none begins a word.
+    words = [word.lstrip(_marks(word)) for word in spaced.split()]
+    name = "-".join(filter(None, words)).encode()[:max_length].decode(errors="ignore").rstrip("-")
     return f"{name}-" if name.upper() in _DEVICES else name
+
+
+def _is_of_a_word(character: str) -> bool:
+    return unicodedata.category(character)[0] in "LNM"
+
+
+def _marks(word: str) -> str:
+    """The characters of a word that are no letters and no digits."""
+    return "".join(character for character in word if unicodedata.category(character)[0] == "M")
