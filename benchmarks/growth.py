@@ -1,8 +1,9 @@
 """The ledger with a thousand purchases, and with a hundred thousand or a million: each operation must cost the same.
 
 `python -m benchmarks growth` measures 1e3 and 1e5 rows on SQLite, and on PostgreSQL if LUMA_GROWTH_DATABASE names an
-empty one; `--million` adds 1e6. The purchases are spread over a year, and a thousandth of them is of today. A row of
-the table is the median with that many purchases, and its ratio to that with 1e3.
+empty one; `--million` adds 1e6. The purchases are spread over a year, oldest first as in a real ledger; a hundred are
+of today, and with more than 1e5 a thousandth of them. A row of the table is the median with that many purchases, and its
+ratio to that with 1e3.
 """
 
 import os
@@ -30,7 +31,7 @@ from luma_mcp.ledger.store import Store, Transaction
 
 _BUDGET = Budget(max_usd_per_day=1e6, max_usd_per_person_per_day=1e6, min_credit_usd=1)
 _NEW = NewPurchase("bench", "signature", '{"prompt":"a boat","model":"ray-2"}', "video", 400_000, "published")
-_SHOTS, _TURNS, _YEAR = 20, 60, 365 * 86_400
+_SHOTS, _TURNS, _TODAY, _YEAR = 20, 60, 100, 365 * 86_400
 _ONE = "('me', ?, ?, 1, ?, 'signature', '{}', 'video', 'ray-2', 400000, 'published', ?, ?, ?, ?)"
 _INSERT = (
     "INSERT INTO purchases (account, person, fingerprint, take, is_live, signature, request, kind, model, micros,"
@@ -45,7 +46,8 @@ def fill(transaction: Transaction, first: int, last: int) -> None:
         numbers = range(start, min(start + batch, last))
         values: list[object] = []
         for number in numbers:
-            at = now - 60 if number % 1000 == 0 else now - 86_400 - (number * 7919 % 100_000) / 100_000 * _YEAR
+            is_of_today = number < _TODAY or (number > _TODAY * 1000 and number % 1000 == 0)
+            at = now - 60 if is_of_today else now - 86_400 - _YEAR * (1 - number / 1e6)
             failed = number % 20 == 0
             state, live = ("failed", 0) if failed else ("completed", 1)
             values += [f"person {number % 2}", f"fingerprint {number}", live, state, f"generation {number}", at, at]

@@ -66,3 +66,11 @@ def step_after(generation: Generation) -> str:
     # What may be paid for is not bought again by the same call.
     unpaid, paid = "It is refunded.", "Luma does not say that it is refunded, so the same again is another take."
     return f"{step} {unpaid if generation.is_refunded else paid}"
+
+
+def step_without_file(generation: Generation) -> str:
+    """The user's next step where Luma calls a generation completed and names no file of it."""
+    return (
+        f"Luma names no file of {generation.id}. Call get_generation again in a minute; if it stays so, give Luma's "
+        "support this id."
+    )

@@ -11,6 +11,7 @@ import anyio
 import anyio.to_thread
 
 from luma_mcp.domain.errors import FileError
+from luma_mcp.domain.failures import step_without_file
 from luma_mcp.domain.generation import Generation
 from luma_mcp.domain.text import cleaned
 from luma_mcp.files import received, sidecar
@@ -231,6 +232,8 @@ def asset_url(generation: Generation, asset: str | None) -> str:
         return found
     if generation.state == "failed":
         raise FileError(f"Generation {generation.id} failed, so it has no {wanted}.")
+    if generation.is_final and not generation.outputs:
+        raise FileError(f"Generation {generation.id} has no {wanted}.", step_without_file(generation))
     if generation.is_final:
         raise FileError(f"Generation {generation.id} has no {wanted}.", "get_generation lists what it has.")
     raise FileError(

@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypedDict
 from pydantic import Field, WithJsonSchema
 
 from luma_mcp.domain.errors import LedgerError
-from luma_mcp.domain.failures import step_after
+from luma_mcp.domain.failures import step_after, step_without_file
 from luma_mcp.domain.generation import WAITING, Generation
 from luma_mcp.domain.pricing import Basis, Price, price_of_generation
 from luma_mcp.domain.text import as_name, cleaned
@@ -151,19 +151,24 @@ def wait_result(generations: Sequence[Generation], until: str, seconds: float) -
     done = any(final) if until == "any" else all(final)
     running = [generation.id for generation in generations if not generation.is_final]
     places = [f"{generation.id} has place {generation.place}" for generation in generations if generation.place]
-    completed = [generation.id for generation in generations if generation.state == "completed"]
+    completed = [generation.id for generation in generations if generation.outputs]
+    empty = [each for each in generations if each.state == "completed" and not each.outputs]
     failed = [generation for generation in generations if generation.state == "failed"]
     if not done:
         queue = f" Of the queue {', '.join(places)}." if places else ""
         next_step = f"call wait_for_generation(generation_ids={_json_list(running)}) again.{queue}"
     elif completed:
         next_step = f"download_generation(generation_ids={_json_list(completed)}) saves the files."
+    elif len(empty) == len(generations) == 1:
+        next_step, empty = step_without_file(empty[0]), []
     elif len(failed) == len(generations) == 1:
         next_step, failed = step_after(failed[0]), []
     else:
         next_step = "some have no file."
     if done and failed:
         next_step = " ".join([next_step, *(f"{generation.id}: {step_after(generation)}" for generation in failed)])
+    if done and empty:
+        next_step = " ".join([next_step, *map(step_without_file, empty)])
     results = [generation_result(generation) for generation in generations]
     waited = WaitResult(done=done, waited_seconds=round(seconds, 1), generations=results, next=next_step)
     return waited.set_actions(lambda: [action for result in results for action in result.actions])
@@ -234,7 +239,8 @@ def _is_assumed(price: Price) -> bool | None:
 def _next(generation: Generation) -> str:
     ids = f'generation_ids=["{generation.id}"]'
     if generation.state == "completed":
-        return f"download_generation({ids}) saves the file."
+        has_file = bool(generation.outputs)
+        return f"download_generation({ids}) saves the file." if has_file else step_without_file(generation)
     if generation.state == "failed":
         return step_after(generation)
     if generation.state == WAITING:

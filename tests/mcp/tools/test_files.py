@@ -10,9 +10,12 @@ from luma_mcp.domain.generation import Generation, Output
 from luma_mcp.emulator.app import Emulator
 from luma_mcp.emulator.faults import Fault
 from luma_mcp.files.service import asset_url
+from luma_mcp.mcp.results import details_result, wait_result
 from tests.support.agent import Agent, once, text
 
 pytestmark = pytest.mark.anyio
+
+OUTPUT = Output("image", "https://cdn.example/i.jpg")
 
 
 async def test_a_file_is_saved_and_reported_in_full(agent: Agent, output: Path) -> None:
@@ -136,8 +139,21 @@ async def test_progress_counts_bytes(agent: Agent) -> None:
 
 
 def test_what_is_over_and_has_no_such_asset_is_reported() -> None:
-    bare = Generation(id="a", state="completed", outputs=(Output("image", "https://cdn.example/i.jpg"),))
+    bare = Generation(id="a", state="completed", outputs=(OUTPUT,))
     with pytest.raises(FileError, match="has no video") as caught:
         asset_url(bare, "video")
 
     assert caught.value.hint == "get_generation lists what it has."
+
+
+def test_what_is_completed_without_any_file_has_a_next_step_that_leads_on() -> None:
+    bare, good = Generation(id="a", state="completed"), Generation(id="b", state="completed", outputs=(OUTPUT,))
+    with pytest.raises(FileError) as caught:
+        asset_url(bare, None)
+    step = "Luma names no file of a. Call get_generation again in a minute"
+
+    assert caught.value.hint.startswith(step)
+    assert (details_result(bare).next or "").startswith(step)
+    assert wait_result([bare], "all", 1.0).next.startswith(step)
+    both = wait_result([bare, good], "all", 1.0).next
+    assert both.startswith('download_generation(generation_ids=["b"]) saves the files. Luma names no file of a.')
