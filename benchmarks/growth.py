@@ -2,8 +2,8 @@
 
 `python -m benchmarks growth` measures 1e3 and 1e5 rows on SQLite, and on PostgreSQL if LUMA_GROWTH_DATABASE names an
 empty one; `--million` adds 1e6. The purchases are spread over a year, oldest first as in a real ledger; a hundred are
-of today, and with more than 1e5 a thousandth of them. A row of the table is the median with that many purchases, and its
-ratio to that with 1e3.
+of today, and with more than 1e5 a thousandth of them. A row of the table is the median with that many purchases, and
+its ratio to that with 1e3.
 """
 
 import os
