@@ -25,9 +25,9 @@ MAX_NAME_LENGTH = 60
 _HEAD_BYTES = 16
 # What is hashed and written in one go. Hashing lets the other threads run, and many small pieces would make them fight.
 _BLOCK_BYTES = 4 * 1024**2
-# Names that Windows keeps for devices, with any extension.
 # The combining marks of Latin, Greek and Cyrillic letters; those of other scripts are vowels and parts of letters.
 _ACCENTS = re.compile("[\u0300-\u036f]")
+# Names that Windows keeps for devices, with any extension.
 _DEVICES = frozenset({"CON", "PRN", "AUX", "NUL", *(f"{port}{n}" for port in ("COM", "LPT") for n in range(10))})
 
 
@@ -53,7 +53,7 @@ class PartFile:
         """Begin a file in a folder, which is made if it is not there."""
 
         def create() -> tuple[Path, BinaryIO]:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
             path = folder / f".{secrets.token_hex(8)}.part"
             return path, path.open("xb")
 
@@ -174,11 +174,21 @@ class PartFile:
         return digest(other) == self.sha256
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those around it, for its owner alone; one that exists keeps its rights. Raises: OSError."""
+    if not folder.parent.exists():
+        make_folder(folder.parent)
+    folder.mkdir(exist_ok=True, mode=0o700)
+
+
 def write_beside(file: Path, ending: str, text: str) -> None:
-    """Write a text next to a file, as the name and one more ending, unless there is one already. Raises: OSError."""
+    """Write a text for its owner alone next to a file, as the name and one more ending, unless there is one already.
+
+    Raises: OSError.
+    """
     part = file.with_name(f".{secrets.token_hex(8)}.part")
     try:
-        with part.open("x", encoding="utf-8") as writing:
+        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as writing:
             writing.write(text)
         _move_without_overwriting(part, file.with_name(file.name + ending))
     finally:

@@ -7,7 +7,7 @@ import anyio.to_thread
 
 from luma_mcp.domain.apis import MAX_CLIP_BYTES, MAX_IMAGE_BYTES
 from luma_mcp.domain.errors import FileError
-from luma_mcp.files.atomic_file import PartFile
+from luma_mcp.files.atomic_file import PartFile, make_folder
 from luma_mcp.files.fetcher import Fetcher
 from luma_mcp.media.formats import MEDIA_TYPES
 
@@ -57,7 +57,7 @@ async def fetch(fetcher: Fetcher, url: str, folder: Path, name: str) -> Path:
 
 
 def _mark(mark: Path) -> None:
-    mark.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(mark.parent)
     try:
         mark.open("xb").close()
     except FileExistsError:

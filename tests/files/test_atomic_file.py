@@ -1,6 +1,7 @@
 """Names that every operating system takes, and contents that are what they say."""
 
 import os
+import sys
 import unicodedata
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from luma_mcp.domain.generation import Generation
-from luma_mcp.files.atomic_file import PartFile, safe_name, sniff
+from luma_mcp.files.atomic_file import PartFile, safe_name, sniff, write_beside
 from luma_mcp.files.naming import Naming
 
 pytestmark = pytest.mark.anyio
@@ -113,3 +114,19 @@ async def test_a_file_system_without_links_keeps_the_promise(tmp_path: Path, mon
 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["picture-2.png", "picture.png"]
     assert (tmp_path / "picture.png").read_bytes() == content + b"\x00"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="files there have no mode")
+async def test_what_is_made_here_is_for_its_owner_and_what_exists_keeps_its_rights(tmp_path: Path) -> None:
+    """A folder that the owner made for others too, as that of a container, stays so. A sidecar has the prompt."""
+    (tmp_path / "shared").mkdir(mode=0o755)
+    for folder in (tmp_path / "shared", tmp_path / "a" / "b"):
+        async with await PartFile.begin(folder) as part:
+            await part.write(b"\x89PNG\r\n\x1a\n" + b"x" * 100)
+            saved = await part.finish("boat")
+        write_beside(saved, ".json", "{}")
+        assert saved.with_name("boat.png.json").stat().st_mode & 0o777 == 0o600
+
+    assert (tmp_path / "shared").stat().st_mode & 0o777 == 0o755
+    for folder in (tmp_path / "a", tmp_path / "a" / "b"):
+        assert folder.stat().st_mode & 0o777 == 0o700
