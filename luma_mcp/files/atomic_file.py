@@ -188,7 +188,7 @@ def write_beside(file: Path, ending: str, text: str) -> None:
     """
     part = file.with_name(f".{secrets.token_hex(8)}.part")
     try:
-        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as writing:
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as writing:
             writing.write(text)
         _move_without_overwriting(part, file.with_name(file.name + ending))
     finally:
