@@ -39,14 +39,14 @@ AGENTS_OVER_HTTP, CALLERS_OVER_STDIO = 5, 3
 CHECK_EVERY_SECONDS = 10.0
 # A purchase whose answer was lost is looked for this long; then the ledger says what it knows.
 SETTLING_SECONDS = 60.0
-TOKEN = "soak-token-that-must-never-show"  # noqa: S105 - of an emulator
+TOKEN = "Vt6pQm9xLr3ZkW8c"  # noqa: S105 - of an emulator
 
 OWNER = "the owner"
 """Over stdio, and over HTTP with a token that has no name."""
 PERSON_TOKENS = {
-    OWNER: f"{TOKEN}-of-the-owner",
-    "anna": f"{TOKEN}-of-anna",
-    "ben": f"{TOKEN}-of-ben",
+    OWNER: f"{TOKEN}-1",
+    "anna": f"{TOKEN}-2",
+    "ben": f"{TOKEN}-3",
 }
 # Every habit that the emulator can have, the default among them.
 HABITS: dict[str, tuple[Any, ...]] = {

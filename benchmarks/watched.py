@@ -89,7 +89,9 @@ async def http_server(watched: Watched, variables: dict[str, str], log: TextIO) 
             port = await until(lambda: _printed_port(anyio.Path(log.name)))
         yield f"http://127.0.0.1:{port}/mcp"
     finally:
-        process.terminate()
+        # It has ended by itself where it could not start.
+        with suppress(ProcessLookupError):
+            process.terminate()
         with anyio.CancelScope(shield=True):
             await process.aclose()
 

@@ -123,11 +123,11 @@ def run(options: argparse.Namespace) -> int:
     """Do the job; the exit code."""
     try:
         settings = Settings.from_environment()
-        shots = _shots(options.shots) if options.command == "film" else None
+        plan = _plan(options.shots) if options.command == "film" else {}
     except (SettingsError, OSError, ValueError) as error:
         print(f"{_PROGRAM}: {error}", file=sys.stderr)
         return 2
-    job = _Job(options, shots)
+    job = _Job(options, plan)
     try:
         return anyio.run(job.run, settings)
     except KeyboardInterrupt:
@@ -135,21 +135,24 @@ def run(options: argparse.Namespace) -> int:
         raise
 
 
-def _shots(texts: Sequence[str]) -> list[Any]:
-    """The shots that are named: prompts, or a JSON file. Raises: OSError, ValueError."""
+def _plan(texts: Sequence[str]) -> dict[str, Any]:
+    """The film that is named: prompts, or a JSON file of shots, or of all arguments. Raises: ValueError."""
     if len(texts) == 1 and (texts[0] == "-" or texts[0].endswith(".json")):
         text = sys.stdin.read() if texts[0] == "-" else _text_of(Path(texts[0]))
         try:
             content = json.loads(text.removeprefix("\ufeff"))
         except (ValueError, RecursionError) as error:
             raise ValueError(f"{texts[0]} is no JSON: {error}") from None
-        shots = cast("dict[str, Any]", content).get("shots") if isinstance(content, dict) else content
-        if not isinstance(shots, list):
+        plan = cast("dict[str, Any]", content if isinstance(content, dict) else {"shots": content})
+        if not any(isinstance(plan.get(name), list) for name in ("shots", "changes")):
             raise ValueError(f"{texts[0]} holds no list of shots")
-        return cast("list[Any]", shots)
-    return [
-        {"prompt": prompt[1:].strip(), "start": "continue"} if prompt.startswith("+") else prompt for prompt in texts
-    ]
+        return plan
+    return {
+        "shots": [
+            {"prompt": prompt[1:].strip(), "start": "continue"} if prompt.startswith("+") else prompt
+            for prompt in texts
+        ]
+    }
 
 
 def _text_of(path: Path) -> str:
@@ -165,9 +168,9 @@ def _text_of(path: Path) -> str:
 class _Job:
     """One job: what was bought so far, and how it is printed."""
 
-    def __init__(self, options: argparse.Namespace, shots: list[Any] | None) -> None:
+    def __init__(self, options: argparse.Namespace, plan: Mapping[str, Any]) -> None:
         self._options = options
-        self._shots = shots
+        self._plan = plan
         self._ids: list[str] = []
         self._progress: terminal.Progress | None = None
         self._ends_at = 0.0
@@ -215,9 +218,12 @@ class _Job:
         return await self._finish(client)
 
     def _arguments(self, command: _Command) -> dict[str, Any]:
-        """The arguments of the tool, as they were typed; the tool reads and checks them."""
-        shots = {} if self._shots is None else {"shots": self._shots}
-        return arguments_of(command.spec, self._options) | shots
+        """The arguments of the tool, as they were typed; the tool reads and checks them. An option goes first."""
+        typed = arguments_of(command.spec, self._options)
+        if self._plan:
+            # What was typed as a shot may be the name of a file.
+            typed.pop("shots")
+        return {**self._plan, **typed}
 
     async def edit(self, client: Client, arguments: Mapping[str, Any]) -> int:
         """Edit clips, and print the path of the file."""

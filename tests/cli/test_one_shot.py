@@ -155,6 +155,22 @@ def test_a_film_is_made_of_prompts_or_of_a_file(
     assert "Saved, $0.42 spent." in err
 
 
+def test_a_file_holds_all_arguments_of_a_film_and_an_option_goes_first(shell: Shell, tmp_path: Path) -> None:
+    """A resolution that was left out would make it dearer, and nobody would notice."""
+    plan = tmp_path / "plan.json"
+    plan.write_text(json.dumps({"shots": FILM, "resolution": "540p", "model": "ray-flash-2", "dry_run": True}))
+    from_file, file_events = shell.events("film", str(plan))
+    _, dearer = shell.events("film", str(plan), "--resolution", "720p")
+    plan.write_text(json.dumps({"shots": FILM, "resolutoin": "540p"}))
+    misspelt, _, err = shell("film", str(plan), "--dry-run")
+
+    assert from_file == 0
+    assert file_events[-1]["price_usd"] == pytest.approx(0.42)
+    assert dearer[-1]["price_usd"] == pytest.approx(0.75)
+    assert misspelt == 1
+    assert "resolutoin" in err
+
+
 @pytest.mark.slow
 def test_a_film_goes_on_by_its_id(shell: Shell) -> None:
     code, out, err = shell("film", *FILM, *SMALL, "--no-wait")
@@ -349,13 +365,13 @@ def test_a_plan_that_cannot_be_read_is_told_with_the_cause(
         plan.write_bytes(content)
 
     with pytest.raises(ValueError, match=re.escape(sentence)):
-        one_shot._shots([str(plan)])
+        one_shot._plan([str(plan)])
 
 
 def test_a_plan_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
     (tmp_path / "plan.json").write_bytes(b'\xef\xbb\xbf["a boat"]')
 
-    assert one_shot._shots([str(tmp_path / "plan.json")]) == ["a boat"]
+    assert one_shot._plan([str(tmp_path / "plan.json")]) == {"shots": ["a boat"]}
 
 
 @pytest.fixture
