@@ -20,7 +20,7 @@ MAX_TOKENS = {
     "instructions": 500,
     "tools/list": 6_600,
     "instructions, Agents API": 460,
-    "tools/list, Agents API": 5_450,
+    "tools/list, Agents API": 5_480,
     "instructions, both APIs": 520,
     "tools/list, both APIs": 7_100,
     "create_video": 210,

@@ -26,8 +26,6 @@ from luma_mcp.ledger.states import (
     EXPIRES_TO,
     IS_LIVE,
     LEASE_SECONDS,
-    SETTLED,
-    TAKE_SECONDS,
     UNBOUGHT,
     UNDER_WAY,
     State,
@@ -127,9 +125,7 @@ class Ledger(LedgerReader):
                 f"account = ? AND fingerprint = ? AND take = ? AND is_live = 1{is_person} ORDER BY id",
                 (account, new.fingerprint, new.take, *person),
             )
-            # A purchase in doubt occupies its take until it is settled, at any age.
-            is_recent = matches and now - matches[0].reserved_at < TAKE_SECONDS
-            if matches and (matches[0].state not in SETTLED or is_recent or draws_on is not None):
+            if matches and (matches[0].holds_take(now) or draws_on is not None):
                 return Decision(matches[0], is_new=False, now=now, decided_at=suspend_aware_now())
             for row in matches:
                 transaction.execute("UPDATE purchases SET is_live = 0 WHERE id = ?", (row.id,))

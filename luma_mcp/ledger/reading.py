@@ -14,7 +14,7 @@ import anyio.to_thread
 from luma_mcp.domain.errors import LedgerError
 from luma_mcp.ledger import rows, spending
 from luma_mcp.ledger.caps import Spending
-from luma_mcp.ledger.rows import PurchaseRow
+from luma_mcp.ledger.rows import NewPurchase, PurchaseRow
 from luma_mcp.ledger.spending import Total, marks
 from luma_mcp.ledger.states import IN_DOUBT, State
 from luma_mcp.ledger.store import Store, Transaction
@@ -77,6 +77,22 @@ class LedgerReader:
         """Purchases by their ids in the queue, also those that wait no more."""
         ids = tuple(dict.fromkeys(queue_ids))
         return await self.read(lambda transaction: rows.by_queue_id(transaction, self.accounts, ids))
+
+    async def held_takes(self, new: NewPurchase, takes: Iterable[int], *, of_all: bool) -> set[int]:
+        """The takes of a request that the same call would not buy again; of the person, or of all persons."""
+        wanted = tuple(takes)
+        is_person, person = ("", []) if of_all else (" AND person = ?", [new.person])
+
+        def work(transaction: Transaction) -> set[int]:
+            now = transaction.now()
+            matches = rows.select(
+                transaction,
+                f"account = ? AND fingerprint = ? AND take IN ({marks(wanted)}) AND is_live = 1{is_person}",
+                (new.account, new.fingerprint, *wanted, *person),
+            )
+            return {row.take for row in matches if row.holds_take(now)}
+
+        return await self.read(work)
 
     async def origin_of(self, generation_id: str) -> PurchaseRow | None:
         """The purchase of a generation as it was read last: its state may be outdated."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from luma_mcp.ledger.states import State
+from luma_mcp.ledger.states import SETTLED, TAKE_SECONDS, State
 from luma_mcp.ledger.store import Transaction
 
 # The request in the ledger also names the generations that it works on; Luma gets links only.
@@ -80,6 +80,10 @@ class PurchaseRow(_Purchase):
     def made_from(self) -> tuple[str, ...]:
         """The generations that the request works on."""
         return tuple(from_json(self.request).get(MADE_FROM, ()))
+
+    def holds_take(self, now: float) -> bool:
+        """Whether the same request with the same take is this purchase. One in doubt holds its take at any age."""
+        return self.state not in SETTLED or now - self.reserved_at < TAKE_SECONDS
 
     @property
     def position(self) -> tuple[float, int]:

@@ -18,7 +18,7 @@ _MONEY = """\
 Money: those calls cost real money. dry_run=true shows the exact request and its price (price_is_assumed means an
 upper estimate); use it before anything over a dollar, and tell the person the price. The same call with the same take
 is the same purchase for 24 hours: if an answer is late or lost, call again with the same arguments, and you get what
-was bought (recovered=true). "Make four of it" is take=1, 2, 3, 4. Luma refunds failed generations.
+was bought (recovered=true). "Make four of it" is count=4. Luma refunds failed generations.
 """
 _SOURCES = """\
 Sources: wherever a picture or clip is named, give an https URL, the path of a local file, the id of an earlier

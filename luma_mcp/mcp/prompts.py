@@ -7,7 +7,7 @@ from pydantic import Field
 
 _CARE = (
     "Show me the price of everything with dry_run first, and buy only what I agree to; another take of a shot is the "
-    "same call with take=2. Wait with wait_for_generation, "
+    "same call with take=2, or several with count. Wait with wait_for_generation, "
     "look at each result with view_generation before you call it good, and save what I keep with download_generation."
 )
 

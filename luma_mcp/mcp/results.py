@@ -107,6 +107,23 @@ class PurchaseResult(Result):
         return f"{verb} {self.generation_id}, now {self.state}. Price: {price}.\nNext: {self.next}"
 
 
+class PurchasesResult(PurchaseResult):
+    """The purchase, or several takes of one request; then `generation_ids` names them in order."""
+
+    generation_ids: list[str] | None = None
+
+    def text(self) -> str:
+        if self.generation_ids is None:
+            return super().text()
+        basis: Basis = "assumed" if self.price_is_assumed else "published"
+        verb = "Bought before, not bought again:" if self.recovered else "Bought"
+        numbered = ", ".join(f"{number} is {name}" for number, name in enumerate(self.generation_ids, 1))
+        price = Price.of(self.price_usd, basis)
+        return (
+            f"{verb} {len(self.generation_ids)} takes: {numbered}. Price of all: {price} ({basis}).\nNext: {self.next}"
+        )
+
+
 def generation_result(generation: Generation, *, max_prompt: int = _MAX_PROMPT_LENGTH) -> GenerationResult:
     """The facts of a generation. Text that comes from outside is cleaned and cut.
 
@@ -180,7 +197,7 @@ def quote_result(quote: Quote, quote_id: str | None = None) -> PurchaseResult:
     return PurchaseResult(
         dry_run=True,
         price_usd=quote.price.usd,
-        price_is_assumed=_is_assumed(quote.price),
+        price_is_assumed=price_is_assumed(quote.price),
         request=str(quote.encoded),
         quote_id=quote_id,
         next=with_id if quote_id else "call again without dry_run to buy it.",
@@ -193,7 +210,7 @@ def purchase_result(purchase: PurchaseRecord) -> PurchaseResult:
     return PurchaseResult(
         dry_run=False,
         price_usd=purchase.price.usd,
-        price_is_assumed=_is_assumed(purchase.price),
+        price_is_assumed=price_is_assumed(purchase.price),
         generation_id=generation.id,
         state=shown_state(generation),
         recovered=purchase.recovered or None,
@@ -209,11 +226,15 @@ def _next_after(purchase: PurchaseRecord) -> str:
     return another + _next(purchase.generation)
 
 
-def updated_purchase(result: dict[str, Any], generation: Generation) -> PurchaseResult:
-    """An earlier result of a purchase, with the present state of its generation."""
-    state = shown_state(generation)
-    present = {"generation_id": generation.id, "state": state, "next": _next(generation)}
-    return PurchaseResult.model_validate({**result, **present})
+def updated_purchase(result: dict[str, Any], generations: Sequence[Generation]) -> PurchaseResult:
+    """An earlier result of a purchase, or of several takes, with the present state of its generations."""
+    first = generations[0]
+    present: dict[str, Any] = {"generation_id": first.id, "state": shown_state(first), "next": _next(first)}
+    if len(generations) > 1:
+        present["generation_ids"] = [generation.id for generation in generations]
+        present["state"] = ", ".join(dict.fromkeys(map(shown_state, generations)))
+        present["next"] = wait_result(generations, "all", 0).next
+    return PurchasesResult.model_validate({**result, **present})
 
 
 class SpentToday(TypedDict, total=False):
@@ -232,7 +253,8 @@ async def spent_today(call: Call) -> SpentToday:
     return {"spent_today_usd": round(spending.spent_usd, 4), "reserved_usd": round(spending.reserved_usd, 4)}
 
 
-def _is_assumed(price: Price) -> bool | None:
+def price_is_assumed(price: Price) -> bool | None:
+    """Whether it is an upper estimate; None, and so left out, if it is not."""
     return price.basis == "assumed" or None
 
 

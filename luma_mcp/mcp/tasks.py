@@ -222,7 +222,8 @@ def _task_of(params: CallToolRequestParams, result: HandlerResult) -> Task | Non
         is_over = fields["done"] or fields["state"] == "in doubt"
         return None if is_over else Task(_FILM_TOOL, (), "all", None, current_person().name, fields["film_id"])
     if fields.get("dry_run") is False and fields["state"] not in FINAL_STATES:
-        return Task(params.name, (fields["generation_id"],), "all", fields, current_person().name)
+        ids = fields.get("generation_ids") or [fields["generation_id"]]
+        return Task(params.name, tuple(ids), "all", fields, current_person().name)
     return None
 
 
@@ -230,4 +231,4 @@ def _result(task: Task, generations: list[Generation]) -> CallToolResult:
     """The final result of the tool."""
     if task.purchase is None:
         return to_call_tool_result(wait_result(generations, task.until, 0))
-    return to_call_tool_result(updated_purchase(task.purchase, generations[0]))
+    return to_call_tool_result(updated_purchase(task.purchase, generations))

@@ -67,10 +67,11 @@ async def test_what_clients_add_to_every_call_is_left_out(agent: Agent) -> None:
         ("create_video", "camera_motion", "It is called concepts here."),
         ("create_video", "seed", "Luma has no seed."),
         ("create_video", "negative_prompt", "Luma has no negative_prompt."),
-        ("create_video", "n", "Call once for each, with take=1, 2, 3"),
+        ("create_video", "n", "It is called count here."),
         ("create_video", "generate_audio", "add_audio makes a copy of a clip with sound"),
         ("create_video", "webhook_url", "Only the person can set LUMA_CALLBACK_URL"),
-        ("create_image", "num_images", "Call once for each, with take=1, 2, 3"),
+        ("create_image", "num_images", "It is called count here."),
+        ("reframe_video", "num_videos", "Call once for each, with take=1, 2, 3"),
         ("create_image", "reference_images", "It is called image_refs here."),
         ("create_image", "source_image", "It is called modify_image here."),
         ("create_image", "size", "It is called aspect_ratio here."),
@@ -114,7 +115,7 @@ async def test_no_name_is_guessed_where_it_costs_money(agent: Agent) -> None:
     spending = await agent.refusal("create_video", prompt="a boat", start_fram="x")
     reading = await agent.refusal("wait_for_generation", generation_idz="x")
 
-    assert "It takes take, dry_run, prompt, start_frame" in spending
+    assert "It takes take, dry_run, count, prompt, start_frame" in spending
     assert "keyframes" not in spending, "only the other API has them"
     assert "Did you mean generation_ids?" in reading
 
@@ -226,9 +227,9 @@ async def test_an_id_may_be_a_list_of_one(agent: Agent) -> None:
     ("inside", "sentence"),
     [
         (PROMPT | {"dry_run": True}, "Give prompt, dry_run themselves, not inside it. Nothing was done."),
-        (PROMPT | {"size": 1}, "It takes take, dry_run, prompt"),
-        ({}, "It takes take, dry_run, prompt"),
-        ("prompt", "It takes take, dry_run, prompt"),
+        (PROMPT | {"size": 1}, "It takes take, dry_run, count, prompt"),
+        ({}, "It takes take, dry_run, count, prompt"),
+        ("prompt", "It takes take, dry_run, count, prompt"),
     ],
 )
 async def test_arguments_inside_another_one_are_refused_with_a_hint(

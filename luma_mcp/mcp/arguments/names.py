@@ -25,6 +25,10 @@ CLIENT_EXTRAS = frozenset(
 
 # The names of Luma's API and of other video APIs, by our arguments with the same meaning; the first that a tool
 # has counts.
+_COUNTS = (
+    "n num_images num_outputs samples batch_size number_of_images num_videos num_samples number_of_videos sample_count"
+    " variations batch"
+)
 _SYNONYMS: dict[tuple[str, ...], str] = {
     ("start_frame",): "first_frame first_image start_image image_url image image_path init_image input_image frame0 "
     "keyframe0 image_start start_image_url first_frame_image first_frame_url image_prompt prompt_image input_image_url "
@@ -72,6 +76,7 @@ _SYNONYMS: dict[tuple[str, ...], str] = {
     ("keep",): "controls preserve edit_controls signals",
     ("layers",): "layering layer_resolution",
     ("limit",): "page_size per_page count max_results max",
+    ("count",): _COUNTS,
     ("offset",): "page skip cursor start",
     ("state",): "status",
     ("kind",): "type",
@@ -110,13 +115,7 @@ _ELSEWHERE: dict[str, str] = {
 _NOT_AT_LUMA: dict[str, str] = {
     **dict.fromkeys(("seed", "random_seed", "noise_seed"), "Each take is another one anyway."),
     **dict.fromkeys(("negative_prompt", "negative"), "Say in the prompt what shall be there instead."),
-    **dict.fromkeys(
-        (
-            "n", "num_images", "num_outputs", "count", "samples", "batch_size", "number_of_images", "num_videos",
-            "num_samples", "number_of_videos", "sample_count", "variations", "batch",
-        ),
-        _TAKES,
-    ),
+    **dict.fromkeys(("count", *_COUNTS.split()), _TAKES),
     **dict.fromkeys(
         (
             "guidance", "guidance_scale", "cfg", "cfg_scale", "steps", "num_inference_steps", "scheduler", "sampler",

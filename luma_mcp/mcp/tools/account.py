@@ -58,7 +58,7 @@ class WordsResult(Result):
 
 
 async def get_credits(call: Call, _arguments: NoArguments) -> CreditsResult:
-    """How much money is left of the API credit, in US dollars, and what was spent here today."""
+    """How much API credit is left, in US dollars, and what was spent here today."""
     apis = call.services.backend
     credit, unavailable = None, None
     if apis.dream_machine is not None:

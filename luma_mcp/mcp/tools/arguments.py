@@ -168,17 +168,20 @@ def image_model(call: Call, name: str | None) -> str:
     return model
 
 
-def _unbounded(schema: Schema) -> None:
-    """Leave out a limit that nobody reaches: every conversation would pay for it."""
-    schema.pop("maximum", None)
+def without_limits(schema: Schema) -> None:
+    """Leave out limits that nobody reaches, or that the description states: every conversation would pay for them."""
+    for limit in ("minimum", "maximum"):
+        schema.pop(limit, None)
 
 
 class SpendingArguments(Arguments):
     """The arguments that every tool that spends has."""
 
-    take: Annotated[int, Field(ge=1, le=1000, description="2, 3...: another of it.", json_schema_extra=_unbounded)] = 1
+    take: Annotated[
+        int, Field(ge=1, le=1000, description="2, 3...: another of it.", json_schema_extra=without_limits)
+    ] = 1
     dry_run: Annotated[bool, Field(description="Only the price.")] = False
-    quote_id: Annotated[str | None, Field(description="Of the dry run that the person said yes to.")] = None
+    quote_id: Annotated[str | None, Field(description="Of the dry run that was approved.")] = None
 
 
 def placement_of(fractions: list[float] | None) -> Placement | None:

@@ -82,6 +82,17 @@ class FilmResult(Result):
         return "\n".join([*lines, f"Next: {self.next}"])
 
 
+def _as_in_create(schema: dict[str, Any]) -> None:
+    """Describe the shots once, in create_film: every conversation pays for the list of tools."""
+    schema["items"] = {"type": "object"}
+
+
+class WaitedFilmResult(FilmResult):
+    """A film that was waited for; its shots are those of a film."""
+
+    shots: Annotated[list[FilmShotResult], Field(description="As create_film.", json_schema_extra=_as_in_create)]
+
+
 async def waited_film(call: Call, film_id: str, timeout_seconds: float) -> FilmResult:
     """Continue a film for so long, and save it once every shot is there.
 

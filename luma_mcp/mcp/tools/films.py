@@ -27,7 +27,14 @@ from luma_mcp.mcp.tools.arguments import (
 )
 from luma_mcp.mcp.tools.concepts import checked_concepts
 from luma_mcp.mcp.tools.consent import ConsentRequest, buy_with_consent, quote_id_for
-from luma_mcp.mcp.tools.film_results import FilmResult, FilmShotResult, arguments_of, film_result, waited_film
+from luma_mcp.mcp.tools.film_results import (
+    FilmResult,
+    FilmShotResult,
+    WaitedFilmResult,
+    arguments_of,
+    film_result,
+    waited_film,
+)
 from luma_mcp.work.films import FILM
 
 _MAX_PROMPT_ASKED = 200
@@ -287,5 +294,5 @@ async def wait_for_film(call: Call, arguments: WaitForFilmArguments) -> FilmResu
 
 TOOLS = (
     ToolSpec(create_film, CreateFilmArguments, FilmResult, "Create a film", SPENDS, in_player=True),
-    ToolSpec(wait_for_film, WaitForFilmArguments, FilmResult, "Wait for a film", CONTINUES, in_player=True),
+    ToolSpec(wait_for_film, WaitForFilmArguments, WaitedFilmResult, "Wait for a film", CONTINUES, in_player=True),
 )

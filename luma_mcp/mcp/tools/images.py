@@ -25,7 +25,7 @@ from luma_mcp.mcp.arguments.choices import (
     with_feature,
 )
 from luma_mcp.mcp.arguments.values import AsReference, AsReferences, AsSource, AsSources
-from luma_mcp.mcp.results import PurchaseResult
+from luma_mcp.mcp.results import PurchaseResult, PurchasesResult
 from luma_mcp.mcp.spec import ALWAYS_LOADED, SPENDS, Call, ToolSpec
 from luma_mcp.mcp.tools.arguments import (
     Format,
@@ -40,6 +40,7 @@ from luma_mcp.mcp.tools.arguments import (
     model_field,
     placement_of,
 )
+from luma_mcp.mcp.tools.candidates import CandidateArguments, purchase_candidates
 from luma_mcp.mcp.tools.purchase import purchase
 from luma_mcp.sources.resolver import Resolution
 
@@ -105,7 +106,7 @@ class Reference(BaseModel):
     ] = None
 
 
-class CreateImageArguments(SpendingArguments):
+class CreateImageArguments(CandidateArguments):
     prompt: PicturePrompt = None
     model: ImageModel = None
     aspect_ratio: PictureRatio = None
@@ -172,7 +173,7 @@ async def create_image(call: Call, arguments: CreateImageArguments) -> PurchaseR
         web_search=arguments.web_search,
         layers=arguments.layers,
     )
-    return await purchase(call, arguments, request, sources)
+    return await purchase_candidates(call, arguments, request, sources)
 
 
 class ReframeImageArguments(SpendingArguments):
@@ -210,7 +211,7 @@ async def _references(sources: Resolution, references: list[Reference] | None) -
 
 
 TOOLS = (
-    ToolSpec(create_image, CreateImageArguments, PurchaseResult, "Create an image", SPENDS, meta=ALWAYS_LOADED),
+    ToolSpec(create_image, CreateImageArguments, PurchasesResult, "Create an image", SPENDS, meta=ALWAYS_LOADED),
     ToolSpec(
         reframe_image,
         ReframeImageArguments,

@@ -1,12 +1,12 @@
 """The purchase, which every tool that spends ends with: a quote, and unless it is a dry run, buying."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 from functools import partial
 
 from luma_mcp.domain.apis import BackendName
 from luma_mcp.domain.errors import AmbiguousPurchaseError, LumaError
-from luma_mcp.domain.pricing import Footage
+from luma_mcp.domain.pricing import Footage, Price
 from luma_mcp.domain.requests import Request, backend_of
 from luma_mcp.domain.text import cleaned
 from luma_mcp.mcp.results import PurchaseResult, purchase_result, quote_result
@@ -16,6 +16,7 @@ from luma_mcp.mcp.tools.consent import ConsentRequest, buy_with_consent, quote_i
 from luma_mcp.purchasing.orders import PurchaseRecord, PurchaseRequest, Quote
 from luma_mcp.sources.resolver import Resolution
 
+DECLINED = "The person was asked and did not want to buy this."
 _MAX_PROMPT_LENGTH = 5000
 # The question has these elsewhere, or not at all.
 _NOT_OPTIONS = frozenset({"generation_type", "model", "prompt", "callback_url"})
@@ -42,11 +43,11 @@ async def purchase(
     subject = f"{quote.fingerprint} {arguments.take}"
     if arguments.dry_run:
         return quote_result(quote, quote_id_for(call, quote.price.usd, subject))
-    record = await _counted(call, backend_of(request), _buy(call, arguments, quote, sources, subject))
+    record = await counted(call, backend_of(request), _buy(call, arguments, quote, sources, subject))
     return purchase_result(record)
 
 
-async def _counted(call: Call, backend: BackendName, buying: Awaitable[PurchaseRecord]) -> PurchaseRecord:
+async def counted(call: Call, backend: BackendName, buying: Awaitable[PurchaseRecord]) -> PurchaseRecord:
     """Wait for the purchase and count its outcome; a question is not counted, for the call comes again."""
     count = partial(call.services.meter.count_purchase, backend, call.person.name)
     try:
@@ -68,24 +69,23 @@ async def _buy(
     publish = sources.publish if sources.has_files else None
     order = PurchaseRequest(quote, call.caller.report, take=arguments.take, person=call.person.name, publish=publish)
     request = ConsentRequest(
-        subject,
-        quote.price.usd,
-        _question(quote, arguments.take),
-        declined="The person was asked and did not want to buy this.",
+        subject, quote.price.usd, question(quote, quote.price, [arguments.take]), declined=DECLINED
     )
     return await buy_with_consent(
         call, arguments, request, lambda consent: call.services.purchases.buy(replace(order, consent=consent))
     )
 
 
-def _question(quote: Quote, take: int) -> str:
-    """The question to the user: the operation, the price, the options, the sources and the prompt."""
+def question(quote: Quote, price: Price, takes: Sequence[int]) -> str:
+    """The question to the user: the operation, the price of all takes, the options, the sources and the prompt."""
     body = quote.encoded.body
     with_model = f" with {body['model']}" if "model" in body else ""
     basis = "" if quote.price.basis == "published" else ", an upper estimate"
-    sentences = [f"Buy this at Luma ({quote.encoded.request.kind}{with_model}) for {quote.price}{basis}?"]
-    if take > 1:
-        sentences.append(f"Take {take} of it.")
+    sentences = [f"Buy this at Luma ({quote.encoded.request.kind}{with_model}) for {price}{basis}?"]
+    if len(takes) > 1:
+        sentences.append(f"{len(takes)} takes of it, {quote.price} each.")
+    elif takes[0] > 1:
+        sentences.append(f"Take {takes[0]} of it.")
     options = {name: value for name, value in body.items() if name not in _NOT_OPTIONS}
     if options:
         sentences.append("; ".join(f"{name}: {cleaned(str(value), 300)}" for name, value in options.items()) + ".")

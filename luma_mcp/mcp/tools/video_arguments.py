@@ -22,7 +22,7 @@ from luma_mcp.mcp.arguments.choices import (
     only_field,
     union,
 )
-from luma_mcp.mcp.tools.arguments import CLIP, video_choices
+from luma_mcp.mcp.tools.arguments import CLIP, video_choices, without_limits
 
 
 class TimedPicture(BaseModel):
@@ -31,7 +31,7 @@ class TimedPicture(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     source: str
-    seconds: Annotated[float, Field(ge=0)]
+    seconds: Annotated[float, Field(ge=0, json_schema_extra=without_limits)]
 
 
 def _seconds(duration: str) -> float:

@@ -34,7 +34,7 @@ from luma_mcp.mcp.arguments.choices import (
     only_field,
 )
 from luma_mcp.mcp.arguments.values import AsSignals, AsSource, AsTimedPictures, NoFrames
-from luma_mcp.mcp.results import PurchaseResult
+from luma_mcp.mcp.results import PurchaseResult, PurchasesResult
 from luma_mcp.mcp.spec import ALWAYS_LOADED, SPENDS, Call, ToolSpec
 from luma_mcp.mcp.tools.arguments import (
     Concepts,
@@ -53,6 +53,7 @@ from luma_mcp.mcp.tools.arguments import (
     video_model,
     video_resolutions,
 )
+from luma_mcp.mcp.tools.candidates import CandidateArguments, purchase_candidates
 from luma_mcp.mcp.tools.concepts import checked_concepts
 from luma_mcp.mcp.tools.purchase import purchase
 from luma_mcp.mcp.tools.video_arguments import (
@@ -68,7 +69,7 @@ from luma_mcp.mcp.tools.video_arguments import (
 _UPSCALING, _ADDING_AUDIO = apis_with("upscale_video"), apis_with("add_audio")
 
 
-class CreateVideoArguments(SpendingArguments):
+class CreateVideoArguments(CandidateArguments):
     prompt: Prompt = None
     start_frame: Annotated[
         str | None,
@@ -122,7 +123,7 @@ async def create_video(call: Call, arguments: CreateVideoArguments) -> PurchaseR
         hdr=arguments.hdr,
         exr=arguments.exr,
     )
-    return await purchase(call, arguments, request, sources)
+    return await purchase_candidates(call, arguments, request, sources)
 
 
 class ExtendVideoArguments(SpendingArguments):
@@ -302,7 +303,7 @@ def _made_resolution(model: str, resolution: str | None) -> str | None:
 
 
 TOOLS = (
-    ToolSpec(create_video, CreateVideoArguments, PurchaseResult, "Create a video", SPENDS, meta=ALWAYS_LOADED),
+    ToolSpec(create_video, CreateVideoArguments, PurchasesResult, "Create a video", SPENDS, meta=ALWAYS_LOADED),
     ToolSpec(extend_video, ExtendVideoArguments, PurchaseResult, "Extend a video", SPENDS),
     ToolSpec(modify_video, ModifyVideoArguments, PurchaseResult, "Modify a video", SPENDS),
     ToolSpec(reframe_video, ReframeVideoArguments, PurchaseResult, "Reframe a video", SPENDS),

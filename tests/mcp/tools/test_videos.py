@@ -178,7 +178,7 @@ async def test_upscale_and_audio_make_new_generations(agent: Agent, emulator: Em
         ({"prompt": "a boat", "start_frame": "data:image/png;base64,AAAA"}, "A picture cannot be sent as text."),
         ({"prompt": "a boat", "start_frame": "15b7abb1-3741-4b7e-9615-1f9a16c7442d"}, "No generation has the id"),
         ({"prompt": "a boat", "resolution": "8k"}, "resolution cannot be '8k'"),
-        ({"prompt": "a boat", "duratoin": "9s"}, "has no argument 'duratoin'. It takes take, dry_run, prompt"),
+        ({"prompt": "a boat", "duratoin": "9s"}, "has no argument 'duratoin'. It takes take, dry_run, count, prompt"),
     ],
 )  # fmt: skip
 async def test_what_cannot_be_made_is_refused_before_it_is_sent(
