@@ -12,7 +12,7 @@ Schema = dict[str, Any]
 _DROPPED = frozenset({"title", "additionalProperties", "$defs"})
 
 # Limits that nobody would go below.
-_OBVIOUS = (("minimum", 0), ("minItems", 1))
+_OBVIOUS = (("minimum", 0), ("minimum", 1), ("minItems", 1))
 
 
 def simplified(schema: Schema) -> Schema:
@@ -36,8 +36,9 @@ def _simplified(node: Schema, definitions: Schema) -> Schema:
             return _simplified({**branches[0], **rest}, definitions)
     simple: Schema = {}
     for key, value in node.items():
-        # A flag that is absent is off, and an absent number that may be 0 is 0.
-        if key in _DROPPED or (key == "default" and not value) or (key, value) in _OBVIOUS:
+        # A flag that is absent is off, and an absent number is the lowest one.
+        is_obvious = key == "default" and (not value or value == node.get("minimum"))
+        if key in _DROPPED or is_obvious or (key, value) in _OBVIOUS:
             continue
         if key == "const":
             simple["enum"] = [value]
