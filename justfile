@@ -6,7 +6,7 @@ default:
 
 # Everything installed into .venv
 install:
-    python3 -m venv .venv && {{bin}}/pip install -q -U pip && {{bin}}/pip install -q -e '.[uploads,postgres,metrics,completion]' --group dev
+    python3 -m venv .venv && {{bin}}/pip install -q -U pip && {{bin}}/pip install -q -e '.[uploads,postgres,metrics,completion,worker]' --group dev
 
 # The fast tests, on one event loop and the newer protocol: under a minute
 quick *arguments:

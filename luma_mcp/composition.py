@@ -63,9 +63,10 @@ from luma_mcp.sources.resolver import FileStore, SourceResolver
 from luma_mcp.work.events import DELIVER, EventJob, Receiver
 from luma_mcp.work.films import FilmJob
 from luma_mcp.work.in_process import InProcessRunner
-from luma_mcp.work.jobs import Jobs
+from luma_mcp.work.jobs import Jobs, Runner
 from luma_mcp.work.kinds import QUEUE, doubt_job, queue_job
 from luma_mcp.work.output import Output
+from luma_mcp.work.procrastinate_runner import ProcrastinateRunner, is_installed
 from luma_mcp.work.saves import FIRST_SECONDS, SAVE, SaveJob
 
 if TYPE_CHECKING:
@@ -235,7 +236,8 @@ def with_runner(
         secret = settings.events_secret.get_secret_value()
         receiver = Receiver(settings.events_url, secret, with_prompts=settings.events_prompts)
         jobs.add(EventJob(purchases.ledger, receiver, services.clock, transport).kind)
-    runner = InProcessRunner(jobs, services.clock)
+    url = settings.database_url
+    runner: Runner = ProcrastinateRunner(jobs, url) if url and is_installed() else InProcessRunner(jobs, services.clock)
     if settings.events_url:
         purchases.ledger.events.listen(partial(runner.start, DELIVER))
 

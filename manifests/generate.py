@@ -253,7 +253,7 @@ def dockerfile() -> str:
     return f"""# From the root of the source: docker build -f manifests/docker/Dockerfile -t {PACKAGE} .
 FROM python:3.13-slim AS build
 COPY . /source
-RUN pip install --no-cache-dir --prefix=/installed '/source[uploads,postgres,metrics]'
+RUN pip install --no-cache-dir --prefix=/installed '/source[uploads,postgres,metrics,worker]'
 
 FROM python:3.13-slim
 LABEL io.modelcontextprotocol.server.name="{REGISTRY_NAME}"

@@ -59,6 +59,10 @@ def _run(options: argparse.Namespace) -> int:  # noqa: PLR0911 - one for each co
             return emulator.run_from(options)
         case "serve":
             return _serve(options)
+        case "work":
+            from luma_mcp.cli import work  # noqa: PLC0415
+
+            return work.run()
         case "doctor":
             from luma_mcp.cli import doctor  # noqa: PLC0415 - each command pays for itself
 
@@ -128,6 +132,8 @@ def _parser(command: str) -> argparse.ArgumentParser:
     serve.add_argument("--http", action="store_true", help="over Streamable HTTP; settings are LUMA_HTTP_...")
     serve.add_argument("--host", help="the address to listen on (default: LUMA_HTTP_HOST or 127.0.0.1)")
     serve.add_argument("--port", type=emulator.port, help="the port, 0 for any (default: LUMA_HTTP_PORT or 8080)")
+
+    commands.add_parser("work", help="run the jobs of a ledger that is a database: what waits, films, saving")
 
     doctor = commands.add_parser("doctor", help="check token, reach, credit, folders and the ledger; costs nothing")
     doctor.add_argument("--json", action="store_true", help="for programs")

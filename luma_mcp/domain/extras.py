@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-Extra = Literal["uploads", "postgres", "metrics", "socks", "completion"]
+Extra = Literal["uploads", "postgres", "metrics", "socks", "completion", "worker"]
 
 
 def install_hint(extra: Extra) -> str:
