@@ -5,7 +5,8 @@ from dataclasses import replace
 
 from luma_mcp.domain.pricing import Price
 from luma_mcp.domain.requests import backend_of
-from luma_mcp.ledger import caps
+from luma_mcp.ledger import caps, spending
+from luma_mcp.ledger.store import Transaction
 from luma_mcp.purchasing.orders import PurchaseRequest, new_purchase
 from luma_mcp.purchasing.service import PurchaseService
 
@@ -18,18 +19,21 @@ async def not_bought(purchases: PurchaseService, order: PurchaseRequest, takes: 
     return [take for take in takes if take not in held]
 
 
-async def check_caps(purchases: PurchaseService, price: Price, person: str) -> None:
-    """Check the caps for the sum, so that none is bought if not all may be. Each purchase checks them again.
+async def check(purchases: PurchaseService, price: Price, person: str, consent: str | None) -> None:
+    """Check the sum, so that none is bought if not all may be. Each purchase is checked again.
 
-    Raises: BudgetError, LedgerError.
+    Raises:
+        BudgetError: a cap forbids it.
+        ConsentNeededError: the user's approval is needed first.
+        LedgerError: the ledger cannot be used.
     """
-    budget = purchases.budget
+    ledger, budget = purchases.ledger, purchases.budget
     caps.check_call(budget, price.usd, f"{price} ({price.basis})")
 
-    async def check_day() -> None:
-        if budget.max_usd_per_day is not None:
-            caps.check_day(budget, price.usd, await purchases.spending())
-        if budget.max_usd_per_person_per_day is not None:
-            caps.check_person_day(budget, price.usd, await purchases.spending(person))
+    def work(transaction: Transaction) -> None:
+        spending.check(
+            transaction, budget, price.amount.micros, accounts=ledger.accounts, person=person, balance=None,
+            consent=consent,
+        )  # fmt: skip
 
-    await purchases.with_refunds(check_day)
+    await purchases.with_refunds(lambda: ledger.transact(work))

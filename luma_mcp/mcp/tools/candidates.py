@@ -14,7 +14,7 @@ from luma_mcp.ledger.caps import ConsentNeededError
 from luma_mcp.mcp.results import PurchaseResult, PurchasesResult, price_is_assumed, shown_state
 from luma_mcp.mcp.spec import Call
 from luma_mcp.mcp.tools.arguments import SpendingArguments, without_limits
-from luma_mcp.mcp.tools.consent import ConsentRequest, consent_if_needed, quote_id_for
+from luma_mcp.mcp.tools.consent import ConsentRequest, buy_with_consent, quote_id_for
 from luma_mcp.mcp.tools.purchase import DECLINED, counted, purchase, question
 from luma_mcp.purchasing import takes as several
 from luma_mcp.purchasing.orders import PurchaseRecord, PurchaseRequest, Quote
@@ -56,12 +56,14 @@ async def purchase_candidates(
     subject = f"{quote.fingerprint} {arguments.take} x{arguments.count}"
     if arguments.dry_run:
         return _quoted(quote, price, takes, missing, quote_id_for(call, price.usd, subject))
-    consent = None
-    if missing:
-        await several.check_caps(purchases, price, call.person.name)
-        asked = ConsentRequest(subject, price.usd, question(quote, price, missing), declined=DECLINED)
-        consent = await consent_if_needed(call, arguments, asked)
-    records, errors = await _buy(call, order, takes, consent)
+
+    async def buy(consent: str | None) -> tuple[dict[int, PurchaseRecord], dict[int, LumaError]]:
+        if missing:
+            await several.check(purchases, price, call.person.name, consent)
+        return await _buy(call, order, takes, consent)
+
+    asked = ConsentRequest(subject, price.usd, question(quote, price, missing or takes), declined=DECLINED)
+    records, errors = await buy_with_consent(call, arguments, asked, buy)
     if not records:
         raise errors[takes[0]]
     return _bought(quote, records, errors)

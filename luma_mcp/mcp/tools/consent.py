@@ -53,21 +53,6 @@ async def buy_with_consent(
         return await buy(consent)
 
 
-async def consent_if_needed(call: Call, arguments: SpendingArguments, request: ConsentRequest) -> str | None:
-    """The name of the user's approval, if the price needs one; else None.
-
-    Raises:
-        BudgetError: there is no way to ask, the quote is not for this purchase, or the user declined.
-    """
-    limit = call.services.purchases.budget.confirm_above_usd
-    if limit is None or request.usd <= limit:
-        return None
-    consent = await _consent(call, arguments, request)
-    if consent is None:
-        raise BudgetError(request.declined, "Nothing was bought. Ask what to change.")
-    return consent
-
-
 def quote_id_for(call: Call, usd: float, subject: str) -> str | None:
     """The quote in the result of a dry run; None unless the settings allow it and the price needs an approval."""
     limit = call.services.purchases.budget.confirm_above_usd
