@@ -117,11 +117,10 @@ class PurchasesResult(PurchaseResult):
             return super().text()
         basis: Basis = "assumed" if self.price_is_assumed else "published"
         verb = "Bought before, not bought again:" if self.recovered else "Bought"
+        count = f"{len(self.generation_ids)} take" + ("s" if len(self.generation_ids) > 1 else "")
         numbered = ", ".join(f"{number} is {name}" for number, name in enumerate(self.generation_ids, 1))
         price = Price.of(self.price_usd, basis)
-        return (
-            f"{verb} {len(self.generation_ids)} takes: {numbered}. Price of all: {price} ({basis}).\nNext: {self.next}"
-        )
+        return f"{verb} {count}: {numbered}. Price of all: {price} ({basis}).\nNext: {self.next}"
 
 
 def generation_result(generation: Generation, *, max_prompt: int = _MAX_PROMPT_LENGTH) -> GenerationResult:

@@ -60,51 +60,51 @@ async def purchase_candidates(
     async def buy(consent: str | None) -> tuple[dict[int, PurchaseRecord], dict[int, LumaError]]:
         if missing:
             await several.check(purchases, price, call.person.name, consent)
-        return await _buy(call, order, takes, consent)
+        return await _buy(call, order, takes, missing, consent)
 
     asked = ConsentRequest(subject, price.usd, question(quote, price, missing or takes), declined=DECLINED)
     records, errors = await buy_with_consent(call, arguments, asked, buy)
     if not records:
-        raise errors[takes[0]]
+        raise errors[min(errors)]
     return _bought(quote, records, errors)
 
 
 async def _buy(
-    call: Call, order: PurchaseRequest, takes: Sequence[int], consent: str | None
+    call: Call, order: PurchaseRequest, takes: Sequence[int], missing: Sequence[int], consent: str | None
 ) -> tuple[dict[int, PurchaseRecord], dict[int, LumaError]]:
-    """Buy the takes, or join them; what was bought and what was not, by take.
+    """Join the takes that are bought, and buy those that are missing; what is bought and what is not, by take.
 
-    The first one goes ahead: what refuses it refuses the others too, unless the reason is its own.
+    The first one that is missing goes ahead: what refuses it refuses the others too, unless the reason is its own.
     """
     records: dict[int, PurchaseRecord] = {}
     errors: dict[int, LumaError] = {}
-    is_alone = False
     limiter = anyio.CapacityLimiter(_AT_ONCE)
 
     async def buy(take: int) -> None:
-        nonlocal is_alone
-        # An approval is valid once, for as many purchases as were counted, whatever their takes.
-        name = None if consent is None else f"{consent} {takes.index(take)}"
+        # An approval is valid once, for as many purchases as its price was for, whatever their takes.
+        is_approved = consent is not None and take in missing
+        name = f"{consent} {missing.index(take)}" if is_approved else None
         async with limiter:
             try:
                 buying = call.services.purchases.buy(replace(order, take=take, consent=name))
                 records[take] = await counted(call, backend_of(order.quote.encoded.request), buying)
             except LumaError as error:
                 errors[take] = error
-                is_alone = isinstance(error, AmbiguousPurchaseError)
             except ConsentNeededError:
                 # It seemed to be bought, and has failed since.
                 errors[take] = BudgetError(
                     "The person wants to be asked before it is bought again.",
                     f"Call it with take={take}, without count.",
                 )
-                is_alone = True
 
-    await buy(takes[0])
-    if records or is_alone:
+    async def buy_all(chosen: Sequence[int]) -> None:
         async with anyio.create_task_group() as tasks:
-            for take in takes[1:]:
+            for take in chosen:
                 tasks.start_soon(buy, take)
+
+    await buy_all([take for take in takes if take not in missing[1:]])
+    if all(take in records or isinstance(errors[take], AmbiguousPurchaseError) for take in missing[:1]):
+        await buy_all(missing[1:])
     return records, errors
 
 

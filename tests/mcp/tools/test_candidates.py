@@ -182,6 +182,39 @@ async def test_one_that_has_failed_since_needs_a_question_of_its_own(
     assert alone["generation_id"] not in first["generation_ids"]
 
 
+async def test_an_approval_pays_for_as_many_as_its_price_was_for(
+    serve: Any, emulator: Emulator, clock: HeldClock
+) -> None:
+    """A take that was held when the price was told, and has failed since, is none of them."""
+    async with Client(serve(LUMA_CONFIRM_ABOVE_USD="0.10", LUMA_CONFIRM_BY="quote")) as client:
+        agent = Agent(client)
+        emulator.faults.append(Fault("moderate"))
+        alone = (await agent.call("create_video", **BOAT, dry_run=True))["quote_id"]
+        first = await agent.call("create_video", **BOAT, quote_id=alone)
+        quote_id = (await agent.call("create_video", **BOAT, count=2, dry_run=True))["quote_id"]
+        both = await agent.call("create_video", **BOAT, count=2, quote_id=quote_id)
+        clock.seconds += 600
+        await agent.call("wait_for_generation", generation_ids=both["generation_ids"])
+        again = await agent.call("create_video", **BOAT, quote_id=quote_id, count=2)
+
+    assert both["generation_ids"][0] == first["generation_id"]
+    assert len(bought(emulator)) == 2
+    assert again["generation_ids"] == both["generation_ids"][1:]
+    assert "yes has served for an earlier purchase" in again["next"]
+
+
+async def test_those_that_are_bought_are_named_though_a_missing_one_is_refused(
+    agent: Agent, emulator: Emulator
+) -> None:
+    held = [(await agent.call("create_video", **BOAT, take=take))["generation_id"] for take in (2, 3)]
+    emulator.dream_machine.billing.credit_cents = 0
+    made = await agent.call("create_video", **BOAT, count=4)
+
+    assert made["generation_ids"] == held
+    assert made["next"].count("insufficient credits") == 1
+    assert len([method for method, _ in emulator.requests if method == "POST"]) == 3
+
+
 def test_the_end_of_a_task_names_each() -> None:
     made = {"dry_run": False, "price_usd": 1.0, "generation_id": "a", "generation_ids": ["a", "b"], "next": "x"}
     ended = updated_purchase(made, [Generation(id="a", state="completed"), Generation(id="b", state="failed")])
