@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 from luma_mcp.cli import one_shot, run
+from luma_mcp.mcp.client import caller
 from tests.support.made_clips import make_clip, patches
 from tests.support.stdio_process import INHERITED
 
@@ -474,7 +475,13 @@ def test_what_a_list_lacks_is_said(shell: Shell, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.usefixtures("picture")
-def test_clips_are_edited_with_the_seconds_after_an_at_sign(shell: Shell, tmp_path: Path) -> None:
+@pytest.mark.parametrize("patience", [0.02, None])
+def test_clips_are_edited_with_the_seconds_after_an_at_sign(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patience: float | None
+) -> None:
+    """The call is made again until the edit is done, however long one call may last."""
+    if patience is not None:
+        monkeypatch.setattr(caller, "timeout_for", lambda _name: patience)
     clip = make_clip(tmp_path / "here" / "clip.mp4", patches((64, 48)), frames=48)
 
     code, out, err = shell("edit", f"{clip.name}@0-1", f"{clip.name}@1")
