@@ -173,15 +173,29 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Each event loop is tried, and each era of the protocol, but the older era on the second loop says nothing new."""
-    twice = [item for item in items if _is_of(item, "trio", "legacy")]
+    """Each event loop is tried, and each era of the protocol, but the older era on the second loop says nothing new.
+
+    Nor do tests that take long: the server runs on asyncio.
+    """
+    twice = [item for item in items if _runs_on(item, "trio") and (_takes_long(item) or _is_legacy(item))]
     items[:] = [item for item in items if item not in twice]
     config.hook.pytest_deselected(items=twice)
 
 
-def _is_of(item: pytest.Item, loop: str, era: str) -> bool:
-    message = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
-    return (message.get("anyio_backend"), message.get("era")) == (loop, era)
+def _runs_on(item: pytest.Item, loop: str) -> bool:
+    return _parameters_of(item).get("anyio_backend") == loop
+
+
+def _is_legacy(item: pytest.Item) -> bool:
+    return _parameters_of(item).get("era") == "legacy"
+
+
+def _takes_long(item: pytest.Item) -> bool:
+    return any(item.get_closest_marker(name) for name in ("medium", "slow"))
+
+
+def _parameters_of(item: pytest.Item) -> dict[str, object]:
+    return item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
 
 
 def pytest_xdist_auto_num_workers() -> int:
